@@ -1,0 +1,45 @@
+//! What is wrong with a script, and where.
+
+use std::fmt;
+
+/// One finding of the check before anything is run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// What sort of finding it is.
+    pub kind: DiagnosticKind,
+    /// The file, as the user named it.
+    pub file: String,
+    /// Line, from 1; 0 when it is about the whole file.
+    pub line: u32,
+    /// Column in characters, from 1; 0 when it is about the whole line.
+    pub column: u32,
+    /// What is wrong, in words.
+    pub message: String,
+    /// What was probably meant.
+    pub suggestion: Option<String>,
+}
+
+/// What sort of finding a [`Diagnostic`] is; decides the name of the refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiagnosticKind {
+    /// Not valid: the refusal is `unparsable`.
+    Invalid,
+    /// It exceeds a limit: the refusal is `too_large`.
+    TooLarge,
+    /// Valid, but this version or this gateway cannot do it: the refusal is `unsupported`.
+    Unsupported,
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file)?;
+        if self.line > 0 {
+            write!(f, ":{}", self.line)?;
+        }
+        if self.column > 0 {
+            write!(f, ":{}", self.column)?;
+        }
+        write!(f, ": {}", self.message)?;
+        self.suggestion.as_ref().map_or(Ok(()), |text| write!(f, " ({text})"))
+    }
+}

@@ -1,0 +1,235 @@
+//! What agent and executor say to each other: one JSON object per line, requests on the executor's standard input, events on
+//! its standard output. The executor's journal holds the same events.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{CommandId, Envelope, Interruption, Outcome, Output, Summary, TaskRef, UnixSeconds};
+
+/// The one request of a session: the first line on standard input.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case")]
+pub enum Request {
+    /// Run this command and follow it to its end. For an id that was ever started it means [`Request::Attach`].
+    Run {
+        /// The signed command, as the center sent it.
+        envelope: Envelope,
+    },
+    /// Repeat all events of a command that was started, follow it to its end; settle it when its process is gone.
+    Attach {
+        /// The command.
+        command_id: CommandId,
+    },
+    /// State what is running: one [`Event::Status`].
+    Status {},
+}
+
+/// One line of the executor's standard output, and of its journal.
+///
+/// A session that runs or follows a command ends with exactly one [`Event::Ended`]. A session that is lost before that line
+/// says nothing about the job: attach again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The job begins; from here on this command id is never started again.
+    Started {
+        /// The command.
+        command_id: CommandId,
+        /// The executor's clock.
+        time_unix_s: UnixSeconds,
+        /// Tasks and handlers of the job.
+        tasks: u32,
+    },
+    /// A task begins. In the journal it is written, and synced, before anything is changed.
+    TaskStarted {
+        /// Which.
+        #[serde(flatten)]
+        task: TaskRef,
+        /// Its module, e.g. `template`.
+        module: String,
+        /// Its role's name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        role: Option<String>,
+        /// It is a handler.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        handler: bool,
+        /// Its line in the script, from 1.
+        line: u32,
+    },
+    /// One item of a task's loop ended.
+    ItemEnded {
+        /// The task.
+        #[serde(flatten)]
+        task: TaskRef,
+        /// Its place in the list, from 1.
+        item_number: u32,
+        /// The item.
+        item: Value,
+        /// What became of it.
+        result: TaskResult,
+    },
+    /// A task failed and is tried again.
+    Retrying {
+        /// The task.
+        #[serde(flatten)]
+        task: TaskRef,
+        /// Attempts that are left after this one.
+        left: u32,
+        /// Seconds until then.
+        delay_s: u32,
+        /// Why it failed.
+        message: String,
+    },
+    /// A task ended.
+    TaskEnded {
+        /// Which.
+        #[serde(flatten)]
+        task: TaskRef,
+        /// What became of it; with a loop, the most significant of its items.
+        result: TaskResult,
+        /// Events that it raised for handlers.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        notified: Vec<String>,
+        /// How long it took, milliseconds.
+        duration_ms: u64,
+    },
+    /// The job has ended. Nothing follows.
+    Ended {
+        /// A terminal outcome.
+        #[serde(flatten)]
+        outcome: Outcome,
+    },
+    /// The answer to [`Request::Status`].
+    Status {
+        /// The executor's version.
+        version: String,
+        /// The command that runs at this moment.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        running: Option<CommandId>,
+    },
+    /// The request itself could not be served: not a word about any job.
+    RequestFailed {
+        /// Why.
+        message: String,
+    },
+}
+
+/// What became of a task or an item.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskResult {
+    /// How it ended; in a dry run: how it would end.
+    pub status: TaskStatus,
+    /// What was changed, or would be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
+    /// The message of echo, fail, assert, or of a failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Exit code of the task's program: 0 to 255, or 128 + n when signal n ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// What the program printed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Output>,
+}
+
+impl TaskResult {
+    /// A result with only a status.
+    #[must_use]
+    pub const fn of(status: TaskStatus) -> Self {
+        Self { status, changes: Vec::new(), message: None, exit_code: None, output: None }
+    }
+}
+
+/// How a task ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskStatus {
+    /// Something was made that was not there.
+    Created,
+    /// Something was changed.
+    Modified,
+    /// Something was removed.
+    Removed,
+    /// A program was run.
+    Executed,
+    /// All was as it should be.
+    Matched,
+    /// Such a task never changes anything.
+    Passive,
+    /// Its condition was false, or its event was not raised.
+    Skipped,
+    /// It failed and `ignore_errors` was set.
+    Ignored,
+    /// It failed.
+    Failed,
+}
+
+impl TaskStatus {
+    /// The name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Modified => "modified",
+            Self::Removed => "removed",
+            Self::Executed => "executed",
+            Self::Matched => "matched",
+            Self::Passive => "passive",
+            Self::Skipped => "skipped",
+            Self::Ignored => "ignored",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Whether it changed something or ran a program, and so raises the task's event.
+    #[must_use]
+    pub const fn is_change(self) -> bool {
+        matches!(self, Self::Created | Self::Modified | Self::Removed | Self::Executed)
+    }
+}
+
+impl Summary {
+    /// Counts one more task.
+    pub const fn count(&mut self, status: TaskStatus) {
+        let counter = match status {
+            TaskStatus::Created => &mut self.created,
+            TaskStatus::Modified => &mut self.modified,
+            TaskStatus::Removed => &mut self.removed,
+            TaskStatus::Executed => &mut self.executed,
+            TaskStatus::Matched => &mut self.matched,
+            TaskStatus::Passive => &mut self.passive,
+            TaskStatus::Skipped => &mut self.skipped,
+            TaskStatus::Ignored => &mut self.ignored,
+            TaskStatus::Failed => &mut self.failed,
+        };
+        *counter += 1;
+    }
+}
+
+/// One property that was changed, or would be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// `content`, `owner`, `group`, `mode`, `enabled`, `started`, …
+    pub property: String,
+    /// Before; absent when there was nothing, or when it is too long to tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// After.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+/// What a journal that stops without [`Event::Ended`] says: the job was interrupted, at the task that had begun.
+#[must_use]
+pub fn interruption_of<'a>(events: impl IntoIterator<Item = &'a Event>) -> Interruption {
+    let mut interruption = Interruption::default();
+    for event in events {
+        match event {
+            Event::TaskStarted { task, .. } => interruption.task = Some(task.clone()),
+            Event::TaskEnded { result, .. } => interruption.summary.count(result.status),
+            _ => {}
+        }
+    }
+    interruption
+}

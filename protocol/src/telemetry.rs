@@ -1,0 +1,134 @@
+//! Gateway to center, every hour: how the gateway is. Names of vitals are the ones that clients of the vendor's service know.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{CommandId, Eui, KerosVersion, Outcome, TaskRef, UnixSeconds};
+
+/// The payload of `…/presence` is one of these words, without quotes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// The agent is connected.
+    Online,
+    /// It is not: its last will, or its farewell.
+    Offline,
+}
+
+impl Presence {
+    /// The payload.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Online => "online",
+            Self::Offline => "offline",
+        }
+    }
+
+    /// Reads a payload; `None` for any other text.
+    #[must_use]
+    pub fn parse(payload: &[u8]) -> Option<Self> {
+        [Self::Online, Self::Offline].into_iter().find(|p| p.as_str().as_bytes() == payload)
+    }
+}
+
+/// The payload of `…/telemetry`. What a gateway cannot find out is absent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Telemetry {
+    /// Names this message; the answer repeats it, in its body and as MQTT correlation data.
+    pub telemetry_id: uuid::Uuid,
+    /// The gateway; the same as in the topic.
+    pub eui: Eui,
+    /// [`crate::PROTOCOL_VERSION`] of the sender.
+    pub protocol_version: u32,
+    /// The agent's version.
+    pub agent_version: String,
+    /// Hardware code name, e.g. `wiis`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub codename: Option<String>,
+    /// KerOS version; absent when this is no KerOS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keros_version: Option<KerosVersion>,
+    /// `/proc/sys/kernel/random/boot_id`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_id: Option<uuid::Uuid>,
+    /// The gateway's clock.
+    pub time_unix_s: UnixSeconds,
+    /// Whether that clock can be believed.
+    pub clock: ClockState,
+    /// Seconds since boot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uptime: Option<u64>,
+    /// CPU in use since the last telemetry (since boot at first), percent of all cores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_percent: Option<f32>,
+    /// Memory in use (total less available), percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_percent: Option<f32>,
+    /// The warmest thermal zone, degrees Celsius.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f32>,
+    /// File systems on real devices.
+    #[serde(default)]
+    pub disks: Vec<Disk>,
+    /// Of the interface with the default route: `ethernet`, `wifi`, `cellular`, `other`; absent without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_interface_category: Option<String>,
+    /// `sha256:` and hex of the package list as compact JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packages_digest: Option<String>,
+    /// All packages sorted by name; only when the center may not know them yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installed_packages: Option<Vec<Package>>,
+    /// The job under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobUnderWay>,
+    /// Reports that the center has not acknowledged yet.
+    #[serde(default)]
+    pub reports_pending: u32,
+    /// Nonces that the gateway wants to find in the next signed statement.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nonces: Vec<String>,
+}
+
+/// Whether the gateway's clock can be believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClockState {
+    /// The kernel says that it is disciplined by a time source.
+    Synchronised,
+    /// It runs free, but is not below the floor.
+    Unsynchronised,
+    /// It is below the time floor (build time, signed statements): wrong for certain.
+    BelowFloor,
+}
+
+/// One file system.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Disk {
+    /// Where it is mounted.
+    pub mount: String,
+    /// Its size, bytes.
+    pub size_bytes: u64,
+    /// In use, percent of what an ordinary user may use.
+    pub used_percent: f32,
+}
+
+/// One installed package.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Package {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+}
+
+/// The job that the executor runs at this moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobUnderWay {
+    /// Its command.
+    pub command_id: CommandId,
+    /// Its outcome so far.
+    pub outcome: Outcome,
+    /// The task under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskRef>,
+}
