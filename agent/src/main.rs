@@ -1,3 +1,10 @@
 //! Begun.
 
+mod config {
+    mod settings;
+}
+mod local {
+    mod view;
+}
+
 fn main() {}

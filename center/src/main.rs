@@ -1,3 +1,5 @@
 //! Begun.
 
+mod api;
+
 fn main() {}

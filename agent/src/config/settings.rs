@@ -1,0 +1,74 @@
+//! The valid settings: what the rest of the agent works with. How they are read and checked is in the modules beside it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use keros_platform::IdentityOverride;
+use keros_protocol::topics::Prefix;
+
+/// All settings of the agent.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// Identity set by hand.
+    pub(crate) identity: IdentityOverride,
+    /// Where the platform's files are looked for; `/` on a gateway.
+    pub(crate) platform_root: PathBuf,
+    /// The broker.
+    pub(crate) broker: BrokerSettings,
+    /// When telemetry is sent.
+    pub(crate) telemetry: TelemetrySettings,
+    /// State that survives a restart.
+    pub(crate) state_folder: PathBuf,
+    /// Sockets for the technician.
+    pub(crate) runtime_folder: PathBuf,
+    /// Trusted public keys.
+    pub(crate) trust_folder: PathBuf,
+    /// How the executor is reached.
+    pub(crate) executor: ExecutorAccess,
+}
+
+/// The broker and how to log in.
+#[derive(Debug, Clone)]
+pub(crate) struct BrokerSettings {
+    /// Host name or address.
+    pub(crate) host: String,
+    /// TCP port; 8883 by default with TLS, 1883 without.
+    pub(crate) port: u16,
+    /// TLS; `None`: plain TCP.
+    pub(crate) tls: Option<TlsSettings>,
+    /// User name; the EUI by default when there is a password.
+    pub(crate) username: Option<String>,
+    /// File with the password in its first line.
+    pub(crate) password_file: Option<PathBuf>,
+    /// First levels of all topics.
+    pub(crate) topic_prefix: Prefix,
+    /// MQTT keep-alive.
+    pub(crate) keep_alive: Duration,
+}
+
+/// TLS towards the broker.
+#[derive(Debug, Clone)]
+pub(crate) struct TlsSettings {
+    /// PEM file of the authorities that may have signed the broker's certificate.
+    pub(crate) ca_file: PathBuf,
+    /// PEM files of the client's certificate chain and its private key.
+    pub(crate) client: Option<(PathBuf, PathBuf)>,
+}
+
+/// When telemetry is sent.
+#[derive(Debug, Clone)]
+pub(crate) struct TelemetrySettings {
+    /// The regular interval; an hour by default. A gateway's phase in it comes from its EUI.
+    pub(crate) interval: Duration,
+    /// Never more often than this, whatever asks for it: a nudge, a reconnect, the technician.
+    pub(crate) min_interval: Duration,
+}
+
+/// How the executor is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ExecutorAccess {
+    /// Its Unix socket: one connection per session.
+    Socket(PathBuf),
+    /// A program with arguments, started in a session of its own: one process per session.
+    Command(Vec<String>),
+}
