@@ -11,7 +11,7 @@ use crate::api::{DeclareGateway, GatewayView};
 use crate::service::unix_now;
 
 /// Gateways in one answer, unless fewer are asked for.
-const MOST: u32 = 10_000;
+const MOST: u32 = 100_000;
 
 /// In the order of their EUIs; a `Link` header (RFC 8288) leads to those that did not fit.
 pub(super) async fn list(

@@ -9,7 +9,7 @@ pub(crate) mod updates;
 use std::path::{Path, PathBuf};
 
 use sqlx::any::{AnyPoolOptions, AnyRow};
-use sqlx::{AnyConnection, AnyPool, Executor as _, Row as _};
+use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _, Row as _};
 
 pub(crate) use gateways::{GatewayRow, shown_name};
 pub(crate) use reports::NewReport;
@@ -96,16 +96,16 @@ impl Store {
     pub(crate) async fn open(data_folder: &Path, url: Option<&str>) -> Result<Self> {
         sqlx::any::install_default_drivers();
         let (place, url) = place_and_url(data_folder, url)?;
+        // Before the pool, which would try again and again where only an error helps.
+        check(&place, &url).await?;
         let pool = AnyPoolOptions::new()
             .max_connections(MAX_CONNECTIONS)
             .after_connect(|connection, _| Box::pin(prepare_sqlite(connection)))
             .connect(&url)
             .await
             .map_err(|source| open_error(&place, source))?;
-        let store = Self { pool, begin: "BEGIN IMMEDIATE" };
-        store.check(&place).await?;
-        migrations::run(&store.pool, &place).await?;
-        Ok(store)
+        migrations::run(&pool, &place).await?;
+        Ok(Self { pool, begin: "BEGIN IMMEDIATE" })
     }
 
     /// Begins a transaction that will write.
@@ -123,20 +123,20 @@ impl Store {
     pub(crate) async fn close(&self) {
         self.pool.close().await;
     }
+}
 
-    /// SQLite finds damage only where it reads: read everything once.
-    async fn check(&self, place: &str) -> Result<()> {
-        let row = self
-            .pool
-            .fetch_one("PRAGMA quick_check(1)")
-            .await
-            .map_err(|source| open_error(place, source))?;
-        let found: String = row.try_get(0)?;
-        if found == "ok" {
-            return Ok(());
-        }
-        Err(StoreError::Damaged { place: place.to_owned(), detail: found })
+/// SQLite finds damage only where it reads: reads everything once.
+async fn check(place: &str, url: &str) -> Result<()> {
+    let error = |source| open_error(place, source);
+    let mut connection = AnyConnection::connect(url).await.map_err(error)?;
+    prepare_sqlite(&mut connection).await.map_err(error)?;
+    let row = connection.fetch_one("PRAGMA quick_check(1)").await.map_err(error)?;
+    let found: String = row.try_get(0)?;
+    connection.close().await.map_err(error)?;
+    if found == "ok" {
+        return Ok(());
     }
+    Err(StoreError::Damaged { place: place.to_owned(), detail: found })
 }
 
 fn place_and_url(data_folder: &Path, url: Option<&str>) -> Result<(String, String)> {

@@ -1,0 +1,151 @@
+use super::*;
+use keros_protocol::{Delivery, Eui};
+
+const EUI: Eui = Eui::from_u64(0x7076_FF00_5607_0123);
+
+async fn open(folder: &Path) -> Result<Store> {
+    Store::open(folder, None).await
+}
+
+#[tokio::test]
+async fn what_was_committed_is_there_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await.unwrap();
+    let mut transaction = store.begin().await.unwrap();
+    gateways::declare(&mut transaction, EUI, Some("mast"), "north", 5).await.unwrap();
+    transaction.commit().await.unwrap();
+    store.close().await;
+    let store = open(folder.path()).await.unwrap();
+    let row = gateways::find(&mut store.read().await.unwrap(), EUI).await.unwrap().unwrap();
+    assert_eq!((row.name.as_deref(), row.description.as_str(), row.declared), (Some("mast"), "north", true));
+}
+
+#[tokio::test]
+async fn what_was_not_committed_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await.unwrap();
+    let mut transaction = store.begin().await.unwrap();
+    gateways::ensure(&mut transaction, EUI, 5).await.unwrap();
+    drop(transaction);
+    assert_eq!(gateways::find(&mut store.read().await.unwrap(), EUI).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn every_connection_writes_through_and_checks_references() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await.unwrap();
+    let mut connections = Vec::new();
+    for _ in 0..MAX_CONNECTIONS {
+        connections.push(store.read().await.unwrap());
+    }
+    for connection in &mut connections {
+        for (pragma, expected) in [("PRAGMA synchronous", 2_i64), ("PRAGMA foreign_keys", 1)] {
+            let row = sqlx::query(pragma).fetch_one(&mut **connection).await.unwrap();
+            assert_eq!(row.try_get::<i64, _>(0).unwrap(), expected, "{pragma}");
+        }
+        let row = sqlx::query("PRAGMA journal_mode").fetch_one(&mut **connection).await.unwrap();
+        assert_eq!(row.try_get::<String, _>(0).unwrap(), "wal");
+    }
+    let error = groups::add_member(&mut connections[0], "none", EUI).await.unwrap_err();
+    assert!(error.is_about_data(), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(FILE_NAME), [7; 8192]).unwrap();
+    let error = open(folder.path()).await.unwrap_err();
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error:?}");
+    assert!(error.to_string().contains("center.db"), "{error}");
+}
+
+#[tokio::test]
+async fn a_damaged_page_is_found_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await.unwrap();
+    let mut transaction = store.begin().await.unwrap();
+    for number in 0..500 {
+        gateways::declare(&mut transaction, Eui::from_u64(number), Some("name"), "text", 5).await.unwrap();
+    }
+    transaction.commit().await.unwrap();
+    store.close().await;
+    let path = folder.path().join(FILE_NAME);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2 / 4096 * 4096;
+    bytes[middle..middle + 8192].fill(0x55);
+    std::fs::write(&path, bytes).unwrap();
+    let error = open(folder.path()).await.unwrap_err();
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_newer_centers_database_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await.unwrap();
+    sqlx::query(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+         VALUES (9999, 'later', 1, x'00', 1)",
+    )
+    .execute(&store.pool)
+    .await
+    .unwrap();
+    store.close().await;
+    let error = open(folder.path()).await.unwrap_err();
+    assert!(matches!(error, StoreError::TooNew { version: 9999, .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_folder_with_odd_characters_is_no_trouble() {
+    let folder = tempfile::tempdir().unwrap();
+    let odd = folder.path().join("a b?c#d%20é");
+    std::fs::create_dir(&odd).unwrap();
+    open(&odd).await.unwrap();
+    assert!(odd.join(FILE_NAME).exists());
+}
+
+#[tokio::test]
+async fn another_databases_address_is_refused_without_its_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = Store::open(folder.path(), Some("postgres://me:secret@host/db")).await.unwrap_err();
+    assert!(error.to_string().contains("postgres") && !error.to_string().contains("secret"), "{error}");
+}
+
+#[tokio::test]
+async fn an_update_for_many_gateways_is_kept_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await.unwrap();
+    let update = tests_support::update(1234);
+    let mut transaction = store.begin().await.unwrap();
+    for (_, eui) in &update.commands {
+        gateways::ensure(&mut transaction, *eui, 1).await.unwrap();
+    }
+    updates::create(&mut transaction, &update).await.unwrap();
+    transaction.commit().await.unwrap();
+    let rows = updates::commands(&mut store.read().await.unwrap(), update.row.update_id).await.unwrap();
+    assert_eq!(rows.len(), 1234);
+    assert!(rows.iter().all(|(row, ..)| row.delivery == Delivery::Waiting && row.outcome.is_none()));
+}
+
+mod tests_support {
+    use keros_protocol::{CommandId, Eui, Job, UpdateId};
+
+    use super::{NewUpdate, UpdateRow};
+
+    pub(super) fn update(gateways: u64) -> NewUpdate {
+        NewUpdate {
+            row: UpdateRow {
+                update_id: UpdateId(uuid::Uuid::now_v7()),
+                group: "all".to_owned(),
+                kind: "jetporch".to_owned(),
+                created_at: 1,
+                expires_at: 100,
+            },
+            job: Job::JetPorch { script: String::new(), vars: serde_json::Map::new() },
+            limits: keros_protocol::JobLimits::default(),
+            options: keros_protocol::JobOptions::default(),
+            commands: (0..gateways)
+                .map(|n| (CommandId(uuid::Uuid::now_v7()), Eui::from_u64(n)))
+                .collect(),
+        }
+    }
+}
