@@ -147,11 +147,7 @@ async fn until_stopped(
     Ok(())
 }
 
-async fn rest(
-    listener: TcpListener,
-    api: Api,
-    mut stop: watch::Receiver<bool>,
-) -> anyhow::Result<()> {
+async fn rest(listener: TcpListener, api: Api, mut stop: watch::Receiver<bool>) -> anyhow::Result<()> {
     axum::serve(listener, api.router())
         .with_graceful_shutdown(async move {
             let _ = stop.wait_for(|stop| *stop).await;

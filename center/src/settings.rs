@@ -105,7 +105,8 @@ fn read_key(path: &Path) -> anyhow::Result<SigningKey> {
 /// Reads a file that only its owner may read.
 pub(crate) fn read_secret(path: &Path) -> anyhow::Result<String> {
     let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-    let mode = file.metadata().with_context(|| format!("cannot look at {}", path.display()))?.permissions().mode();
+    let mode =
+        file.metadata().with_context(|| format!("cannot look at {}", path.display()))?.permissions().mode();
     if mode & 0o077 != 0 {
         bail!(
             "{} can be read by others (mode {:04o}): `chmod 600 {}`",
@@ -128,8 +129,7 @@ pub(crate) fn read_secret(path: &Path) -> anyhow::Result<String> {
 /// Written beside it, synced, and then named: a cut leaves no half token.
 fn create_secret(path: &Path, text: &str) -> io::Result<()> {
     let temporary = path.with_extension("new");
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     file.write_all(text.as_bytes())?;
     file.write_all(b"\n")?;
     file.sync_all()?;

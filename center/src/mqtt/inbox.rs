@@ -50,7 +50,9 @@ pub(super) async fn run(
         }
         for arrival in batch.drain(..) {
             // A packet id means nothing in another connection; there the message comes again.
-            if arrival.session == session.load(Ordering::Acquire) && client.ack(&arrival.publish).await.is_err() {
+            if arrival.session == session.load(Ordering::Acquire)
+                && client.ack(&arrival.publish).await.is_err()
+            {
                 return;
             }
         }

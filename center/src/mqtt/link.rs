@@ -105,8 +105,8 @@ impl Link {
     fn queue(&mut self, publish: Publish) {
         let session = self.session.load(Ordering::Acquire);
         // Messages without acknowledgement must not take the room of those with one.
-        let has_room = publish.qos != QoS::AtMostOnce
-            || self.arrivals.capacity() > usize::from(RECEIVE_MAXIMUM);
+        let has_room =
+            publish.qos != QoS::AtMostOnce || self.arrivals.capacity() > usize::from(RECEIVE_MAXIMUM);
         if !has_room {
             self.dropped += 1;
             if self.dropped.is_power_of_two() {
@@ -162,4 +162,3 @@ async fn farewell(client: &AsyncClient, event_loop: &mut EventLoop) {
     };
     let _: Result<(), _> = tokio::time::timeout(FAREWELL / 2, until_closed).await;
 }
-

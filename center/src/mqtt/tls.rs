@@ -29,9 +29,9 @@ pub(crate) fn client_config(tls: &BrokerTls) -> anyhow::Result<Arc<ClientConfig>
             let pem = read_secret(key)?;
             let private = PrivateKeyDer::from_pem_slice(pem.as_bytes())
                 .with_context(|| format!("no private key in {}", key.display()))?;
-            builder.with_client_auth_cert(certificates(certificate)?, private).with_context(|| {
-                format!("cannot use {} with {}", certificate.display(), key.display())
-            })?
+            builder
+                .with_client_auth_cert(certificates(certificate)?, private)
+                .with_context(|| format!("cannot use {} with {}", certificate.display(), key.display()))?
         }
     };
     Ok(Arc::new(config))

@@ -34,11 +34,7 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
 }
 
 /// Lets only requests through that carry the token (RFC 6750, section 2.1).
-pub(super) async fn check(
-    State(api): State<Api>,
-    request: Request,
-    next: Next,
-) -> Result<Response, Failure> {
+pub(super) async fn check(State(api): State<Api>, request: Request, next: Next) -> Result<Response, Failure> {
     let given = request
         .headers()
         .get(header::AUTHORIZATION)

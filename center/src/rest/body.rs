@@ -23,9 +23,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             }
             Failure::new(status, rejection.body_text())
         })?;
-        serde_json::from_slice(&bytes)
-            .map(Self)
-            .map_err(|error| Failure::bad_request(format!("the body is not the JSON that is expected: {error}")))
+        serde_json::from_slice(&bytes).map(Self).map_err(|error| {
+            Failure::bad_request(format!("the body is not the JSON that is expected: {error}"))
+        })
     }
 }
 

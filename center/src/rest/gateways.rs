@@ -45,10 +45,7 @@ pub(super) async fn declare(
     Ok((StatusCode::CREATED, Json(api.center.declare(&order, unix_now()).await?)))
 }
 
-pub(super) async fn nudge(
-    State(api): State<Api>,
-    Path(id): Path<String>,
-) -> Result<StatusCode, Failure> {
+pub(super) async fn nudge(State(api): State<Api>, Path(id): Path<String>) -> Result<StatusCode, Failure> {
     api.center.nudge(eui(&id)?).await?;
     Ok(StatusCode::ACCEPTED)
 }

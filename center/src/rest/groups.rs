@@ -27,10 +27,7 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, Json(api.center.create_group(&group).await?)))
 }
 
-pub(super) async fn remove(
-    State(api): State<Api>,
-    Path(name): Path<String>,
-) -> Result<StatusCode, Failure> {
+pub(super) async fn remove(State(api): State<Api>, Path(name): Path<String>) -> Result<StatusCode, Failure> {
     api.center.remove_group(&name).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -35,7 +35,8 @@ impl Drop for Mosquitto {
 
 impl Mosquitto {
     fn start(folder: &Path) -> Option<Self> {
-        let program = ["/usr/sbin/mosquitto", "/usr/bin/mosquitto"].into_iter().find(|p| Path::new(p).exists());
+        let program =
+            ["/usr/sbin/mosquitto", "/usr/bin/mosquitto"].into_iter().find(|p| Path::new(p).exists());
         let Some(program) = program else {
             println!("skipped: mosquitto is not installed");
             return None;
@@ -311,14 +312,16 @@ async fn a_command_goes_out_and_its_outcome_comes_back() {
     let (answer, _) = gateway.downlink(|d| d.telemetry_id == Some(id)).await;
     assert_eq!(answer.commands.len(), 1);
     gateway.report(1, 0, command.command_id, Outcome::Received {}).await;
-    let acknowledged = |number| move |d: &Downlink| statement(d).last_report.is_some_and(|p| p.number == number);
+    let acknowledged =
+        |number| move |d: &Downlink| statement(d).last_report.is_some_and(|p| p.number == number);
     gateway.downlink(acknowledged(1)).await;
     let id = gateway.send_telemetry(Vec::new()).await;
     let (answer, _) = gateway.downlink(|d| d.telemetry_id == Some(id)).await;
     assert!(answer.commands.is_empty());
     assert_eq!(statement(&answer).last_report.unwrap().stream, gateway.stream);
 
-    let succeeded = Outcome::Succeeded { summary: Summary { created: 2, ..Summary::default() }, dry_run: false };
+    let succeeded =
+        Outcome::Succeeded { summary: Summary { created: 2, ..Summary::default() }, dry_run: false };
     gateway.report(2, 1, command.command_id, Outcome::Running { task: None }).await;
     gateway.report(3, 2, command.command_id, succeeded.clone()).await;
     gateway.downlink(acknowledged(3)).await;
@@ -339,8 +342,13 @@ async fn garbage_on_every_topic_stops_nothing() {
     for leaf in keros_protocol::topics::Leaf::ALL {
         let foreign = serde_json::to_vec(&telemetry(other)).unwrap();
         let whole = serde_json::to_vec(&telemetry(EUI)).unwrap();
-        let payloads =
-            [vec![0xFF; 10 * 1024 * 1024], Vec::new(), b"{\"eui\":1}".to_vec(), foreign, whole[..40].to_vec()];
+        let payloads = [
+            vec![0xFF; 10 * 1024 * 1024],
+            Vec::new(),
+            b"{\"eui\":1}".to_vec(),
+            foreign,
+            whole[..40].to_vec(),
+        ];
         for payload in payloads {
             for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
                 gateway.client.publish(gateway.topic(leaf), qos, false, payload.clone()).await.unwrap();
@@ -387,9 +395,7 @@ async fn reports_that_come_while_the_center_is_away_are_not_lost() {
     gateway.report(1, 0, command.command_id, Outcome::Received {}).await;
     gateway.report(2, 1, command.command_id, Outcome::Accepted {}).await;
     let center = Running::start(folder.path(), broker.port).await;
-    center
-        .until("accepted", &update_id, |view| view.gateways[0].outcome == Some(Outcome::Accepted {}))
-        .await;
+    center.until("accepted", &update_id, |view| view.gateways[0].outcome == Some(Outcome::Accepted {})).await;
     center.stop().await;
 }
 

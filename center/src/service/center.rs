@@ -297,19 +297,13 @@ impl Center {
     }
 }
 
-fn line(
-    command: crate::store::CommandRow,
-    name: Option<String>,
-    codename: Option<String>,
-) -> DeliveryView {
+fn line(command: crate::store::CommandRow, name: Option<String>, codename: Option<String>) -> DeliveryView {
     let name = crate::store::shown_name(command.eui, name.as_deref(), codename.as_deref());
     views::delivery(command, name)
 }
 
 fn no_gateway(eui: Eui) -> OrderError {
-    OrderError::NotFound(format!(
-        "gateway {eui} is not known: declare it, or wait for its first telemetry"
-    ))
+    OrderError::NotFound(format!("gateway {eui} is not known: declare it, or wait for its first telemetry"))
 }
 
 fn no_group(name: &str) -> OrderError {

@@ -82,11 +82,7 @@ pub(crate) fn statement(
 }
 
 /// A Downlink that only carries a statement, with or without a nudge.
-pub(crate) fn bare(
-    eui: Eui,
-    statement: Envelope,
-    kind: OutgoingKind,
-) -> Result<Outgoing, serde_json::Error> {
+pub(crate) fn bare(eui: Eui, statement: Envelope, kind: OutgoingKind) -> Result<Outgoing, serde_json::Error> {
     let nudge = kind == OutgoingKind::Nudge;
     let downlink = Downlink { statement: Some(statement), nudge, ..Downlink::default() };
     Ok(Outgoing { eui, payload: serde_json::to_vec(&downlink)?, correlation: None, kind })

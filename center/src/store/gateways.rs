@@ -1,8 +1,8 @@
 //! The table of gateways.
 
 use keros_protocol::{Eui, Telemetry, UnixSeconds};
-use sqlx::Row as _;
 use sqlx::AnyConnection;
+use sqlx::Row as _;
 use sqlx::any::AnyRow;
 use uuid::Uuid;
 

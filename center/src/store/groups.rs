@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use keros_protocol::Eui;
-use sqlx::Row as _;
 use sqlx::AnyConnection;
+use sqlx::Row as _;
 
 use super::{Result, parsed};
 use crate::api::GroupView;

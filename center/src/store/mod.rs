@@ -65,9 +65,7 @@ impl StoreError {
         match self {
             Self::Row { .. } => true,
             Self::Sql(sqlx::Error::Database(error)) => {
-                error.is_unique_violation()
-                    || error.is_foreign_key_violation()
-                    || error.is_check_violation()
+                error.is_unique_violation() || error.is_foreign_key_violation() || error.is_check_violation()
             }
             Self::Sql(error) => matches!(
                 error,
@@ -184,9 +182,8 @@ async fn prepare_sqlite(connection: &mut AnyConnection) -> sqlx::Result<()> {
 
 fn open_error(place: &str, source: sqlx::Error) -> StoreError {
     // Codes of sqlite.org/rescode.html: 11 SQLITE_CORRUPT, 26 SQLITE_NOTADB.
-    let damaged = source
-        .as_database_error()
-        .is_some_and(|error| matches!(error.code().as_deref(), Some("11" | "26")));
+    let damaged =
+        source.as_database_error().is_some_and(|error| matches!(error.code().as_deref(), Some("11" | "26")));
     if damaged {
         StoreError::Damaged { place: place.to_owned(), detail: source.to_string() }
     } else {
@@ -226,10 +223,9 @@ fn parsed<T: std::str::FromStr>(row: &AnyRow, column: &'static str) -> Result<T>
 fn from_json<T: serde::de::DeserializeOwned>(row: &AnyRow, column: &'static str) -> Result<Option<T>> {
     let value: Option<String> = row.try_get(column)?;
     let Some(value) = value else { return Ok(None) };
-    serde_json::from_str(&value).map(Some).map_err(|_| StoreError::Row {
-        column,
-        value: keros_protocol::limits::shorten(&value, 200),
-    })
+    serde_json::from_str(&value)
+        .map(Some)
+        .map_err(|_| StoreError::Row { column, value: keros_protocol::limits::shorten(&value, 200) })
 }
 
 /// JSON for a text column.

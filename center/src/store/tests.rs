@@ -143,9 +143,7 @@ mod tests_support {
             job: Job::JetPorch { script: String::new(), vars: serde_json::Map::new() },
             limits: keros_protocol::JobLimits::default(),
             options: keros_protocol::JobOptions::default(),
-            commands: (0..gateways)
-                .map(|n| (CommandId(uuid::Uuid::now_v7()), Eui::from_u64(n)))
-                .collect(),
+            commands: (0..gateways).map(|n| (CommandId(uuid::Uuid::now_v7()), Eui::from_u64(n))).collect(),
         }
     }
 }

@@ -1,8 +1,6 @@
 //! The tables of updates and of their commands, one for each gateway.
 
-use keros_protocol::{
-    CommandId, Delivery, Eui, Job, JobLimits, JobOptions, Outcome, UnixSeconds, UpdateId,
-};
+use keros_protocol::{CommandId, Delivery, Eui, Job, JobLimits, JobOptions, Outcome, UnixSeconds, UpdateId};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 use sqlx::{QueryBuilder, Row as _};
