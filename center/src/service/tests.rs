@@ -1,1 +1,4 @@
+//! The rules, without a broker: the pure ones alone, then whole histories on a real SQLite file.
 
+mod histories;
+mod rules;

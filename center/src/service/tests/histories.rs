@@ -1,0 +1,371 @@
+//! Whole histories on a real SQLite file: what gateways send, what they are sent, and what the operator sees.
+
+use keros_protocol::topics::{Leaf, Prefix};
+use keros_protocol::{
+    Command, CommandId, Delivery, Downlink, Envelope, Eui, Job, Outcome, Report, ReportPosition, SigningKey,
+    Statement, Summary, UpdateId,
+};
+use serde_json::json;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use crate::api::{DeclareGateway, GroupView, SendUpdate, UpdateView};
+use crate::service::{Center, Change, Keys, Message, OrderError, Outgoing};
+use crate::store::Store;
+
+const A: Eui = Eui::from_u64(0x7076_FF00_5607_0001);
+const B: Eui = Eui::from_u64(0x7076_FF00_5607_0002);
+const STREAM: Uuid = Uuid::from_u128(1);
+
+fn key(seed: u8) -> SigningKey {
+    SigningKey::from_pem(&SigningKey::pem_from_seed(&[seed; 32])).unwrap()
+}
+
+struct World {
+    center: Center,
+    nudges: mpsc::Receiver<Vec<Eui>>,
+    _folder: tempfile::TempDir,
+}
+
+impl World {
+    /// A center with the gateways A and B in the group `all`.
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), None).await.unwrap();
+        let (sender, nudges) = mpsc::channel(4);
+        let keys = Keys { command: key(1), statement: key(2) };
+        let center = Center::new(store, keys, Prefix::default(), sender);
+        for eui in [A, B] {
+            let order = DeclareGateway { eui: eui.to_string(), name: None, description: String::new() };
+            center.declare(&order, 1).await.unwrap();
+        }
+        let group = GroupView { name: "all".to_owned(), description: String::new(), gateways: vec![A, B] };
+        center.create_group(&group).await.unwrap();
+        Self { center, nudges, _folder: folder }
+    }
+
+    async fn send(&self, expires_in_s: u64, now: u64) -> Result<UpdateId, OrderError> {
+        let job = Job::JetPorch { script: "- name: x\n".to_owned(), vars: serde_json::Map::new() };
+        let order = SendUpdate {
+            group: "all".to_owned(),
+            job,
+            limits: keros_protocol::JobLimits::default(),
+            options: keros_protocol::JobOptions::default(),
+            expires_in_s: Some(expires_in_s),
+        };
+        Ok(self.center.send_update(order, now).await?.update_id)
+    }
+
+    async fn give(&self, messages: &[(Eui, Leaf, Vec<u8>)], now: u64) -> Vec<Outgoing> {
+        let topics: Vec<String> =
+            messages.iter().map(|(eui, leaf, _)| Prefix::default().topic(*eui, *leaf)).collect();
+        let messages: Vec<Message<'_>> = messages
+            .iter()
+            .zip(&topics)
+            .map(|((_, _, payload), topic)| Message {
+                topic,
+                payload,
+                correlation: None,
+                response_topic: None,
+            })
+            .collect();
+        self.center.handle(&messages, now).await.unwrap().outgoing
+    }
+
+    /// Sends telemetry, and gives the commands of the answer.
+    async fn commands(&self, eui: Eui, now: u64) -> Vec<Command> {
+        let outgoing = self.give(&[telemetry(eui)], now).await;
+        assert_eq!((outgoing.len(), outgoing[0].eui), (1, eui));
+        let ring = keros_protocol::KeyRing::new(vec![key(1).public()]);
+        let verified = |envelope: &Envelope| envelope.verify(Envelope::COMMAND, &ring).unwrap();
+        let commands = downlink(&outgoing[0]).commands;
+        commands.iter().map(|envelope| serde_json::from_slice(&verified(envelope)).unwrap()).collect()
+    }
+
+    async fn line(&self, update_id: UpdateId, eui: Eui) -> (Delivery, Option<Outcome>, u32) {
+        let view = self.center.update(update_id).await.unwrap();
+        let line = view.gateways.into_iter().find(|line| line.eui == eui).unwrap();
+        (line.delivery, line.outcome, line.times_sent)
+    }
+
+    async fn view(&self, update_id: UpdateId) -> UpdateView {
+        self.center.update(update_id).await.unwrap()
+    }
+}
+
+fn telemetry(eui: Eui) -> (Eui, Leaf, Vec<u8>) {
+    let telemetry = json!({
+        "telemetry_id": Uuid::now_v7(), "eui": eui, "protocol_version": 1, "agent_version": "0.1.0",
+        "time_unix_s": 5, "clock": "synchronised",
+    });
+    (eui, Leaf::Telemetry, serde_json::to_vec(&telemetry).unwrap())
+}
+
+fn report(
+    eui: Eui,
+    number: u64,
+    after: u64,
+    command_id: CommandId,
+    outcome: Outcome,
+) -> (Eui, Leaf, Vec<u8>) {
+    let report = Report {
+        eui,
+        position: ReportPosition { stream: STREAM, number },
+        after,
+        command_id,
+        update_id: None,
+        time_unix_s: 5,
+        outcome,
+    };
+    (eui, Leaf::Report, serde_json::to_vec(&report).unwrap())
+}
+
+fn downlink(outgoing: &Outgoing) -> Downlink {
+    serde_json::from_slice(&outgoing.payload).unwrap()
+}
+
+fn acknowledged(outgoing: &Outgoing) -> Option<u64> {
+    let ring = keros_protocol::KeyRing::new(vec![key(2).public()]);
+    let payload = downlink(outgoing).statement.unwrap().verify(Envelope::STATEMENT, &ring).unwrap();
+    let statement: Statement = serde_json::from_slice(&payload).unwrap();
+    assert_eq!(statement.eui, outgoing.eui);
+    statement.last_report.map(|position| position.number)
+}
+
+fn succeeded() -> Outcome {
+    Outcome::Succeeded { summary: Summary::default(), dry_run: false }
+}
+
+fn failed() -> Outcome {
+    Outcome::Failed {
+        task: None,
+        exit_code: Some(1),
+        message: "no".to_owned(),
+        output: None,
+        summary: Summary::default(),
+    }
+}
+
+#[tokio::test]
+async fn a_command_is_sent_with_each_answer_until_it_is_received() {
+    let world = World::new().await;
+    let update = world.send(1000, 10).await.unwrap();
+    assert_eq!(world.line(update, A).await, (Delivery::Waiting, None, 0));
+    let first = world.commands(A, 20).await;
+    assert_eq!(world.line(update, A).await, (Delivery::Sent, None, 1));
+    assert_eq!(world.commands(A, 30).await, first);
+    assert_eq!(world.line(update, A).await, (Delivery::Sent, None, 2));
+    world.give(&[report(A, 1, 0, first[0].command_id, Outcome::Received {})], 40).await;
+    assert_eq!(world.commands(A, 50).await, []);
+    assert_eq!(world.line(update, A).await, (Delivery::Received, Some(Outcome::Received {}), 2));
+    assert_eq!(world.line(update, B).await, (Delivery::Waiting, None, 0));
+}
+
+#[tokio::test]
+async fn several_reports_get_one_acknowledgement() {
+    let world = World::new().await;
+    world.send(1000, 10).await.unwrap();
+    let command = world.commands(A, 20).await[0].command_id;
+    let reports = [
+        report(A, 1, 0, command, Outcome::Received {}),
+        report(A, 2, 1, command, Outcome::Accepted {}),
+        report(A, 4, 2, command, succeeded()),
+    ];
+    let outgoing = world.give(&reports, 30).await;
+    assert_eq!(outgoing.iter().map(acknowledged).collect::<Vec<_>>(), [Some(4)]);
+    let with_telemetry = [telemetry(A), report(A, 5, 4, command, succeeded())];
+    let outgoing = world.give(&with_telemetry, 40).await;
+    assert_eq!(
+        outgoing.iter().map(acknowledged).collect::<Vec<_>>(),
+        [Some(5)],
+        "the answer acknowledges too"
+    );
+}
+
+#[tokio::test]
+async fn a_gap_is_neither_kept_nor_acknowledged_until_it_is_filled() {
+    let world = World::new().await;
+    let update = world.send(1000, 10).await.unwrap();
+    let command = world.commands(A, 20).await[0].command_id;
+    let received = report(A, 1, 0, command, Outcome::Received {});
+    let terminal = report(A, 2, 1, command, succeeded());
+    let outgoing = world.give(std::slice::from_ref(&terminal), 30).await;
+    assert_eq!(outgoing.iter().map(acknowledged).collect::<Vec<_>>(), [None], "answered all the same");
+    assert_eq!(world.line(update, A).await, (Delivery::Sent, None, 1));
+    let outgoing = world.give(&[received, terminal], 40).await;
+    assert_eq!(acknowledged(&outgoing[0]), Some(2));
+    assert_eq!(world.line(update, A).await.1, Some(succeeded()));
+}
+
+#[tokio::test]
+async fn a_report_that_is_given_again_is_acknowledged_again_and_changes_nothing() {
+    let world = World::new().await;
+    let update = world.send(1000, 10).await.unwrap();
+    let command = world.commands(A, 20).await[0].command_id;
+    let history = [
+        report(A, 1, 0, command, Outcome::Received {}),
+        report(A, 2, 1, command, succeeded()),
+        // The same number with another text is the same report.
+        report(A, 1, 0, command, failed()),
+        report(A, 2, 1, command, failed()),
+    ];
+    for message in &history {
+        let outgoing = world.give(std::slice::from_ref(message), 30).await;
+        assert_eq!(outgoing.len(), 1);
+    }
+    assert_eq!(world.line(update, A).await, (Delivery::Received, Some(succeeded()), 1));
+}
+
+#[tokio::test]
+async fn a_second_terminal_report_does_not_replace_the_first() {
+    let world = World::new().await;
+    let update = world.send(1000, 10).await.unwrap();
+    let command = world.commands(A, 20).await[0].command_id;
+    world.give(&[report(A, 1, 0, command, succeeded())], 30).await;
+    let outgoing = world.give(&[report(A, 2, 1, command, failed())], 40).await;
+    assert_eq!(acknowledged(&outgoing[0]), Some(2), "kept, so that the gateway can go on");
+    assert_eq!(world.line(update, A).await.1, Some(succeeded()));
+}
+
+#[tokio::test]
+async fn a_gateway_that_lost_its_state_begins_a_new_stream() {
+    let world = World::new().await;
+    world.send(1000, 10).await.unwrap();
+    let command = world.commands(A, 20).await[0].command_id;
+    world.give(&[report(A, 7, 0, command, Outcome::Received {})], 30).await;
+    let mut text = report(A, 1, 0, command, succeeded());
+    let renewed =
+        String::from_utf8(text.2).unwrap().replace(&STREAM.to_string(), &Uuid::from_u128(8).to_string());
+    text.2 = renewed.into_bytes();
+    let outgoing = world.give(&[text], 40).await;
+    assert_eq!(acknowledged(&outgoing[0]), Some(1));
+    let outgoing = world.give(&[telemetry(A)], 50).await;
+    assert_eq!(acknowledged(&outgoing[0]), Some(1), "telemetry is answered with the new stream");
+}
+
+#[tokio::test]
+async fn another_gateways_delivery_cannot_be_changed() {
+    let world = World::new().await;
+    let update = world.send(1000, 10).await.unwrap();
+    let command = world.commands(A, 20).await[0].command_id;
+    let outgoing = world.give(&[report(B, 1, 0, command, succeeded())], 30).await;
+    assert_eq!(acknowledged(&outgoing[0]), Some(1));
+    assert_eq!(world.line(update, A).await, (Delivery::Sent, None, 1));
+    assert_eq!(world.line(update, B).await, (Delivery::Waiting, None, 0));
+}
+
+#[tokio::test]
+async fn commands_expire_and_the_gateways_truth_still_wins() {
+    let world = World::new().await;
+    let update = world.send(100, 10).await.unwrap();
+    let command = world.commands(A, 20).await[0].command_id;
+    world.center.expire(109).await.unwrap();
+    assert_eq!(world.line(update, B).await.0, Delivery::Waiting);
+    assert_eq!(
+        world.commands(B, 110).await,
+        [],
+        "not sent any more, before anybody has looked at the deadline"
+    );
+    world.center.expire(110).await.unwrap();
+    for eui in [A, B] {
+        assert_eq!(world.line(update, eui).await.0, Delivery::Expired);
+    }
+    let view = world.view(update).await;
+    assert_eq!((view.state.as_str(), view.ended), ("expired", true));
+
+    // A had it all the while, and was only out of reach.
+    world.give(&[report(A, 1, 0, command, Outcome::Running { task: None })], 120).await;
+    let view = world.view(update).await;
+    assert_eq!((view.state.as_str(), view.ended), ("partially_sent", false));
+    world.give(&[report(A, 2, 1, command, succeeded())], 130).await;
+    world.center.expire(140).await.unwrap();
+    let view = world.view(update).await;
+    assert_eq!((view.state.as_str(), view.ended), ("partially_sent", true));
+    assert_eq!(view.outcomes, [("none".to_owned(), 1), ("succeeded".to_owned(), 1)].into());
+}
+
+#[tokio::test]
+async fn a_new_update_waits_for_the_one_in_progress_but_not_for_its_outcome() {
+    let world = World::new().await;
+    let first = world.send(100, 10).await.unwrap();
+    let error = world.send(100, 11).await.unwrap_err();
+    assert!(matches!(&error, OrderError::Conflict(text) if text.contains(&first.to_string())), "{error}");
+    world.commands(A, 20).await;
+    assert!(world.send(100, 21).await.is_err(), "B has not been sent its command");
+    world.commands(B, 22).await;
+    let second = world.send(100, 23).await.unwrap();
+    let both = world.commands(A, 30).await;
+    assert_eq!(both.iter().map(|c| c.update_id).collect::<Vec<_>>(), [first, second], "oldest first");
+    // Expired is no longer in progress, even when nobody has looked at the deadlines yet.
+    world.send(100, 200).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_update_nudges_only_those_that_are_online() {
+    let mut world = World::new().await;
+    world.give(&[(A, Leaf::Presence, b"online".to_vec())], 5).await;
+    world.send(100, 10).await.unwrap();
+    assert_eq!(world.nudges.try_recv().unwrap(), [A]);
+    let nudge = world.center.nudge_message(A, 11).await.unwrap();
+    assert!(downlink(&nudge).nudge && downlink(&nudge).commands.is_empty());
+    world.give(&[(A, Leaf::Presence, b"offline".to_vec())], 12).await;
+    assert!(matches!(world.center.nudge(A).await, Err(OrderError::Conflict(_))));
+}
+
+#[tokio::test]
+async fn presence_alone_makes_no_gateway_known_and_telemetry_does() {
+    let world = World::new().await;
+    let new = Eui::from_u64(9);
+    world.give(&[(new, Leaf::Presence, b"online".to_vec())], 5).await;
+    assert!(matches!(world.center.gateway(new).await, Err(OrderError::NotFound(_))));
+    world.give(&[telemetry(new)], 6).await;
+    let view = world.center.gateway(new).await.unwrap();
+    assert_eq!((view.online, view.declared, view.last_telemetry_unix_s), (true, false, Some(6)));
+    world.center.forget_presence().await.unwrap();
+    assert!(!world.center.gateway(new).await.unwrap().online);
+}
+
+#[tokio::test]
+async fn the_package_list_is_kept_and_then_known() {
+    let world = World::new().await;
+    let with = |digest: &str, list: bool| {
+        let (eui, leaf, payload) = telemetry(A);
+        let mut value: serde_json::Value = serde_json::from_slice(&payload).unwrap();
+        value["packages_digest"] = json!(digest);
+        if list {
+            value["installed_packages"] = json!([{"name": "keros", "version": "6.3.1"}]);
+        }
+        (eui, leaf, serde_json::to_vec(&value).unwrap())
+    };
+    let mut wanted = Vec::new();
+    for (digest, list) in [("a", false), ("a", true), ("a", false), ("b", false)] {
+        let outgoing = world.give(&[with(digest, list)], 5).await;
+        wanted.push(downlink(&outgoing[0]).packages_wanted);
+    }
+    assert_eq!(wanted, [true, false, false, true]);
+    let view = world.center.gateway(A).await.unwrap();
+    assert_eq!(view.telemetry.unwrap().installed_packages, None, "the list is kept apart");
+}
+
+#[tokio::test]
+async fn one_bad_message_does_not_harm_those_beside_it() {
+    let world = World::new().await;
+    let bad = (A, Leaf::Report, b"{".to_vec());
+    let outgoing = world.give(&[bad, telemetry(A), (B, Leaf::Down, Vec::new())], 5).await;
+    assert_eq!(outgoing.len(), 1);
+    assert_eq!(world.center.unusable(), 2);
+}
+
+#[tokio::test]
+async fn listeners_are_told_after_the_commit() {
+    let world = World::new().await;
+    let update_id = world.send(1000, 10).await.unwrap();
+    let mut changes = world.center.listen();
+    let topic = Prefix::default().topic(A, Leaf::Telemetry);
+    let (_, _, payload) = telemetry(A);
+    let message = Message { topic: &topic, payload: &payload, correlation: None, response_topic: None };
+    let handled = world.center.handle(&[message], 20).await.unwrap();
+    assert_eq!(handled.changes, [Change::Delivery { update_id, eui: A }]);
+    world.center.tell(&handled.changes);
+    assert_eq!(changes.recv().await.unwrap().update_id(), update_id);
+}
