@@ -1,5 +1,7 @@
-//! Begun.
+//! The management center.
 
 mod api;
+mod broker;
+mod files;
 
 fn main() {}
