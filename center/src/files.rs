@@ -10,9 +10,8 @@ use std::path::Path;
 /// The first error of these steps; the old file is untouched then.
 pub(crate) fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let mut temporary = tempfile::Builder::new()
-        .prefix(".new-")
-        .tempfile_in(folder.unwrap_or_else(|| Path::new(".")))?;
+    let mut temporary =
+        tempfile::Builder::new().prefix(".new-").tempfile_in(folder.unwrap_or_else(|| Path::new(".")))?;
     temporary.write_all(content)?;
     temporary.as_file().sync_all()?;
     temporary.persist(path).map_err(|error| error.error)?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use mqtt5::broker::DynamicStorage;
 use mqtt5::broker::client_handler::ClientHandler;
 use mqtt5::broker::config::BrokerConfig;
 use mqtt5::broker::resource_monitor::ResourceMonitor;
@@ -13,14 +14,13 @@ use mqtt5::broker::router::MessageRouter;
 use mqtt5::broker::sys_topics::BrokerStats;
 use mqtt5::broker::tls_acceptor::{TlsAcceptorConfig, TlsStreamWrapper, accept_tls_connection};
 use mqtt5::broker::transport::BrokerTransport;
-use mqtt5::broker::DynamicStorage;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc};
 use tokio_rustls::TlsAcceptor;
 
+use super::TlsFiles;
 use super::certificate::common_name;
 use super::login::{Entrance, Guard, Login};
-use super::TlsFiles;
 
 /// From the TCP connection to the end of the TLS handshake: slow cellular links need some seconds.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(30);
@@ -133,7 +133,9 @@ async fn tls_handshake(
     address: SocketAddr,
 ) -> anyhow::Result<(BrokerTransport, Entrance)> {
     let handshake = accept_tls_connection(acceptor, stream, address);
-    let stream = tokio::time::timeout(HANDSHAKE_LIMIT, handshake).await.context("the TLS handshake took too long")??;
+    let stream = tokio::time::timeout(HANDSHAKE_LIMIT, handshake)
+        .await
+        .context("the TLS handshake took too long")??;
     let certificate_name = certificate_name(&stream)?;
     Ok((BrokerTransport::tls(stream), Entrance::Gateways { certificate_name }))
 }
@@ -160,9 +162,9 @@ pub(super) async fn tls_acceptor(files: &TlsFiles) -> anyhow::Result<TlsAcceptor
         .with_context(|| format!("cannot read the broker's private key {}", files.key.display()))?;
     let mut config = TlsAcceptorConfig::new(chain, key);
     if let Some(path) = &files.client_ca {
-        let authorities = TlsAcceptorConfig::load_cert_chain_from_file(path)
-            .await
-            .with_context(|| format!("cannot read the authorities of client certificates {}", path.display()))?;
+        let authorities = TlsAcceptorConfig::load_cert_chain_from_file(path).await.with_context(|| {
+            format!("cannot read the authorities of client certificates {}", path.display())
+        })?;
         config = config.with_client_ca_certs(authorities);
     }
     config.build_acceptor().context("the broker's TLS files do not fit together")

@@ -6,8 +6,8 @@
 
 mod access;
 mod certificate;
-mod login;
 mod listen;
+mod login;
 pub(crate) mod passwords;
 #[cfg(test)]
 mod tests;
@@ -30,8 +30,8 @@ use ring::hmac;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, broadcast, mpsc};
 
-use login::{CENTER_USERNAME, Entrance, Guard};
 use listen::{Core, Door};
+use login::{CENTER_USERNAME, Entrance, Guard};
 use passwords::PasswordFile;
 
 /// Connections at one time: the fleet that one center serves, and those that are just being replaced.
@@ -130,7 +130,8 @@ impl Drop for Running {
 /// # Errors
 /// When an address cannot be used, a file cannot be read, or nobody could log in.
 pub(crate) async fn start(settings: BrokerSettings) -> anyhow::Result<Running> {
-    let with_certificates = settings.listen.iter().any(|l| l.tls.as_ref().is_some_and(|t| t.client_ca.is_some()));
+    let with_certificates =
+        settings.listen.iter().any(|l| l.tls.as_ref().is_some_and(|t| t.client_ca.is_some()));
     if settings.gateways.password_file.is_none() && !with_certificates && !settings.listen.is_empty() {
         anyhow::bail!(
             "no gateway could log in to the broker: give it a password file, or a TLS listener with a client authority"

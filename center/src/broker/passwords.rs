@@ -116,8 +116,8 @@ impl Passwords {
             }
             Ok(_) => {}
         }
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read the password file {file}"))?;
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read the password file {file}"))?;
         Self::parse(&text).with_context(|| format!("the password file {file} cannot be used"))
     }
 
