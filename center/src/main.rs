@@ -1,7 +1,16 @@
-//! The management center.
+//! The management center: sends updates to gateways and knows what became of them.
+//!
+//! One binary: `serve` runs the center, `demo` shows it with agents, the rest asks a running center over its REST API.
 
 mod api;
 mod broker;
+mod cli;
+mod demo;
 mod files;
+mod keys;
 
-fn main() {}
+use clap::Parser as _;
+
+fn main() -> std::process::ExitCode {
+    cli::run(cli::arguments::Arguments::parse())
+}
