@@ -8,6 +8,12 @@ mod cli;
 mod demo;
 mod files;
 mod keys;
+mod mqtt;
+mod rest;
+mod server;
+mod service;
+mod settings;
+mod store;
 
 use clap::Parser as _;
 

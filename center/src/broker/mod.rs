@@ -214,7 +214,7 @@ fn config() -> BrokerConfig {
         max_subscriptions_per_client: 16,
         max_retained_messages: MAX_CONNECTIONS,
         max_retained_message_size: MAX_RETAINED_BYTES,
-        server_receive_maximum: Some(64),
+        server_receive_maximum: Some(256),
         sys_topics_enabled: false,
         ..BrokerConfig::default()
     }

@@ -127,7 +127,8 @@ pub(crate) struct ServeArguments {
     /// Address of the REST API; port 0 is any free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8480")]
     pub(crate) rest: SocketAddr,
-    /// Plain MQTT for gateways; may be repeated. Passwords cross the network readable: for loopback and VPNs
+    /// Plain MQTT for gateways; may be repeated. Passwords cross the network readable: for loopback and VPNs [default:
+    /// 127.0.0.1:1883, when no other way in is named]
     #[arg(long, value_name = "ADDRESS", conflicts_with = "external_broker")]
     pub(crate) mqtt: Vec<SocketAddr>,
     /// MQTT over TLS for gateways; may be repeated
@@ -151,9 +152,9 @@ pub(crate) struct ServeArguments {
     /// File of gateway passwords, made by `broker-user add` [default: broker-users in the data folder]
     #[arg(long, value_name = "FILE", conflicts_with = "external_broker")]
     pub(crate) broker_users: Option<PathBuf>,
-    /// Use this MQTT 5 broker (host:port) instead of the embedded one; several for a cluster
-    #[arg(long, value_name = "HOST:PORT")]
-    pub(crate) external_broker: Vec<String>,
+    /// Use this MQTT 5 broker (host:port) instead of the embedded one
+    #[arg(long, value_name = "HOST:PORT", value_parser = parse_host_port)]
+    pub(crate) external_broker: Option<(String, u16)>,
     /// User name at the external broker
     #[arg(long, value_name = "NAME", requires = "external_broker")]
     pub(crate) external_user: Option<String>,
@@ -163,6 +164,12 @@ pub(crate) struct ServeArguments {
     /// Authority of the external broker's certificate, PEM: TLS
     #[arg(long, value_name = "FILE", requires = "external_broker")]
     pub(crate) external_ca: Option<PathBuf>,
+    /// The center's own certificate for the external broker, PEM
+    #[arg(long, value_name = "FILE", requires = "external_ca", requires = "external_key")]
+    pub(crate) external_cert: Option<PathBuf>,
+    /// The private key of that certificate, PEM
+    #[arg(long, value_name = "FILE", requires = "external_cert")]
+    pub(crate) external_key: Option<PathBuf>,
     /// First levels of all MQTT topics
     #[arg(long, value_name = "TOPIC", default_value = "keros")]
     pub(crate) topic_prefix: Prefix,
@@ -184,6 +191,17 @@ With mosquitto or a cluster of another broker:
 
 The REST API is for this machine alone unless --rest says otherwise, and speaks plain HTTP: put a TLS proxy before it.
 KEROS_CENTER_LOG=debug logs more.";
+
+fn parse_host_port(text: &str) -> Result<(String, u16), String> {
+    let (host, port) = text.rsplit_once(':').ok_or("expected host:port")?;
+    let port = port.parse().map_err(|_| "the port is a number from 1 to 65535".to_owned())?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    if host.is_empty() || port == 0 {
+        Err("expected host:port".to_owned())
+    } else {
+        Ok((host.to_owned(), port))
+    }
+}
 
 /// `demo`.
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@ pub(crate) mod client;
 mod gateways;
 mod groups;
 mod key_files;
+pub(crate) mod logging;
 mod script;
 mod send;
 mod serve;

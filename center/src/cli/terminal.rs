@@ -4,9 +4,9 @@ use std::io::{self, IsTerminal as _, Write};
 
 /// What a terminal shows at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Size {
-    pub(super) columns: usize,
-    pub(super) rows: usize,
+pub(crate) struct Size {
+    pub(crate) columns: usize,
+    pub(crate) rows: usize,
 }
 
 /// The size of the terminal on standard output; `None` when there is none, or it cannot draw in place.

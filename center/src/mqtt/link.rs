@@ -1,0 +1,164 @@
+//! Polls the connection to the broker: connects again with growing pauses, subscribes, and queues what arrives.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use keros_protocol::topics::Leaf;
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::{Filter, Packet, Publish, SubscribeReasonCode};
+use rumqttc::v5::{AsyncClient, Event, EventLoop};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, watch};
+
+use super::RECEIVE_MAXIMUM;
+use super::inbox::Arrival;
+use crate::service::Center;
+
+/// Pauses between attempts to connect.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// A farewell to the broker takes no longer.
+pub(super) const FAREWELL: Duration = Duration::from_secs(1);
+
+/// One center's connection.
+pub(super) struct Link {
+    center: Arc<Center>,
+    client: AsyncClient,
+    arrivals: mpsc::Sender<Arrival>,
+    /// Raised whenever the connection ends: packet ids mean nothing in the next one.
+    session: Arc<AtomicU64>,
+    subscribed: bool,
+    overflowed: bool,
+    dropped: u64,
+    pause: Duration,
+}
+
+impl Link {
+    pub(super) fn new(
+        center: Arc<Center>,
+        client: AsyncClient,
+        arrivals: mpsc::Sender<Arrival>,
+        session: Arc<AtomicU64>,
+    ) -> Self {
+        Self {
+            center,
+            client,
+            arrivals,
+            session,
+            subscribed: true,
+            overflowed: false,
+            dropped: 0,
+            pause: FIRST_PAUSE,
+        }
+    }
+
+    pub(super) async fn run(mut self, mut event_loop: EventLoop, mut stop: watch::Receiver<bool>) {
+        loop {
+            if !self.subscribed {
+                self.subscribed = self.subscribe();
+            }
+            let event = tokio::select! {
+                event = event_loop.poll() => event,
+                _ = stop.wait_for(|stop| *stop) => break,
+            };
+            let ended = match event {
+                Ok(event) => self.take(event),
+                Err(error) => Some(error.to_string()),
+            };
+            if let Some(reason) = ended {
+                event_loop.clean();
+                self.lost(&reason);
+                tokio::select! {
+                    () = self.wait() => {}
+                    _ = stop.wait_for(|stop| *stop) => return,
+                }
+            }
+        }
+        self.center.set_connected(false);
+        farewell(&self.client, &mut event_loop).await;
+    }
+
+    /// Takes what happened; a text when the connection has to end.
+    fn take(&mut self, event: Event) -> Option<String> {
+        match event {
+            Event::Incoming(Packet::ConnAck(_)) => {
+                tracing::info!("connected to the broker");
+                self.pause = FIRST_PAUSE;
+                self.subscribed = false;
+                self.center.set_connected(true);
+            }
+            Event::Incoming(Packet::SubAck(answer)) => {
+                let refused = |code: &&SubscribeReasonCode| !matches!(code, SubscribeReasonCode::Success(_));
+                if let Some(code) = answer.return_codes.iter().find(refused) {
+                    tracing::error!(?code, "the broker refused a subscription: look at its access rules");
+                }
+            }
+            Event::Incoming(Packet::Publish(publish)) => self.queue(publish),
+            _ => {}
+        }
+        self.overflowed.then(|| "more messages came than were agreed on".to_owned())
+    }
+
+    /// Never waits: the connection would stand still meanwhile.
+    fn queue(&mut self, publish: Publish) {
+        let session = self.session.load(Ordering::Acquire);
+        // Messages without acknowledgement must not take the room of those with one.
+        let has_room =
+            publish.qos != QoS::AtMostOnce || self.arrivals.capacity() > usize::from(RECEIVE_MAXIMUM);
+        if !has_room {
+            self.dropped += 1;
+            if self.dropped.is_power_of_two() {
+                tracing::warn!(dropped = self.dropped, "too many messages of QoS 0: some are left out");
+            }
+            return;
+        }
+        if let Err(TrySendError::Full(_)) = self.arrivals.try_send(Arrival { session, publish }) {
+            // It is not acknowledged, so the broker sends it again in the next connection.
+            self.overflowed = true;
+        }
+    }
+
+    fn subscribe(&self) -> bool {
+        let prefix = self.center.prefix();
+        let filters = [Leaf::Presence, Leaf::Telemetry, Leaf::Report]
+            .map(|leaf| Filter::new(prefix.all_gateways(leaf), QoS::AtLeastOnce));
+        // It fails only while the queue is full, and is then tried again after the next event.
+        self.client.try_subscribe_many(filters).is_ok()
+    }
+
+    fn lost(&mut self, reason: &str) {
+        self.session.fetch_add(1, Ordering::AcqRel);
+        self.subscribed = true;
+        self.center.set_connected(false);
+        tracing::warn!(reason, pause = ?self.pause, "no connection to the broker");
+    }
+
+    /// A pause before the next attempt, and until there is room for what comes then.
+    async fn wait(&mut self) {
+        tokio::time::sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        if std::mem::take(&mut self.overflowed)
+            && let Ok(permits) = self.arrivals.reserve_many(usize::from(RECEIVE_MAXIMUM)).await
+        {
+            drop(permits);
+        }
+    }
+}
+
+/// Says goodbye, so that the broker need not find out by itself.
+async fn farewell(client: &AsyncClient, event_loop: &mut EventLoop) {
+    if client.try_disconnect().is_err() {
+        return;
+    }
+    let until_closed = async {
+        loop {
+            match event_loop.poll().await {
+                Ok(Event::Outgoing(rumqttc::Outgoing::Disconnect)) | Err(_) => break,
+                Ok(_) => {}
+            }
+        }
+    };
+    let _: Result<(), _> = tokio::time::timeout(FAREWELL / 2, until_closed).await;
+}

@@ -1,0 +1,52 @@
+//! The one token that opens the API.
+
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use ring::digest::{SHA256, digest};
+
+use super::Api;
+use super::problem::Failure;
+
+/// The API's token, as its digest: comparing digests takes the same time wherever the first difference is, and tells nothing of
+/// the token's length.
+pub(crate) struct Token {
+    digest: [u8; 32],
+}
+
+impl Token {
+    /// The token of this text.
+    pub(crate) fn new(text: &str) -> Self {
+        Self { digest: sha256(text.as_bytes()) }
+    }
+
+    fn is(&self, given: &[u8]) -> bool {
+        let difference = self.digest.iter().zip(sha256(given)).fold(0, |sum, (a, b)| sum | (a ^ b));
+        difference == 0
+    }
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut array = [0; 32];
+    array.copy_from_slice(digest(&SHA256, bytes).as_ref());
+    array
+}
+
+/// Lets only requests through that carry the token (RFC 6750, section 2.1).
+pub(super) async fn check(State(api): State<Api>, request: Request, next: Next) -> Result<Response, Failure> {
+    let given = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim());
+    if given.is_some_and(|given| api.token.is(given.as_bytes())) {
+        return Ok(next.run(request).await);
+    }
+    Err(Failure::new(
+        StatusCode::UNAUTHORIZED,
+        "send the header `Authorization: Bearer TOKEN`; the token is in the file `api-token` of the center's data folder",
+    ))
+}

@@ -1,0 +1,115 @@
+//! `/updates/{id}/events`: server-sent events. It reads the update again after each change and sends the lines that differ, so that a
+//! client that is slow misses steps between, and never the last one.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use keros_protocol::{Eui, UpdateId};
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc};
+
+use super::Api;
+use super::body::update_id;
+use super::problem::Failure;
+use crate::api::{DeliveryView, UpdateView};
+use crate::service::{Change, OrderError};
+
+/// Events on their way to one client.
+const QUEUE: usize = 16;
+
+/// A comment is sent after this much silence, so that a client that is gone is noticed.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+pub(super) async fn stream(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+) -> Result<impl IntoResponse, Failure> {
+    let update_id = update_id(&id)?;
+    let permit = api.streams.clone().try_acquire_owned().map_err(|_| {
+        Failure::new(StatusCode::SERVICE_UNAVAILABLE, "too many streams of events are open: try again later")
+    })?;
+    // Listen first, then read: what changes between is read twice, and never missed.
+    let changes = api.center.listen();
+    let view = api.center.update(update_id).await?;
+    let (events, receiver) = mpsc::channel(QUEUE);
+    tokio::spawn(follow(api, update_id, changes, view, events, permit));
+    let stream = futures_util::stream::unfold(receiver, |mut receiver| async {
+        receiver.recv().await.map(|event| (Ok::<_, Infallible>(event), receiver))
+    });
+    Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+}
+
+async fn follow(
+    api: Api,
+    update_id: UpdateId,
+    mut changes: broadcast::Receiver<Change>,
+    mut view: UpdateView,
+    events: mpsc::Sender<Event>,
+    _permit: OwnedSemaphorePermit,
+) {
+    let mut stop = api.stop.clone();
+    let mut shown = BTreeMap::new();
+    loop {
+        if send_changed(&mut view, &mut shown, &events).await.is_none() {
+            return;
+        }
+        let go_on = tokio::select! {
+            go_on = next(&mut changes, update_id) => go_on,
+            () = events.closed() => false,
+            _ = stop.wait_for(|stop| *stop) => false,
+        };
+        if !go_on {
+            return;
+        }
+        view = match api.center.update(update_id).await {
+            Ok(view) => view,
+            Err(OrderError::Store(error)) => {
+                tracing::error!(%error, "a stream of events ends: the store failed");
+                return;
+            }
+            Err(_) => return,
+        };
+    }
+}
+
+/// Sends the lines that differ from what was shown, and after the last outcome the whole update; `None`: that was all, or the
+/// client is gone.
+async fn send_changed(
+    view: &mut UpdateView,
+    shown: &mut BTreeMap<Eui, DeliveryView>,
+    events: &mpsc::Sender<Event>,
+) -> Option<()> {
+    for line in &view.gateways {
+        if shown.get(&line.eui) != Some(line) {
+            let event = Event::default().event("gateway").json_data(line).ok()?;
+            events.send(event).await.ok()?;
+            shown.insert(line.eui, line.clone());
+        }
+    }
+    if !view.ended {
+        return Some(());
+    }
+    let event = Event::default().event("ended").json_data(&*view).ok()?;
+    events.send(event).await.ok()?;
+    None
+}
+
+/// Waits until the update has changed, or may have; `false` when nothing more can come.
+async fn next(changes: &mut broadcast::Receiver<Change>, update_id: UpdateId) -> bool {
+    loop {
+        match changes.recv().await {
+            Ok(change) if change.update_id() == update_id => break,
+            Ok(_) => {}
+            Err(RecvError::Lagged(_)) => break,
+            Err(RecvError::Closed) => return false,
+        }
+    }
+    // Changes that wait already are all in what is read next.
+    while matches!(changes.try_recv(), Ok(_) | Err(TryRecvError::Lagged(_))) {}
+    true
+}

@@ -1,0 +1,102 @@
+//! The REST API: turns HTTP into calls of the center and back. It must decide nothing.
+
+mod auth;
+mod body;
+mod events;
+mod gateways;
+mod groups;
+mod problem;
+mod updates;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{delete, get, post, put};
+use axum::{Json, Router};
+use tokio::sync::{Semaphore, watch};
+
+use crate::service::Center;
+use problem::Failure;
+
+pub(crate) use auth::Token;
+
+/// A script of the greatest size, with every byte escaped in JSON, and its variables.
+const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
+
+/// An answer takes no longer; streams of events are excepted.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Streams of events at the same time.
+const MAX_STREAMS: usize = 256;
+
+/// What every request is given.
+#[derive(Clone)]
+pub(crate) struct Api {
+    center: Arc<Center>,
+    token: Arc<Token>,
+    streams: Arc<Semaphore>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Api {
+    /// An API of a center, that ends its streams when `stop` says so.
+    pub(crate) fn new(center: Arc<Center>, token: Token, stop: watch::Receiver<bool>) -> Self {
+        Self { center, token: Arc::new(token), streams: Arc::new(Semaphore::new(MAX_STREAMS)), stop }
+    }
+
+    /// All paths.
+    pub(crate) fn router(self) -> Router {
+        let guarded = Router::new()
+            .route("/gateways", get(gateways::list).post(gateways::declare))
+            .route("/gateways/{eui}", get(gateways::show))
+            .route("/gateways/{eui}/nudge", post(gateways::nudge))
+            .route("/groups", get(groups::list).post(groups::create))
+            .route("/groups/{name}", get(groups::show).delete(groups::remove))
+            .route(
+                "/groups/{name}/gateways/{eui}",
+                put(groups::add_member).merge(delete(groups::remove_member)),
+            )
+            .route("/updates", get(updates::list).post(updates::send))
+            .route("/updates/{id}", get(updates::show))
+            .route("/updates/{id}/events", get(events::stream))
+            .fallback(nothing_there)
+            .method_not_allowed_fallback(not_so)
+            .route_layer(middleware::from_fn(in_time))
+            .layer(middleware::from_fn_with_state(self.clone(), auth::check));
+        let api = Router::new().route("/health", get(health)).merge(guarded);
+        Router::new()
+            .nest("/api/v1", api)
+            .fallback(nothing_there)
+            .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+            .with_state(self)
+    }
+}
+
+async fn health(State(api): State<Api>) -> Json<serde_json::Value> {
+    Json(serde_json::json!({
+        "status": "ok",
+        "version": env!("CARGO_PKG_VERSION"),
+        "broker_connected": api.center.is_connected(),
+        "messages_left_out": api.center.unusable(),
+    }))
+}
+
+async fn nothing_there() -> Failure {
+    Failure::not_found("nothing has this path; the API is below /api/v1")
+}
+
+async fn not_so() -> Failure {
+    Failure::method_not_allowed()
+}
+
+async fn in_time(request: Request, next: Next) -> Response {
+    tokio::time::timeout(TIMEOUT, next.run(request))
+        .await
+        .unwrap_or_else(|_| Failure::timed_out().into_response())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,51 @@
+//! `/updates`, but for the stream of events.
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+
+use super::Api;
+use super::body::{Body, Part, update_id};
+use super::problem::Failure;
+use crate::api::{SendUpdate, UpdateView};
+use crate::service::unix_now;
+
+/// Updates in one answer, and how many there are when nothing is said.
+const MOST: u32 = 1000;
+const USUAL: u32 = 100;
+
+/// Newest first; a `Link` header (RFC 8288) leads to older ones.
+pub(super) async fn list(
+    State(api): State<Api>,
+    Query(part): Query<Part>,
+) -> Result<(HeaderMap, Json<Vec<UpdateView>>), Failure> {
+    let limit = part.limit.unwrap_or(USUAL).clamp(1, MOST);
+    let before = part.before.as_deref().map(update_id).transpose()?;
+    let updates = api.center.updates(before, limit).await?;
+    let mut headers = HeaderMap::new();
+    if updates.len() >= limit as usize
+        && let Some(last) = updates.last()
+    {
+        let link = format!("</api/v1/updates?limit={limit}&before={}>; rel=\"next\"", last.update_id);
+        headers.extend(link.parse().ok().map(|link| (header::LINK, link)));
+    }
+    Ok((headers, Json(updates)))
+}
+
+pub(super) async fn show(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+) -> Result<Json<UpdateView>, Failure> {
+    Ok(Json(api.center.update(update_id(&id)?).await?))
+}
+
+pub(super) async fn send(
+    State(api): State<Api>,
+    Body(order): Body<SendUpdate>,
+) -> Result<(StatusCode, HeaderMap, Json<UpdateView>), Failure> {
+    let update = api.center.send_update(order, unix_now()).await?;
+    let mut headers = HeaderMap::new();
+    let place = format!("/api/v1/updates/{}", update.update_id);
+    headers.extend(place.parse().ok().map(|place| (header::LOCATION, place)));
+    Ok((StatusCode::CREATED, headers, Json(update)))
+}

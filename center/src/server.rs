@@ -1,0 +1,221 @@
+//! Starts the center: opens what is on disk, then runs MQTT, REST and the deadlines side by side until it is told to stop.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use keros_protocol::topics::Prefix;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+use crate::broker::{self, BrokerSettings, GatewayAccess, Listener, Running};
+use crate::mqtt::{self, Connection};
+use crate::rest::{Api, Token};
+use crate::service::{Center, unix_now};
+use crate::settings::{DataFolder, read_keys, read_secret};
+use crate::store::Store;
+
+/// How often commands are looked through for those whose time is over.
+const EXPIRY_PERIOD: Duration = Duration::from_secs(5);
+
+/// Lists of gateways that wait to be nudged.
+const NUDGE_QUEUE: usize = 64;
+
+/// Open requests get this long to end at a stop.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// All that `serve` needs to be told.
+#[derive(Debug, Clone)]
+pub(crate) struct ServeSettings {
+    /// Database, token, lock; made when it is not there.
+    pub(crate) data_folder: PathBuf,
+    /// Where the REST API listens; port 0 chooses a free one.
+    pub(crate) rest_address: SocketAddr,
+    /// Which broker.
+    pub(crate) broker: BrokerChoice,
+    /// First part of all topics.
+    pub(crate) topic_prefix: Prefix,
+    /// PEM file with the private key that signs commands.
+    pub(crate) command_key_file: PathBuf,
+    /// PEM file with the private key that signs statements.
+    pub(crate) statement_key_file: PathBuf,
+    /// `None`: SQLite in the data folder.
+    pub(crate) database_url: Option<String>,
+}
+
+/// Which MQTT broker serves. The center is an ordinary client of either.
+#[derive(Debug, Clone)]
+pub(crate) enum BrokerChoice {
+    /// The one inside this process.
+    Embedded {
+        /// Where gateways come in.
+        listen: Vec<Listener>,
+        /// How they log in.
+        gateways: GatewayAccess,
+    },
+    /// One that runs by itself.
+    External(ExternalBroker),
+}
+
+/// A broker that runs by itself.
+#[derive(Debug, Clone)]
+pub(crate) struct ExternalBroker {
+    /// Host name or address.
+    pub(crate) host: String,
+    /// TCP port.
+    pub(crate) port: u16,
+    /// `None`: no TLS.
+    pub(crate) tls: Option<BrokerTls>,
+    /// For log-in by password.
+    pub(crate) username: Option<String>,
+    /// A file whose first line is the password.
+    pub(crate) password_file: Option<PathBuf>,
+}
+
+/// TLS towards a broker; PEM files.
+#[derive(Debug, Clone)]
+pub(crate) struct BrokerTls {
+    /// Certificates of the authorities that are trusted.
+    pub(crate) ca_file: PathBuf,
+    /// The center's certificate and private key.
+    pub(crate) client: Option<(PathBuf, PathBuf)>,
+}
+
+/// The center serves.
+#[derive(Debug, Clone)]
+pub(crate) struct Ready {
+    /// Where the REST API listens.
+    pub(crate) rest_address: SocketAddr,
+    /// Where the embedded broker listens for gateways.
+    pub(crate) mqtt_addresses: Vec<SocketAddr>,
+}
+
+/// Serves until `stop` holds true, or its sender is gone. Says `ready` when requests are answered; the broker may not be
+/// connected yet then.
+///
+/// # Errors
+/// What keeps the center from starting or from going on, with what to do.
+pub(crate) async fn serve(
+    settings: ServeSettings,
+    ready: oneshot::Sender<Ready>,
+    stop: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let folder = DataFolder::take(&settings.data_folder)?;
+    let keys = read_keys(&settings.command_key_file, &settings.statement_key_file)?;
+    let token = Token::new(&folder.api_token()?);
+    let store = Store::open(folder.path(), settings.database_url.as_deref()).await?;
+    let (nudges, nudges_receiver) = mpsc::channel(NUDGE_QUEUE);
+    let center = Arc::new(Center::new(store.clone(), keys, settings.topic_prefix.clone(), nudges));
+    center.forget_presence().await?;
+    center.expire(unix_now()).await?;
+
+    let (connection, broker) =
+        connection(settings.broker, settings.topic_prefix, folder.mqtt_client_id()?).await?;
+    let mqtt_addresses = broker.as_ref().map(|broker| broker.addresses.clone()).unwrap_or_default();
+    let listener = TcpListener::bind(settings.rest_address)
+        .await
+        .with_context(|| format!("cannot listen on {} for the REST API", settings.rest_address))?;
+    let rest_address = listener.local_addr().context("cannot find out the REST API's port")?;
+
+    let mut tasks = JoinSet::new();
+    tasks.spawn(mqtt::run(Arc::clone(&center), connection, nudges_receiver, stop.clone()));
+    tasks.spawn(deadlines(Arc::clone(&center), stop.clone()));
+    tasks.spawn(rest(listener, Api::new(center, token, stop.clone()), stop.clone()));
+    tracing::info!(%rest_address, ?mqtt_addresses, "the center serves");
+    // Nobody waiting for it is no error.
+    let _ = ready.send(Ready { rest_address, mqtt_addresses });
+
+    let result = until_stopped(&mut tasks, stop).await;
+    if let Some(broker) = broker {
+        broker.stop().await;
+    }
+    store.close().await;
+    result
+}
+
+/// Waits for the end of all tasks. One that ends before the stop takes the center with it: a half center would look alive.
+async fn until_stopped(
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+    mut stop: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let told = stop.clone();
+    let ended = tokio::select! {
+        ended = tasks.join_next() => ended,
+        _ = stop.wait_for(|stop| *stop) => None,
+    };
+    if let Some(ended) = ended
+        && !*told.borrow()
+        && told.has_changed().is_ok()
+    {
+        tasks.shutdown().await;
+        ended.context("a part of the center broke")??;
+        bail!("a part of the center ended by itself");
+    }
+    let all = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(GRACE, all).await.is_err() {
+        tracing::warn!("some requests did not end in time: they are cut off");
+        tasks.shutdown().await;
+    }
+    Ok(())
+}
+
+async fn rest(listener: TcpListener, api: Api, mut stop: watch::Receiver<bool>) -> anyhow::Result<()> {
+    axum::serve(listener, api.router())
+        .with_graceful_shutdown(async move {
+            let _ = stop.wait_for(|stop| *stop).await;
+        })
+        .await
+        .context("the REST API broke")
+}
+
+async fn deadlines(center: Arc<Center>, mut stop: watch::Receiver<bool>) -> anyhow::Result<()> {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(EXPIRY_PERIOD) => {}
+            _ = stop.wait_for(|stop| *stop) => return Ok(()),
+        }
+        if let Err(error) = center.expire(unix_now()).await {
+            let error = anyhow::Error::from(error);
+            tracing::error!(error = format!("{error:#}"), "cannot look through the deadlines: tried again");
+        }
+    }
+}
+
+/// How the center reaches its broker, and the broker itself when it is inside this process.
+async fn connection(
+    broker: BrokerChoice,
+    topic_prefix: Prefix,
+    client_id: String,
+) -> anyhow::Result<(Connection, Option<Running>)> {
+    match broker {
+        BrokerChoice::Embedded { listen, gateways } => {
+            let running = broker::start(BrokerSettings { listen, topic_prefix, gateways }).await?;
+            let connection = Connection {
+                host: running.center_address.ip().to_string(),
+                port: running.center_address.port(),
+                tls: None,
+                credentials: Some((running.center_username.clone(), running.center_password.clone())),
+                client_id,
+            };
+            Ok((connection, Some(running)))
+        }
+        BrokerChoice::External(broker) => {
+            let password = broker.password_file.as_deref().map(read_secret).transpose()?;
+            let password = password.unwrap_or_default().lines().next().unwrap_or_default().to_owned();
+            let connection = Connection {
+                host: broker.host,
+                port: broker.port,
+                tls: broker.tls.as_ref().map(mqtt::client_config).transpose()?,
+                credentials: broker.username.map(|username| (username, password)),
+                client_id,
+            };
+            Ok((connection, None))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,260 @@
+//! Messages from gateways, many in one transaction: read, ask the pure rules, keep, commit; only then is anything sent.
+
+use std::collections::BTreeMap;
+
+use keros_protocol::limits::MAX_COMMANDS_PER_DOWNLINK;
+use keros_protocol::topics::Leaf;
+use keros_protocol::{CommandId, Eui, ReportPosition, Telemetry, UnixSeconds};
+use sqlx::AnyConnection;
+use uuid::Uuid;
+
+use super::center::Center;
+use super::changes::Change;
+use super::downlink::{self, Outgoing, OutgoingKind};
+use super::incoming::{self, Incoming, ReceivedReport};
+use super::report::{Known, Verdict, judge};
+use crate::store::{NewReport, StoreError, gateways, reports, updates};
+
+/// One MQTT message.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Message<'a> {
+    /// Where it was published.
+    pub(crate) topic: &'a str,
+    /// What was published.
+    pub(crate) payload: &'a [u8],
+    /// The MQTT property of this name.
+    pub(crate) correlation: Option<&'a [u8]>,
+    /// The MQTT property of this name.
+    pub(crate) response_topic: Option<&'a str>,
+}
+
+/// What follows from messages whose effect is committed.
+#[derive(Debug, Default)]
+pub(crate) struct Handled {
+    /// To be published.
+    pub(crate) outgoing: Vec<Outgoing>,
+    /// To be told to listeners.
+    pub(crate) changes: Vec<Change>,
+}
+
+/// A telemetry that has to be answered.
+struct Question {
+    telemetry: Telemetry,
+    correlation: Option<Vec<u8>>,
+    packages_wanted: bool,
+}
+
+/// What has been gathered while the messages of one batch are gone through.
+#[derive(Default)]
+struct Work {
+    questions: Vec<Question>,
+    /// Gateways that wait for an acknowledgement, and the stream that they are in.
+    reported: BTreeMap<Eui, Uuid>,
+    changes: Vec<Change>,
+}
+
+impl Center {
+    /// Keeps what the messages say and makes the answers. Nothing is kept when it fails: the messages can be given again.
+    pub(crate) async fn handle(
+        &self,
+        messages: &[Message<'_>],
+        now: UnixSeconds,
+    ) -> Result<Handled, StoreError> {
+        let incoming: Vec<_> = messages.iter().filter_map(|message| self.read(message)).collect();
+        if incoming.is_empty() {
+            return Ok(Handled::default());
+        }
+        let mut transaction = self.store.begin().await?;
+        let mut work = Work::default();
+        for (incoming, correlation) in incoming {
+            match incoming {
+                Incoming::Telemetry(telemetry) => {
+                    hear(&mut transaction, *telemetry, correlation, now, &mut work).await?;
+                }
+                Incoming::Report(report) => take(&mut transaction, &report, now, &mut work).await?,
+                Incoming::Presence { eui, online } => {
+                    gateways::keep_presence(&mut transaction, eui, online).await?;
+                }
+            }
+        }
+        let outgoing = self.answers(&mut transaction, &mut work, now).await?;
+        transaction.commit().await?;
+        Ok(Handled { outgoing, changes: work.changes })
+    }
+
+    fn read(&self, message: &Message<'_>) -> Option<(Incoming, Option<Vec<u8>>)> {
+        let incoming = match incoming::read(&self.prefix, message.topic, message.payload) {
+            Ok(incoming) => incoming,
+            Err(reason) => {
+                self.count_unusable();
+                tracing::warn!(topic = message.topic, %reason, "left out a message");
+                return None;
+            }
+        };
+        if let (Incoming::Telemetry(telemetry), Some(topic)) = (&incoming, message.response_topic)
+            && topic != self.prefix.topic(telemetry.eui, Leaf::Down)
+        {
+            tracing::warn!(eui = %telemetry.eui, topic, "the response topic is not this gateway's own: not used");
+        }
+        Some((incoming, message.correlation.map(<[u8]>::to_vec)))
+    }
+
+    async fn answers(
+        &self,
+        connection: &mut AnyConnection,
+        work: &mut Work,
+        now: UnixSeconds,
+    ) -> Result<Vec<Outgoing>, StoreError> {
+        let mut outgoing = Vec::new();
+        for question in std::mem::take(&mut work.questions) {
+            let stream = work.reported.get(&question.telemetry.eui).copied();
+            outgoing.push(self.answer(connection, question, stream, now, &mut work.changes).await?);
+        }
+        // An answer has acknowledged too.
+        for answer in &outgoing {
+            work.reported.remove(&answer.eui);
+        }
+        for (eui, stream) in std::mem::take(&mut work.reported) {
+            let last = reports::position(connection, eui, stream).await?;
+            outgoing.push(self.bare(eui, last, OutgoingKind::Acknowledgement, now)?);
+        }
+        Ok(outgoing)
+    }
+
+    async fn answer(
+        &self,
+        connection: &mut AnyConnection,
+        question: Question,
+        stream: Option<Uuid>,
+        now: UnixSeconds,
+        changes: &mut Vec<Change>,
+    ) -> Result<Outgoing, StoreError> {
+        let Question { telemetry, correlation, packages_wanted } = question;
+        let eui = telemetry.eui;
+        let last = last_report(connection, eui, stream).await?;
+        let nonces = telemetry.nonces.clone();
+        let statement =
+            downlink::statement(eui, last, nonces, now, &self.keys.statement).map_err(not_json)?;
+        let due = updates::due(connection, eui, now, MAX_COMMANDS_PER_DOWNLINK).await?;
+        let commands = due
+            .iter()
+            .map(|due| Ok((due.command_id, downlink::command_envelope(eui, due, &self.keys.command)?)))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(not_json)?;
+        let (outgoing, sent) =
+            downlink::answer(&telemetry, correlation, packages_wanted, statement, commands)
+                .map_err(not_json)?;
+        for due in due.iter().filter(|due| sent.contains(&due.command_id)) {
+            updates::keep_sent(connection, due.command_id, now).await?;
+            changes.push(Change::Delivery { update_id: due.update_id, eui });
+        }
+        Ok(outgoing)
+    }
+
+    fn bare(
+        &self,
+        eui: Eui,
+        last: Option<ReportPosition>,
+        kind: OutgoingKind,
+        now: UnixSeconds,
+    ) -> Result<Outgoing, StoreError> {
+        let statement =
+            downlink::statement(eui, last, Vec::new(), now, &self.keys.statement).map_err(not_json)?;
+        downlink::bare(eui, statement, kind).map_err(not_json)
+    }
+
+    /// The message that asks one gateway for telemetry.
+    pub(crate) async fn nudge_message(&self, eui: Eui, now: UnixSeconds) -> Result<Outgoing, StoreError> {
+        let last = last_report(&mut *self.store.read().await?, eui, None).await?;
+        self.bare(eui, last, OutgoingKind::Nudge, now)
+    }
+}
+
+/// Up to where the given stream is kept, or else the one that was heard of last.
+async fn last_report(
+    connection: &mut AnyConnection,
+    eui: Eui,
+    stream: Option<Uuid>,
+) -> Result<Option<ReportPosition>, StoreError> {
+    let stream = match stream {
+        Some(stream) => Some(stream),
+        None => gateways::find(connection, eui).await?.and_then(|gateway| gateway.report_stream),
+    };
+    match stream {
+        Some(stream) => reports::position(connection, eui, stream).await,
+        None => Ok(None),
+    }
+}
+
+async fn hear(
+    connection: &mut AnyConnection,
+    mut telemetry: Telemetry,
+    correlation: Option<Vec<u8>>,
+    now: UnixSeconds,
+    work: &mut Work,
+) -> Result<(), StoreError> {
+    let gateway = gateways::find(connection, telemetry.eui).await?;
+    let packages_wanted = downlink::packages_wanted(gateway.as_ref(), &telemetry);
+    if gateway.is_none() {
+        tracing::info!(eui = %telemetry.eui, "a gateway is heard of for the first time");
+        gateways::ensure(connection, telemetry.eui, now).await?;
+    }
+    let packages = telemetry.installed_packages.take().map(|list| serde_json::to_string(&list));
+    let packages = packages.transpose().map_err(not_json)?.zip(telemetry.packages_digest.clone());
+    let heard = gateways::Heard { telemetry, packages };
+    gateways::keep_telemetry(connection, &heard, now).await?;
+    work.questions.push(Question { telemetry: heard.telemetry, correlation, packages_wanted });
+    Ok(())
+}
+
+async fn take(
+    connection: &mut AnyConnection,
+    report: &ReceivedReport,
+    now: UnixSeconds,
+    work: &mut Work,
+) -> Result<(), StoreError> {
+    let ReceivedReport { eui, position, .. } = *report;
+    let command = match report.command_id.parse::<CommandId>() {
+        Ok(command_id) => updates::command(connection, command_id).await?,
+        Err(_) => None,
+    };
+    let known = Known {
+        position: reports::position(connection, eui, position.stream).await?,
+        is_kept: reports::is_kept(connection, eui, position).await?,
+        command: command.as_ref(),
+    };
+    let verdict = judge(report, known);
+    work.reported.insert(eui, position.stream);
+    match verdict {
+        Verdict::Duplicate => gateways::keep_stream(connection, eui, position.stream).await?,
+        Verdict::Gap { missing } => {
+            tracing::warn!(%eui, number = position.number, missing, "a report came before the one before it: not kept");
+        }
+        Verdict::Keep { outcome, note } => {
+            if let Some(note) = &note {
+                tracing::warn!(%eui, command = report.command_id, status = report.status, %note, "an odd report is kept");
+            }
+            let row = NewReport {
+                eui,
+                position,
+                command_id: report.command_id.clone(),
+                status: &report.status,
+                json: &report.json,
+                note: note.map(|note| note.to_string()),
+            };
+            gateways::ensure(connection, eui, now).await?;
+            reports::keep(connection, &row, now).await?;
+            gateways::keep_stream(connection, eui, position.stream).await?;
+            if let (Some(outcome), Some(command)) = (outcome, command) {
+                updates::keep_outcome(connection, command.command_id, &outcome, now).await?;
+                work.changes.push(Change::Delivery { update_id: command.update_id, eui });
+            }
+        }
+    }
+    Ok(())
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "it is what map_err gives")]
+fn not_json(error: serde_json::Error) -> StoreError {
+    StoreError::Row { column: "(a message)", value: error.to_string() }
+}

@@ -1,0 +1,29 @@
+//! What listeners are told: that something changed, never what. They read the store again, so a missed word costs nothing.
+
+use keros_protocol::{Eui, UpdateId};
+
+/// Changes that a slow listener may be behind, before it has to read everything again.
+pub(crate) const CAPACITY: usize = 1024;
+
+/// What changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// One delivery of an update.
+    Delivery {
+        /// The update.
+        update_id: UpdateId,
+        /// The gateway.
+        eui: Eui,
+    },
+    /// Several deliveries of an update.
+    Update(UpdateId),
+}
+
+impl Change {
+    /// The update that changed.
+    pub(crate) fn update_id(self) -> UpdateId {
+        match self {
+            Self::Delivery { update_id, .. } | Self::Update(update_id) => update_id,
+        }
+    }
+}

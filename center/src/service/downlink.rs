@@ -1,0 +1,125 @@
+//! Makes what is sent to gateways. Pure: it signs, and keeps to the size of a Downlink.
+
+use keros_protocol::limits::{MAX_COMMANDS_PER_DOWNLINK, MAX_DOWNLINK_BYTES};
+use keros_protocol::{
+    Command, CommandId, Downlink, Envelope, Eui, ReportPosition, SigningKey, Statement, Telemetry,
+    UnixSeconds,
+};
+
+use crate::store::{DueCommand, GatewayRow};
+
+/// The agent's Maximum Packet Size counts the topic and the properties too: a prefix of 64 bytes, correlation data of
+/// [`MAX_CORRELATION_BYTES`], and room.
+const PACKET_OVERHEAD_BYTES: usize = 2048;
+
+/// Correlation data beyond this is not sent back.
+pub(crate) const MAX_CORRELATION_BYTES: usize = 256;
+
+/// A message for one gateway.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Outgoing {
+    /// The gateway.
+    pub(crate) eui: Eui,
+    /// The Downlink as JSON.
+    pub(crate) payload: Vec<u8>,
+    /// Sent back as it came.
+    pub(crate) correlation: Option<Vec<u8>>,
+    /// What it is for.
+    pub(crate) kind: OutgoingKind,
+}
+
+/// What a Downlink is for; decides how long a broker keeps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OutgoingKind {
+    /// The answer to a telemetry.
+    Answer,
+    /// Reports are stored.
+    Acknowledgement,
+    /// "Send telemetry now."
+    Nudge,
+}
+
+impl OutgoingKind {
+    /// How long the broker keeps it for a gateway that is away, seconds. All of it is made anew for the next telemetry, which
+    /// comes every hour; a nudge has no use for a gateway that comes back, since that sends telemetry anyway.
+    pub(crate) const fn expiry_s(self) -> u32 {
+        match self {
+            Self::Answer | Self::Acknowledgement => 3600,
+            Self::Nudge => 60,
+        }
+    }
+}
+
+/// The envelope of a command. It is the same each time: Ed25519 has no randomness.
+pub(crate) fn command_envelope(
+    eui: Eui,
+    due: &DueCommand,
+    key: &SigningKey,
+) -> Result<Envelope, serde_json::Error> {
+    let command = Command {
+        command_id: due.command_id,
+        update_id: due.update_id,
+        eui,
+        issued_at_unix_s: due.issued_at,
+        expires_at_unix_s: due.expires_at,
+        job: due.job.clone(),
+        limits: due.limits,
+        options: due.options,
+    };
+    Ok(Envelope::sign(Envelope::COMMAND, &serde_json::to_vec(&command)?, key))
+}
+
+/// A signed statement.
+pub(crate) fn statement(
+    eui: Eui,
+    last_report: Option<ReportPosition>,
+    nonces: Vec<String>,
+    now: UnixSeconds,
+    key: &SigningKey,
+) -> Result<Envelope, serde_json::Error> {
+    let statement = Statement { eui, time_unix_s: now, last_report, cancellations: Vec::new(), nonces };
+    Ok(Envelope::sign(Envelope::STATEMENT, &serde_json::to_vec(&statement)?, key))
+}
+
+/// A Downlink that only carries a statement, with or without a nudge.
+pub(crate) fn bare(eui: Eui, statement: Envelope, kind: OutgoingKind) -> Result<Outgoing, serde_json::Error> {
+    let nudge = kind == OutgoingKind::Nudge;
+    let downlink = Downlink { statement: Some(statement), nudge, ..Downlink::default() };
+    Ok(Outgoing { eui, payload: serde_json::to_vec(&downlink)?, correlation: None, kind })
+}
+
+/// The answer to a telemetry, with as many of the commands, oldest first, as have room in it; which ones those are.
+pub(crate) fn answer(
+    telemetry: &Telemetry,
+    correlation: Option<Vec<u8>>,
+    packages_wanted: bool,
+    statement: Envelope,
+    commands: Vec<(CommandId, Envelope)>,
+) -> Result<(Outgoing, Vec<CommandId>), serde_json::Error> {
+    let mut downlink = Downlink {
+        telemetry_id: Some(telemetry.telemetry_id),
+        statement: Some(statement),
+        packages_wanted,
+        ..Downlink::default()
+    };
+    let mut size = serde_json::to_vec(&downlink)?.len() + PACKET_OVERHEAD_BYTES + "\"commands\":[],".len();
+    let mut sent = Vec::new();
+    for (command_id, envelope) in commands.into_iter().take(MAX_COMMANDS_PER_DOWNLINK) {
+        size += serde_json::to_vec(&envelope)?.len() + 1;
+        if size > MAX_DOWNLINK_BYTES {
+            break;
+        }
+        downlink.commands.push(envelope);
+        sent.push(command_id);
+    }
+    let payload = serde_json::to_vec(&downlink)?;
+    let correlation = correlation.filter(|data| data.len() <= MAX_CORRELATION_BYTES);
+    Ok((Outgoing { eui: telemetry.eui, payload, correlation, kind: OutgoingKind::Answer }, sent))
+}
+
+/// Whether the package list has to be asked for: a digest is stated, the list did not come, and another one is kept.
+pub(crate) fn packages_wanted(gateway: Option<&GatewayRow>, telemetry: &Telemetry) -> bool {
+    let kept = gateway.and_then(|gateway| gateway.packages_digest.as_ref());
+    telemetry.installed_packages.is_none()
+        && telemetry.packages_digest.as_ref().is_some_and(|stated| Some(stated) != kept)
+}

@@ -1,0 +1,23 @@
+//! What the center does, between MQTT and REST on one side and the store on the other.
+//!
+//! [`incoming`], [`report`], [`downlink`], [`state`] and [`order`] are pure: they are given rows, a message and the time,
+//! and say what is to be kept and sent. [`Center`] is the thin shell that reads, asks them, commits, and only then acts.
+
+mod batch;
+mod center;
+mod changes;
+mod downlink;
+mod incoming;
+mod order;
+mod report;
+mod state;
+mod views;
+
+pub(crate) use batch::{Handled, Message};
+pub(crate) use center::{Center, Keys, unix_now};
+pub(crate) use changes::Change;
+pub(crate) use downlink::Outgoing;
+pub(crate) use order::OrderError;
+
+#[cfg(test)]
+mod tests;

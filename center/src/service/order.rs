@@ -1,0 +1,172 @@
+//! Whether an operator's order can be accepted. Pure.
+
+use keros_playbook::{DiagnosticKind, Script, ScriptSource};
+use keros_protocol::limits::{MAX_COMMAND_PAYLOAD_BYTES, MAX_SCRIPT_BYTES, MAX_VARS_BYTES};
+use keros_protocol::{Command, CommandId, Eui, Job, JobLimits, UnixSeconds, UpdateId};
+
+use crate::api::SendUpdate;
+use crate::store::{NewUpdate, StoreError, UpdateRow};
+
+/// Commands expire after this, unless the operator says something else: 7 days.
+const DEFAULT_EXPIRY_S: u64 = 7 * 86_400;
+
+/// The longest time that a command may wait: 90 days.
+const MAX_EXPIRY_S: u64 = 90 * 86_400;
+
+/// Findings of the script's check that are shown.
+const MAX_FINDINGS: usize = 20;
+
+/// Why an order is not accepted.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OrderError {
+    /// The order itself is wrong.
+    #[error("{0}")]
+    Invalid(String),
+    /// What it names is not there.
+    #[error("{0}")]
+    NotFound(String),
+    /// It does not fit what is under way.
+    #[error("{0}")]
+    Conflict(String),
+    /// It may be accepted later.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+fn invalid(text: impl Into<String>) -> OrderError {
+    OrderError::Invalid(text.into())
+}
+
+/// Checks an order and makes the update of it, with a command for each gateway of the group.
+pub(crate) fn new_update(
+    order: SendUpdate,
+    gateways: &[Eui],
+    now: UnixSeconds,
+) -> Result<NewUpdate, OrderError> {
+    let expires_in_s = order.expires_in_s.unwrap_or(DEFAULT_EXPIRY_S);
+    if !(1..=MAX_EXPIRY_S).contains(&expires_in_s) {
+        return Err(invalid(format!("expires_in_s is 1 to {MAX_EXPIRY_S} seconds, found {expires_in_s}")));
+    }
+    if gateways.is_empty() {
+        return Err(invalid(format!("the group {:?} has no gateways: put some into it first", order.group)));
+    }
+    check_job(&order.job)?;
+    check_numbers(&order)?;
+    let update = NewUpdate {
+        row: UpdateRow {
+            update_id: UpdateId(uuid::Uuid::now_v7()),
+            group: order.group,
+            kind: order.job.kind().to_owned(),
+            created_at: now,
+            expires_at: now.saturating_add(expires_in_s),
+        },
+        job: order.job,
+        limits: order.limits,
+        options: order.options,
+        commands: gateways.iter().map(|eui| (CommandId(uuid::Uuid::now_v7()), *eui)).collect(),
+    };
+    check_payload(&update)?;
+    Ok(update)
+}
+
+fn check_numbers(order: &SendUpdate) -> Result<(), OrderError> {
+    if order.limits != order.limits.clamped() {
+        return Err(invalid(format!(
+            "limits.total_s and limits.task_s are 1 to {} seconds, limits.output_bytes at most {}",
+            JobLimits::MAX_S,
+            keros_protocol::limits::MAX_OUTPUT_BYTES
+        )));
+    }
+    if order.options.confirm_window_s > JobLimits::MAX_S {
+        return Err(invalid(format!("options.confirm_window_s is 0 to {} seconds", JobLimits::MAX_S)));
+    }
+    Ok(())
+}
+
+fn check_job(job: &Job) -> Result<(), OrderError> {
+    match job {
+        Job::JetPorch { script, vars } => {
+            if script.len() > MAX_SCRIPT_BYTES {
+                let found = script.len();
+                return Err(invalid(format!(
+                    "the script has {found} bytes, at most {MAX_SCRIPT_BYTES} are allowed"
+                )));
+            }
+            let vars_bytes = serde_json::to_vec(vars).map_err(|error| invalid(error.to_string()))?.len();
+            if vars_bytes > MAX_VARS_BYTES {
+                return Err(invalid(format!(
+                    "the variables have {vars_bytes} bytes as JSON, at most {MAX_VARS_BYTES} are allowed"
+                )));
+            }
+            check_script(&ScriptSource {
+                text: script.clone(),
+                file: "script".to_owned(),
+                folder: None,
+                extra_vars: vars.clone(),
+            })
+        }
+        Job::MagicLink { digest, source } => check_magic_link(digest, source),
+        Job::Unknown { kind } => Err(invalid(format!(
+            "this center does not know the kind of job {kind:?}: it knows `jetporch` and `magic_link`"
+        ))),
+    }
+}
+
+/// What a gateway would refuse as unreadable or too large is refused here. What this version of the engine cannot do is not: the
+/// gateways may run another one, and refuse by name.
+fn check_script(source: &ScriptSource) -> Result<(), OrderError> {
+    let Err(findings) = Script::parse(source) else { return Ok(()) };
+    let wrong: Vec<String> = findings
+        .iter()
+        .filter(|finding| matches!(finding.kind, DiagnosticKind::Invalid | DiagnosticKind::TooLarge))
+        .map(ToString::to_string)
+        .collect();
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let more = wrong.len().saturating_sub(MAX_FINDINGS);
+    let mut text = wrong.into_iter().take(MAX_FINDINGS).collect::<Vec<_>>().join("\n");
+    if more > 0 {
+        text.push_str(&format!("\nand {more} more"));
+    }
+    Err(invalid(text))
+}
+
+fn check_magic_link(digest: &str, source: &str) -> Result<(), OrderError> {
+    let is_digest = digest.strip_prefix("sha256:").is_some_and(|hex| {
+        hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    });
+    if !is_digest {
+        return Err(invalid("a Magic Link's digest is `sha256:` and 64 lower-case hex digits"));
+    }
+    if source.is_empty() || source.len() > keros_protocol::limits::MAX_TEXT_BYTES {
+        return Err(invalid("a Magic Link's source is an address like https://host/v2/name"));
+    }
+    Ok(())
+}
+
+/// JSON escapes can make a script many times longer: what is signed must fit into an envelope that agents accept.
+fn check_payload(update: &NewUpdate) -> Result<(), OrderError> {
+    let Some((command_id, eui)) = update.commands.first() else { return Ok(()) };
+    let command = Command {
+        command_id: *command_id,
+        update_id: update.row.update_id,
+        eui: *eui,
+        issued_at_unix_s: update.row.created_at,
+        expires_at_unix_s: update.row.expires_at,
+        job: update.job.clone(),
+        limits: update.limits,
+        options: update.options,
+    };
+    let bytes = serde_json::to_vec(&command).map_err(|error| invalid(error.to_string()))?.len();
+    if bytes > MAX_COMMAND_PAYLOAD_BYTES {
+        return Err(invalid(format!(
+            "the command has {bytes} bytes as JSON, at most {MAX_COMMAND_PAYLOAD_BYTES} are allowed: the script has many \
+             characters that JSON has to escape"
+        )));
+    }
+    Ok(())
+}

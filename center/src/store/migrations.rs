@@ -1,0 +1,22 @@
+//! The tables, step by step. A step that was released is never changed: a new one follows it.
+
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::{AnyPool, SqlSafeStr as _};
+
+use super::StoreError;
+
+const STEPS: [(i64, &str, &str); 1] = [(1, "begin", include_str!("../../migrations/0001_begin.sql"))];
+
+/// Brings the tables up to date.
+pub(super) async fn run(pool: &AnyPool, place: &str) -> Result<(), StoreError> {
+    let steps = STEPS.map(|(version, description, sql)| {
+        let sql = sql.into_sql_str();
+        Migration::new(version, description.into(), MigrationType::Simple, sql, false)
+    });
+    let place = place.to_owned();
+    match Migrator::with_migrations(steps.into()).run(pool).await {
+        Ok(()) => Ok(()),
+        Err(MigrateError::VersionMissing(version)) => Err(StoreError::TooNew { place, version }),
+        Err(source) => Err(StoreError::Migrate { place, source }),
+    }
+}

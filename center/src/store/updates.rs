@@ -1,0 +1,341 @@
+//! The tables of updates and of their commands, one for each gateway.
+
+use keros_protocol::{CommandId, Delivery, Eui, Job, JobLimits, JobOptions, Outcome, UnixSeconds, UpdateId};
+use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
+use sqlx::{QueryBuilder, Row as _};
+
+use super::{Result, StoreError, count, from_json, number, parsed, to_big, to_json};
+
+/// Rows of one INSERT: 7 values each, far below SQLite's 32,766 values for one statement.
+const ROWS_PER_INSERT: usize = 500;
+
+/// An update.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct UpdateRow {
+    /// The update.
+    pub(crate) update_id: UpdateId,
+    /// The group that it was sent to.
+    pub(crate) group: String,
+    /// Kind of its job.
+    pub(crate) kind: String,
+    /// When it was sent.
+    pub(crate) created_at: UnixSeconds,
+    /// When its commands expire.
+    pub(crate) expires_at: UnixSeconds,
+}
+
+/// An update to be kept.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct NewUpdate {
+    /// What is kept of it.
+    pub(crate) row: UpdateRow,
+    /// What is to be done.
+    pub(crate) job: Job,
+    /// How much it may use.
+    pub(crate) limits: JobLimits,
+    /// How it is to be done.
+    pub(crate) options: JobOptions,
+    /// A command for each gateway.
+    pub(crate) commands: Vec<(CommandId, Eui)>,
+}
+
+/// A delivery.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct CommandRow {
+    /// The command.
+    pub(crate) command_id: CommandId,
+    /// Its update.
+    pub(crate) update_id: UpdateId,
+    /// The gateway that it is for.
+    pub(crate) eui: Eui,
+    /// How far it has come.
+    pub(crate) delivery: Delivery,
+    /// How often it was sent.
+    pub(crate) times_sent: u32,
+    /// What became of it.
+    pub(crate) outcome: Option<Outcome>,
+    /// When any of this last changed.
+    pub(crate) changed_at: UnixSeconds,
+}
+
+/// A command that has to be sent, with all that its envelope is made from.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct DueCommand {
+    /// The command.
+    pub(crate) command_id: CommandId,
+    /// Its update.
+    pub(crate) update_id: UpdateId,
+    /// When the update was sent.
+    pub(crate) issued_at: UnixSeconds,
+    /// When it expires.
+    pub(crate) expires_at: UnixSeconds,
+    /// What is to be done.
+    pub(crate) job: Job,
+    /// How much it may use.
+    pub(crate) limits: JobLimits,
+    /// How it is to be done.
+    pub(crate) options: JobOptions,
+}
+
+/// How many commands of an update are alike.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct CountRow {
+    /// Their update.
+    pub(crate) update_id: UpdateId,
+    /// Their delivery.
+    pub(crate) delivery: Delivery,
+    /// The name of their outcome.
+    pub(crate) outcome: Option<String>,
+    /// How many.
+    pub(crate) commands: u32,
+}
+
+fn update_row(row: &AnyRow) -> Result<UpdateRow> {
+    Ok(UpdateRow {
+        update_id: parsed(row, "update_id")?,
+        group: row.try_get("group_name")?,
+        kind: row.try_get("kind")?,
+        created_at: number(row, "created_at")?,
+        expires_at: number(row, "expires_at")?,
+    })
+}
+
+fn command_row(row: &AnyRow) -> Result<CommandRow> {
+    Ok(CommandRow {
+        command_id: parsed(row, "command_id")?,
+        update_id: parsed(row, "update_id")?,
+        eui: parsed(row, "eui")?,
+        delivery: parsed(row, "delivery")?,
+        times_sent: count(row, "times_sent")?,
+        outcome: from_json(row, "outcome_json")?,
+        changed_at: number(row, "changed_at")?,
+    })
+}
+
+/// Keeps an update and its commands, all `waiting`.
+pub(crate) async fn create(connection: &mut AnyConnection, update: &NewUpdate) -> Result<()> {
+    let row = &update.row;
+    sqlx::query(
+        "INSERT INTO updates (update_id, group_name, kind, job, limits, options, created_at, expires_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(row.update_id.to_string())
+    .bind(row.group.clone())
+    .bind(row.kind.clone())
+    .bind(to_json("job", &update.job)?)
+    .bind(to_json("limits", &update.limits)?)
+    .bind(to_json("options", &update.options)?)
+    .bind(to_big(row.created_at))
+    .bind(to_big(row.expires_at))
+    .execute(&mut *connection)
+    .await?;
+    for commands in update.commands.chunks(ROWS_PER_INSERT) {
+        let mut insert = QueryBuilder::<sqlx::Any>::new(
+            "INSERT INTO commands (command_id, update_id, eui, expires_at, delivery, times_sent, changed_at) ",
+        );
+        insert.push_values(commands, |mut values, (command_id, eui)| {
+            values
+                .push_bind(command_id.to_string())
+                .push_bind(row.update_id.to_string())
+                .push_bind(eui.to_string())
+                .push_bind(to_big(row.expires_at))
+                .push_bind(Delivery::Waiting.as_str())
+                .push_bind(0_i64)
+                .push_bind(to_big(row.created_at));
+        });
+        insert.build().persistent(false).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// One update.
+pub(crate) async fn find(connection: &mut AnyConnection, update_id: UpdateId) -> Result<Option<UpdateRow>> {
+    let row = sqlx::query(
+        "SELECT update_id, group_name, kind, created_at, expires_at FROM updates WHERE update_id = $1",
+    )
+    .bind(update_id.to_string())
+    .fetch_optional(connection)
+    .await?;
+    row.as_ref().map(update_row).transpose()
+}
+
+/// Updates, newest first, those before `before`.
+pub(crate) async fn list(
+    connection: &mut AnyConnection,
+    before: Option<UpdateId>,
+    limit: u32,
+) -> Result<Vec<UpdateRow>> {
+    // Version 7 UUIDs sort by time; `g` is after every hex digit.
+    let rows = sqlx::query(
+        "SELECT update_id, group_name, kind, created_at, expires_at FROM updates \
+         WHERE update_id < $1 ORDER BY update_id DESC LIMIT $2",
+    )
+    .bind(before.map_or_else(|| "g".to_owned(), |id| id.to_string()))
+    .bind(i64::from(limit))
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(update_row).collect()
+}
+
+/// The counts of one update.
+pub(crate) async fn counts(connection: &mut AnyConnection, update_id: UpdateId) -> Result<Vec<CountRow>> {
+    let rows = sqlx::query(
+        "SELECT update_id, delivery, outcome, COUNT(*) AS n FROM commands WHERE update_id = $1 \
+         GROUP BY update_id, delivery, outcome",
+    )
+    .bind(update_id.to_string())
+    .fetch_all(connection)
+    .await?;
+    let count_row = |row: &AnyRow| {
+        Ok(CountRow {
+            update_id: parsed(row, "update_id")?,
+            delivery: parsed(row, "delivery")?,
+            outcome: row.try_get("outcome")?,
+            commands: count(row, "n")?,
+        })
+    };
+    rows.iter().map(count_row).collect()
+}
+
+/// The deliveries of an update, with the names that the gateways have: given name and code name.
+pub(crate) async fn commands(
+    connection: &mut AnyConnection,
+    update_id: UpdateId,
+) -> Result<Vec<(CommandRow, Option<String>, Option<String>)>> {
+    let rows = sqlx::query(
+        "SELECT c.command_id, c.update_id, c.eui AS eui, c.delivery, c.times_sent, c.outcome_json, c.changed_at, \
+         g.name AS name, g.codename AS codename FROM commands c JOIN gateways g ON g.eui = c.eui \
+         WHERE c.update_id = $1 ORDER BY c.eui",
+    )
+    .bind(update_id.to_string())
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| Ok((command_row(row)?, row.try_get("name")?, row.try_get("codename")?))).collect()
+}
+
+/// One command.
+pub(crate) async fn command(
+    connection: &mut AnyConnection,
+    command_id: CommandId,
+) -> Result<Option<CommandRow>> {
+    let row = sqlx::query(
+        "SELECT command_id, update_id, eui, delivery, times_sent, outcome_json, changed_at FROM commands \
+         WHERE command_id = $1",
+    )
+    .bind(command_id.to_string())
+    .fetch_optional(connection)
+    .await?;
+    row.as_ref().map(command_row).transpose()
+}
+
+/// The commands that a gateway should have and is not known to have, oldest first.
+pub(crate) async fn due(
+    connection: &mut AnyConnection,
+    eui: Eui,
+    now: UnixSeconds,
+    limit: usize,
+) -> Result<Vec<DueCommand>> {
+    let rows = sqlx::query(
+        "SELECT c.command_id, c.update_id AS update_id, c.expires_at AS expires_at, u.created_at AS created_at, \
+         u.job AS job, u.limits AS limits, u.options AS options \
+         FROM commands c JOIN updates u ON u.update_id = c.update_id \
+         WHERE c.eui = $1 AND c.delivery IN ('waiting', 'sent') AND c.expires_at > $2 \
+         ORDER BY c.command_id LIMIT $3",
+    )
+    .bind(eui.to_string())
+    .bind(to_big(now))
+    .bind(to_big(limit as u64))
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(due_command).collect()
+}
+
+fn due_command(row: &AnyRow) -> Result<DueCommand> {
+    let missing = |column| StoreError::Row { column, value: "NULL".to_owned() };
+    Ok(DueCommand {
+        command_id: parsed(row, "command_id")?,
+        update_id: parsed(row, "update_id")?,
+        issued_at: number(row, "created_at")?,
+        expires_at: number(row, "expires_at")?,
+        job: from_json(row, "job")?.ok_or_else(|| missing("job"))?,
+        limits: from_json(row, "limits")?.ok_or_else(|| missing("limits"))?,
+        options: from_json(row, "options")?.ok_or_else(|| missing("options"))?,
+    })
+}
+
+/// A command is about to be sent once more.
+pub(crate) async fn keep_sent(
+    connection: &mut AnyConnection,
+    command_id: CommandId,
+    now: UnixSeconds,
+) -> Result<()> {
+    sqlx::query(
+        "UPDATE commands SET delivery = 'sent', times_sent = times_sent + 1, changed_at = $2 WHERE command_id = $1",
+    )
+    .bind(command_id.to_string())
+    .bind(to_big(now))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The gateway has the command, and this became of it.
+pub(crate) async fn keep_outcome(
+    connection: &mut AnyConnection,
+    command_id: CommandId,
+    outcome: &Outcome,
+    now: UnixSeconds,
+) -> Result<()> {
+    sqlx::query(
+        "UPDATE commands SET delivery = 'received', outcome = $2, outcome_json = $3, changed_at = $4 \
+         WHERE command_id = $1",
+    )
+    .bind(command_id.to_string())
+    .bind(outcome.name().to_owned())
+    .bind(to_json("outcome_json", outcome)?)
+    .bind(to_big(now))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Commands whose time is over and that are not known to be received become `expired`; their updates.
+pub(crate) async fn expire(connection: &mut AnyConnection, now: UnixSeconds) -> Result<Vec<UpdateId>> {
+    let rows = sqlx::query(
+        "SELECT DISTINCT update_id FROM commands WHERE delivery IN ('waiting', 'sent') AND expires_at <= $1",
+    )
+    .bind(to_big(now))
+    .fetch_all(&mut *connection)
+    .await?;
+    if !rows.is_empty() {
+        sqlx::query(
+            "UPDATE commands SET delivery = 'expired', changed_at = $1 \
+             WHERE delivery IN ('waiting', 'sent') AND expires_at <= $1",
+        )
+        .bind(to_big(now))
+        .execute(connection)
+        .await?;
+    }
+    rows.iter().map(|row| parsed(row, "update_id")).collect()
+}
+
+/// An update that is in progress for a group, or for a gateway that is in it.
+pub(crate) async fn in_progress(
+    connection: &mut AnyConnection,
+    group: &str,
+) -> Result<Option<(UpdateId, Eui)>> {
+    // Two queries, since one with OR would read every waiting command of the whole fleet.
+    for sql in [
+        "SELECT c.update_id AS update_id, c.eui AS eui FROM updates u JOIN commands c ON c.update_id = u.update_id \
+         WHERE u.group_name = $1 AND c.delivery = 'waiting' LIMIT 1",
+        "SELECT c.update_id AS update_id, c.eui AS eui FROM group_members m JOIN commands c ON c.eui = m.eui \
+         WHERE m.group_name = $1 AND c.delivery = 'waiting' LIMIT 1",
+    ] {
+        let row = sqlx::query(sql).bind(group.to_owned()).fetch_optional(&mut *connection).await?;
+        if let Some(row) = row {
+            return Ok(Some((parsed(&row, "update_id")?, parsed(&row, "eui")?)));
+        }
+    }
+    Ok(None)
+}
