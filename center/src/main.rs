@@ -1,6 +1,13 @@
-//! Begun.
+//! The management center: sends updates to gateways and knows what became of them.
+//!
+//! One binary: `serve` runs the center, `demo` shows it with agents, the rest asks a running center over its REST API.
 
 mod api;
+mod broker;
+mod cli;
+mod demo;
+mod files;
+mod keys;
 mod mqtt;
 mod rest;
 mod server;
@@ -8,4 +15,8 @@ mod service;
 mod settings;
 mod store;
 
-fn main() {}
+use clap::Parser as _;
+
+fn main() -> std::process::ExitCode {
+    cli::run(cli::arguments::Arguments::parse())
+}

@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use crate::broker::{self, BrokerSettings, GatewayAccess, Listener, Running};
 use crate::mqtt::{self, Connection};
 use crate::rest::{Api, Token};
 use crate::service::{Center, unix_now};
@@ -48,6 +49,13 @@ pub(crate) struct ServeSettings {
 /// Which MQTT broker serves. The center is an ordinary client of either.
 #[derive(Debug, Clone)]
 pub(crate) enum BrokerChoice {
+    /// The one inside this process.
+    Embedded {
+        /// Where gateways come in.
+        listen: Vec<Listener>,
+        /// How they log in.
+        gateways: GatewayAccess,
+    },
     /// One that runs by itself.
     External(ExternalBroker),
 }
@@ -77,10 +85,12 @@ pub(crate) struct BrokerTls {
 }
 
 /// The center serves.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Ready {
     /// Where the REST API listens.
     pub(crate) rest_address: SocketAddr,
+    /// Where the embedded broker listens for gateways.
+    pub(crate) mqtt_addresses: Vec<SocketAddr>,
 }
 
 /// Serves until `stop` holds true, or its sender is gone. Says `ready` when requests are answered; the broker may not be
@@ -98,11 +108,13 @@ pub(crate) async fn serve(
     let token = Token::new(&folder.api_token()?);
     let store = Store::open(folder.path(), settings.database_url.as_deref()).await?;
     let (nudges, nudges_receiver) = mpsc::channel(NUDGE_QUEUE);
-    let center = Arc::new(Center::new(store.clone(), keys, settings.topic_prefix, nudges));
+    let center = Arc::new(Center::new(store.clone(), keys, settings.topic_prefix.clone(), nudges));
     center.forget_presence().await?;
     center.expire(unix_now()).await?;
 
-    let connection = connection(settings.broker, folder.mqtt_client_id()?)?;
+    let (connection, broker) =
+        connection(settings.broker, settings.topic_prefix, folder.mqtt_client_id()?).await?;
+    let mqtt_addresses = broker.as_ref().map(|broker| broker.addresses.clone()).unwrap_or_default();
     let listener = TcpListener::bind(settings.rest_address)
         .await
         .with_context(|| format!("cannot listen on {} for the REST API", settings.rest_address))?;
@@ -112,11 +124,14 @@ pub(crate) async fn serve(
     tasks.spawn(mqtt::run(Arc::clone(&center), connection, nudges_receiver, stop.clone()));
     tasks.spawn(deadlines(Arc::clone(&center), stop.clone()));
     tasks.spawn(rest(listener, Api::new(center, token, stop.clone()), stop.clone()));
-    tracing::info!(%rest_address, "the center serves");
+    tracing::info!(%rest_address, ?mqtt_addresses, "the center serves");
     // Nobody waiting for it is no error.
-    let _ = ready.send(Ready { rest_address });
+    let _ = ready.send(Ready { rest_address, mqtt_addresses });
 
     let result = until_stopped(&mut tasks, stop).await;
+    if let Some(broker) = broker {
+        broker.stop().await;
+    }
     store.close().await;
     result
 }
@@ -169,18 +184,35 @@ async fn deadlines(center: Arc<Center>, mut stop: watch::Receiver<bool>) -> anyh
     }
 }
 
-fn connection(broker: BrokerChoice, client_id: String) -> anyhow::Result<Connection> {
+/// How the center reaches its broker, and the broker itself when it is inside this process.
+async fn connection(
+    broker: BrokerChoice,
+    topic_prefix: Prefix,
+    client_id: String,
+) -> anyhow::Result<(Connection, Option<Running>)> {
     match broker {
+        BrokerChoice::Embedded { listen, gateways } => {
+            let running = broker::start(BrokerSettings { listen, topic_prefix, gateways }).await?;
+            let connection = Connection {
+                host: running.center_address.ip().to_string(),
+                port: running.center_address.port(),
+                tls: None,
+                credentials: Some((running.center_username.clone(), running.center_password.clone())),
+                client_id,
+            };
+            Ok((connection, Some(running)))
+        }
         BrokerChoice::External(broker) => {
             let password = broker.password_file.as_deref().map(read_secret).transpose()?;
             let password = password.unwrap_or_default().lines().next().unwrap_or_default().to_owned();
-            Ok(Connection {
+            let connection = Connection {
                 host: broker.host,
                 port: broker.port,
                 tls: broker.tls.as_ref().map(mqtt::client_config).transpose()?,
                 credentials: broker.username.map(|username| (username, password)),
                 client_id,
-            })
+            };
+            Ok((connection, None))
         }
     }
 }

@@ -1,0 +1,1 @@
+//! Client certificates: made by `openssl`, as an operator would.

@@ -1,0 +1,434 @@
+//! The command line: what can be written. What it does is in the modules beside this one.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use keros_protocol::UpdateId;
+use keros_protocol::topics::Prefix;
+
+use super::text::parse_duration_s;
+
+/// Sends JetPorch scripts to groups of Kerlink gateways, and tells what became of them.
+#[derive(Debug, Parser)]
+#[command(name = "keros-center", version, propagate_version = true, after_long_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Try it first, without any gateway:
+  keros-center demo
+
+Set up a center, and a gateway's log-in:
+  keros-center keys generate
+  keros-center broker-user add 7076FF0056070123
+  keros-center serve --mqtt-tls 0.0.0.0:8883 --cert broker.pem --cert-key broker.key.pem
+
+Send a script to a group and watch it:
+  keros-center groups create north --gateways 7076FF0056070123,7076FF0056070124
+  keros-center update send --group north --script ntp.yml --watch
+
+Exit codes:
+  0  done; with --watch: every gateway succeeded
+  1  the update has ended, and some gateway did not succeed
+  2  the command line cannot be understood
+  3  the script or its variables are not valid: nothing was sent
+  4  the center cannot be reached
+  5  the center, or this command itself, refused or failed
+  130  ended by Ctrl-C";
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the center: broker, database, REST API
+    Serve(Box<ServeArguments>),
+    /// Show all of it at work on this machine: center, broker and three agents, in a temporary folder
+    Demo(DemoArguments),
+    /// Make or show the keys that sign what gateways are ordered
+    Keys {
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
+    /// Give gateways passwords for the embedded broker
+    BrokerUser {
+        #[command(subcommand)]
+        command: BrokerUserCommand,
+    },
+    /// See and name gateways
+    Gateways {
+        #[command(flatten)]
+        access: Access,
+        #[command(subcommand)]
+        command: Option<GatewaysCommand>,
+    },
+    /// See and change groups of gateways
+    Groups {
+        #[command(flatten)]
+        access: Access,
+        #[command(subcommand)]
+        command: Option<GroupsCommand>,
+    },
+    /// Send updates and follow them
+    Update {
+        #[command(flatten)]
+        access: Access,
+        #[command(subcommand)]
+        command: UpdateCommand,
+    },
+    /// Print the completions for a shell: add them with `source <(keros-center completions bash)`
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Where the center is, for commands that ask it.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Access {
+    /// Address of the center's REST API
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "KEROS_CENTER_URL",
+        default_value = "http://127.0.0.1:8480"
+    )]
+    pub(crate) center: String,
+    /// File with the access token [default: api-token in the data folder]
+    #[arg(long, global = true, value_name = "FILE", env = "KEROS_CENTER_TOKEN_FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// The center's data folder, if it is on this machine
+    #[arg(long, global = true, value_name = "DIR", env = "KEROS_CENTER_DATA", default_value = DEFAULT_DATA_FOLDER)]
+    pub(crate) data_folder: PathBuf,
+    /// Print JSON: what the REST API answers
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+impl Access {
+    /// The file with the token.
+    pub(crate) fn token_file(&self) -> PathBuf {
+        self.token_file.clone().unwrap_or_else(|| self.data_folder.join("api-token"))
+    }
+}
+
+/// Where the center keeps its things when nothing else is said.
+pub(crate) const DEFAULT_DATA_FOLDER: &str = "/var/lib/keros-center";
+
+/// `serve`.
+#[derive(Debug, Args)]
+#[command(after_long_help = SERVE_EXAMPLES)]
+pub(crate) struct ServeArguments {
+    /// Folder for the database, the access token (api-token), keys and broker passwords
+    #[arg(long, value_name = "DIR", env = "KEROS_CENTER_DATA", default_value = DEFAULT_DATA_FOLDER)]
+    pub(crate) data_folder: PathBuf,
+    /// Address of the REST API; port 0 is any free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8480")]
+    pub(crate) rest: SocketAddr,
+    /// Plain MQTT for gateways; may be repeated. Passwords cross the network readable: for loopback and VPNs [default:
+    /// 127.0.0.1:1883, when no other way in is named]
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "external_broker")]
+    pub(crate) mqtt: Vec<SocketAddr>,
+    /// MQTT over TLS for gateways; may be repeated
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        requires = "cert",
+        requires = "cert_key",
+        conflicts_with = "external_broker"
+    )]
+    pub(crate) mqtt_tls: Vec<SocketAddr>,
+    /// The broker's certificate chain, PEM
+    #[arg(long, value_name = "FILE", requires = "cert_key")]
+    pub(crate) cert: Option<PathBuf>,
+    /// The private key of that certificate, PEM
+    #[arg(long, value_name = "FILE", visible_alias = "key", requires = "cert")]
+    pub(crate) cert_key: Option<PathBuf>,
+    /// Authority whose client certificates log a gateway in: common name = EUI, PEM
+    #[arg(long, value_name = "FILE")]
+    pub(crate) client_ca: Option<PathBuf>,
+    /// File of gateway passwords, made by `broker-user add` [default: broker-users in the data folder]
+    #[arg(long, value_name = "FILE", conflicts_with = "external_broker")]
+    pub(crate) broker_users: Option<PathBuf>,
+    /// Use this MQTT 5 broker (host:port) instead of the embedded one
+    #[arg(long, value_name = "HOST:PORT", value_parser = parse_host_port)]
+    pub(crate) external_broker: Option<(String, u16)>,
+    /// User name at the external broker
+    #[arg(long, value_name = "NAME", requires = "external_broker")]
+    pub(crate) external_user: Option<String>,
+    /// File with the password at the external broker in its first line
+    #[arg(long, value_name = "FILE", requires = "external_user")]
+    pub(crate) external_password_file: Option<PathBuf>,
+    /// Authority of the external broker's certificate, PEM: TLS
+    #[arg(long, value_name = "FILE", requires = "external_broker")]
+    pub(crate) external_ca: Option<PathBuf>,
+    /// The center's own certificate for the external broker, PEM
+    #[arg(long, value_name = "FILE", requires = "external_ca", requires = "external_key")]
+    pub(crate) external_cert: Option<PathBuf>,
+    /// The private key of that certificate, PEM
+    #[arg(long, value_name = "FILE", requires = "external_cert")]
+    pub(crate) external_key: Option<PathBuf>,
+    /// First levels of all MQTT topics
+    #[arg(long, value_name = "TOPIC", default_value = "keros")]
+    pub(crate) topic_prefix: Prefix,
+    /// Folder of the signing keys [default: keys in the data folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keys: Option<PathBuf>,
+}
+
+const SERVE_EXAMPLES: &str = "\
+Gateways with passwords, TLS:
+  keros-center broker-user add 7076FF0056070123
+  keros-center serve --mqtt-tls 0.0.0.0:8883 --cert broker.pem --cert-key broker.key.pem
+
+Gateways with client certificates (CN = EUI):
+  keros-center serve --mqtt-tls 0.0.0.0:8883 --cert broker.pem --cert-key broker.key.pem --client-ca fleet-ca.pem
+
+With mosquitto or a cluster of another broker:
+  keros-center serve --external-broker 127.0.0.1:1883 --external-user center --external-password-file broker.password
+
+The REST API is for this machine alone unless --rest says otherwise, and speaks plain HTTP: put a TLS proxy before it.
+KEROS_CENTER_LOG=debug logs more.";
+
+fn parse_host_port(text: &str) -> Result<(String, u16), String> {
+    let (host, port) = text.rsplit_once(':').ok_or("expected host:port")?;
+    let port = port.parse().map_err(|_| "the port is a number from 1 to 65535".to_owned())?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    if host.is_empty() || port == 0 {
+        Err("expected host:port".to_owned())
+    } else {
+        Ok((host.to_owned(), port))
+    }
+}
+
+/// `demo`.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArguments {
+    /// Leave it running at the end, until Ctrl-C
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+/// `keys …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Make the command key and the statement key, and the public files for the gateways; never overwrites
+    Generate(KeysFolder),
+    /// Name the keys and their files
+    Show(KeysFolder),
+}
+
+/// Where keys are.
+#[derive(Debug, Args)]
+pub(crate) struct KeysFolder {
+    /// Folder of the keys [default: keys in the data folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) folder: Option<PathBuf>,
+    /// The center's data folder
+    #[arg(long, value_name = "DIR", env = "KEROS_CENTER_DATA", default_value = DEFAULT_DATA_FOLDER)]
+    pub(crate) data_folder: PathBuf,
+}
+
+impl KeysFolder {
+    /// The folder.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.clone().unwrap_or_else(|| self.data_folder.join("keys"))
+    }
+}
+
+/// `broker-user …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum BrokerUserCommand {
+    /// Make a new password for a gateway and print it, once; a running center knows it at once
+    Add(BrokerUser),
+    /// Take a gateway's password away
+    Remove(BrokerUser),
+    /// List the gateways that have a password
+    List(BrokerUsers),
+}
+
+/// One of them.
+#[derive(Debug, Args)]
+pub(crate) struct BrokerUser {
+    /// The gateway
+    pub(crate) eui: keros_protocol::Eui,
+    #[command(flatten)]
+    pub(crate) users: BrokerUsers,
+}
+
+/// Where they are.
+#[derive(Debug, Args)]
+pub(crate) struct BrokerUsers {
+    /// File of gateway passwords [default: broker-users in the data folder]
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// The center's data folder
+    #[arg(long, value_name = "DIR", env = "KEROS_CENTER_DATA", default_value = DEFAULT_DATA_FOLDER)]
+    data_folder: PathBuf,
+}
+
+impl BrokerUsers {
+    /// The file.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.file.clone().unwrap_or_else(|| broker_users_file(&self.data_folder))
+    }
+}
+
+/// The file of gateway passwords when nothing else is said.
+pub(crate) fn broker_users_file(data_folder: &std::path::Path) -> PathBuf {
+    data_folder.join("broker-users")
+}
+
+/// `gateways …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum GatewaysCommand {
+    /// List all gateways (also without a word)
+    List,
+    /// Show one gateway
+    Show {
+        /// The gateway
+        eui: keros_protocol::Eui,
+    },
+    /// Make a gateway known before it has said anything, or name it
+    Declare {
+        /// The gateway
+        eui: keros_protocol::Eui,
+        /// Its name
+        #[arg(long)]
+        name: Option<String>,
+        /// Free text
+        #[arg(long, default_value = "")]
+        description: String,
+    },
+    /// Ask a gateway to send telemetry now, and so to fetch what waits for it
+    Nudge {
+        /// The gateway
+        eui: keros_protocol::Eui,
+    },
+}
+
+/// `groups …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum GroupsCommand {
+    /// List all groups (also without a word)
+    List,
+    /// Show one group
+    Show {
+        /// Its name
+        name: String,
+    },
+    /// Make a group
+    Create {
+        /// Its name
+        name: String,
+        /// Its gateways
+        #[arg(long, value_delimiter = ',', value_name = "EUI,EUI…")]
+        gateways: Vec<keros_protocol::Eui>,
+        /// Free text
+        #[arg(long, default_value = "")]
+        description: String,
+    },
+    /// Add gateways to a group
+    Add {
+        /// Its name
+        name: String,
+        /// The gateways
+        #[arg(required = true, value_delimiter = ',')]
+        gateways: Vec<keros_protocol::Eui>,
+    },
+    /// Take gateways out of a group
+    Remove {
+        /// Its name
+        name: String,
+        /// The gateways
+        #[arg(required = true, value_delimiter = ',')]
+        gateways: Vec<keros_protocol::Eui>,
+    },
+    /// Remove a group; its gateways stay
+    Delete {
+        /// Its name
+        name: String,
+    },
+}
+
+/// `update …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum UpdateCommand {
+    /// Check a JetPorch script here, then send it to a group
+    Send(Box<SendArguments>),
+    /// List updates, newest first
+    List,
+    /// Show one update, gateway by gateway
+    Show {
+        /// The update
+        id: UpdateId,
+    },
+    /// Follow an update until it has ended
+    Watch {
+        /// The update
+        id: UpdateId,
+    },
+}
+
+/// `update send`.
+#[derive(Debug, Args)]
+pub(crate) struct SendArguments {
+    /// The group
+    #[arg(long)]
+    pub(crate) group: String,
+    /// The JetPorch script: a YAML file, or - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) script: PathBuf,
+    /// Variables: @FILE.yml, {"name": "value"} or name=value; may be repeated, the last one wins
+    #[arg(short = 'e', long = "extra-vars", value_name = "VARS")]
+    pub(crate) extra_vars: Vec<String>,
+    /// Change nothing on the gateways, tell what would change
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// A gateway that has not started it by then never will
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = parse_duration_s)]
+    pub(crate) expires: u32,
+    /// Longest time for one task [default: 10m]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration_s)]
+    pub(crate) task_timeout: Option<u32>,
+    /// Longest time for the whole script [default: 1h]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration_s)]
+    pub(crate) total_timeout: Option<u32>,
+    /// Ask all online gateways of the group to fetch it now instead of at their next telemetry
+    #[arg(long)]
+    pub(crate) nudge: bool,
+    /// Follow it until it has ended
+    #[arg(long)]
+    pub(crate) watch: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn gateways_may_be_written_as_on_the_label() {
+        let arguments = Arguments::try_parse_from([
+            "keros-center",
+            "groups",
+            "create",
+            "north",
+            "--gateways",
+            "7076ff0056070123,70-76-FF-00-56-07-01-24",
+        ])
+        .unwrap();
+        let Command::Groups { command: Some(GroupsCommand::Create { gateways, .. }), .. } = arguments.command
+        else {
+            panic!("another command");
+        };
+        assert_eq!(gateways[1].to_string(), "7076FF0056070124");
+    }
+}

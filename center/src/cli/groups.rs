@@ -1,0 +1,79 @@
+//! `groups …`.
+
+use std::io::Write;
+
+use super::arguments::GroupsCommand;
+use super::client::{Client, path_part};
+use super::text::{printable, table};
+use super::{Ended, print_json};
+use crate::api::GroupView;
+
+pub(super) fn run(
+    client: &Client,
+    command: Option<GroupsCommand>,
+    json: bool,
+    out: &mut dyn Write,
+) -> anyhow::Result<Ended> {
+    let show_group = |out: &mut dyn Write, view: &GroupView| {
+        if json { print_json(out, view) } else { show(view, out) }
+    };
+    match command.unwrap_or(GroupsCommand::List) {
+        GroupsCommand::List => {
+            let views: Vec<GroupView> = client.get("/groups")?;
+            if json { print_json(out, &views) } else { list(&views, out) }
+        }
+        GroupsCommand::Show { name } => show_group(out, &get(client, &name)?),
+        GroupsCommand::Create { name, gateways, description } => {
+            let view = GroupView { name, description, gateways };
+            show_group(out, &client.post::<GroupView>("/groups", &view)?)
+        }
+        GroupsCommand::Add { name, gateways } => {
+            for eui in gateways {
+                client.put_empty(&format!("/groups/{}/gateways/{eui}", path_part(&name)))?;
+            }
+            show_group(out, &get(client, &name)?)
+        }
+        GroupsCommand::Remove { name, gateways } => {
+            for eui in gateways {
+                client.delete(&format!("/groups/{}/gateways/{eui}", path_part(&name)))?;
+            }
+            show_group(out, &get(client, &name)?)
+        }
+        GroupsCommand::Delete { name } => {
+            client.delete(&format!("/groups/{}", path_part(&name)))?;
+            Ok(Ended::Done)
+        }
+    }
+}
+
+fn get(client: &Client, name: &str) -> anyhow::Result<GroupView> {
+    Ok(client.get(&format!("/groups/{}", path_part(name)))?)
+}
+
+fn list(views: &[GroupView], out: &mut dyn Write) -> anyhow::Result<Ended> {
+    if views.is_empty() {
+        writeln!(
+            out,
+            "There is no group yet: `keros-center groups create NAME --gateways EUI,EUI…` makes one."
+        )?;
+        return Ok(Ended::Done);
+    }
+    let rows: Vec<[String; 3]> = views
+        .iter()
+        .map(|view| [printable(&view.name), view.gateways.len().to_string(), printable(&view.description)])
+        .collect();
+    write!(out, "{}", table(["GROUP", "GATEWAYS", "DESCRIPTION"], &rows))?;
+    Ok(Ended::Done)
+}
+
+fn show(view: &GroupView, out: &mut dyn Write) -> anyhow::Result<Ended> {
+    let plural = if view.gateways.len() == 1 { "" } else { "s" };
+    writeln!(out, "{}: {} gateway{plural}", printable(&view.name), view.gateways.len())?;
+    if !view.description.is_empty() {
+        writeln!(out, "{}", printable(&view.description))?;
+    }
+    for eui in &view.gateways {
+        writeln!(out, "  {eui}")?;
+    }
+    Ok(Ended::Done)
+}

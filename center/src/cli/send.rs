@@ -1,0 +1,91 @@
+//! `update send`.
+
+use std::io::Write;
+
+use keros_protocol::{Job, JobLimits, JobOptions};
+
+use super::arguments::SendArguments;
+use super::client::{Client, path_part};
+use super::script::{self, Checked};
+use super::text::printable;
+use super::{Ended, print_json, watch};
+use crate::api::{GroupView, SendUpdate, UpdateView};
+
+pub(super) fn run(
+    client: &Client,
+    arguments: &SendArguments,
+    json: bool,
+    out: &mut dyn Write,
+) -> anyhow::Result<Ended> {
+    let Some(order) = prepare(arguments)? else { return Ok(Ended::InvalidScript) };
+    let view: UpdateView = client.post("/updates", &order)?;
+    if arguments.nudge {
+        nudge(client, &arguments.group)?;
+    }
+    if arguments.watch {
+        return watch::run(client, view.update_id, json, out);
+    }
+    if json {
+        return print_json(out, &view);
+    }
+    writeln!(out, "Update {} was accepted for {} gateways.", view.update_id, view.gateways.len())?;
+    writeln!(out, "Each one fetches it with its next telemetry, within an hour. Follow it with:")?;
+    writeln!(out, "  keros-center update watch {}", view.update_id)?;
+    Ok(Ended::Done)
+}
+
+/// Reads and checks; `None` when no gateway would run it: the findings are on standard error then.
+fn prepare(arguments: &SendArguments) -> anyhow::Result<Option<SendUpdate>> {
+    let text = script::read(&arguments.script)?;
+    let vars = script::variables(&arguments.extra_vars)?;
+    let file = arguments.script.display().to_string();
+    let (findings, fit) = match script::check(&text, &file, &vars) {
+        Checked::Fit(findings) => (findings, true),
+        Checked::Unfit(findings) => (findings, false),
+    };
+    let mut stderr = std::io::stderr().lock();
+    for finding in &findings {
+        write!(stderr, "{}", script::render(finding, &text))?;
+    }
+    if !fit {
+        writeln!(stderr, "Nothing was sent.")?;
+        return Ok(None);
+    }
+    if !findings.is_empty() {
+        writeln!(
+            stderr,
+            "The gateways will judge this for themselves; this center's own engine would refuse it."
+        )?;
+    }
+    Ok(Some(order(arguments, text, vars)))
+}
+
+fn order(
+    arguments: &SendArguments,
+    script: String,
+    vars: serde_json::Map<String, serde_json::Value>,
+) -> SendUpdate {
+    let default = JobLimits::default();
+    SendUpdate {
+        group: arguments.group.clone(),
+        job: Job::JetPorch { script, vars },
+        limits: JobLimits {
+            total_s: arguments.total_timeout.unwrap_or(default.total_s),
+            task_s: arguments.task_timeout.unwrap_or(default.task_s),
+            ..default
+        },
+        options: JobOptions { dry_run: arguments.dry_run, ..JobOptions::default() },
+        expires_in_s: Some(arguments.expires.into()),
+    }
+}
+
+/// A gateway that cannot be nudged fetches the update with its next telemetry all the same.
+fn nudge(client: &Client, group: &str) -> anyhow::Result<()> {
+    let group: GroupView = client.get(&format!("/groups/{}", path_part(group)))?;
+    for eui in group.gateways {
+        if let Err(error) = client.post_empty(&format!("/gateways/{eui}/nudge")) {
+            writeln!(std::io::stderr(), "{eui} could not be nudged: {}", printable(&error.to_string()))?;
+        }
+    }
+    Ok(())
+}

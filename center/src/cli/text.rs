@@ -1,0 +1,187 @@
+//! What a person reads: tables, times, durations. Text that came from elsewhere is made harmless for terminals first.
+
+use std::fmt::Write as _;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use keros_protocol::{Outcome, Summary, UnixSeconds};
+
+/// Replaces what could move the cursor or change colours: a gateway's words must not draw on the operator's screen.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() || is_direction(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// Characters that turn the direction of writing.
+const fn is_direction(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Lines with columns as wide as their widest cell; the last column is not padded.
+pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
+    let mut widths = head.map(|cell| cell.chars().count());
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    for row in std::iter::once(head.map(str::to_owned)).chain(rows.iter().cloned()) {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(widths) {
+            let _ = write!(line, "{cell:width$}  ");
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// At most so many characters, the last one `…` when something was cut off.
+pub(crate) fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// An outcome in one line, with the counts of its tasks where it has some.
+pub(crate) fn outcome(outcome: &Outcome) -> String {
+    let mut text = outcome.to_string();
+    match outcome {
+        Outcome::Succeeded { summary, dry_run } => {
+            let _ = write!(text, ": {}", summary_text(summary));
+            if *dry_run {
+                text.push_str(" (dry run)");
+            }
+        }
+        Outcome::Failed { message, .. } => {
+            let _ = write!(text, ": {message}");
+        }
+        _ => {}
+    }
+    printable(&text)
+}
+
+/// The counts that are not zero.
+pub(crate) fn summary_text(summary: &Summary) -> String {
+    let counts = [
+        (summary.created, "created"),
+        (summary.modified, "modified"),
+        (summary.removed, "removed"),
+        (summary.executed, "executed"),
+        (summary.matched, "matched"),
+        (summary.passive, "passive"),
+        (summary.skipped, "skipped"),
+        (summary.ignored, "ignored"),
+        (summary.failed, "failed"),
+    ];
+    let parts: Vec<String> = counts
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, word)| format!("{count} {word}"))
+        .collect();
+    let plural = if summary.total() == 1 { "" } else { "s" };
+    if parts.is_empty() {
+        return "no tasks".to_owned();
+    }
+    format!("{} task{plural} ({})", summary.total(), parts.join(", "))
+}
+
+/// The center's and this program's clock are mostly the same one; a minute more or less does not matter here.
+pub(crate) fn ago(then_unix_s: Option<UnixSeconds>) -> String {
+    let Some(then_unix_s) = then_unix_s else { return "never".to_owned() };
+    let now_unix_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
+    if then_unix_s > now_unix_s {
+        return format!("in {}", duration(then_unix_s - now_unix_s));
+    }
+    format!("{} ago", duration(now_unix_s - then_unix_s))
+}
+
+/// Seconds in the greatest fitting unit.
+pub(crate) fn duration(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// Reads `90`, `90s`, `15m`, `2h`, `7d`.
+///
+/// # Errors
+/// When it is none of these, or more seconds than fit into 32 bits.
+pub(crate) fn parse_duration_s(text: &str) -> Result<u32, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit_s: u64 = match &text[digits.len()..] {
+        "" | "s" => 1,
+        "m" | "min" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        unit => return Err(format!("unknown unit {unit:?}: use s, m, h or d")),
+    };
+    let number: u64 =
+        digits.parse().map_err(|_| "expected a number with s, m, h or d, e.g. 15m".to_owned())?;
+    number
+        .checked_mul(unit_s)
+        .and_then(|seconds| u32::try_from(seconds).ok())
+        .ok_or_else(|| "that is too long".to_owned())
+}
+
+/// A time as RFC 3339 has it, UTC. The calendar is the proleptic Gregorian one (algorithm: days from civil, inverted).
+pub(crate) fn utc(unix_s: UnixSeconds) -> String {
+    let (days, second) = (unix_s / 86_400, unix_s % 86_400);
+    let shifted = days + 719_468;
+    let era = shifted / 146_097;
+    let day_of_era = shifted % 146_097;
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_index = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_index + 2) / 5 + 1;
+    let month = if month_index < 10 { month_index + 3 } else { month_index - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gateways_words_cannot_draw_on_the_screen() {
+        assert_eq!(printable("a\x1b[2Jb\r\u{202e}c"), "a\u{fffd}[2Jb\u{fffd}\u{fffd}c");
+    }
+
+    #[test]
+    fn columns_are_aligned() {
+        let rows = [["a".to_owned(), "long cell".to_owned()], ["bcd".to_owned(), String::new()]];
+        assert_eq!(table(["X", "Y"], &rows), "X    Y\na    long cell\nbcd\n");
+    }
+
+    #[test]
+    fn durations_are_read_with_their_unit() {
+        for (text, seconds) in [("90", 90), ("90s", 90), ("15m", 900), ("2h", 7200), ("7d", 604_800)] {
+            assert_eq!(parse_duration_s(text), Ok(seconds));
+        }
+        for text in ["", "h", "7w", "-1", "1.5h", "99999999999d"] {
+            assert!(parse_duration_s(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_are_those_of_the_calendar() {
+        assert_eq!(utc(0), "1970-01-01T00:00:00Z");
+        assert_eq!(utc(951_782_399), "2000-02-28T23:59:59Z");
+        assert_eq!(utc(951_782_400), "2000-02-29T00:00:00Z");
+        assert_eq!(utc(1_798_761_599), "2026-12-31T23:59:59Z");
+    }
+
+    #[test]
+    fn success_tells_its_tasks() {
+        let summary = Summary { created: 2, executed: 1, skipped: 1, ..Summary::default() };
+        assert_eq!(
+            outcome(&Outcome::Succeeded { summary, dry_run: false }),
+            "succeeded: 4 tasks (2 created, 1 executed, 1 skipped)"
+        );
+    }
+}

@@ -1,0 +1,213 @@
+//! `update …`: list, show, and the way to `send` and `watch`.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use keros_protocol::Delivery;
+
+use super::arguments::UpdateCommand;
+use super::client::Client;
+use super::text::{ago, outcome, printable, table, utc};
+use super::{Ended, print_json, send, watch};
+use crate::api::{DeliveryView, UpdateView};
+
+pub(super) fn run(
+    client: &Client,
+    command: UpdateCommand,
+    json: bool,
+    out: &mut dyn Write,
+) -> anyhow::Result<Ended> {
+    match command {
+        UpdateCommand::Send(arguments) => send::run(client, &arguments, json, out),
+        UpdateCommand::List => {
+            let views: Vec<UpdateView> = client.get("/updates")?;
+            if json { print_json(out, &views) } else { list(&views, out) }
+        }
+        UpdateCommand::Show { id } => {
+            let view: UpdateView = client.get(&format!("/updates/{id}"))?;
+            if json { print_json(out, &view) } else { show(&view, out) }
+        }
+        UpdateCommand::Watch { id } => watch::run(client, id, json, out),
+    }
+}
+
+/// Whether every gateway of an update succeeded.
+pub(crate) fn all_succeeded(view: &UpdateView) -> bool {
+    view.outcomes.iter().all(|(name, count)| name == "succeeded" || *count == 0)
+}
+
+/// Counts by name in one line, e.g. `2 succeeded, 1 refused`.
+pub(super) fn counts(counts: &BTreeMap<String, u32>) -> String {
+    let parts: Vec<String> = counts
+        .iter()
+        .filter(|(_, count)| **count > 0)
+        .map(|(name, count)| format!("{count} {}", printable(name)))
+        .collect();
+    if parts.is_empty() { "no gateways".to_owned() } else { parts.join(", ") }
+}
+
+/// A gateway of an update as cells: EUI, name, delivery, outcome.
+pub(crate) fn row(view: &DeliveryView) -> [String; 4] {
+    let delivery = match view.delivery {
+        Delivery::Sent if view.times_sent > 1 => format!("sent ({} times)", view.times_sent),
+        delivery => delivery.to_string(),
+    };
+    let outcome = view.outcome.as_ref().map_or_else(|| "-".to_owned(), outcome);
+    [view.eui.to_string(), printable(&view.name), delivery, outcome]
+}
+
+/// The heads of [`row`].
+pub(crate) const ROW_HEAD: [&str; 4] = ["GATEWAY", "NAME", "DELIVERY", "OUTCOME"];
+
+fn list(views: &[UpdateView], out: &mut dyn Write) -> anyhow::Result<Ended> {
+    if views.is_empty() {
+        writeln!(
+            out,
+            "No update was sent yet: `keros-center update send --group NAME --script FILE` sends one."
+        )?;
+        return Ok(Ended::Done);
+    }
+    let rows: Vec<[String; 5]> = views
+        .iter()
+        .map(|view| {
+            [
+                view.update_id.to_string(),
+                ago(Some(view.created_at_unix_s)),
+                printable(&view.group),
+                printable(&view.state),
+                counts(&view.outcomes),
+            ]
+        })
+        .collect();
+    write!(out, "{}", table(["UPDATE", "SENT", "GROUP", "DELIVERY", "OUTCOMES"], &rows))?;
+    Ok(Ended::Done)
+}
+
+fn show(view: &UpdateView, out: &mut dyn Write) -> anyhow::Result<Ended> {
+    writeln!(
+        out,
+        "Update {} ({}) to group {}",
+        view.update_id,
+        printable(&view.kind),
+        printable(&view.group)
+    )?;
+    writeln!(
+        out,
+        "Sent {} ({}), expires {}",
+        utc(view.created_at_unix_s),
+        ago(Some(view.created_at_unix_s)),
+        utc(view.expires_at_unix_s)
+    )?;
+    let ended = if view.ended { "ended" } else { "not ended" };
+    writeln!(out, "Delivery: {} ({}); {ended}", printable(&view.state), counts(&view.deliveries))?;
+    writeln!(out, "Outcomes: {}\n", counts(&view.outcomes))?;
+    let rows: Vec<[String; 4]> = view.gateways.iter().map(row).collect();
+    write!(out, "{}", table(ROW_HEAD, &rows))?;
+    for gateway in &view.gateways {
+        details(gateway, out)?;
+    }
+    Ok(Ended::Done)
+}
+
+/// What does not fit into a line: the detail of a refusal, what a failed task printed.
+fn details(view: &DeliveryView, out: &mut dyn Write) -> std::io::Result<()> {
+    use keros_protocol::Outcome;
+    let (detail, output) = match &view.outcome {
+        Some(Outcome::Refused { detail, .. }) => (Some(detail.clone()), None),
+        Some(Outcome::Failed { output, .. } | Outcome::TimedOut { output, .. }) => (None, output.as_ref()),
+        Some(Outcome::RolledBack { remains, .. }) if !remains.is_empty() => {
+            (Some(format!("remains: {}", remains.join("; "))), None)
+        }
+        _ => (None, None),
+    };
+    if detail.is_none() && output.is_none() {
+        return Ok(());
+    }
+    writeln!(out, "\n{}:", view.eui)?;
+    if let Some(detail) = detail {
+        writeln!(out, "  {}", printable(&detail))?;
+    }
+    if let Some(output) = output {
+        for line in output.to_string().lines() {
+            writeln!(out, "  | {}", printable(line))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use keros_protocol::{CommandId, Eui, Outcome, RefusalReason, Summary, UpdateId};
+
+    pub(in crate::cli) fn delivery(number: u64, outcome: Option<Outcome>) -> DeliveryView {
+        DeliveryView {
+            eui: Eui::from_u64(0x7076_FF00_5607_0100 + number),
+            name: format!("klk-wiis-{number}"),
+            command_id: CommandId("01920000-0000-7000-8000-000000000001".parse().unwrap()),
+            delivery: if outcome.is_some() { Delivery::Received } else { Delivery::Waiting },
+            outcome,
+            times_sent: 1,
+            changed_at_unix_s: 0,
+        }
+    }
+
+    pub(in crate::cli) fn update(gateways: Vec<DeliveryView>) -> UpdateView {
+        let mut outcomes = BTreeMap::new();
+        for gateway in &gateways {
+            let name = gateway.outcome.as_ref().map_or("none", Outcome::name);
+            *outcomes.entry(name.to_owned()).or_default() += 1;
+        }
+        let ended = gateways.iter().all(|g| g.outcome.as_ref().is_some_and(Outcome::is_terminal));
+        UpdateView {
+            update_id: UpdateId("01920000-0000-7000-8000-000000000002".parse().unwrap()),
+            group: "north".to_owned(),
+            kind: "jetporch".to_owned(),
+            created_at_unix_s: 0,
+            expires_at_unix_s: 604_800,
+            state: if ended { "sent" } else { "in_progress" }.to_owned(),
+            ended,
+            deliveries: BTreeMap::new(),
+            outcomes,
+            gateways,
+        }
+    }
+
+    pub(in crate::cli) fn succeeded() -> Outcome {
+        Outcome::Succeeded { summary: Summary { created: 2, ..Summary::default() }, dry_run: false }
+    }
+
+    pub(in crate::cli) fn refused() -> Outcome {
+        let detail = "a JetPorch script needs KerOS 6, this gateway has 5.10.1\x1b[2J".to_owned();
+        Outcome::Refused { reason: RefusalReason::NotKeros6, detail }
+    }
+
+    #[test]
+    fn show_tells_each_gateways_end_and_the_words_behind_it() {
+        let view =
+            update(vec![delivery(1, Some(succeeded())), delivery(2, Some(refused())), delivery(3, None)]);
+        let mut out = Vec::new();
+        show(&view, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let tail = text.split_once("\n\n").unwrap().1;
+        assert_eq!(
+            tail,
+            "GATEWAY           NAME        DELIVERY  OUTCOME\n\
+             7076FF0056070101  klk-wiis-1  received  succeeded: 2 tasks (2 created)\n\
+             7076FF0056070102  klk-wiis-2  received  refused: not_keros_6\n\
+             7076FF0056070103  klk-wiis-3  waiting   -\n\
+             \n\
+             7076FF0056070102:\n  \
+             a JetPorch script needs KerOS 6, this gateway has 5.10.1\u{fffd}[2J\n"
+        );
+        assert!(text.contains("Outcomes: 1 none, 1 refused, 1 succeeded"), "{text}");
+    }
+
+    #[test]
+    fn success_is_only_when_all_succeeded() {
+        assert!(all_succeeded(&update(vec![delivery(1, Some(succeeded()))])));
+        for other in [Some(refused()), None] {
+            assert!(!all_succeeded(&update(vec![delivery(1, Some(succeeded())), delivery(2, other)])));
+        }
+    }
+}
