@@ -1,6 +1,8 @@
 //! Every wire form, frozen: the JSON files in `wire/v1` are what other programs rely on. A file is never changed for a release of
 //! protocol version 1; a new optional field gets a new file.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
+
 use std::path::PathBuf;
 
 use keros_protocol::executor::{Change, Event, Request, TaskResult, TaskStatus};
