@@ -52,7 +52,8 @@ impl Mosquitto {
     pub fn restart(&mut self) -> Result<()> {
         let mut command = Command::new(system_program("mosquitto")?);
         self.process = Some(Process::start(command.arg("-c").arg(&self.config), &self.log)?);
-        wait_for("mosquitto listens", || Ok(std::net::TcpStream::connect(("127.0.0.1", self.port)).ok())).map(drop)
+        wait_for("mosquitto listens", || Ok(std::net::TcpStream::connect(("127.0.0.1", self.port)).ok()))
+            .map(drop)
     }
 
     /// Ends it with SIGKILL.

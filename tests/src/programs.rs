@@ -16,7 +16,8 @@ use nix::unistd::Pid;
 /// When it was not built: tests never build, so that they test what is there.
 pub fn keros_program(name: &str) -> Result<PathBuf> {
     let own = std::env::current_exe()?;
-    let folder = own.parent().and_then(Path::parent).context("a test program lies in target/<profile>/deps")?;
+    let folder =
+        own.parent().and_then(Path::parent).context("a test program lies in target/<profile>/deps")?;
     let folder = if folder.join(name).exists() { folder.to_owned() } else { own.with_file_name("") };
     let path = folder.join(name);
     ensure!(path.exists(), "{} is missing: run `cargo build --workspace` first", path.display());
@@ -69,7 +70,12 @@ pub fn run_ok<S: AsRef<OsStr>>(program: &Path, arguments: impl IntoIterator<Item
     let output = run(program, arguments)?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() {
-        bail!("{} ended with {}:\n{text}{}", program.display(), output.status, String::from_utf8_lossy(&output.stderr));
+        bail!(
+            "{} ended with {}:\n{text}{}",
+            program.display(),
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     Ok(text)
 }

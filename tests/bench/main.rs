@@ -1,0 +1,3 @@
+//! Begun.
+
+fn main() {}
