@@ -65,7 +65,15 @@ impl Gateway {
     /// # Errors
     /// When it cannot be started.
     pub fn restart(&mut self) -> Result<()> {
-        let mut command = Command::new(keros_program("keros-agent")?);
+        self.start_program(&keros_program("keros-agent")?)
+    }
+
+    /// Starts another build of the agent.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_program(&mut self, agent: &Path) -> Result<()> {
+        let mut command = Command::new(agent);
         command.arg("run").arg("--config").arg(self.config());
         self.process = Some(Process::start(&mut command, &self.folder.join("agent.log"))?);
         Ok(())
