@@ -34,8 +34,13 @@ fn memory(name: &str, tls: bool) -> Result<()> {
     let files = (pki.path("ca.pem"), cert, key);
     let trust = folder.path().join("trust");
     std::fs::create_dir(&trust)?;
-    let options =
-        GatewayOptions { port: broker.port, trust, password: None, tls: tls.then(|| files.clone()) };
+    let options = GatewayOptions {
+        port: broker.port,
+        trust,
+        password: None,
+        tls: tls.then(|| files.clone()),
+        executor: None,
+    };
     let mut gateway = Gateway::prepare(&folder.path().join("gateway"), EUI, KEROS_6, &options)?;
     gateway.start_program(&gateway_program("keros-agent")?)?;
 

@@ -47,6 +47,7 @@ fn the_whole_way(folder: &std::path::Path, center: &Center) -> Result<()> {
             trust: center.keys().join("trust"),
             password: center.gateway_password(eui)?,
             tls: None,
+            executor: None,
         };
         gateways.push(Gateway::start(&folder.join(eui), eui, keros, &options)?);
     }

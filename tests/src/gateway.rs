@@ -24,6 +24,8 @@ pub struct GatewayOptions {
     pub password: Option<String>,
     /// CA file, certificate and key.
     pub tls: Option<(PathBuf, PathBuf, PathBuf)>,
+    /// Another build of the executor than the one beside the tests.
+    pub executor: Option<PathBuf>,
 }
 
 /// A gateway whose agent can be killed and started again.
@@ -171,7 +173,11 @@ impl Gateway {
             writeln!(text, "  tls: {{ ca_file: {ca}, client_cert_file: {cert}, client_key_file: {key} }}")?;
         }
         writeln!(text, "executor:\n  command:")?;
-        let executor = keros_program("keros-executor")?.display().to_string();
+        let executor = match &options.executor {
+            Some(path) => path.clone(),
+            None => keros_program("keros-executor")?,
+        };
+        let executor = executor.display().to_string();
         let root = self.root.display().to_string();
         let (state, trust) =
             (self.executor_state().display().to_string(), options.trust.display().to_string());
