@@ -82,6 +82,14 @@ pub struct Arrival {
     pub verdict: Verdict,
 }
 
+impl Arrival {
+    /// Whether it may run.
+    #[must_use]
+    pub const fn is_eligible(&self) -> bool {
+        matches!(self.verdict, Verdict::Eligible { .. })
+    }
+}
+
 /// What the check of a command has given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
