@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use crate::clock::{Clock, SharedFloor};
-use crate::config::settings::Settings;
+use crate::config::Settings;
 use crate::downlink;
 use crate::executor_client::{self, SessionEvent, SessionWhat};
 use crate::mqtt::{Full, LinkControl, Publisher, chain};
@@ -201,7 +201,12 @@ impl Core {
         }
     }
 
-    fn open_session(&mut self, session: u64, command_id: CommandId, request: SessionRequest) -> Option<Event> {
+    fn open_session(
+        &mut self,
+        session: u64,
+        command_id: CommandId,
+        request: SessionRequest,
+    ) -> Option<Event> {
         let request = match request {
             SessionRequest::Attach => Request::Attach { command_id },
             SessionRequest::Run => match self.store.read_command(command_id) {
@@ -295,12 +300,14 @@ impl Core {
             }
         };
         let id = arrival.command_id;
-        if arrival.is_eligible() && !self.state.knows(id) && self.state.has_room() {
-            if let Err(error) = self.store.save_command(id, envelope) {
-                tracing::error!(command = %id, %error, "the command is not taken: it cannot be stored");
-                self.store.remove_command(id);
-                return None;
-            }
+        if arrival.is_eligible()
+            && !self.state.knows(id)
+            && self.state.has_room()
+            && let Err(error) = self.store.save_command(id, envelope)
+        {
+            tracing::error!(command = %id, %error, "the command is not taken: it cannot be stored");
+            self.store.remove_command(id);
+            return None;
         }
         Some(Event::CommandArrived(arrival))
     }

@@ -50,15 +50,15 @@ async fn serve(settings: Settings, mut warnings: Vec<String>) -> anyhow::Result<
     let mut notify = Notify::new();
     let mut connection = Connection::new(clock.now().unix_s);
     let started_at_unix_s = clock.now().unix_s;
+    // The task of the status socket makes it before it waits for anything.
+    tokio::task::yield_now().await;
     core.boot();
     notify.ready();
     tracing::info!(eui = %core.identity.eui, version = env!("CARGO_PKG_VERSION"), "started");
     loop {
-        let fixed =
-            Fixed { identity: &core.identity, broker: &core.settings.broker, started_at_unix_s };
+        let fixed = Fixed { identity: &core.identity, broker: &core.settings.broker, started_at_unix_s };
         let told = core.warnings().into_iter().chain(warnings.iter().cloned()).collect();
-        let view =
-            status::view(&fixed, &connection, &core.state, core.answered_unix_s, clock.now(), told);
+        let view = status::view(&fixed, &connection, &core.state, core.answered_unix_s, clock.now(), told);
         channels.status.send_replace(Arc::new(view));
         notify.status(connection.line());
         notify.alive();
@@ -128,8 +128,16 @@ fn set_up(
         link_events,
     ));
     let link_of_core = link_control.clone();
-    let core =
-        Core::new(Parts { settings, identity, clock, floor, store, state, link: link_of_core, session_events });
+    let core = Core::new(Parts {
+        settings,
+        identity,
+        clock,
+        floor,
+        store,
+        state,
+        link: link_of_core,
+        session_events,
+    });
     let terminate = signal(SignalKind::terminate())?;
     let interrupt = signal(SignalKind::interrupt())?;
     let channels =
@@ -143,7 +151,8 @@ fn serve_technician(
     requests: mpsc::Sender<LocalRequest>,
 ) -> anyhow::Result<()> {
     let folder = settings.runtime_folder.clone();
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     let config_json = config::settings_json(settings).into();
     tokio::spawn(async move {
         if let Err(error) = local::serve(&folder, views, requests, config_json).await {

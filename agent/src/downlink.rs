@@ -38,7 +38,12 @@ pub(crate) enum DownlinkError {
 ///
 /// # Errors
 /// [`DownlinkError`] says why it is passed over.
-pub(crate) fn parse(prefix: &Prefix, eui: Eui, topic: &[u8], payload: &[u8]) -> Result<Downlink, DownlinkError> {
+pub(crate) fn parse(
+    prefix: &Prefix,
+    eui: Eui,
+    topic: &[u8],
+    payload: &[u8],
+) -> Result<Downlink, DownlinkError> {
     let topic = String::from_utf8_lossy(topic);
     if prefix.parse(&topic) != Some((eui, Leaf::Down)) {
         return Err(DownlinkError::Topic(limits::shorten(&topic, 256)));
@@ -58,7 +63,11 @@ pub(crate) fn parse(prefix: &Prefix, eui: Eui, topic: &[u8], payload: &[u8]) -> 
 ///
 /// # Errors
 /// [`DownlinkError`] says why it is not believed.
-pub(crate) fn verify_statement(envelope: &Envelope, ring: &KeyRing, eui: Eui) -> Result<Statement, DownlinkError> {
+pub(crate) fn verify_statement(
+    envelope: &Envelope,
+    ring: &KeyRing,
+    eui: Eui,
+) -> Result<Statement, DownlinkError> {
     let payload = envelope.verify(Envelope::STATEMENT, ring)?;
     let statement: Statement = serde_json::from_slice(&payload)
         .map_err(|error| DownlinkError::StatementUnreadable(limits::shorten(&error.to_string(), 256)))?;

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time;
 
-use crate::config::settings::ExecutorAccess;
+use crate::config::ExecutorAccess;
 use crate::mqtt::chain;
 
 /// To connect, and to hand the request over.
@@ -96,7 +96,10 @@ async fn through_socket(path: &Path, request: &Request, sender: &Sender) -> End 
     };
     let (output, input) = stream.into_split();
     if let Err(error) = hand_over(input, request).await {
-        return End { handed_over: true, message: format!("cannot send the request to the executor: {error}") };
+        return End {
+            handed_over: true,
+            message: format!("cannot send the request to the executor: {error}"),
+        };
     }
     End { handed_over: true, message: follow(output, sender).await }
 }
@@ -177,7 +180,9 @@ async fn follow(output: impl AsyncRead + Unpin, sender: &Sender) -> String {
 async fn log_lines(errors: impl AsyncRead + Unpin) {
     let mut reader = BufReader::with_capacity(1024, errors);
     let mut line = Vec::new();
-    while let Ok(found @ (Line::Whole | Line::TooLong)) = read_line(&mut reader, &mut line, MAX_LOG_LINE_BYTES).await {
+    while let Ok(found @ (Line::Whole | Line::TooLong)) =
+        read_line(&mut reader, &mut line, MAX_LOG_LINE_BYTES).await
+    {
         let mark = if matches!(found, Line::TooLong) { " …" } else { "" };
         tracing::warn!("executor: {}{mark}", String::from_utf8_lossy(&line));
         line.clear();

@@ -17,7 +17,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time;
 
 use crate::clock::SharedFloor;
-use crate::config::settings::BrokerSettings;
+use crate::config::BrokerSettings;
 use crate::tls::{self, TlsError};
 
 /// Name resolution, TCP, TLS and CONNACK together; a slow cellular link needs several round trips of a second.
@@ -48,7 +48,7 @@ pub(crate) enum LinkEvent {
     /// Connected and subscribed.
     Up(Publisher),
     /// A message; it must be acknowledged with the publisher.
-    Message(Publish, Publisher),
+    Message(Box<Publish>, Publisher),
     /// No connection; the next attempt follows after a while.
     Down {
         /// Why, and what to do.
@@ -94,7 +94,9 @@ enum LinkError {
     Connection(String),
     #[error("no sign of life from the broker")]
     Silent,
-    #[error("the broker does not allow to subscribe to {0}; its access rules must let a gateway read its own topics")]
+    #[error(
+        "the broker does not allow to subscribe to {0}; its access rules must let a gateway read its own topics"
+    )]
     Subscribe(String),
     #[error("the broker does not take messages any more")]
     Reset,
@@ -121,7 +123,8 @@ pub(crate) struct Full;
 impl Publisher {
     /// Publishes a report.
     pub(crate) fn report(&self, payload: Vec<u8>) -> Result<(), Full> {
-        let properties = PublishProperties { content_type: Some(CONTENT_TYPE.to_owned()), ..Default::default() };
+        let properties =
+            PublishProperties { content_type: Some(CONTENT_TYPE.to_owned()), ..Default::default() };
         self.publish(&self.topics.report, payload, properties)
     }
 
@@ -154,7 +157,8 @@ impl Publisher {
     }
 
     fn publish(&self, topic: &str, payload: Vec<u8>, properties: PublishProperties) -> Result<(), Full> {
-        let sent = self.client.try_publish_with_properties(topic, QoS::AtLeastOnce, false, payload, properties);
+        let sent =
+            self.client.try_publish_with_properties(topic, QoS::AtLeastOnce, false, payload, properties);
         sent.map_err(|_| Full)
     }
 }
@@ -222,7 +226,7 @@ async fn serve(link: &Link, events: &mpsc::Sender<LinkEvent>) -> Result<(), Link
                 }
             }
             Event::Incoming(Packet::Publish(message)) => {
-                if events.send(LinkEvent::Message(message, publisher.clone())).await.is_err() {
+                if events.send(LinkEvent::Message(Box::new(message), publisher.clone())).await.is_err() {
                     return Ok(());
                 }
             }
@@ -305,7 +309,9 @@ fn explain(error: &ConnectionError, settings: &BrokerSettings) -> String {
             format!("{broker} does not let this gateway in: check its account or certificate at the broker")
         }
         ConnectionError::ConnectionRefused(code) => format!("{broker} refused the connection: {code:?}"),
-        ConnectionError::Timeout(_) => format!("no answer from {broker}: check the address, the port and firewalls"),
+        ConnectionError::Timeout(_) => {
+            format!("no answer from {broker}: check the address, the port and firewalls")
+        }
         ConnectionError::MqttState(StateError::ConnectionAborted) => {
             format!("{broker} closed the connection")
         }

@@ -15,7 +15,8 @@ pub(crate) fn to_json(mut report: Report) -> Vec<u8> {
 
 /// Keeps half of the beginning and half of the end. `false` when nothing is left to leave out.
 fn halve(outcome: &mut Outcome) -> bool {
-    let (Outcome::Failed { output: Some(output), .. } | Outcome::TimedOut { output: Some(output), .. }) = outcome
+    let (Outcome::Failed { output: Some(output), .. } | Outcome::TimedOut { output: Some(output), .. }) =
+        outcome
     else {
         return false;
     };
@@ -49,7 +50,8 @@ mod tests {
 
     #[test]
     fn an_output_that_json_makes_too_long_is_shortened_at_both_ends() {
-        let output = Output { head: "\u{1}".repeat(120_000), tail: "\u{2}é".repeat(20_000), omitted_bytes: 5 };
+        let output =
+            Output { head: "\u{1}".repeat(120_000), tail: "\u{2}é".repeat(20_000), omitted_bytes: 5 };
         let report = Report {
             eui: Eui::from_u64(1),
             position: ReportPosition { stream: uuid::Uuid::nil(), number: 1 },

@@ -4,8 +4,8 @@ use keros_machine::{Now, State};
 use keros_platform::Identity;
 use keros_protocol::UnixSeconds;
 
-use crate::config::settings::BrokerSettings;
-use crate::local::view::{ConnectionView, JobView, StatusView, TelemetryView};
+use crate::config::BrokerSettings;
+use crate::local::{ConnectionView, JobView, StatusView, TelemetryView};
 
 /// The connection as the main loop knows it.
 #[derive(Debug, Clone)]

@@ -66,7 +66,8 @@ impl Store {
     ) -> Result<(Self, Kept, Vec<String>), StoreError> {
         let error = |error| StoreError::Folder(folder.to_owned(), error);
         create_private_folder(&folder.join("commands")).map_err(error)?;
-        let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(folder.join("lock"));
+        let lock =
+            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(folder.join("lock"));
         let lock = Flock::lock(lock.map_err(error)?, FlockArg::LockExclusiveNonblock)
             .map_err(|_| StoreError::Locked(folder.to_owned()))?;
         let mut store = Self { folder: folder.to_owned(), eui, stored: None, _lock: lock };

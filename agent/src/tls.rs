@@ -10,7 +10,7 @@ use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::clock::SharedFloor;
-use crate::config::settings::TlsSettings;
+use crate::config::TlsSettings;
 
 /// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
