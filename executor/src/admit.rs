@@ -29,13 +29,11 @@ pub(crate) fn admit(
 ) -> Result<Admitted, Refusal> {
     let command_keys = trust::command_keys(trust_folder)?;
     let environment_eui = std::env::var("EUI64").ok();
-    let identity =
-        Identity::read(platform_root, &IdentityOverride::default(), environment_eui.as_deref()).map_err(
-            |error| {
-                let detail = format!("the executor does not know which gateway this is: {error}");
-                Refusal::new(RefusalReason::WrongTarget, detail)
-            },
-        )?;
+    let identity = Identity::read(platform_root, &IdentityOverride::default(), environment_eui.as_deref())
+        .map_err(|error| {
+            let detail = format!("the executor does not know which gateway this is: {error}");
+            Refusal::new(RefusalReason::WrongTarget, detail)
+        })?;
     let gateway = Gateway {
         eui: identity.eui,
         keros: identity.keros_version.as_ref(),
@@ -44,7 +42,8 @@ pub(crate) fn admit(
     };
     let command = check(envelope, &gateway)?;
     if command.options.confirm_window_s > 0 {
-        let detail = "confirm or roll back is not in this version: send the command with a confirm window of 0";
+        let detail =
+            "confirm or roll back is not in this version: send the command with a confirm window of 0";
         return Err(Refusal::new(RefusalReason::Unsupported, detail));
     }
     let plan = engine.plan(&command)?;

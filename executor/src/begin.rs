@@ -7,6 +7,7 @@ use keros_protocol::executor::Event;
 use keros_protocol::{CommandId, Envelope, Outcome, RefusalReason};
 
 use crate::admit::Admitted;
+use crate::clock;
 use crate::exit::Failure;
 use crate::follow::forgotten;
 use crate::runner::Begun;
@@ -14,7 +15,6 @@ use crate::settle::{complete_record, settle_all};
 use crate::state::job::Job;
 use crate::state::started::{Record, Started};
 use crate::state::{RunLock, State, barrier};
-use crate::clock;
 
 /// How long to wait for a lock that nobody runs a job under: its holder is about to begin or to settle one.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -17,6 +17,7 @@ pub(crate) fn now_unix_s() -> UnixSeconds {
     clock.max(FLOOR_UNIX_S)
 }
 
+#[allow(clippy::panic, reason = "it stops the build, never the program")]
 const fn parse_decimal(text: &str) -> u64 {
     match u64::from_str_radix(text, 10) {
         Ok(number) => number,

@@ -9,12 +9,15 @@ use crate::settings::Settings;
 /// Findings that a refusal names; the rest are counted.
 const MAX_FINDINGS: usize = 10;
 
+/// Runs a job, tells each step, and gives the terminal outcome.
+pub(crate) type Work = Box<dyn FnOnce(&mut dyn Observer) -> Outcome>;
+
 /// A job that was checked whole and can be run.
 pub(crate) struct Plan {
     /// Tasks and handlers.
     pub(crate) tasks: u32,
-    /// Runs it and gives the terminal outcome.
-    pub(crate) work: Box<dyn FnOnce(&mut dyn Observer) -> Outcome>,
+    /// What runs it.
+    pub(crate) work: Work,
 }
 
 /// What can run jobs.
@@ -45,8 +48,7 @@ impl Engine for PlaybookEngine<'_> {
             extra_vars: vars.clone(),
         };
         let script = Script::parse(&source).map_err(|findings| refusal_of(&findings))?;
-        let mut system =
-            HostSystem { root: self.settings.root.clone(), shell: self.settings.shell_place() };
+        let mut system = HostSystem { root: self.settings.root.clone(), shell: self.settings.shell_place() };
         let options = RunOptions { dry_run: command.options.dry_run, limits: command.limits.clamped() };
         let tasks = script.task_count();
         let work = Box::new(move |observer: &mut dyn Observer| {

@@ -97,10 +97,9 @@ fn bind(socket: &Path, group: Option<&str>) -> Result<UnixListener, Failure> {
     let listener = listener.map_err(Failure::io(format!("listen on {}", socket.display())))?;
     let failure = || Failure::io(format!("set group and mode of {}", socket.display()));
     if let Some(name) = group {
-        let group = Group::from_name(name)
-            .ok()
-            .flatten()
-            .ok_or_else(|| Failure::Request(format!("there is no group {name}: make it, or name another one")))?;
+        let group = Group::from_name(name).ok().flatten().ok_or_else(|| {
+            Failure::Request(format!("there is no group {name}: make it, or name another one"))
+        })?;
         chown(socket, None, Some(group.gid.as_raw())).map_err(failure())?;
     }
     std::fs::set_permissions(socket, Permissions::from_mode(0o660)).map_err(failure())?;

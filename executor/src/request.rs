@@ -38,7 +38,9 @@ fn read_line(input: &mut (impl Read + AsFd), patience: Duration) -> Result<Vec<u
         let end = chunk[..count].iter().position(|byte| *byte == b'\n');
         let _ = line.write_all(&chunk[..end.unwrap_or(count)]);
         if line.len() > MAX_EXECUTOR_LINE_BYTES {
-            return Err(Failure::Request(format!("the request is longer than {MAX_EXECUTOR_LINE_BYTES} bytes")));
+            return Err(Failure::Request(format!(
+                "the request is longer than {MAX_EXECUTOR_LINE_BYTES} bytes"
+            )));
         }
         // The end of the input ends the line too: what was cut off in the middle is no JSON object.
         if end.is_some() || count == 0 {
@@ -83,7 +85,9 @@ mod tests {
 
     #[test]
     fn what_is_no_request_is_named() {
-        for bytes in [&b""[..], b"\n", b"{\"request\":\"sta", b"{\"request\":\"dance\"}\n", b"[1]\n", b"\xff\n"] {
+        for bytes in
+            [&b""[..], b"\n", b"{\"request\":\"sta", b"{\"request\":\"dance\"}\n", b"[1]\n", b"\xff\n"]
+        {
             assert_eq!(read(bytes).unwrap_err().code(), 65, "{bytes:?}");
         }
         let long = vec![b'x'; MAX_EXECUTOR_LINE_BYTES + 2];

@@ -53,7 +53,11 @@ pub(crate) fn run(begun: Begun, sink: EventSink) -> Result<(), Failure> {
 }
 
 /// A thread that tells the peer; its receiver hears when it is done. Without a thread the job runs all the same, unheard.
-fn start_follower(job: crate::state::job::Job, mut sink: EventSink, woken: Receiver<()>) -> Option<Receiver<()>> {
+fn start_follower(
+    job: crate::state::job::Job,
+    mut sink: EventSink,
+    woken: Receiver<()>,
+) -> Option<Receiver<()>> {
     let (done, hears) = sync_channel(1);
     let body = move || {
         if let Err(failure) = follow(&job, &mut sink, &woken) {

@@ -1,5 +1,8 @@
 //! One session: one request, its answer, the end.
 
+#[cfg(test)]
+mod tests;
+
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::sync::mpsc::sync_channel;

@@ -62,7 +62,8 @@ pub(crate) fn job(args: &JobArgs) -> Result<(), Failure> {
             print(&mut out, json)
         })?;
         if let (false, Some(outcome)) = (seen, job.outcome()) {
-            let json = serde_json::to_string(&outcome).map_err(|error| Failure::Internal(error.to_string()))?;
+            let json =
+                serde_json::to_string(&outcome).map_err(|error| Failure::Internal(error.to_string()))?;
             print(&mut out, &json)?;
         }
         return Ok(());
@@ -167,7 +168,9 @@ fn tell(out: &mut impl Write, event: &Event) -> Result<(), Failure> {
             print(out, &format!("         {} in {duration_ms} ms", result.status.as_str()))?;
             tell_details(out, result)
         }
-        Event::Ended { outcome: Outcome::Failed { message, .. } } => print(out, &format!("Failed   {message}")),
+        Event::Ended { outcome: Outcome::Failed { message, .. } } => {
+            print(out, &format!("Failed   {message}"))
+        }
         _ => Ok(()),
     }
 }

@@ -79,7 +79,7 @@ mod tests {
         let line = encode(r#"{"event":"status","version":"1"}"#);
         assert_eq!(
             String::from_utf8(line).unwrap(),
-            "{\"sum\":\"4b0b6ad4a6e3f0f5\",\"event\":\"status\",\"version\":\"1\"}\n"
+            "{\"sum\":\"6e7d2805339bcff5\",\"event\":\"status\",\"version\":\"1\"}\n"
         );
     }
 
