@@ -44,21 +44,21 @@ impl Settings {
         if self.host_shell { ShellPlace::Host } else { ShellPlace::Root }
     }
 
-    /// The same options again, for a process of its own.
+    /// The same options again, for a process of its own that may be in another folder.
     pub(crate) fn to_arguments(&self) -> Vec<OsString> {
-        let mut arguments: Vec<OsString> = vec![
-            "--root".into(),
-            self.root.clone().into(),
-            "--state-folder".into(),
-            self.state.state_folder.clone().into(),
-            "--trust-folder".into(),
-            self.trust_folder.clone().into(),
-        ];
+        let mut arguments = Vec::new();
+        let mut folder = |option: &str, path: &Path| {
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            arguments.extend([option.into(), path.into()]);
+        };
+        folder("--root", &self.root);
+        folder("--state-folder", &self.state.state_folder);
+        folder("--trust-folder", &self.trust_folder);
+        if let Some(path) = &self.platform_root {
+            folder("--platform-root", path);
+        }
         if self.host_shell {
             arguments.push("--host-shell".into());
-        }
-        if let Some(folder) = &self.platform_root {
-            arguments.extend(["--platform-root".into(), folder.clone().into()]);
         }
         arguments
     }

@@ -186,15 +186,22 @@ fn tell_details(out: &mut impl Write, result: &TaskResult) -> Result<(), Failure
         }
     }
     if let Some(message) = &result.message {
-        print(out, &format!("         {message}"))?;
+        for line in message.lines() {
+            print(out, &format!("         {}", printable(line)))?;
+        }
     }
     if let Some(code) = result.exit_code.filter(|code| *code != 0) {
         print(out, &format!("         exit code {code}"))?;
     }
     for line in result.output.as_ref().map(Output::to_string).unwrap_or_default().lines() {
-        print(out, &format!("         | {line}"))?;
+        print(out, &format!("         | {}", printable(line)))?;
     }
     Ok(())
+}
+
+/// What a program printed must not steer the reader's terminal.
+fn printable(line: &str) -> String {
+    line.chars().map(|c| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// A reader that has seen enough (`| head`) is no error.
