@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CommandId, Eui, KerosVersion, Outcome, TaskRef, UnixSeconds};
+use crate::{CommandId, Eui, KerosVersion, Outcome, UnixSeconds};
 
 /// The payload of `…/presence` is one of these words, without quotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,9 +126,6 @@ pub struct Package {
 pub struct JobUnderWay {
     /// Its command.
     pub command_id: CommandId,
-    /// Its outcome so far.
+    /// Its outcome so far, with the task under way.
     pub outcome: Outcome,
-    /// The task under way.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub task: Option<TaskRef>,
 }

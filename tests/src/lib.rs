@@ -1,1 +1,17 @@
-//! Begun.
+//! What the end-to-end tests share: real programs in private folders, and waiting on conditions.
+//!
+//! Nothing here knows the insides of a program: everything goes through command lines, MQTT, REST and files.
+
+mod center;
+mod gateway;
+mod mosquitto;
+mod pki;
+mod programs;
+mod wait;
+
+pub use center::{Broker, Center};
+pub use gateway::{Gateway, GatewayOptions, KEROS_5, KEROS_6};
+pub use mosquitto::{Mosquitto, MosquittoMode, mosquitto_client};
+pub use pki::Pki;
+pub use programs::{Process, free_port, keros_program, project_root, run, run_ok, system_program};
+pub use wait::{LIMIT, wait_for};

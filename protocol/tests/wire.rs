@@ -1,0 +1,284 @@
+//! Every wire form, frozen: the JSON files in `wire/v1` are what other programs rely on. A file is never changed for a release of
+//! protocol version 1; a new optional field gets a new file.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
+
+use std::path::PathBuf;
+
+use keros_protocol::executor::{Change, Event, Request, TaskResult, TaskStatus};
+use keros_protocol::{
+    Cancellation, ClockState, Command, CommandId, Delivery, Disk, Downlink, Envelope, Eui, Interruption, Job,
+    JobLimits, JobOptions, JobUnderWay, KeyRing, Outcome, Output, Package, RefusalReason, Report,
+    ReportPosition, SigningKey, Statement, Summary, TaskRef, Telemetry, TimeLimit, UpdateId,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+const EUI: Eui = Eui::from_u64(0x7076_FF00_5607_0123);
+const COMMAND: CommandId = CommandId(Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0001));
+const UPDATE: UpdateId = UpdateId(Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0002));
+const STREAM: Uuid = Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0003);
+const TELEMETRY: Uuid = Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0004);
+
+/// Holds a value against its file, both ways. `KEROS_BLESS=1` writes files that are missing.
+fn frozen<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(name: &str, value: &T) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/wire/v1").join(format!("{name}.json"));
+    let actual = serde_json::to_value(value).unwrap();
+    if !path.exists() && std::env::var_os("KEROS_BLESS").is_some() {
+        std::fs::write(&path, serde_json::to_string_pretty(&actual).unwrap() + "\n").unwrap();
+    }
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let expected: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(actual, expected, "{name} is written otherwise than its frozen form");
+    let read: T = serde_json::from_str(&text).unwrap();
+    assert_eq!(&read, value, "{name} is read otherwise than it was");
+    if let Value::Object(mut map) = expected {
+        map.insert("from_the_future".to_owned(), json!({ "x": [1] }));
+        let read: T = serde_json::from_value(Value::Object(map)).unwrap();
+        assert_eq!(&read, value, "{name} does not ignore an unknown field");
+    }
+}
+
+fn key() -> SigningKey {
+    SigningKey::from_pem(&SigningKey::pem_from_seed(&[1; 32])).unwrap()
+}
+
+fn task() -> TaskRef {
+    TaskRef { number: 2, count: 3, name: "Write the forwarder's settings".to_owned() }
+}
+
+fn summary() -> Summary {
+    Summary { created: 1, executed: 1, ..Summary::default() }
+}
+
+fn command() -> Command {
+    let vars = json!({ "region": "eu868", "ports": [1700, 1701] });
+    Command {
+        command_id: COMMAND,
+        update_id: UPDATE,
+        eui: EUI,
+        issued_at_unix_s: 1_795_000_000,
+        expires_at_unix_s: 1_795_604_800,
+        job: Job::JetPorch {
+            script: "- name: p\n  groups: [all]\n".to_owned(),
+            vars: vars.as_object().unwrap().clone(),
+        },
+        limits: JobLimits { total_s: 1800, task_s: 300, output_bytes: 65_536 },
+        options: JobOptions { dry_run: true, confirm_window_s: 0 },
+    }
+}
+
+#[test]
+fn commands() {
+    frozen("command_jetporch", &command());
+    let digest = format!("sha256:{}", "0f".repeat(32));
+    let source = "https://center.example:8443/v2/bundles".to_owned();
+    frozen("command_magic_link", &Command { job: Job::MagicLink { digest, source }, ..command() });
+}
+
+#[test]
+fn what_a_command_does_not_state_has_its_default() {
+    let mut value = serde_json::to_value(command()).unwrap();
+    let map = value.as_object_mut().unwrap();
+    map.remove("limits");
+    map.remove("options");
+    let read: Command = serde_json::from_value(value).unwrap();
+    assert_eq!(read.limits, JobLimits { total_s: 3600, task_s: 600, output_bytes: 65_536 });
+    assert_eq!(read.options, JobOptions { dry_run: false, confirm_window_s: 0 });
+}
+
+#[test]
+fn an_unknown_kind_is_kept_by_name() {
+    let mut value = serde_json::to_value(command()).unwrap();
+    value["job"] = json!({ "kind": "firmware", "url": "x" });
+    let read: Command = serde_json::from_value(value).unwrap();
+    assert_eq!(read.job, Job::Unknown { kind: "firmware".to_owned() });
+}
+
+#[test]
+fn envelopes() {
+    let payload = serde_json::to_vec(&command()).unwrap();
+    let envelope = Envelope::sign(Envelope::COMMAND, &payload, &key());
+    frozen("envelope", &envelope);
+    assert_eq!(envelope.verify(Envelope::COMMAND, &KeyRing::new(vec![key().public()])).unwrap(), payload);
+}
+
+fn statement() -> Statement {
+    Statement {
+        eui: EUI,
+        time_unix_s: 1_795_000_000,
+        last_report: Some(ReportPosition { stream: STREAM, number: 7 }),
+        cancellations: vec![Cancellation { command_id: COMMAND }],
+        nonces: vec!["5f1c".to_owned()],
+    }
+}
+
+#[test]
+fn downlinks() {
+    frozen("statement", &statement());
+    let sign = |kind, payload: &[u8]| Envelope::sign(kind, payload, &key());
+    let downlink = Downlink {
+        telemetry_id: Some(TELEMETRY),
+        statement: Some(sign(Envelope::STATEMENT, &serde_json::to_vec(&statement()).unwrap())),
+        commands: vec![sign(Envelope::COMMAND, b"{}")],
+        nudge: true,
+        packages_wanted: true,
+    };
+    frozen("downlink", &downlink);
+    frozen("downlink_empty", &Downlink::default());
+}
+
+#[test]
+fn telemetry() {
+    let full = Telemetry {
+        telemetry_id: TELEMETRY,
+        eui: EUI,
+        protocol_version: 1,
+        agent_version: "0.1.0".to_owned(),
+        codename: Some("wiis".to_owned()),
+        keros_version: Some("6.3.1".parse().unwrap()),
+        boot_id: Some(STREAM),
+        time_unix_s: 1_795_000_000,
+        clock: ClockState::Synchronised,
+        uptime: Some(86_400),
+        cpu_percent: Some(12.5),
+        memory_percent: Some(40.25),
+        temperature: Some(51.5),
+        disks: vec![Disk { mount: "/".to_owned(), size_bytes: 6_000_000_000, used_percent: 37.5 }],
+        network_interface_category: Some("cellular".to_owned()),
+        packages_digest: Some(format!("sha256:{}", "ab".repeat(32))),
+        installed_packages: Some(vec![Package { name: "keros".to_owned(), version: "6.3.1".to_owned() }]),
+        job: Some(JobUnderWay { command_id: COMMAND, outcome: Outcome::Running { task: Some(task()) } }),
+        reports_pending: 2,
+        nonces: vec!["5f1c".to_owned()],
+    };
+    frozen("telemetry", &full);
+    let least = json!({
+        "telemetry_id": TELEMETRY, "eui": EUI, "protocol_version": 1, "agent_version": "0.1.0",
+        "time_unix_s": 12, "clock": "below_floor",
+    });
+    frozen("telemetry_least", &serde_json::from_value::<Telemetry>(least).unwrap());
+}
+
+fn outcomes() -> Vec<Outcome> {
+    let output = Some(Output { head: "begin".to_owned(), omitted_bytes: 99, tail: "end".to_owned() });
+    vec![
+        Outcome::Received {},
+        Outcome::Accepted {},
+        Outcome::Running { task: Some(task()) },
+        Outcome::Confirming { until_unix_s: 1_795_001_800 },
+        Outcome::Succeeded { summary: summary(), dry_run: false },
+        Outcome::Failed {
+            task: Some(task()),
+            exit_code: Some(2),
+            message: "the command ended with exit code 2".to_owned(),
+            output: output.clone(),
+            summary: summary(),
+        },
+        Outcome::Refused { reason: RefusalReason::NotKeros6, detail: "this gateway has 5.10.1".to_owned() },
+        Outcome::Cancelled { task: None, summary: Summary::default() },
+        Outcome::TimedOut { limit: TimeLimit::Task, task: Some(task()), output, summary: summary() },
+        Outcome::Interrupted {
+            interruption: Interruption { task: Some(task()), last_task: None, summary: summary() },
+        },
+        Outcome::RolledBack {
+            reason: "not confirmed".to_owned(),
+            complete: false,
+            remains: vec!["task 1".to_owned()],
+        },
+    ]
+}
+
+#[test]
+fn reports() {
+    for (number, outcome) in (1..).zip(outcomes()) {
+        let report = Report {
+            eui: EUI,
+            position: ReportPosition { stream: STREAM, number },
+            after: number - 1,
+            command_id: COMMAND,
+            update_id: Some(UPDATE),
+            time_unix_s: 1_795_000_000,
+            outcome,
+        };
+        frozen(&format!("report_{}", report.outcome.name()), &report);
+    }
+}
+
+#[test]
+fn names_of_refusals_and_deliveries_are_their_wire_names() {
+    for reason in RefusalReason::ALL {
+        assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
+    }
+    for delivery in Delivery::ALL {
+        assert_eq!(serde_json::to_value(delivery).unwrap(), delivery.as_str());
+        assert_eq!(delivery.as_str().parse(), Ok(delivery));
+    }
+    for outcome in outcomes() {
+        assert_eq!(serde_json::to_value(&outcome).unwrap()["status"], outcome.name());
+    }
+}
+
+#[test]
+fn executor_requests() {
+    let envelope = Envelope::sign(Envelope::COMMAND, b"{}", &key());
+    frozen("request_run", &Request::Run { envelope });
+    frozen("request_attach", &Request::Attach { command_id: COMMAND });
+    frozen("request_status", &Request::Status {});
+}
+
+#[test]
+fn executor_events() {
+    let result = TaskResult {
+        status: TaskStatus::Modified,
+        changes: vec![Change {
+            property: "mode".to_owned(),
+            before: Some("0600".to_owned()),
+            after: Some("0644".to_owned()),
+        }],
+        message: Some("m".to_owned()),
+        exit_code: Some(0),
+        output: Some(Output { head: "out\n".to_owned(), ..Output::default() }),
+    };
+    frozen("event_started", &Event::Started { command_id: COMMAND, time_unix_s: 1_795_000_000, tasks: 3 });
+    let (module, role) = ("template".to_owned(), Some("forwarder".to_owned()));
+    frozen("event_task_started", &Event::TaskStarted { task: task(), module, role, handler: true, line: 12 });
+    let item = json!({ "a": 1 });
+    frozen(
+        "event_item_ended",
+        &Event::ItemEnded { task: task(), item_number: 1, item, result: result.clone() },
+    );
+    let message = "exit code 1".to_owned();
+    frozen("event_retrying", &Event::Retrying { task: task(), left: 2, delay_s: 1, message });
+    let notified = vec!["restart".to_owned()];
+    frozen("event_task_ended", &Event::TaskEnded { task: task(), result, notified, duration_ms: 12 });
+    frozen(
+        "event_ended",
+        &Event::Ended { outcome: Outcome::Succeeded { summary: summary(), dry_run: true } },
+    );
+    frozen("event_status", &Event::Status { version: "0.1.0".to_owned(), running: Some(COMMAND) });
+    frozen("event_request_failed", &Event::RequestFailed { message: "another job is running".to_owned() });
+}
+
+/// What a stranger may send: never a panic, always an error.
+#[test]
+fn truncated_and_wrongly_typed_messages_are_errors() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/wire/v1");
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        for end in (0..text.trim_end().len()).step_by(7) {
+            assert!(serde_json::from_str::<Downlink>(&text[..end]).is_err());
+            assert!(serde_json::from_str::<Report>(&text[..end]).is_err());
+            assert!(serde_json::from_str::<Telemetry>(&text[..end]).is_err());
+            assert!(serde_json::from_str::<Command>(&text[..end]).is_err());
+            assert!(serde_json::from_str::<Event>(&text[..end]).is_err());
+        }
+    }
+    for text in ["null", "5", "\"x\"", "[]", "{\"commands\":5}", "{\"commands\":[{}]}", "{\"statement\":[]}"]
+    {
+        assert!(text == "[]" || serde_json::from_str::<Downlink>(text).is_err(), "{text}");
+        assert!(serde_json::from_str::<Report>(text).is_err(), "{text}");
+    }
+}

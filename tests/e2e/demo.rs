@@ -1,0 +1,61 @@
+//! The README's first command.
+
+use std::process::{Command, Stdio};
+
+use anyhow::Result;
+use keros_tests::{keros_program, wait_for};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// Our programs whose command line names this folder.
+fn processes_of(folder: &std::path::Path) -> Vec<String> {
+    let needle = folder.display().to_string();
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
+    entries
+        .filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok())
+        .map(|bytes| String::from_utf8_lossy(&bytes).replace('\0', " "))
+        .filter(|text| text.contains(&needle))
+        .collect()
+}
+
+#[test]
+fn the_demo_ends_with_its_table_and_leaves_nothing_behind() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let output = Command::new(keros_program("keros-center")?)
+        .arg("demo")
+        .env("TMPDIR", folder.path())
+        .stdin(Stdio::null())
+        .output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}{errors}");
+    let table: Vec<_> = text.lines().skip_while(|line| !line.contains("GATEWAY")).collect();
+    assert_eq!(table.iter().filter(|line| line.contains("succeeded")).count(), 2, "{text}");
+    assert_eq!(table.iter().filter(|line| line.contains("refused: not_keros_6")).count(), 1, "{text}");
+    assert_eq!(std::fs::read_dir(folder.path())?.count(), 0, "files are left behind");
+    assert_eq!(processes_of(folder.path()), Vec::<String>::new(), "processes are left behind");
+    Ok(())
+}
+
+#[test]
+fn ctrl_c_ends_a_kept_demo_and_leaves_nothing_behind() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let log = folder.path().join("log");
+    let scratch = folder.path().join("scratch");
+    std::fs::create_dir(&scratch)?;
+    let mut demo = Command::new(keros_program("keros-center")?)
+        .args(["demo", "--keep"])
+        .env("TMPDIR", &scratch)
+        .stdin(Stdio::null())
+        .stdout(std::fs::File::create(&log)?)
+        .spawn()?;
+    wait_for("the demo names its REST address", || {
+        let text = std::fs::read_to_string(&log)?;
+        Ok((text.contains("refused: not_keros_6") && text.contains("http://127.0.0.1:")).then_some(()))
+    })?;
+    kill(Pid::from_raw(i32::try_from(demo.id())?), Signal::SIGINT)?;
+    demo.wait()?;
+    assert_eq!(std::fs::read_dir(&scratch)?.count(), 0, "files are left behind");
+    assert_eq!(processes_of(&scratch), Vec::<String>::new(), "processes are left behind");
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! Debian's mosquitto with TLS, client certificates and the shipped access list.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Result;
+use keros_tests::{
+    Broker, Center, Gateway, GatewayOptions, KEROS_6, Mosquitto, MosquittoMode, Pki, mosquitto_client,
+    wait_for,
+};
+
+const MINE: &str = "7076FF0000000001";
+const OTHER: &str = "7076FF0000000002";
+
+struct Site {
+    folder: tempfile::TempDir,
+    pki: Pki,
+    broker: Mosquitto,
+    center: Center,
+}
+
+impl Site {
+    fn start() -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let pki = Pki::new(&folder.path().join("pki"))?;
+        let broker = Mosquitto::start(&folder.path().join("broker"), MosquittoMode::Shipped(&pki))?;
+        let (cert, key) = pki.issue("center", "keros-center")?;
+        let arguments = [("ca", pki.path("ca.pem")), ("cert", cert), ("key", key)]
+            .into_iter()
+            .flat_map(|(flag, path)| [format!("--external-broker-{flag}"), path.display().to_string()])
+            .collect();
+        let center = Center::start(&folder.path().join("center"), Broker::External(broker.port, arguments))?;
+        Ok(Self { folder, pki, broker, center })
+    }
+
+    fn certificate(&self, eui: &str) -> Result<(PathBuf, PathBuf, PathBuf)> {
+        let (cert, key) = self.pki.issue(eui, eui)?;
+        Ok((self.pki.path("ca.pem"), cert, key))
+    }
+
+    /// A mosquitto client with this gateway's certificate.
+    fn client(&self, program: &str, eui: &str) -> Result<Command> {
+        let (ca, cert, key) = self.certificate(eui)?;
+        let mut command = mosquitto_client(program, self.broker.port)?;
+        command.arg("--cafile").arg(ca).arg("--cert").arg(cert).arg("--key").arg(key);
+        Ok(command)
+    }
+}
+
+#[test]
+fn a_command_succeeds_over_mutual_tls() -> Result<()> {
+    let site = Site::start()?;
+    let trust = site.center.keys().join("trust");
+    let tls = Some(site.certificate(MINE)?);
+    let options = GatewayOptions { port: site.broker.port, trust, password: None, tls, executor: None };
+    let gateway = Gateway::start(&site.folder.path().join("gateway"), MINE, KEROS_6, &options)?;
+    site.center.wait_for_telemetry(&[MINE])?;
+    let script = "- name: p\n  groups: [all]\n  tasks:\n    - !file { path: /made }\n";
+    let update = site.center.wait_for_end(&site.center.send("g", &[MINE], script)?)?;
+    assert_eq!(update["gateways"][0]["outcome"]["status"], "succeeded", "{update:#}");
+    assert!(gateway.root.join("made").exists());
+    let (code, status) = gateway.technician(&["status"])?;
+    assert_eq!(code, 0, "{status}");
+    assert!(status.contains("mutual"), "the technician sees that TLS is mutual:\n{status}");
+    Ok(())
+}
+
+#[test]
+fn another_gateways_certificate_can_neither_read_nor_write_a_gateways_topics() -> Result<()> {
+    let site = Site::start()?;
+    let topic = |eui: &str, leaf: &str| format!("keros/v1/{eui}/{leaf}");
+
+    // The control: with its own certificate both work, so that a refusal below is no accident.
+    let seen = site.folder.path().join("seen");
+    let listen = |eui: &str, topics: &[String]| -> Result<std::process::Child> {
+        let mut command = site.client("mosquitto_sub", eui)?;
+        for topic in topics {
+            command.args(["-t", topic]);
+        }
+        let file = std::fs::File::options().create(true).append(true).open(seen.join(eui))?;
+        Ok(command.args(["-q", "1", "-v"]).stdout(file).spawn()?)
+    };
+    std::fs::create_dir_all(&seen)?;
+    let mut own = listen(MINE, &[topic(MINE, "down")])?;
+    let everything = [topic(MINE, "down"), topic(MINE, "#"), "#".to_owned(), "keros/v1/+/report".to_owned()];
+    let mut foreign = listen(OTHER, &everything)?;
+    wait_for("both listen", || {
+        let log = site.broker.log();
+        Ok((log.contains(&format!("{MINE} 1 keros/v1/{MINE}/down")) || log.matches("SUBACK").count() >= 2)
+            .then_some(()))
+    })?;
+
+    let publish = |eui: &str, topic: &str, text: &str| -> Result<bool> {
+        let mut command = site.client("mosquitto_pub", eui)?;
+        let output = command.args(["-t", topic, "-q", "1", "-m", text]).output()?;
+        Ok(output.status.success() && output.stderr.is_empty())
+    };
+    for leaf in ["telemetry", "report", "presence", "down"] {
+        publish(OTHER, &topic(MINE, leaf), "forged")?;
+    }
+    assert!(publish(MINE, &topic(MINE, "telemetry"), "{}")?, "a gateway may write its own telemetry");
+
+    // What the center says to a gateway reaches that gateway, and nobody else.
+    let mut center = site.center_client()?;
+    assert!(center.args(["-t", &topic(MINE, "down"), "-q", "1", "-m", "for mine"]).status()?.success());
+    wait_for("the gateway hears the center", || {
+        Ok(std::fs::read_to_string(seen.join(MINE))?.contains("for mine").then_some(()))
+    })?;
+    let log = site.broker.log();
+    assert!(log.contains("Denied PUBLISH"), "{log}");
+    own.kill()?;
+    own.wait()?;
+    foreign.kill()?;
+    foreign.wait()?;
+    assert_eq!(std::fs::read_to_string(seen.join(OTHER))?, "", "the other gateway heard something");
+    let heard = std::fs::read_to_string(seen.join(MINE))?;
+    assert!(!heard.contains("forged"), "{heard}");
+    assert!(site.center.get("/gateways")?.to_string().find("forged").is_none());
+    Ok(())
+}
+
+impl Site {
+    fn center_client(&self) -> Result<Command> {
+        let mut command = mosquitto_client("mosquitto_pub", self.broker.port)?;
+        command.arg("--cafile").arg(self.pki.path("ca.pem"));
+        command.arg("--cert").arg(self.pki.path("center.pem")).arg("--key").arg(self.pki.path("center.key"));
+        Ok(command)
+    }
+}

@@ -1,0 +1,230 @@
+//! A gateway: a scratch tree that looks like KerOS, and a real agent and executor that work on it.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::{Process, keros_program, run};
+
+/// A KerOS 6 version.
+pub const KEROS_6: &str = "6.3.1";
+/// A KerOS 5 version.
+pub const KEROS_5: &str = "5.10.1-0-gc7e2b007";
+
+/// How the gateway reaches its broker, and whom it trusts.
+#[derive(Debug, Clone, Default)]
+pub struct GatewayOptions {
+    /// Port of the broker on 127.0.0.1.
+    pub port: u16,
+    /// Folder with the center's public keys.
+    pub trust: PathBuf,
+    /// Password, sent with the EUI as user name.
+    pub password: Option<String>,
+    /// CA file, certificate and key.
+    pub tls: Option<(PathBuf, PathBuf, PathBuf)>,
+    /// Another build of the executor than the one beside the tests.
+    pub executor: Option<PathBuf>,
+}
+
+/// A gateway whose agent can be killed and started again.
+#[derive(Debug)]
+pub struct Gateway {
+    /// Its EUI.
+    pub eui: String,
+    /// Its scratch tree.
+    pub root: PathBuf,
+    folder: PathBuf,
+    process: Option<Process>,
+}
+
+impl Gateway {
+    /// Makes the tree and the configuration in `folder`, and starts the agent.
+    ///
+    /// # Errors
+    /// When a file cannot be written or the agent not started.
+    pub fn start(folder: &Path, eui: &str, keros: &str, options: &GatewayOptions) -> Result<Self> {
+        let mut gateway = Self::prepare(folder, eui, keros, options)?;
+        gateway.restart()?;
+        Ok(gateway)
+    }
+
+    /// As [`Gateway::start`], without starting the agent.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn prepare(folder: &Path, eui: &str, keros: &str, options: &GatewayOptions) -> Result<Self> {
+        let root = folder.join("root");
+        make_root(&root, eui, keros)?;
+        let gateway = Self { eui: eui.to_owned(), root, folder: folder.to_owned(), process: None };
+        std::fs::write(gateway.config(), gateway.configuration(options)?)?;
+        Ok(gateway)
+    }
+
+    /// Starts the agent.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn restart(&mut self) -> Result<()> {
+        self.start_program(&keros_program("keros-agent")?)
+    }
+
+    /// Starts another build of the agent.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_program(&mut self, agent: &Path) -> Result<()> {
+        let mut command = Command::new(agent);
+        command.arg("run").arg("--config").arg(self.config());
+        self.process = Some(Process::start(&mut command, &self.folder.join("agent.log"))?);
+        Ok(())
+    }
+
+    /// Ends the agent with SIGKILL; a running executor goes on.
+    ///
+    /// # Errors
+    /// When the signal cannot be sent.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.take().map_or(Ok(()), |mut process| process.kill())
+    }
+
+    /// The agent's process.
+    #[must_use]
+    pub fn process(&mut self) -> Option<&mut Process> {
+        self.process.as_mut()
+    }
+
+    /// Ends every executor of this gateway with SIGKILL: they are the processes that name its state folder.
+    ///
+    /// # Errors
+    /// When a signal cannot be sent.
+    pub fn kill_executor(&self) -> Result<usize> {
+        use nix::sys::signal::{Signal, kill};
+        let mut killed = 0;
+        for pid in self.executors() {
+            killed += usize::from(kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).is_ok());
+        }
+        Ok(killed)
+    }
+
+    /// Process ids of the executors of this gateway.
+    #[must_use]
+    pub fn executors(&self) -> Vec<i32> {
+        let state = self.executor_state().display().to_string();
+        let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+        let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+        pids.filter(|pid| {
+            let text = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let words: Vec<_> = text.split(|b| *b == 0).map(String::from_utf8_lossy).collect();
+            words.first().is_some_and(|word| word.ends_with("keros-executor"))
+                && words.iter().any(|word| *word == state.as_str())
+        })
+        .collect()
+    }
+
+    /// Its configuration file.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.folder.join("config.yaml")
+    }
+
+    /// The executor's state folder.
+    #[must_use]
+    pub fn executor_state(&self) -> PathBuf {
+        self.folder.join("executor")
+    }
+
+    /// What the agent logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("agent.log")).unwrap_or_default()
+    }
+
+    /// Runs a technician's command.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn technician(&self, arguments: &[&str]) -> Result<(i32, String)> {
+        let mut all: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+        all.extend(["--config".to_owned(), self.config().display().to_string()]);
+        let output = run(&keros_program("keros-agent")?, all)?;
+        let text = [output.stdout, output.stderr].concat();
+        Ok((output.status.code().unwrap_or(-1), String::from_utf8_lossy(&text).into_owned()))
+    }
+
+    fn configuration(&self, options: &GatewayOptions) -> Result<String> {
+        let at = |name: &str| self.folder.join(name).display().to_string();
+        let mut text = format!(
+            "platform_root: {}\nstate_folder: {}\nruntime_folder: {}\ntrust_folder: {}\n",
+            self.root.display(),
+            at("state"),
+            at("run"),
+            options.trust.display()
+        );
+        writeln!(text, "telemetry: {{ interval_s: 3600, min_interval_s: 1 }}")?;
+        writeln!(text, "broker:\n  host: 127.0.0.1\n  port: {}", options.port)?;
+        if let Some(password) = &options.password {
+            std::fs::write(self.folder.join("password"), password)?;
+            writeln!(text, "  username: \"{}\"\n  password_file: {}", self.eui, at("password"))?;
+        }
+        if let Some((ca, cert, key)) = &options.tls {
+            let (ca, cert, key) = (ca.display(), cert.display(), key.display());
+            writeln!(text, "  tls: {{ ca_file: {ca}, client_cert_file: {cert}, client_key_file: {key} }}")?;
+        }
+        writeln!(text, "executor:\n  command:")?;
+        let executor = match &options.executor {
+            Some(path) => path.clone(),
+            None => keros_program("keros-executor")?,
+        };
+        let executor = executor.display().to_string();
+        let root = self.root.display().to_string();
+        let (state, trust) =
+            (self.executor_state().display().to_string(), options.trust.display().to_string());
+        for word in [
+            executor.as_str(),
+            "session",
+            "--host-shell",
+            "--root",
+            &root,
+            "--state-folder",
+            &state,
+            "--trust-folder",
+            &trust,
+        ] {
+            writeln!(text, "    - {word}")?;
+        }
+        Ok(text)
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        drop(self.process.take());
+        let _ = self.kill_executor();
+    }
+}
+
+fn make_root(root: &Path, eui: &str, keros: &str) -> Result<()> {
+    for folder in ["etc", "run", "tmp", "var/lib/dpkg"] {
+        std::fs::create_dir_all(root.join(folder))?;
+    }
+    for folder in ["proc", "sys"] {
+        std::os::unix::fs::symlink(Path::new("/").join(folder), root.join(folder))?;
+    }
+    std::fs::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n")?;
+    std::fs::write(root.join("etc/group"), "root:x:0:\n")?;
+    let package = format!("Package: keros\nStatus: install ok installed\nVersion: {keros}\n\n");
+    std::fs::write(root.join("var/lib/dpkg/status"), package)?;
+    if keros.starts_with('6') {
+        std::fs::write(root.join("etc/version"), format!("{keros}\n"))?;
+        std::fs::write(
+            root.join("run/boardinfo.env"),
+            format!("export EUI64=\"{eui}\"\nexport CODENAME=\"wiis\"\n"),
+        )?;
+    } else {
+        std::fs::write(root.join("tmp/board_info.json"), format!("{{\"EUI64\": \"{eui}\"}}"))?;
+        std::fs::write(root.join("tmp/sys_startup_status.json"), format!("{{\"sw_version\": \"{keros}\"}}"))?;
+    }
+    Ok(())
+}
