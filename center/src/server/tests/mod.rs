@@ -301,7 +301,8 @@ fn statement(downlink: &Downlink) -> Statement {
 }
 
 fn script_order(group: &str) -> Value {
-    json!({"group": group, "job": {"kind": "jetporch", "script": "- name: x\n", "vars": {}}})
+    let script = "- name: a play\n  groups:\n    - all\n  tasks:\n    - !echo\n      msg: hello\n";
+    json!({"group": group, "job": {"kind": "jetporch", "script": script, "vars": {}}})
 }
 
 async fn group_of(center: &Running, name: &str, gateways: &[Eui]) {

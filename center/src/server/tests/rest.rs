@@ -108,6 +108,21 @@ async fn groups_and_updates_by_rest() {
 }
 
 #[tokio::test]
+async fn a_script_that_cannot_be_read_is_refused_with_its_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let center = Running::start(folder.path(), external(1)).await;
+    center.ask("POST", "/gateways", json!({"eui": EUI})).await;
+    group_of(&center, "all", &[EUI]).await;
+    let mut order = script_order("all");
+    let script = order["job"]["script"].as_str().unwrap().replace("!echo", "!ecco");
+    order["job"]["script"] = json!(script);
+    let (status, problem) = center.ask("POST", "/updates", order).await;
+    assert_eq!(status, 422, "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("script:5"), "{problem}");
+    center.stop().await;
+}
+
+#[tokio::test]
 async fn orders_out_of_bounds_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let center = Running::start(folder.path(), external(1)).await;
