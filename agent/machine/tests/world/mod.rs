@@ -280,6 +280,9 @@ impl World {
         // A slow pipe: the session may be lost before the first line comes.
         if self.calm || self.random.percent(60) {
             self.replay(session, id);
+        } else if self.random.percent(70) {
+            self.lose_session();
+            self.cancel();
         }
     }
 
