@@ -6,7 +6,11 @@ use clap::{Args, Parser, Subcommand};
 
 /// The update agent of a KerOS gateway.
 #[derive(Debug, Parser)]
-#[command(name = "keros-agent", version, max_term_width = 100, after_help = "\
+#[command(
+    name = "keros-agent",
+    version,
+    max_term_width = 100,
+    after_help = "\
 Examples:
   keros-agent status                 how the gateway is: connection, telemetry, jobs
   keros-agent job 0192               all about the job whose id begins with 0192
@@ -15,7 +19,8 @@ Examples:
   curl --unix-socket /run/keros-agent/status.sock http://agent/v1/status
 
 Exit codes: 0 done, 1 failed, 64 wrong usage, 69 the agent cannot be reached, 78 wrong configuration.
-Variables:  KEROS_LOG sets how much the daemon logs: off, error, warn, info (default), debug, trace.")]
+Variables:  KEROS_LOG sets how much the daemon logs: off, error, warn, info (default), debug, trace."
+)]
 pub(crate) struct Arguments {
     /// What to do.
     #[command(subcommand)]

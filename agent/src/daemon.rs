@@ -15,8 +15,7 @@ use crate::vitals::Sampler;
 /// Runs until it is killed.
 pub(crate) fn run(settings: Settings, warnings: Vec<String>) -> anyhow::Result<ExitCode> {
     let environment_eui = std::env::var("EUI64").ok();
-    let identity =
-        Identity::read(&settings.platform_root, &settings.identity, environment_eui.as_deref())?;
+    let identity = Identity::read(&settings.platform_root, &settings.identity, environment_eui.as_deref())?;
     let vitals = Sampler::new(&settings.platform_root, identity.keros_version.as_ref()).sample(None);
     tracing::info!(eui = %identity.eui, ?vitals, "started");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -40,7 +39,11 @@ async fn serve(settings: Settings, warnings: Vec<String>, identity: Identity) ->
             since_unix_s: now,
             last_error: None,
         },
-        telemetry: TelemetryView { last_sent_unix_s: None, last_answered_unix_s: None, next_unix_s: now + 60 },
+        telemetry: TelemetryView {
+            last_sent_unix_s: None,
+            last_answered_unix_s: None,
+            next_unix_s: now + 60,
+        },
         reports_pending: 0,
         open_jobs: Vec::new(),
         ended_jobs: Vec::new(),

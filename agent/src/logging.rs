@@ -27,7 +27,10 @@ pub(crate) fn start() {
         }
     };
     if started.is_ok() && level.is_none() && !given.is_empty() {
-        tracing::warn!(value = given, "{LEVEL_VARIABLE} is off, error, warn, info, debug or trace; info is used");
+        tracing::warn!(
+            value = given,
+            "{LEVEL_VARIABLE} is off, error, warn, info, debug or trace; info is used"
+        );
     }
 }
 

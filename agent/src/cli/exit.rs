@@ -37,9 +37,10 @@ fn table(failure: &Failure) -> (u8, &'static str) {
             UNREACHABLE,
             "Look: systemctl status keros-agent; journalctl -u keros-agent -n 50. Start: systemctl start keros-agent",
         ),
-        Failure::Client(ClientError::NotAllowed(_)) => {
-            (UNREACHABLE, "Use sudo, or become a member of the group keros: usermod -aG keros USER, then log in again")
-        }
+        Failure::Client(ClientError::NotAllowed(_)) => (
+            UNREACHABLE,
+            "Use sudo, or become a member of the group keros: usermod -aG keros USER, then log in again",
+        ),
         Failure::Client(ClientError::Io(_)) => {
             (UNREACHABLE, "It may hang or be stopping. Look: journalctl -u keros-agent -n 50")
         }

@@ -64,9 +64,10 @@ enum Failure {
 }
 
 fn client(arguments: &Arguments) -> Client {
-    let socket = arguments.socket.clone().unwrap_or_else(|| {
-        local::socket_path(config::load(arguments.config.as_deref()).runtime_folder())
-    });
+    let socket = arguments
+        .socket
+        .clone()
+        .unwrap_or_else(|| local::socket_path(config::load(arguments.config.as_deref()).runtime_folder()));
     Client::new(socket)
 }
 

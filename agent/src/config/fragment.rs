@@ -28,6 +28,8 @@ pub(super) struct Entry {
 #[derive(Debug, Default)]
 pub(super) struct Fragment {
     pub(super) entries: BTreeMap<&'static str, Entry>,
+    /// It is no YAML.
+    pub(super) unreadable: bool,
 }
 
 impl Source {
@@ -43,18 +45,19 @@ impl Source {
 pub(super) fn parse(path: &Path, text: String, findings: &mut Vec<Finding>) -> Fragment {
     let mut fragment = Fragment::default();
     let source = Rc::new(Source { path: path.to_owned(), text });
-    let wrong = |line, message| Finding {
-        severity: Severity::Wrong,
-        file: Some(path.to_owned()),
-        line,
-        message,
-    };
+    let wrong =
+        |line, message| Finding { severity: Severity::Wrong, file: Some(path.to_owned()), line, message };
     match serde_yaml::from_str(&source.text) {
-        Ok(Value::Mapping(map)) => Walk { source: &source, fragment: &mut fragment, findings }.section("", map),
+        Ok(Value::Mapping(map)) => {
+            Walk { source: &source, fragment: &mut fragment, findings }.section("", map)
+        }
         // An empty file, or only comments.
         Ok(Value::Null) => {}
-        Ok(_) => findings.push(wrong(Some(1), "this is no list of options (`option: value` lines)".to_owned())),
+        Ok(_) => {
+            findings.push(wrong(Some(1), "this is no list of options (`option: value` lines)".to_owned()))
+        }
         Err(error) => {
+            fragment.unreadable = true;
             let line = error.location().map(|location| location.line());
             findings.push(wrong(line, format!("this is not valid YAML: {error}")));
         }

@@ -15,12 +15,15 @@ use super::fragment::{Entry, Fragment, describe};
 pub(super) struct Merged {
     entries: BTreeMap<&'static str, Entry>,
     pub(super) findings: Vec<Finding>,
+    /// A file could not be read, so that nobody knows what it sets.
+    pub(super) incomplete: bool,
 }
 
 impl Merged {
     /// Takes over what a later fragment says.
     pub(super) fn add(&mut self, fragment: Fragment) {
         self.entries.extend(fragment.entries);
+        self.incomplete |= fragment.unreadable;
     }
 
     /// Whether an option is set.
@@ -99,7 +102,10 @@ impl Merged {
     pub(super) fn words(&mut self, option: &'static str) -> Option<Vec<String>> {
         let value = &self.entry(option)?.value;
         let words: Option<Vec<String>> = value.as_sequence().and_then(|items| {
-            items.iter().map(|item| item.as_str().filter(|text| !text.contains('\0')).map(str::to_owned)).collect()
+            items
+                .iter()
+                .map(|item| item.as_str().filter(|text| !text.contains('\0')).map(str::to_owned))
+                .collect()
         });
         match words {
             Some(words) if (1..=32).contains(&words.len()) => Some(words),

@@ -52,10 +52,11 @@ pub(super) fn below(section: &str) -> impl Iterator<Item = &'static str> {
 pub(super) fn suggestion(section: &str, unknown: &str) -> Option<String> {
     let full = |name: &str| if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") };
     let unknown = unknown.to_lowercase().replace('-', "_");
-    let siblings = ALL.iter().filter(|option| section.is_empty() || is_below(option, section)).filter_map(|option| {
-        let rest = if section.is_empty() { option } else { option.get(section.len() + 1..)? };
-        rest.split('.').next()
-    });
+    let siblings =
+        ALL.iter().filter(|option| section.is_empty() || is_below(option, section)).filter_map(|option| {
+            let rest = if section.is_empty() { option } else { option.get(section.len() + 1..)? };
+            rest.split('.').next()
+        });
     let likeness = |name: &str| strsim::jaro(&unknown, name);
     let nearest = siblings.max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
     if let Some(name) = nearest.filter(|name| likeness(name) > 0.8) {

@@ -40,8 +40,9 @@ fn broker(merged: &mut Merged) -> BrokerSettings {
 
 fn host(merged: &mut Merged) -> String {
     const OPTION: &str = "broker.host";
-    if !merged.is_set(OPTION) {
-        let message = "`broker.host` is not set: it is the host name or address of the management center's broker";
+    if !merged.is_set(OPTION) && !merged.incomplete {
+        let message =
+            "`broker.host` is not set: it is the host name or address of the management center's broker";
         merged.wrong::<()>(OPTION, message.to_owned());
     }
     let host = merged.text(OPTION, 253).unwrap_or_default();
@@ -102,8 +103,9 @@ fn executor(merged: &mut Merged) -> ExecutorAccess {
     const SOCKET: &str = "executor.socket";
     const COMMAND: &str = "executor.command";
     if merged.is_set(SOCKET) && merged.is_set(COMMAND) {
-        let message =
-            format!("only one of `{SOCKET}` and `{COMMAND}` can be set; \"socket:\" without a value unsets the first");
+        let message = format!(
+            "only one of `{SOCKET}` and `{COMMAND}` can be set; \"socket:\" without a value unsets the first"
+        );
         merged.wrong::<()>(COMMAND, message);
     }
     let Some(words) = merged.words(COMMAND) else {

@@ -9,6 +9,9 @@ mod request;
 mod server;
 mod view;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use client::{Client, ClientError};
 pub(crate) use request::{LocalRequest, TelemetryAnswer};
 pub(crate) use server::serve;

@@ -18,11 +18,12 @@ pub(super) fn usage(root: &Path, mounts: &str) -> Vec<Disk> {
     let mut devices = BTreeSet::new();
     let mut disks = Vec::new();
     for (device, mount) in mounts.lines().filter_map(real_mount) {
-        if disks.len() < MAX_DISKS && !devices.contains(device) {
-            if let Some(disk) = measure(root, &mount) {
-                devices.insert(device);
-                disks.push(disk);
-            }
+        if disks.len() < MAX_DISKS
+            && !devices.contains(device)
+            && let Some(disk) = measure(root, &mount)
+        {
+            devices.insert(device);
+            disks.push(disk);
         }
     }
     disks
@@ -59,7 +60,7 @@ fn unescape(field: &str) -> String {
     let mut bytes = field.as_bytes();
     while let [first, rest @ ..] = bytes {
         let octal = match bytes {
-            [b'\\', digits @ .., ] if digits.len() >= 3 => {
+            [b'\\', digits @ ..] if digits.len() >= 3 => {
                 std::str::from_utf8(&digits[..3]).ok().and_then(|digits| u8::from_str_radix(digits, 8).ok())
             }
             _ => None,

@@ -66,10 +66,10 @@ impl PackageReader {
                 read_status(BufReader::new(file), &mut list);
             }
         }
-        if let Some(firmware) = &self.firmware {
-            if !list.packages.iter().any(|package| package.name == firmware.name) {
-                list.push(firmware.clone());
-            }
+        if let Some(firmware) = &self.firmware
+            && !list.packages.iter().any(|package| package.name == firmware.name)
+        {
+            list.push(firmware.clone());
         }
         if list.bytes > MAX_LIST_BYTES {
             tracing::warn!(
@@ -300,7 +300,10 @@ Status: hold ok installed";
 
     #[test]
     fn long_lines_and_long_files_are_bounded() {
-        let long = format!("Package: a\nVersion: 1\nDescription: {}\nStatus: install ok installed\n", "x".repeat(1 << 20));
+        let long = format!(
+            "Package: a\nVersion: 1\nDescription: {}\nStatus: install ok installed\n",
+            "x".repeat(1 << 20)
+        );
         assert_eq!(read(&[("var/lib/dpkg/status", &long)], None), Some(vec![package("a", "1")]));
         let many: String = (0..20_000)
             .map(|n| format!("Package: package-{n}\nVersion: 1\nStatus: install ok installed\n\n"))

@@ -35,7 +35,8 @@ pub(super) fn memory_percent(meminfo: &str) -> Option<f32> {
     };
     let total = kib("MemTotal")?;
     // Kernels before 3.14 have no MemAvailable.
-    let available = kib("MemAvailable").or_else(|| Some(kib("MemFree")? + kib("Buffers")? + kib("Cached")?))?;
+    let available =
+        kib("MemAvailable").or_else(|| Some(kib("MemFree")? + kib("Buffers")? + kib("Cached")?))?;
     percent(total.saturating_sub(available), total)
 }
 

@@ -24,7 +24,10 @@ pub(in crate::cli) fn jobs(jobs: &JobsView, now_unix_s: UnixSeconds) -> String {
             let kind = clean(job.kind.as_deref().unwrap_or("-"));
             page.push(&format!("  {}  {kind:11}  {}", job.command_id, utc(job.received_at_unix_s)));
             let outcome = clean(&job.outcome.to_string());
-            page.push(&format!("    {outcome}, {}", super::super::time::distance(job.changed_at_unix_s, now_unix_s)));
+            page.push(&format!(
+                "    {outcome}, {}",
+                super::super::time::distance(job.changed_at_unix_s, now_unix_s)
+            ));
         }
     }
     page.text
@@ -115,8 +118,11 @@ fn counts(page: &mut Page, summary: &Summary) {
         (summary.ignored, "failed but ignored"),
         (summary.failed, "failed"),
     ];
-    let words: Vec<String> =
-        counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    let words: Vec<String> = counts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, word)| format!("{count} {word}"))
+        .collect();
     if !words.is_empty() {
         page.long_line("Tasks", &words.join(", "));
     }

@@ -18,10 +18,13 @@ pub(in crate::cli) fn status(status: &StatusView, now_unix_s: UnixSeconds) -> St
     connection(&mut page, &status.connection, now_unix_s);
     page.blank();
     telemetry(&mut page, &status.telemetry, now_unix_s);
-    page.line("Reports", &match status.reports_pending {
-        0 => "all acknowledged by the center".to_owned(),
-        count => format!("{count} kept until the center has acknowledged them"),
-    });
+    page.line(
+        "Reports",
+        &match status.reports_pending {
+            0 => "all acknowledged by the center".to_owned(),
+            count => format!("{count} kept until the center has acknowledged them"),
+        },
+    );
     page.blank();
     open_jobs(&mut page, &status.open_jobs, now_unix_s);
     page.blank();
@@ -46,7 +49,7 @@ fn connection(page: &mut Page, connection: &ConnectionView, now_unix_s: UnixSeco
     let tls = match connection.tls.as_str() {
         "none" => "without TLS",
         "server" => "TLS",
-        "mutual" => "TLS with client certificate",
+        "mutual" => "mutual TLS",
         other => other,
     };
     let state = match connection.state.as_str() {
