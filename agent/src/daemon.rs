@@ -17,7 +17,7 @@ pub(crate) fn run(settings: Settings, warnings: Vec<String>) -> anyhow::Result<E
     let environment_eui = std::env::var("EUI64").ok();
     let identity = Identity::read(&settings.platform_root, &settings.identity, environment_eui.as_deref())?;
     let vitals = Sampler::new(&settings.platform_root, identity.keros_version.as_ref()).sample(None);
-    tracing::info!(eui = %identity.eui, ?vitals, "started");
+    tracing::info!(eui = %identity.eui, packages_digest = ?vitals.packages_digest, "started");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(serve(settings, warnings, identity))
 }

@@ -197,8 +197,8 @@ fn what_is_no_http_or_too_long_is_dropped() {
 #[test]
 fn silent_clients_are_dropped_and_then_others_are_served() {
     let server = Server::start(None);
-    let silent: Vec<UnixStream> = (0..16).map(|_| UnixStream::connect(server.socket()).unwrap()).collect();
     let begin = Instant::now();
+    let silent: Vec<UnixStream> = (0..16).map(|_| UnixStream::connect(server.socket()).unwrap()).collect();
     // More than the server takes at once: it waits until the first ones are dropped.
     let mut later = UnixStream::connect(server.socket()).unwrap();
     later.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
