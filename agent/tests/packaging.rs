@@ -73,6 +73,24 @@ fn a_configuration_that_is_there_is_kept_and_programs_are_replaced() {
 }
 
 #[test]
+fn systemd_understands_the_unit() {
+    let root = tempfile::tempdir().unwrap();
+    assert!(install(root.path()).status.success());
+    // What every service needs of the system itself.
+    for target in ["sysinit.target", "basic.target", "shutdown.target"] {
+        let path = root.path().join("usr/lib/systemd/system").join(target);
+        fs::write(path, format!("[Unit]\nDescription={target}\n")).unwrap();
+    }
+    let mut verify = Command::new("systemd-analyze");
+    verify.args(["verify", "--man=no"]).arg(format!("--root={}", root.path().display()));
+    // Only a system with systemd can judge; there is no other reader of units.
+    let Ok(output) = verify.arg("keros-agent.service").output() else { return };
+    let told = String::from_utf8_lossy(&output.stderr);
+    let about_ours: Vec<&str> = told.lines().filter(|line| line.contains("keros-agent.service")).collect();
+    assert!(output.status.success() && about_ours.is_empty(), "{told}");
+}
+
+#[test]
 fn a_wrong_call_says_what_is_missing() {
     let script = source("packaging/install.sh");
     let output = Command::new("sh").arg(&script).output().unwrap();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use hyper::body::Incoming;
 use hyper::header::CONTENT_LENGTH;
 use hyper::service::service_fn;
-use hyper::{Request, StatusCode};
+use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -109,11 +109,11 @@ async fn serve_connection(stream: UnixStream, sources: Sources) {
         let sources = sources.clone();
         async move {
             let (method, path) = (request.method(), request.uri().path());
-            match peer {
-                Some(peer) => {
-                    tracing::debug!(uid = peer.uid(), pid = peer.pid(), %method, path, "local request");
-                }
-                None => tracing::debug!(%method, path, "local request"),
+            let (uid, pid) = (peer.map(|peer| peer.uid()), peer.and_then(|peer| peer.pid()));
+            if method == Method::GET {
+                tracing::debug!(uid, pid, %method, path, "local request");
+            } else {
+                tracing::info!(uid, pid, %method, path, "local request");
             }
             if body_bytes(&request) > MAX_BODY_BYTES {
                 return Ok(problem(StatusCode::PAYLOAD_TOO_LARGE, "no request here has a body"));

@@ -141,6 +141,22 @@ fn what_the_main_loop_publishes_is_what_the_technician_gets() {
 }
 
 #[test]
+fn the_status_has_a_fixed_form() {
+    let mut view = view();
+    view.ended_jobs.clear();
+    let expected = concat!(
+        r#"{"agent_version":"0.1.0","eui":"0000000000000001","identity_source":"configuration","codename":null,"#,
+        r#""keros_version":null,"started_at_unix_s":1,"connection":{"state":"connected","broker":"center:8883","#,
+        r#""tls":"mutual","since_unix_s":1,"last_error":null},"telemetry":{"last_sent_unix_s":null,"#,
+        r#""last_answered_unix_s":null,"next_unix_s":1},"reports_pending":0,"open_jobs":[{"#,
+        r#""command_id":"00000000-0000-0000-0000-000000000001","update_id":null,"kind":null,"#,
+        r#""received_at_unix_s":1,"changed_at_unix_s":2,"outcome":{"status":"accepted"}}],"ended_jobs":[],"#,
+        r#""warnings":[]}"#,
+    );
+    assert_eq!(serde_json::to_string(&view).unwrap(), expected);
+}
+
+#[test]
 fn telemetry_now_is_accepted_or_refused_with_a_time() {
     let server = Server::start(Some(TelemetryAnswer::Due { at_unix_s: 7 }));
     let answer: TelemetryAnswer = server.client().post("/v1/telemetry").unwrap();

@@ -299,6 +299,25 @@ Status: hold ok installed";
     }
 
     #[test]
+    fn dpkg_itself_says_the_same() {
+        let format = "${db:Status-Status}\t${Package}\t${Version}\n";
+        // Only a system with dpkg can be compared with it.
+        let Ok(output) = std::process::Command::new("dpkg-query").args(["-W", "-f", format]).output() else {
+            return;
+        };
+        let text = String::from_utf8(output.stdout).unwrap();
+        let mut expected: Vec<Package> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("installed\t")?.split_once('\t'))
+            .map(|(name, version)| package(name, version))
+            .collect();
+        expected.sort();
+        expected.dedup();
+        let list = PackageReader::new(Path::new("/"), None).read(None).1.unwrap_or_default();
+        assert_eq!(list, expected);
+    }
+
+    #[test]
     fn long_lines_and_long_files_are_bounded() {
         let long = format!(
             "Package: a\nVersion: 1\nDescription: {}\nStatus: install ok installed\n",
