@@ -52,6 +52,9 @@ fn without_the_daemon_the_technician_is_told_what_to_do() {
         let socket = folder.path().join("status.sock");
         assert!(err.contains(&socket.display().to_string()) && err.contains("systemctl status"), "{err}");
     }
+    let (code, _, err) = code_and_text(&["--config", "/nonexistent.yaml", "status"]);
+    assert_eq!(code, 78, "no other agent answers for the one that was meant");
+    assert!(err.contains("/nonexistent.yaml: cannot be read"), "{err}");
     let (code, _, err) = code_and_text(&["--socket", "/nonexistent.sock", "status"]);
     assert_eq!(code, 69);
     assert!(err.contains("/nonexistent.sock"), "{err}");
