@@ -4,14 +4,36 @@
 mod arguments;
 /// The technician's commands.
 mod cli;
+/// The only reader of the clocks.
+mod clock;
 /// Files to settings.
 mod config;
+/// The owner of the state: event, store, act.
+mod core;
 /// The daemon: the loop that owns everything.
 mod daemon;
+/// What the center sends, taken apart and judged.
+mod downlink;
+/// A session with the executor.
+mod executor_client;
 /// The technician's socket, both sides.
 mod local;
 /// Where log lines go.
 mod logging;
+/// The connection to the broker.
+mod mqtt;
+/// What the service manager is told.
+mod notify;
+/// A report within its limit.
+mod report;
+/// From the state to the technician's view.
+mod status;
+/// The state on disk.
+mod store;
+/// A telemetry message from what is known.
+mod telemetry;
+/// TLS towards the broker.
+mod tls;
 /// How the gateway is.
 mod vitals;
 
