@@ -74,3 +74,12 @@ pub(crate) struct JobView {
     /// Its outcome.
     pub(crate) outcome: Outcome,
 }
+
+/// `GET /v1/jobs`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct JobsView {
+    /// Jobs that have not ended, in order.
+    pub(crate) open_jobs: Vec<JobView>,
+    /// Jobs that ended, newest first.
+    pub(crate) ended_jobs: Vec<JobView>,
+}

@@ -20,7 +20,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// A farewell to the broker takes no longer.
-pub(super) const FAREWELL: Duration = Duration::from_secs(1);
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// One center's connection.
 pub(super) struct Link {
@@ -160,5 +160,5 @@ async fn farewell(client: &AsyncClient, event_loop: &mut EventLoop) {
             }
         }
     };
-    let _: Result<(), _> = tokio::time::timeout(FAREWELL / 2, until_closed).await;
+    let _: Result<(), _> = tokio::time::timeout(FAREWELL, until_closed).await;
 }

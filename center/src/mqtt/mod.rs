@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use anyhow::{Context as _, bail};
 use keros_protocol::Eui;
 use keros_protocol::limits::MAX_REPORT_BYTES;
 use keros_protocol::topics::{CONTENT_TYPE, Leaf};
@@ -19,6 +20,7 @@ use rumqttc::v5::mqttbytes::v5::PublishProperties;
 use rumqttc::v5::{AsyncClient, MqttOptions};
 use rumqttc::{TlsConfiguration, Transport};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 
 use crate::service::{Center, Outgoing, unix_now};
 
@@ -87,24 +89,17 @@ pub(crate) async fn run(
     let (arrivals, inbox) = mpsc::channel(inbox::QUEUE);
     let session = Arc::new(AtomicU64::new(0));
     let link = link::Link::new(Arc::clone(&center), client.clone(), arrivals, Arc::clone(&session));
-    let mut stopped = stop.clone();
-    let work = async {
-        tokio::join!(
-            link.run(event_loop, stop),
-            inbox::run(Arc::clone(&center), client.clone(), inbox, session),
-            nudge(Arc::clone(&center), client.clone(), nudges),
-        );
-    };
+    let mut helpers = JoinSet::new();
+    helpers.spawn(inbox::run(Arc::clone(&center), client.clone(), inbox, session));
+    helpers.spawn(nudge(center, client, nudges));
+    // Dropping the helpers at its end ends them: what they had not committed comes again.
     tokio::select! {
-        () = work => Ok(()),
-        () = farewell(&mut stopped) => Ok(()),
+        () = link.run(event_loop, stop) => Ok(()),
+        Some(ended) = helpers.join_next() => {
+            ended.context("a part of the MQTT client broke")?;
+            bail!("a part of the MQTT client ended by itself")
+        }
     }
-}
-
-/// The link says goodbye to the broker by itself; the others have no end of their own.
-async fn farewell(stop: &mut watch::Receiver<bool>) {
-    let _ = stop.wait_for(|stop| *stop).await;
-    tokio::time::sleep(link::FAREWELL).await;
 }
 
 async fn nudge(center: Arc<Center>, client: AsyncClient, mut nudges: mpsc::Receiver<Vec<Eui>>) {

@@ -2,7 +2,7 @@
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use keros_protocol::{Eui, UpdateId};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -16,17 +16,26 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
-            let status = rejection.status();
-            if status == StatusCode::PAYLOAD_TOO_LARGE {
-                return Failure::new(status, format!("the body is above {} bytes", super::MAX_BODY_BYTES));
-            }
-            Failure::new(status, rejection.body_text())
-        })?;
+        let too_large = || {
+            let most = super::MAX_BODY_BYTES;
+            Failure::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body has more than {most} bytes"))
+        };
+        if stated_length(&request).is_some_and(|length| length > super::MAX_BODY_BYTES as u64) {
+            return Err(too_large());
+        }
+        let bytes =
+            Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
+                StatusCode::PAYLOAD_TOO_LARGE => too_large(),
+                status => Failure::new(status, rejection.body_text()),
+            })?;
         serde_json::from_slice(&bytes).map(Self).map_err(|error| {
             Failure::bad_request(format!("the body is not the JSON that is expected: {error}"))
         })
     }
+}
+
+fn stated_length(request: &Request) -> Option<u64> {
+    request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// Which part of a list is wanted.

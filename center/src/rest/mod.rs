@@ -97,6 +97,3 @@ async fn in_time(request: Request, next: Next) -> Response {
         .await
         .unwrap_or_else(|_| Failure::timed_out().into_response())
 }
-
-#[cfg(test)]
-mod tests;

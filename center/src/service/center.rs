@@ -246,10 +246,14 @@ impl Center {
         now: UnixSeconds,
     ) -> Result<UpdateView, OrderError> {
         let group = self.group(&order.group).await?;
-        let update = new_update(order, &group.gateways, now)?;
+        // The check of a long script takes its time: not in a thread that serves others.
+        let update =
+            tokio::task::spawn_blocking(move || new_update(order, &group.gateways, now)).await.map_err(
+                |_| OrderError::Unavailable("the check of the order broke: the log says more".to_owned()),
+            )??;
         let mut transaction = self.store.begin().await?;
         updates::expire(&mut transaction, now).await?;
-        if let Some((under_way, eui)) = updates::in_progress(&mut transaction, &group.name).await? {
+        if let Some((under_way, eui)) = updates::in_progress(&mut transaction, &update.row.group).await? {
             return Err(OrderError::Conflict(format!(
                 "update {under_way} is in progress: its command still waits for gateway {eui}"
             )));
@@ -257,9 +261,9 @@ impl Center {
         updates::create(&mut transaction, &update).await?;
         transaction.commit().await.map_err(StoreError::from)?;
         let update_id = update.row.update_id;
-        tracing::info!(%update_id, group = group.name, gateways = update.commands.len(), "an update is accepted");
+        tracing::info!(%update_id, group = update.row.group, gateways = update.commands.len(), "an update is accepted");
         self.tell(&[Change::Update(update_id)]);
-        let online = groups::online_members(&mut *self.store.read().await?, &group.name).await?;
+        let online = groups::online_members(&mut *self.store.read().await?, &update.row.group).await?;
         if !online.is_empty() && self.nudges.try_send(online).is_err() {
             tracing::warn!(%update_id, "too many nudges are waiting: the gateways are served at their next telemetry");
         }

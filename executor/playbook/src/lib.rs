@@ -1,13 +1,30 @@
 //! The JetPorch language: parse and check a script whole, then run it against a [`System`].
 //!
 //! It must not know of commands, signatures or journals: it takes a text and gives events.
+//!
+//! Reading order: the text ([`ScriptSource`], `yaml`, `fields`, `findings`), what it says ([`Script`], `play`, `task`,
+//! `modules`), what it is filled with (`variables`, `template`), how it runs ([`run`]), on what ([`System`]).
 
 mod diagnostic;
+mod else_if;
+mod fields;
+mod findings;
+mod helpers;
+mod modules;
+mod play;
 mod run;
 mod script;
 mod system;
+mod task;
+mod template;
+mod variables;
+mod yaml;
 
 pub use diagnostic::{Diagnostic, DiagnosticKind};
 pub use run::{Observer, RunOptions, run};
-pub use script::{Script, ScriptSource};
-pub use system::{HostSystem, ShellPlace, System};
+pub use script::{Script, ScriptSource, parse_variables};
+pub use system::{
+    Attributes, Content, FileKind, HostSystem, MAX_TREE_ENTRIES, Metadata, Program, ProgramCommand,
+    ProgramEnd, ShellPlace, System, SystemError,
+};
+pub use variables::merge_variables;

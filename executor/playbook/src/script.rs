@@ -1,10 +1,14 @@
-//! A checked script.
+//! A script: parsed and checked whole, before anything is run.
 
 use std::path::PathBuf;
 
+use keros_protocol::limits::MAX_SCRIPT_BYTES;
 use serde_json::{Map, Value};
 
-use crate::{Diagnostic, DiagnosticKind};
+use crate::Diagnostic;
+use crate::findings::Findings;
+use crate::play::{MAX_TASKS, Play, variables_of};
+use crate::yaml::{self, Node, Position, Yaml};
 
 /// Where a script comes from.
 #[derive(Debug, Clone)]
@@ -22,6 +26,9 @@ pub struct ScriptSource {
 /// A script that was parsed and checked whole.
 #[derive(Debug)]
 pub struct Script {
+    pub(crate) plays: Vec<Play>,
+    pub(crate) folder: Option<PathBuf>,
+    pub(crate) extra_vars: Map<String, Value>,
     tasks: u32,
 }
 
@@ -31,14 +38,14 @@ impl Script {
     /// # Errors
     /// All findings, in the order of the text.
     pub fn parse(source: &ScriptSource) -> Result<Self, Vec<Diagnostic>> {
-        Err(vec![Diagnostic {
-            kind: DiagnosticKind::Unsupported,
-            file: source.file.clone(),
-            line: 0,
-            column: 0,
-            message: "scripts are not understood yet".to_owned(),
-            suggestion: None,
-        }])
+        let mut findings = Findings::new(&source.file);
+        let plays = parse_plays(source, &mut findings);
+        if !findings.is_empty() {
+            return Err(findings.into_list());
+        }
+        let tasks = plays.iter().map(|play| play.tasks.len() + play.handlers.len()).sum::<usize>();
+        let (folder, extra_vars) = (source.folder.clone(), source.extra_vars.clone());
+        Ok(Self { plays, folder, extra_vars, tasks: u32::try_from(tasks).unwrap_or(u32::MAX) })
     }
 
     /// Tasks and handlers of all plays.
@@ -46,4 +53,54 @@ impl Script {
     pub fn task_count(&self) -> u32 {
         self.tasks
     }
+}
+
+fn parse_plays(source: &ScriptSource, findings: &mut Findings) -> Vec<Play> {
+    if source.text.len() > MAX_SCRIPT_BYTES {
+        let message =
+            format!("the script has {} bytes; at most {MAX_SCRIPT_BYTES} are allowed", source.text.len());
+        findings.too_large(Position::default(), &message);
+        return Vec::new();
+    }
+    let Some(root) = yaml::load(&source.text, findings) else {
+        if findings.is_empty() {
+            findings.invalid(Position::default(), "the script is empty: it needs at least one play");
+        }
+        return Vec::new();
+    };
+    let nodes = plays_of(&root, findings);
+    let mut room = MAX_TASKS;
+    nodes.iter().map(|node| Play::parse(node, source.folder.as_deref(), &mut room, findings)).collect()
+}
+
+fn plays_of<'n>(root: &'n Node, findings: &mut Findings) -> &'n [Node] {
+    match &root.value {
+        Yaml::List(list) if !list.is_empty() => list,
+        Yaml::List(_) => {
+            findings.invalid(root.at, "the script is empty: it needs at least one play");
+            &[]
+        }
+        _ if root.is_null() => {
+            findings.invalid(Position::default(), "the script is empty: it needs at least one play");
+            &[]
+        }
+        _ => {
+            findings.invalid(root.at, &format!("a script is a list of plays, not {}", root.kind()));
+            &[]
+        }
+    }
+}
+
+/// Reads variables from a text of YAML or JSON: one mapping.
+///
+/// # Errors
+/// All findings; `file` is what they call the text.
+pub fn parse_variables(text: &str, file: &str) -> Result<Map<String, Value>, Vec<Diagnostic>> {
+    let mut findings = Findings::new(file);
+    if text.len() > MAX_SCRIPT_BYTES {
+        findings.too_large(Position::default(), &format!("more than {MAX_SCRIPT_BYTES} bytes of variables"));
+        return Err(findings.into_list());
+    }
+    let variables = variables_of(text, &mut findings);
+    if findings.is_empty() { Ok(variables) } else { Err(findings.into_list()) }
 }

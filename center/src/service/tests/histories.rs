@@ -45,7 +45,8 @@ impl World {
     }
 
     async fn send(&self, expires_in_s: u64, now: u64) -> Result<UpdateId, OrderError> {
-        let job = Job::JetPorch { script: "- name: x\n".to_owned(), vars: serde_json::Map::new() };
+        let script = "- name: a play\n  groups:\n    - all\n  tasks:\n    - !echo\n      msg: hello\n";
+        let job = Job::JetPorch { script: script.to_owned(), vars: serde_json::Map::new() };
         let order = SendUpdate {
             group: "all".to_owned(),
             job,

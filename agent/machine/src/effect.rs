@@ -1,0 +1,96 @@
+//! All that is done.
+
+use std::fmt;
+
+use keros_protocol::{CommandId, Report};
+
+/// One thing for the shell to do. Each may be done twice.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Publish a report.
+    Publish(Box<Report>),
+    /// Compose and publish telemetry.
+    SendTelemetry,
+    /// Reach the executor; what it says comes back under the session's number.
+    OpenSession {
+        /// Numbers sessions within one run of the agent.
+        session: u64,
+        /// The command.
+        command_id: CommandId,
+        /// What to ask.
+        request: SessionRequest,
+    },
+    /// Let go of a session; the job goes on in the executor.
+    CloseSession {
+        /// Its number.
+        session: u64,
+    },
+    /// The stored command is no longer needed.
+    ForgetEnvelope {
+        /// The command.
+        command_id: CommandId,
+    },
+    /// Log it.
+    Note(Note),
+}
+
+/// What the executor is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionRequest {
+    /// Run the stored command, or follow it if it was ever started.
+    Run,
+    /// Follow a command that is known to have been started.
+    Attach,
+}
+
+impl Effect {
+    /// Whether the state that ordered it must be on disk first. Telemetry is sent with a full disk too.
+    #[must_use]
+    pub const fn needs_store(&self) -> bool {
+        match self {
+            Self::Publish(_) | Self::OpenSession { .. } | Self::ForgetEnvelope { .. } => true,
+            Self::SendTelemetry | Self::CloseSession { .. } | Self::Note(_) => false,
+        }
+    }
+}
+
+/// What is worth a line in the log. An event that does not fit the state is one of these, never a panic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Note {
+    /// A command came again.
+    Duplicate(CommandId),
+    /// What came under the id of a known command is not trusted.
+    UntrustedDuplicate(CommandId),
+    /// No more commands are taken now.
+    Full(CommandId),
+    /// A job has moved on.
+    Moved(CommandId, &'static str),
+    /// A cancellation came for a job that runs, or is being started.
+    CancelTooLate(CommandId),
+    /// An acknowledgement names another stream, or a number that was never given.
+    ForeignAcknowledgement,
+    /// Something came from a session that is no longer followed, or does not fit the job's phase.
+    Unexpected(&'static str),
+    /// The executor could not be reached, or left before the job's end; it is asked again.
+    ExecutorLost(CommandId, String),
+    /// Statements raise the time floor by this much at most; the rest follows with the next ones.
+    FloorCapped,
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Duplicate(id) => write!(f, "command {id} came again"),
+            Self::UntrustedDuplicate(id) => {
+                write!(f, "an envelope with the id of command {id} was not believed")
+            }
+            Self::Full(id) => write!(f, "command {id} is not taken now: too many jobs or reports are open"),
+            Self::Moved(id, phase) => write!(f, "command {id}: {phase}"),
+            Self::CancelTooLate(id) => write!(f, "command {id} cannot be cancelled any more: it was started"),
+            Self::ForeignAcknowledgement => f.write_str("an acknowledgement of reports that were never made"),
+            Self::Unexpected(what) => write!(f, "not expected here: {what}"),
+            Self::ExecutorLost(id, why) => write!(f, "command {id}: the executor is asked again: {why}"),
+            Self::FloorCapped => f.write_str("the center's clock is very far ahead of the time floor"),
+        }
+    }
+}

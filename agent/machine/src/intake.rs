@@ -1,0 +1,117 @@
+//! A command comes: is it new, is there room, and what is answered.
+
+use keros_protocol::{CommandId, Outcome, RefusalReason, UnixSeconds};
+
+use crate::effect::{Effect, Note};
+use crate::event::{Arrival, Now, Verdict};
+use crate::job::{EndedJob, Job, Phase};
+use crate::state::{Kept, KnownId, State, bounded};
+use crate::{MAX_ENDED_JOBS, MAX_KNOWN_IDS};
+
+/// An id is remembered for this long after its command has expired: the gateway's clock may be off.
+const MARGIN_S: u64 = 86_400;
+/// The id of a command that was not believed has no expiry.
+const UNBELIEVED_S: u64 = 7 * 86_400;
+
+/// Takes a command, or says why not.
+pub(crate) fn arrive(state: &mut State, now: Now, arrival: Arrival, effects: &mut Vec<Effect>) {
+    let id = arrival.command_id;
+    if state.knows(id) {
+        let unbelieved =
+            matches!(&arrival.verdict, Verdict::Refused { reason: RefusalReason::BadSignature, .. });
+        let note = if unbelieved { Note::UntrustedDuplicate(id) } else { Note::Duplicate(id) };
+        effects.push(Effect::Note(note));
+        if !unbelieved {
+            repeat(state, now, id);
+        }
+        return;
+    }
+    if !state.has_room() {
+        effects.push(Effect::Note(Note::Full(id)));
+        effects.push(Effect::ForgetEnvelope { command_id: id });
+        return;
+    }
+    forget_expired(state, now);
+    report(state, now, id, arrival.update_id, Outcome::Received {});
+    match arrival.verdict {
+        Verdict::Eligible { kind, expires_at_unix_s, total_s } => {
+            state.kept.jobs.push(Job {
+                command_id: id,
+                update_id: arrival.update_id,
+                kind: bounded(&kind),
+                received_at_unix_s: now.unix_s,
+                changed_at_unix_s: now.unix_s,
+                expires_at_unix_s,
+                total_s,
+                phase: Phase::Accepted {},
+            });
+            effects.push(Effect::Note(Note::Moved(id, "accepted")));
+            report(state, now, id, arrival.update_id, Outcome::Accepted {});
+        }
+        Verdict::Refused { reason, detail } => {
+            let outcome = Outcome::Refused { reason, detail: bounded(&detail) };
+            effects.push(Effect::Note(Note::Moved(id, "refused")));
+            report(state, now, id, arrival.update_id, outcome.clone());
+            let ended = EndedJob {
+                command_id: id,
+                update_id: arrival.update_id,
+                kind: None,
+                received_at_unix_s: now.unix_s,
+                ended_at_unix_s: now.unix_s,
+                until_unix_s: state.judged_time(now).saturating_add(UNBELIEVED_S),
+                outcome,
+            };
+            remember(&mut state.kept, ended);
+        }
+    }
+}
+
+/// The center does not know of a command that was taken: it is told again, unless that is under way anyway.
+fn repeat(state: &mut State, now: Now, id: CommandId) {
+    if state.kept.outbox.has(id) {
+        return;
+    }
+    let open = state.kept.jobs.iter().find(|job| job.command_id == id);
+    let open = open.map(|job| (job.update_id, state.outcome_of(job)));
+    let ended = state.kept.ended.iter().find(|job| job.command_id == id);
+    let ended = ended.map(|job| (job.update_id, job.outcome.clone()));
+    if let Some((update_id, outcome)) = open.or(ended) {
+        report(state, now, id, update_id, Outcome::Received {});
+        report(state, now, id, update_id, outcome);
+    }
+}
+
+/// Adds a report to those that are owed.
+pub(crate) fn report(
+    state: &mut State,
+    now: Now,
+    id: CommandId,
+    update_id: Option<keros_protocol::UpdateId>,
+    outcome: Outcome,
+) {
+    state.kept.outbox.push(id, update_id, now.unix_s, outcome);
+}
+
+/// An id must be remembered until its command has expired for certain.
+pub(crate) const fn until(expires_at_unix_s: UnixSeconds) -> UnixSeconds {
+    expires_at_unix_s.saturating_add(MARGIN_S)
+}
+
+/// Keeps an ended job; the oldest ones shrink to their ids.
+pub(crate) fn remember(kept: &mut Kept, ended: EndedJob) {
+    kept.ended.push_back(ended);
+    while kept.ended.len() > MAX_ENDED_JOBS {
+        if let Some(oldest) = kept.ended.pop_front() {
+            let known = KnownId { command_id: oldest.command_id, until_unix_s: oldest.until_unix_s };
+            kept.known.push_back(known);
+        }
+    }
+    while kept.known.len() > MAX_KNOWN_IDS {
+        kept.known.pop_front();
+    }
+}
+
+fn forget_expired(state: &mut State, now: Now) {
+    let time = state.judged_time(now);
+    state.kept.known.retain(|known| known.until_unix_s > time);
+}

@@ -1,0 +1,71 @@
+//! When telemetry is due.
+
+use keros_protocol::Eui;
+
+use crate::effect::Effect;
+use crate::event::Now;
+use crate::state::State;
+
+/// What is known of telemetry since the agent started.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct TelemetryLive {
+    /// Somebody wants it as soon as may be.
+    pub(crate) wanted: bool,
+    sent_at_ms: Option<u64>,
+}
+
+/// Sends telemetry when it is due.
+pub(crate) fn pump(state: &mut State, now: Now, effects: &mut Vec<Effect>) {
+    if !state.live.sending.connected || wait_ms(state, now) > 0 {
+        return;
+    }
+    state.live.telemetry = TelemetryLive { wanted: false, sent_at_ms: Some(now.monotonic_ms) };
+    state.kept.telemetry_sent_at_unix_s = Some(now.unix_s);
+    effects.push(Effect::SendTelemetry);
+}
+
+/// Milliseconds until telemetry is due, if the broker is reachable then.
+pub(crate) fn wait_ms(state: &State, now: Now) -> u64 {
+    let since_ms = since_last_ms(state, now);
+    let at_least = since_ms.map_or(0, |since| state.setup.telemetry_min_interval_ms.saturating_sub(since));
+    if state.live.telemetry.wanted {
+        return at_least;
+    }
+    regular_wait_ms(state, now, since_ms).max(at_least)
+}
+
+/// By the monotonic clock, else by the wall clock; `None` when neither can say.
+fn since_last_ms(state: &State, now: Now) -> Option<u64> {
+    let by_wall = || {
+        let sent_at = state.kept.telemetry_sent_at_unix_s?;
+        Some(now.unix_s.checked_sub(sent_at)?.saturating_mul(1000))
+    };
+    state.live.telemetry.sent_at_ms.map(|sent| now.monotonic_ms.saturating_sub(sent)).or_else(by_wall)
+}
+
+/// Once in each interval of the wall clock, at this gateway's own phase in it; and never later than one interval after the
+/// last one, whatever the wall clock does.
+fn regular_wait_ms(state: &State, now: Now, since_ms: Option<u64>) -> u64 {
+    let interval = state.setup.telemetry_interval_ms.max(1000);
+    let phase = phase_of(state.setup.eui) % interval;
+    let slot = |unix_s: u64| (unix_s.saturating_mul(1000) + (interval - phase)) / interval;
+    let at_most = since_ms.map_or(0, |since| interval.saturating_sub(since));
+    match state.kept.telemetry_sent_at_unix_s {
+        Some(sent_at) if sent_at <= now.unix_s => {
+            if slot(now.unix_s) > slot(sent_at) {
+                return 0;
+            }
+            let next_ms = (slot(now.unix_s) + 1) * interval - (interval - phase);
+            next_ms.saturating_sub(now.unix_s.saturating_mul(1000)).min(at_most)
+        }
+        _ => at_most,
+    }
+}
+
+/// A number that is spread evenly over neighbouring EUIs (the finaliser of SplitMix64).
+fn phase_of(eui: Eui) -> u64 {
+    let mut mixed = eui.as_u64();
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}

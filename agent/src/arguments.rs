@@ -1,0 +1,98 @@
+//! What can be said on the command line, and the help that teaches it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// The update agent of a KerOS gateway.
+#[derive(Debug, Parser)]
+#[command(
+    name = "keros-agent",
+    version,
+    max_term_width = 100,
+    after_help = "\
+Examples:
+  keros-agent status                 how the gateway is: connection, telemetry, jobs
+  keros-agent job 0192               all about the job whose id begins with 0192
+  keros-agent telemetry --now        send telemetry now, and so fetch a waiting command
+  keros-agent config --check         find mistakes in the configuration
+  curl --unix-socket /run/keros-agent/status.sock http://agent/v1/status
+
+Exit codes: 0 done, 1 failed, 64 wrong usage, 69 the agent cannot be reached, 78 wrong configuration.
+Variables:  KEROS_LOG sets how much the daemon logs: off, error, warn, info (default), debug, trace."
+)]
+pub(crate) struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// Configuration file; drop-ins are read from the folder config.d beside it [default: /etc/keros-agent/config.yaml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// The agent's socket [default: status.sock in the configured runtime_folder]
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the daemon (what the service does)
+    Run,
+    /// Show identity, connection, telemetry and jobs on one screen
+    Status(Format),
+    /// List the jobs that this gateway keeps
+    Jobs(Format),
+    /// Show all about one job: outcome, exit code, message, output
+    Job {
+        /// Its id, or a beginning of it that no other job has
+        id: String,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Send telemetry
+    Telemetry {
+        /// Now, instead of waiting for its time
+        #[arg(long, required = true)]
+        now: bool,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Check the configuration, or show it
+    #[command(after_help = "\
+Examples:
+  keros-agent config --check                     the configuration that the service uses
+  keros-agent config --check --config new.yaml   another file, before it is installed
+  keros-agent config --show                      what is in force, defaults included
+  keros-agent config --default > config.yaml     every option, explained")]
+    Config(ConfigAction),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How an answer is printed.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Format {
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What to do with the configuration.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct ConfigAction {
+    /// Find unknown options, wrong values and missing files, with their lines
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Print the settings in force, defaults included
+    #[arg(long)]
+    pub(crate) show: bool,
+    /// Print the shipped file, in which every option is explained
+    #[arg(long)]
+    pub(crate) default: bool,
+}

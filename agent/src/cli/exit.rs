@@ -1,0 +1,54 @@
+//! The one table from what went wrong to exit code and advice. The numbers from 64 on are those of sysexits.h.
+
+use std::io::Write as _;
+
+use super::Failure;
+use crate::local::ClientError;
+
+/// Done.
+pub(crate) const OK: u8 = 0;
+/// It was tried and failed, or the agent said no.
+pub(crate) const FAILED: u8 = 1;
+/// Wrong usage (`EX_USAGE`).
+pub(crate) const USAGE: u8 = 64;
+/// The agent cannot be reached (`EX_UNAVAILABLE`).
+pub(crate) const UNREACHABLE: u8 = 69;
+/// The configuration is wrong (`EX_CONFIG`).
+pub(crate) const CONFIG: u8 = 78;
+
+/// Tells a failure with what to do, and gives its exit code.
+pub(super) fn failed(failure: &Failure) -> u8 {
+    let (code, advice) = table(failure);
+    let mut text = format!("error: {failure}\n");
+    let source = std::error::Error::source(failure);
+    if let Some(source) = source {
+        text.push_str(&format!("  because: {source}\n"));
+    }
+    if !advice.is_empty() {
+        text.push_str(&format!("  {advice}\n"));
+    }
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    code
+}
+
+fn table(failure: &Failure) -> (u8, &'static str) {
+    match failure {
+        Failure::Client(ClientError::NotRunning(_)) => (
+            UNREACHABLE,
+            "Look: systemctl status keros-agent; journalctl -u keros-agent -n 50. Start: systemctl start keros-agent",
+        ),
+        Failure::Client(ClientError::NotAllowed(_)) => (
+            UNREACHABLE,
+            "Use sudo, or become a member of the group keros: usermod -aG keros USER, then log in again",
+        ),
+        Failure::Client(ClientError::Io(_)) => {
+            (UNREACHABLE, "It may hang or be stopping. Look: journalctl -u keros-agent -n 50")
+        }
+        Failure::Client(ClientError::Answer(_)) => {
+            (FAILED, "Is the program at the socket another version? Compare: keros-agent --version")
+        }
+        Failure::Client(ClientError::Refused { .. }) | Failure::NoSuchJob(_) | Failure::Ambiguous { .. } => {
+            (FAILED, "")
+        }
+    }
+}

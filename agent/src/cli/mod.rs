@@ -1,0 +1,122 @@
+//! The technician's commands: ask, print, and say by the exit code how it went. The daemon is never needed for anything
+//! but its answers, and nothing here changes the gateway.
+
+mod configuration;
+pub(crate) mod exit;
+mod text;
+mod time;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::CommandFactory as _;
+use serde::Serialize;
+
+use crate::arguments::{Arguments, Command, Format};
+use crate::config;
+use crate::local::{self, Client, ClientError, JobView, JobsView, StatusView, TelemetryAnswer};
+
+/// Runs one command.
+pub(crate) fn run(command: &Command, arguments: &Arguments) -> ExitCode {
+    let done = match command {
+        // The daemon is started by `main`.
+        Command::Run => return exit::USAGE.into(),
+        Command::Config(action) => return configuration::run(action, arguments.config.as_deref()),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Arguments::command(), "keros-agent", &mut script);
+            print(&String::from_utf8_lossy(&script));
+            return exit::OK.into();
+        }
+        Command::Status(format) => status(&client(arguments), *format),
+        Command::Jobs(format) => jobs(&client(arguments), *format),
+        Command::Job { id, format } => job(&client(arguments), id, *format),
+        Command::Telemetry { format, .. } => telemetry(&client(arguments), *format),
+    };
+    match done {
+        Ok(()) => exit::OK.into(),
+        Err(error) => exit::failed(&error).into(),
+    }
+}
+
+/// Prints clap's message; help and version are no errors.
+pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    // Printing may fail when nobody reads any more; then there is nobody to tell.
+    let _ = error.print();
+    if error.use_stderr() { exit::USAGE.into() } else { exit::OK.into() }
+}
+
+/// Prints to standard output. A reader that went away (`| head`) is no error.
+fn print(text: &str) {
+    let mut output = std::io::stdout().lock();
+    let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error("no job has an id that begins with {0:?}; `keros-agent jobs` lists those that are kept")]
+    NoSuchJob(String),
+    #[error("{count} jobs have ids that begin with {prefix:?}: {examples}")]
+    Ambiguous { prefix: String, count: usize, examples: String },
+}
+
+fn client(arguments: &Arguments) -> Client {
+    let socket = arguments
+        .socket
+        .clone()
+        .unwrap_or_else(|| local::socket_path(config::load(arguments.config.as_deref()).runtime_folder()));
+    Client::new(socket)
+}
+
+fn status(client: &Client, format: Format) -> Result<(), Failure> {
+    let status: StatusView = client.get("/v1/status")?;
+    show(format, &status, |status| text::status(status, time::now_unix_s()));
+    Ok(())
+}
+
+fn jobs(client: &Client, format: Format) -> Result<(), Failure> {
+    let jobs: JobsView = client.get("/v1/jobs")?;
+    show(format, &jobs, |jobs| text::jobs(jobs, time::now_unix_s()));
+    Ok(())
+}
+
+fn job(client: &Client, id: &str, format: Format) -> Result<(), Failure> {
+    let jobs: JobsView = client.get("/v1/jobs")?;
+    let job = find(&jobs, id)?;
+    show(format, job, |job| text::job(job, time::now_unix_s()));
+    Ok(())
+}
+
+fn telemetry(client: &Client, format: Format) -> Result<(), Failure> {
+    let answer: TelemetryAnswer = client.post("/v1/telemetry")?;
+    show(format, &answer, |answer| text::telemetry(answer, time::now_unix_s()));
+    Ok(())
+}
+
+fn show<T: Serialize>(format: Format, value: &T, text: impl FnOnce(&T) -> String) {
+    if format.json {
+        let json = serde_json::to_string_pretty(value).unwrap_or_default();
+        print(&format!("{json}\n"));
+    } else {
+        print(&text(value));
+    }
+}
+
+/// The one job whose id begins so; letters may be of either case.
+fn find<'a>(jobs: &'a JobsView, prefix: &str) -> Result<&'a JobView, Failure> {
+    let wanted = prefix.to_ascii_lowercase();
+    let all = jobs.open_jobs.iter().chain(&jobs.ended_jobs);
+    let found: Vec<&JobView> = all.filter(|job| job.command_id.to_string().starts_with(&wanted)).collect();
+    match found[..] {
+        [job] => Ok(job),
+        [] => Err(Failure::NoSuchJob(prefix.to_owned())),
+        _ => {
+            let examples: Vec<String> = found.iter().take(4).map(|job| job.command_id.to_string()).collect();
+            let examples = examples.join(", ");
+            Err(Failure::Ambiguous { prefix: prefix.to_owned(), count: found.len(), examples })
+        }
+    }
+}

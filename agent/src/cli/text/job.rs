@@ -1,0 +1,138 @@
+//! `keros-agent jobs` and `keros-agent job ID`.
+
+use keros_protocol::{Outcome, Output, Summary, TaskRef, UnixSeconds};
+
+use super::super::time::{utc, utc_and_distance};
+use super::{Page, clean};
+use crate::local::{JobView, JobsView};
+
+/// As much of an id as tells it from the gateway's other ones, and can be given to `keros-agent job`.
+pub(super) fn short_id(job: &JobView) -> String {
+    job.command_id.to_string().chars().take(18).collect()
+}
+
+/// All jobs, the open ones first.
+pub(in crate::cli) fn jobs(jobs: &JobsView, now_unix_s: UnixSeconds) -> String {
+    let mut page = Page::default();
+    for (title, jobs) in [("Open jobs", &jobs.open_jobs), ("Ended jobs, newest first", &jobs.ended_jobs)] {
+        if jobs.is_empty() {
+            page.push(&format!("{title}: none"));
+            continue;
+        }
+        page.push(&format!("{title}:"));
+        for job in jobs {
+            let kind = clean(job.kind.as_deref().unwrap_or("-"));
+            page.push(&format!("  {}  {kind:11}  {}", job.command_id, utc(job.received_at_unix_s)));
+            let outcome = clean(&job.outcome.to_string());
+            page.push(&format!(
+                "    {outcome}, {}",
+                super::super::time::distance(job.changed_at_unix_s, now_unix_s)
+            ));
+        }
+    }
+    page.text
+}
+
+/// All that is known about one job; nothing is cut.
+pub(in crate::cli) fn job(job: &JobView, now_unix_s: UnixSeconds) -> String {
+    let mut page = Page::default();
+    page.long_line("Job", &job.command_id.to_string());
+    if let Some(update) = job.update_id {
+        page.long_line("Update", &update.to_string());
+    }
+    page.long_line("Kind", job.kind.as_deref().unwrap_or("unknown: the command could not be read"));
+    page.long_line("Received", &utc_and_distance(job.received_at_unix_s, now_unix_s));
+    page.long_line("Outcome", job.outcome.name());
+    page.long_line("", &format!("since {}", utc_and_distance(job.changed_at_unix_s, now_unix_s)));
+    outcome(&mut page, &job.outcome, now_unix_s);
+    page.text
+}
+
+fn outcome(page: &mut Page, outcome: &Outcome, now_unix_s: UnixSeconds) {
+    match outcome {
+        Outcome::Received {} | Outcome::Accepted {} => {}
+        Outcome::Running { task } => task_line(page, task.as_ref()),
+        Outcome::Confirming { until_unix_s } => {
+            let until = utc_and_distance(*until_unix_s, now_unix_s);
+            page.long_line("", &format!("undone at {until} unless the center confirms it"));
+        }
+        Outcome::Succeeded { summary, dry_run } => {
+            if *dry_run {
+                page.long_line("", "a dry run: nothing was changed");
+            }
+            counts(page, summary);
+        }
+        Outcome::Failed { task, exit_code, message, output, summary } => {
+            task_line(page, task.as_ref());
+            if let Some(code) = exit_code {
+                page.long_line("Exit code", &code.to_string());
+            }
+            page.long_line("Message", message);
+            counts(page, summary);
+            printed(page, output.as_ref());
+        }
+        Outcome::Refused { reason, detail } => {
+            page.long_line("Reason", reason.as_str());
+            page.long_line("Detail", detail);
+        }
+        Outcome::Cancelled { task, summary } => {
+            match task {
+                Some(task) => page.long_line("After", &task.to_string()),
+                None => page.long_line("", "before it started"),
+            }
+            counts(page, summary);
+        }
+        Outcome::TimedOut { limit, task, output, summary } => {
+            page.long_line("Limit", limit.as_str());
+            task_line(page, task.as_ref());
+            counts(page, summary);
+            printed(page, output.as_ref());
+        }
+        Outcome::Interrupted { interruption } => {
+            page.long_line("Under way", &interruption.to_string());
+            counts(page, &interruption.summary);
+        }
+        Outcome::RolledBack { reason, complete, remains } => {
+            page.long_line("Reason", reason);
+            page.long_line("Undone", if *complete { "all of it" } else { "in part; what remains:" });
+            remains.iter().for_each(|item| page.long_line("", item));
+        }
+    }
+}
+
+fn task_line(page: &mut Page, task: Option<&TaskRef>) {
+    if let Some(task) = task {
+        page.long_line("Task", &format!("{} of {}: {}", task.number, task.count, task.name));
+    }
+}
+
+fn counts(page: &mut Page, summary: &Summary) {
+    let counts = [
+        (summary.created, "created"),
+        (summary.modified, "modified"),
+        (summary.removed, "removed"),
+        (summary.executed, "executed"),
+        (summary.matched, "matched"),
+        (summary.passive, "passive"),
+        (summary.skipped, "skipped"),
+        (summary.ignored, "failed but ignored"),
+        (summary.failed, "failed"),
+    ];
+    let words: Vec<String> = counts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, word)| format!("{count} {word}"))
+        .collect();
+    if !words.is_empty() {
+        page.long_line("Tasks", &words.join(", "));
+    }
+}
+
+/// A program's output, indented, with its lines as they were.
+fn printed(page: &mut Page, output: Option<&Output>) {
+    let Some(output) = output else { return };
+    page.push("Output");
+    for line in output.to_string().lines() {
+        page.push(format!("  {}", clean(line)).trim_end());
+    }
+}

@@ -1,0 +1,87 @@
+//! What a person reads. Pure: views and the time in, text out. Whatever came from elsewhere (errors, names, a program's
+//! output) loses its control characters, so that it cannot play with the terminal.
+
+mod job;
+mod status;
+#[cfg(test)]
+mod tests;
+
+pub(super) use job::{job, jobs};
+pub(super) use status::status;
+
+use keros_protocol::UnixSeconds;
+
+use super::time::utc_and_distance;
+use crate::local::TelemetryAnswer;
+
+/// Width of the labels on the left.
+const LABEL_CHARS: usize = 12;
+
+/// A terminal's usual width.
+const LINE_CHARS: usize = 80;
+
+/// The answer to `telemetry --now`.
+pub(super) fn telemetry(answer: &TelemetryAnswer, now_unix_s: UnixSeconds) -> String {
+    match answer {
+        TelemetryAnswer::Due { at_unix_s } => {
+            format!("Telemetry is sent at {}.\n", utc_and_distance(*at_unix_s, now_unix_s))
+        }
+        TelemetryAnswer::WhenConnected {} => {
+            "There is no connection to the broker now. Telemetry is sent as soon as there is one.\n\
+             See why: keros-agent status\n"
+                .to_owned()
+        }
+        TelemetryAnswer::TooSoon { retry_after_s } => {
+            format!("Telemetry was sent a short time ago. Ask again in {retry_after_s} s.\n")
+        }
+    }
+}
+
+/// Lines with a label in front of the first of each group.
+#[derive(Debug, Default)]
+struct Page {
+    text: String,
+}
+
+impl Page {
+    /// A line of at most the terminal's width; what is longer is cut.
+    fn line(&mut self, label: &str, text: &str) {
+        let line = format!("{label:LABEL_CHARS$}{}", clean(text));
+        self.push(cut(&line, LINE_CHARS).trim_end());
+    }
+
+    /// A line of any length: nothing of it may be lost.
+    fn long_line(&mut self, label: &str, text: &str) {
+        let line = format!("{label:LABEL_CHARS$}{}", clean(text));
+        self.push(line.trim_end());
+    }
+
+    fn blank(&mut self) {
+        self.push("");
+    }
+
+    fn push(&mut self, line: &str) {
+        self.text.push_str(line);
+        self.text.push('\n');
+    }
+}
+
+/// Control characters become visible marks.
+fn clean(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            '\n' | '\t' | '\r' => ' ',
+            c if c.is_control() => char::REPLACEMENT_CHARACTER,
+            c => c,
+        })
+        .collect()
+}
+
+fn cut(line: &str, max_chars: usize) -> String {
+    if line.chars().count() <= max_chars {
+        return line.to_owned();
+    }
+    let mut short: String = line.chars().take(max_chars - 1).collect();
+    short.push('…');
+    short
+}

@@ -1,0 +1,112 @@
+//! `keros-agent status`: everything that matters on one screen of 80 by 24.
+
+use keros_protocol::UnixSeconds;
+
+use super::super::time::{distance, utc_and_distance};
+use super::{Page, job::short_id};
+use crate::local::{ConnectionView, JobView, StatusView, TelemetryView};
+
+/// So that all fits on one screen.
+const LAST_JOBS: usize = 3;
+const WARNINGS: usize = 2;
+
+/// The whole screen.
+pub(in crate::cli) fn status(status: &StatusView, now_unix_s: UnixSeconds) -> String {
+    let mut page = Page::default();
+    gateway(&mut page, status, now_unix_s);
+    page.blank();
+    connection(&mut page, &status.connection, now_unix_s);
+    page.blank();
+    telemetry(&mut page, &status.telemetry, now_unix_s);
+    page.line(
+        "Reports",
+        &match status.reports_pending {
+            0 => "all acknowledged by the center".to_owned(),
+            count => format!("{count} kept until the center has acknowledged them"),
+        },
+    );
+    page.blank();
+    open_jobs(&mut page, &status.open_jobs, now_unix_s);
+    page.blank();
+    ended_jobs(&mut page, &status.ended_jobs, now_unix_s);
+    warnings(&mut page, &status.warnings);
+    page.text
+}
+
+fn gateway(page: &mut Page, status: &StatusView, now_unix_s: UnixSeconds) {
+    let codename = status.codename.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
+    let keros = status.keros_version.as_ref().map_or_else(
+        || "KerOS version unknown: accepts no JetPorch script".to_owned(),
+        |version| format!("KerOS {version}"),
+    );
+    page.line("Gateway", &format!("{}{codename}, {keros}", status.eui));
+    page.line("", &format!("EUI from {}", status.identity_source));
+    let started = utc_and_distance(status.started_at_unix_s, now_unix_s);
+    page.line("Agent", &format!("{}, started {started}", status.agent_version));
+}
+
+fn connection(page: &mut Page, connection: &ConnectionView, now_unix_s: UnixSeconds) {
+    let tls = match connection.tls.as_str() {
+        "none" => "without TLS",
+        "server" => "TLS",
+        "mutual" => "TLS with client certificate",
+        other => other,
+    };
+    let state = match connection.state.as_str() {
+        "connected" => "connected to",
+        "connecting" => "connecting to",
+        "waiting" => "NOT CONNECTED, waiting before the next attempt to",
+        other => other,
+    };
+    page.line("Connection", &format!("{state} {}", connection.broker));
+    page.line("", &format!("{tls}, since {}", utc_and_distance(connection.since_unix_s, now_unix_s)));
+    if let Some(error) = &connection.last_error {
+        page.line("", &format!("last error: {error}"));
+    }
+}
+
+fn telemetry(page: &mut Page, telemetry: &TelemetryView, now_unix_s: UnixSeconds) {
+    let time = |time: Option<UnixSeconds>| {
+        time.map_or_else(|| "never since the start".to_owned(), |time| utc_and_distance(time, now_unix_s))
+    };
+    page.line("Telemetry", &format!("last sent  {}", time(telemetry.last_sent_unix_s)));
+    page.line("", &format!("answered   {}", time(telemetry.last_answered_unix_s)));
+    page.line("", &format!("next       {}", time(Some(telemetry.next_unix_s))));
+}
+
+fn open_jobs(page: &mut Page, jobs: &[JobView], now_unix_s: UnixSeconds) {
+    let Some(first) = jobs.first() else { return page.line("Job", "none under way") };
+    let kind = first.kind.as_deref().unwrap_or("kind unknown");
+    let received = distance(first.received_at_unix_s, now_unix_s);
+    page.line("Job", &format!("{} {kind}, received {received}", short_id(first)));
+    page.line("", &first.outcome.to_string());
+    if jobs.len() > 1 {
+        page.line("", &format!("and {} waiting: keros-agent jobs", jobs.len() - 1));
+    }
+}
+
+fn ended_jobs(page: &mut Page, jobs: &[JobView], now_unix_s: UnixSeconds) {
+    let mut label = "Last jobs";
+    if jobs.is_empty() {
+        page.line(label, "none");
+    }
+    for job in jobs.iter().take(LAST_JOBS) {
+        let changed = distance(job.changed_at_unix_s, now_unix_s);
+        page.line(label, &format!("{} {changed}: {}", short_id(job), job.outcome));
+        label = "";
+    }
+    if jobs.len() > LAST_JOBS {
+        page.line("", &format!("and {} more: keros-agent jobs", jobs.len() - LAST_JOBS));
+    }
+}
+
+fn warnings(page: &mut Page, warnings: &[String]) {
+    let mut label = "Warnings";
+    for warning in warnings.iter().take(WARNINGS) {
+        page.line(label, warning);
+        label = "";
+    }
+    if warnings.len() > WARNINGS {
+        page.line("", &format!("and {} more: keros-agent status --json", warnings.len() - WARNINGS));
+    }
+}

@@ -1,0 +1,222 @@
+//! The daemon: sets everything up, and runs the one loop. All that happens comes to this loop over bounded channels; the
+//! tasks beside it own a socket or a pipe each and decide nothing.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use keros_machine::{Event, Setup, State};
+use keros_platform::Identity;
+use keros_protocol::ReportPosition;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time;
+
+use crate::clock::{BUILT_AT_UNIX_S, Clock, SharedFloor};
+use crate::config::Settings;
+use crate::core::{Core, Parts};
+use crate::executor_client::SessionEvent;
+use crate::local::{self, LocalRequest, StatusView, TelemetryAnswer};
+use crate::mqtt::{Link, LinkControl, LinkEvent};
+use crate::notify::Notify;
+use crate::status::{self, Connection, Fixed};
+use crate::store::Store;
+use crate::{config, mqtt};
+
+/// The loop comes around at least this often, to notice a wall clock that has jumped.
+const MAX_SLEEP: Duration = Duration::from_secs(600);
+/// For the farewell to the broker.
+const FAREWELL_LIMIT: Duration = Duration::from_secs(2);
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// What keeps the daemon from starting. Once it runs, nothing ends it but a signal.
+pub(crate) fn run(settings: Settings, warnings: Vec<String>) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let code = runtime.block_on(serve(settings, warnings));
+    // A name that is still being resolved must not hold up the end.
+    runtime.shutdown_background();
+    code
+}
+
+async fn serve(settings: Settings, mut warnings: Vec<String>) -> anyhow::Result<ExitCode> {
+    let environment_eui = std::env::var("EUI64").ok();
+    let identity = Identity::read(&settings.platform_root, &settings.identity, environment_eui.as_deref())?;
+    let clock = Clock::new();
+    let (mut core, mut channels) = set_up(settings, identity, clock, &mut warnings)?;
+    let mut notify = Notify::new();
+    let mut connection = Connection::new(clock.now().unix_s);
+    let started_at_unix_s = clock.now().unix_s;
+    // The task of the status socket makes it before it waits for anything.
+    tokio::task::yield_now().await;
+    core.boot();
+    notify.ready();
+    tracing::info!(eui = %core.identity.eui, version = env!("CARGO_PKG_VERSION"), "started");
+    loop {
+        let fixed = Fixed { identity: &core.identity, broker: &core.settings.broker, started_at_unix_s };
+        let told = core.warnings().into_iter().chain(warnings.iter().cloned()).collect();
+        let view = status::view(&fixed, &connection, &core.state, core.answered_unix_s, clock.now(), told);
+        channels.status.send_replace(Arc::new(view));
+        notify.status(connection.line());
+        notify.alive();
+        let wake = wake_at(&core, clock, &notify);
+        tokio::select! {
+            Some(event) = channels.link.recv() => on_link(&mut core, &mut connection, event),
+            Some(event) = channels.sessions.recv() => core.session(event),
+            Some(request) = channels.requests.recv() => on_request(&mut core, request),
+            () = time::sleep_until(wake.into()) => core.apply(vec![Event::Woken]),
+            _ = channels.terminate.recv() => break,
+            _ = channels.interrupt.recv() => break,
+        }
+    }
+    notify.stopping();
+    farewell(&core, &channels.link_control, channels.link_task).await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What comes to the loop, and what goes out of it.
+struct Channels {
+    link: mpsc::Receiver<LinkEvent>,
+    link_control: Arc<LinkControl>,
+    link_task: JoinHandle<()>,
+    sessions: mpsc::Receiver<SessionEvent>,
+    requests: mpsc::Receiver<LocalRequest>,
+    status: watch::Sender<Arc<StatusView>>,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+fn set_up(
+    settings: Settings,
+    identity: Identity,
+    clock: Clock,
+    warnings: &mut Vec<String>,
+) -> anyhow::Result<(Core, Channels)> {
+    let now = clock.now();
+    let stream = ReportPosition { stream: uuid::Uuid::now_v7(), number: 0 };
+    let (store, kept, damage) = Store::open(&settings.state_folder, identity.eui, stream, now.unix_s)?;
+    for text in &damage {
+        tracing::error!("{text}");
+    }
+    warnings.extend(damage);
+    let setup = Setup {
+        eui: identity.eui,
+        telemetry_interval_ms: milliseconds(settings.telemetry.interval),
+        telemetry_min_interval_ms: milliseconds(settings.telemetry.min_interval),
+        built_at_unix_s: BUILT_AT_UNIX_S,
+    };
+    let state = State::new(setup, kept);
+    let floor = SharedFloor::new(state.time_floor());
+    let link_control = Arc::new(LinkControl::default());
+    let (session_events, sessions) = mpsc::channel(8);
+    let (link_events, link) = mpsc::channel(4);
+    let (to_loop, requests) = mpsc::channel(4);
+    let fixed = Fixed { identity: &identity, broker: &settings.broker, started_at_unix_s: now.unix_s };
+    let view = status::view(&fixed, &Connection::new(now.unix_s), &state, None, now, warnings.clone());
+    let (status, views) = watch::channel(Arc::new(view));
+    serve_technician(&settings, views, to_loop)?;
+    let link_task = tokio::spawn(mqtt::run(
+        Link {
+            settings: settings.broker.clone(),
+            eui: identity.eui,
+            floor: floor.clone(),
+            control: link_control.clone(),
+        },
+        link_events,
+    ));
+    let link_of_core = link_control.clone();
+    let core = Core::new(Parts {
+        settings,
+        identity,
+        clock,
+        floor,
+        store,
+        state,
+        link: link_of_core,
+        session_events,
+    });
+    let terminate = signal(SignalKind::terminate())?;
+    let interrupt = signal(SignalKind::interrupt())?;
+    let channels =
+        Channels { link, link_control, link_task, sessions, requests, status, terminate, interrupt };
+    Ok((core, channels))
+}
+
+fn serve_technician(
+    settings: &Settings,
+    views: watch::Receiver<Arc<StatusView>>,
+    requests: mpsc::Sender<LocalRequest>,
+) -> anyhow::Result<()> {
+    let folder = settings.runtime_folder.clone();
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    let config_json = config::settings_json(settings).into();
+    tokio::spawn(async move {
+        if let Err(error) = local::serve(&folder, views, requests, config_json).await {
+            tracing::error!(%error, "the status socket cannot be served");
+        }
+    });
+    Ok(())
+}
+
+fn on_link(core: &mut Core, connection: &mut Connection, event: LinkEvent) {
+    let now_unix_s = core.clock.now().unix_s;
+    match event {
+        LinkEvent::Connecting => connection.set("connecting", now_unix_s),
+        LinkEvent::Up(publisher) => {
+            tracing::info!("connected to the broker");
+            connection.set("connected", now_unix_s);
+            core.publisher = Some(publisher);
+            core.apply(vec![Event::Connected]);
+        }
+        LinkEvent::Message(message, publisher) => core.message(&message, &publisher),
+        LinkEvent::Down { error } => {
+            tracing::warn!("no connection to the broker: {error}");
+            connection.failed(error, now_unix_s);
+            core.publisher = None;
+            core.apply(vec![Event::Disconnected]);
+        }
+    }
+}
+
+fn on_request(core: &mut Core, request: LocalRequest) {
+    let LocalRequest::TelemetryNow { answer } = request;
+    let connected = core.publisher.is_some();
+    // First the wish: whether it is obeyed at once shows in the time that is left.
+    core.apply(vec![Event::TelemetryWanted]);
+    let now = core.clock.now();
+    let at_unix_s = if core.state.telemetry_sent_at() == Some(now.unix_s) {
+        now.unix_s
+    } else {
+        core.state.telemetry_due_at(now)
+    };
+    let _ = answer.send(if connected {
+        TelemetryAnswer::Due { at_unix_s }
+    } else {
+        TelemetryAnswer::WhenConnected {}
+    });
+}
+
+fn wake_at(core: &Core, clock: Clock, notify: &Notify) -> Instant {
+    let now = Instant::now();
+    let machine = core.next_wake_ms().map(|wake_ms| clock.at(wake_ms));
+    let watchdog = notify.interval().map(|interval| now + interval);
+    [machine, watchdog].into_iter().flatten().fold(now + MAX_SLEEP, Instant::min)
+}
+
+/// Jobs go on in the executor; the broker is told.
+async fn farewell(core: &Core, control: &LinkControl, link_task: JoinHandle<()>) {
+    control.close();
+    let Some(publisher) = &core.publisher else { return };
+    if publisher.farewell().is_ok() {
+        let _ = time::timeout(FAREWELL_LIMIT, link_task).await;
+    }
+    tracing::info!("ended");
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

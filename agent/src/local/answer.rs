@@ -1,0 +1,111 @@
+//! From a request's method and path to an answer. Nothing here waits for a client.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::{Method, Response, StatusCode};
+use keros_protocol::CommandId;
+use serde::Serialize;
+use serde_json::json;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::request::{LocalRequest, TelemetryAnswer};
+use super::view::StatusView;
+
+/// The main loop answers within milliseconds; a loop that does not for so long is stuck, and that is the answer.
+const MAIN_LOOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What answers are made of.
+#[derive(Debug, Clone)]
+pub(super) struct Sources {
+    pub(super) status: watch::Receiver<Arc<StatusView>>,
+    pub(super) requests: mpsc::Sender<LocalRequest>,
+    /// The effective settings as JSON.
+    pub(super) config_json: Arc<str>,
+}
+
+type Answer = Response<Full<Bytes>>;
+
+/// Answers one request.
+pub(super) async fn answer(sources: &Sources, method: &Method, path: &str) -> Answer {
+    let allowed = if path == "/v1/telemetry" { Method::POST } else { Method::GET };
+    let known = matches!(path, "/v1/status" | "/v1/jobs" | "/v1/config" | "/v1/telemetry")
+        || path.starts_with("/v1/jobs/");
+    if !known {
+        let detail = "the paths are /v1/status, /v1/jobs, /v1/jobs/{id}, /v1/config and /v1/telemetry";
+        return problem(StatusCode::NOT_FOUND, detail);
+    }
+    if method != allowed {
+        let mut answer = problem(StatusCode::METHOD_NOT_ALLOWED, &format!("{path} takes {allowed} only"));
+        if let Ok(value) = HeaderValue::from_str(allowed.as_str()) {
+            answer.headers_mut().insert(ALLOW, value);
+        }
+        return answer;
+    }
+    match path {
+        "/v1/status" => json_answer(StatusCode::OK, &**sources.status.borrow()),
+        "/v1/jobs" => {
+            let status = Arc::clone(&sources.status.borrow());
+            let jobs = json!({ "open_jobs": status.open_jobs, "ended_jobs": status.ended_jobs });
+            json_answer(StatusCode::OK, &jobs)
+        }
+        "/v1/config" => {
+            with_type(StatusCode::OK, "application/json", sources.config_json.as_bytes().to_vec())
+        }
+        "/v1/telemetry" => telemetry_now(&sources.requests).await,
+        job => one_job(&sources.status.borrow(), job.trim_start_matches("/v1/jobs/")),
+    }
+}
+
+/// An error as problem details (RFC 9457).
+pub(super) fn problem(status: StatusCode, detail: &str) -> Answer {
+    let title = status.canonical_reason().unwrap_or("Error");
+    let body = json!({ "title": title, "status": status.as_u16(), "detail": detail });
+    with_type(status, "application/problem+json", body.to_string().into_bytes())
+}
+
+fn one_job(status: &StatusView, id: &str) -> Answer {
+    let Ok(id) = id.parse::<CommandId>() else {
+        return problem(StatusCode::BAD_REQUEST, "the id of a job is a UUID");
+    };
+    match status.open_jobs.iter().chain(&status.ended_jobs).find(|job| job.command_id == id) {
+        Some(job) => json_answer(StatusCode::OK, job),
+        None => problem(StatusCode::NOT_FOUND, &format!("no job {id} is kept on this gateway")),
+    }
+}
+
+async fn telemetry_now(requests: &mpsc::Sender<LocalRequest>) -> Answer {
+    let (sender, receiver) = oneshot::channel();
+    if requests.try_send(LocalRequest::TelemetryNow { answer: sender }).is_err() {
+        return problem(StatusCode::SERVICE_UNAVAILABLE, "the agent is busy or stopping; try again");
+    }
+    match tokio::time::timeout(MAIN_LOOP_TIMEOUT, receiver).await {
+        Ok(Ok(TelemetryAnswer::TooSoon { retry_after_s })) => {
+            let detail = format!("telemetry was sent a short time ago; ask again in {retry_after_s} s");
+            let mut answer = problem(StatusCode::TOO_MANY_REQUESTS, &detail);
+            answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_after_s));
+            answer
+        }
+        Ok(Ok(accepted)) => json_answer(StatusCode::ACCEPTED, &accepted),
+        Ok(Err(_)) | Err(_) => {
+            problem(StatusCode::SERVICE_UNAVAILABLE, "the agent's main loop gave no answer")
+        }
+    }
+}
+
+fn json_answer(status: StatusCode, body: &impl Serialize) -> Answer {
+    match serde_json::to_vec(body) {
+        Ok(body) => with_type(status, "application/json", body),
+        Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+}
+
+fn with_type(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::from(body)));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer
+}

@@ -1,0 +1,22 @@
+//! The technician's socket: HTTP/1.1 and JSON over a Unix socket, so that `curl --unix-socket` works too.
+//!
+//! It shows what the main loop publishes and passes requests on to it; it holds no state of its own and never touches
+//! jobs. File modes decide who may connect.
+
+mod answer;
+mod client;
+mod request;
+mod server;
+mod view;
+
+pub(crate) use client::{Client, ClientError};
+pub(crate) use request::{LocalRequest, TelemetryAnswer};
+pub(crate) use server::serve;
+pub(crate) use view::{ConnectionView, JobView, JobsView, StatusView, TelemetryView};
+
+use std::path::{Path, PathBuf};
+
+/// Where the socket is in the runtime folder.
+pub(crate) fn socket_path(runtime_folder: &Path) -> PathBuf {
+    runtime_folder.join("status.sock")
+}

@@ -1,0 +1,350 @@
+//! The connection to the broker: kept up, with a last will, and taken up again after a while when it is lost. It must not
+//! know what the messages mean.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use keros_protocol::topics::{CONTENT_TYPE, Leaf};
+use keros_protocol::{Eui, Presence, limits};
+use rumqttc::Transport;
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::{
+    ConnectProperties, ConnectReturnCode, LastWill, Packet, Publish, PublishProperties, SubscribeReasonCode,
+};
+use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, StateError};
+use tokio::sync::{Notify, mpsc};
+use tokio::time;
+
+use crate::clock::SharedFloor;
+use crate::config::BrokerSettings;
+use crate::tls::{self, TlsError};
+
+/// Name resolution, TCP, TLS and CONNACK together; a slow cellular link needs several round trips of a second.
+const CONNECT_LIMIT: Duration = Duration::from_secs(40);
+/// From CONNACK to SUBACK.
+const SUBSCRIBE_LIMIT: Duration = Duration::from_secs(30);
+/// How much later than the keep-alive something must have happened.
+const KEEP_ALIVE_GRACE: Duration = Duration::from_secs(60);
+/// Wait before the next attempt, at first and at most.
+const MIN_BACKOFF: Duration = Duration::from_secs(1);
+const MAX_BACKOFF: Duration = Duration::from_secs(300);
+/// A connection that lasted this long was a good one.
+const STABLE_AFTER: Duration = Duration::from_secs(60);
+/// Unacknowledged messages in either direction; rumqttc's default would allocate 65,535 slots.
+const INFLIGHT_OUT: u16 = 16;
+const INFLIGHT_IN: u16 = 4;
+/// Packets that wait for the socket: 8 reports, their repetition, telemetry, acknowledgements.
+const QUEUE: usize = 32;
+/// Topic, properties and header of a publish, beyond the payload.
+const PACKET_OVERHEAD_BYTES: usize = 64 * 1024;
+/// No password is longer.
+const MAX_PASSWORD_BYTES: u64 = 4096;
+
+/// What happens on the connection.
+pub(crate) enum LinkEvent {
+    /// An attempt begins.
+    Connecting,
+    /// Connected and subscribed.
+    Up(Publisher),
+    /// A message; it must be acknowledged with the publisher.
+    Message(Box<Publish>, Publisher),
+    /// No connection; the next attempt follows after a while.
+    Down {
+        /// Why, and what to do.
+        error: String,
+    },
+}
+
+/// How to reach the broker, and as whom.
+pub(crate) struct Link {
+    pub(crate) settings: BrokerSettings,
+    pub(crate) eui: Eui,
+    pub(crate) floor: SharedFloor,
+    pub(crate) control: Arc<LinkControl>,
+}
+
+/// By which the main loop ends a connection.
+#[derive(Default)]
+pub(crate) struct LinkControl {
+    closing: AtomicBool,
+    reset: Notify,
+}
+
+impl LinkControl {
+    /// Begins a new connection: this one does not take messages any more.
+    pub(crate) fn reset(&self) {
+        self.reset.notify_one();
+    }
+
+    /// No new connection when this one ends.
+    pub(crate) fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+enum LinkError {
+    #[error("the password file {0} cannot be read, or is longer than {MAX_PASSWORD_BYTES} bytes")]
+    Password(String),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error("{0}")]
+    Connection(String),
+    #[error("no sign of life from the broker")]
+    Silent,
+    #[error(
+        "the broker does not allow to subscribe to {0}; its access rules must let a gateway read its own topics"
+    )]
+    Subscribe(String),
+    #[error("the broker does not take messages any more")]
+    Reset,
+}
+
+/// Publishes on the connection that it belongs to. Nothing here waits.
+#[derive(Clone)]
+pub(crate) struct Publisher {
+    client: AsyncClient,
+    topics: Arc<Topics>,
+}
+
+struct Topics {
+    telemetry: String,
+    report: String,
+    presence: String,
+    down: String,
+}
+
+/// The queue of the connection is full: it should be begun anew.
+#[derive(Debug)]
+pub(crate) struct Full;
+
+impl Publisher {
+    /// Publishes a report.
+    pub(crate) fn report(&self, payload: Vec<u8>) -> Result<(), Full> {
+        let properties =
+            PublishProperties { content_type: Some(CONTENT_TYPE.to_owned()), ..Default::default() };
+        self.publish(&self.topics.report, payload, properties)
+    }
+
+    /// Publishes telemetry; nobody needs it when the next one is due.
+    pub(crate) fn telemetry(&self, payload: Vec<u8>, id: uuid::Uuid, interval: Duration) -> Result<(), Full> {
+        let properties = PublishProperties {
+            content_type: Some(CONTENT_TYPE.to_owned()),
+            response_topic: Some(self.topics.down.clone()),
+            correlation_data: Some(id.to_string().into()),
+            message_expiry_interval: Some(u32::try_from(interval.as_secs()).unwrap_or(u32::MAX).max(1)),
+            ..Default::default()
+        };
+        self.publish(&self.topics.telemetry, payload, properties)
+    }
+
+    /// Tells the broker that a message has arrived for good.
+    pub(crate) fn acknowledge(&self, publish: &Publish) -> Result<(), Full> {
+        self.client.try_ack(publish).map_err(|_| Full)
+    }
+
+    /// Says farewell; the connection ends then.
+    pub(crate) fn farewell(&self) -> Result<(), Full> {
+        self.presence(Presence::Offline)?;
+        self.client.try_disconnect().map_err(|_| Full)
+    }
+
+    fn presence(&self, presence: Presence) -> Result<(), Full> {
+        let payload = presence.as_str();
+        self.client.try_publish(&self.topics.presence, QoS::AtLeastOnce, true, payload).map_err(|_| Full)
+    }
+
+    fn publish(&self, topic: &str, payload: Vec<u8>, properties: PublishProperties) -> Result<(), Full> {
+        let sent =
+            self.client.try_publish_with_properties(topic, QoS::AtLeastOnce, false, payload, properties);
+        sent.map_err(|_| Full)
+    }
+}
+
+/// Keeps the connection up until [`LinkControl::close`].
+pub(crate) async fn run(link: Link, events: mpsc::Sender<LinkEvent>) {
+    let mut backoff = MIN_BACKOFF;
+    loop {
+        if events.send(LinkEvent::Connecting).await.is_err() {
+            return;
+        }
+        let begin = Instant::now();
+        let error = match serve(&link, &events).await {
+            Ok(()) => return,
+            Err(error) => error,
+        };
+        if link.control.closing.load(Ordering::Relaxed) {
+            return;
+        }
+        if events.send(LinkEvent::Down { error: chain(&error) }).await.is_err() {
+            return;
+        }
+        if begin.elapsed() >= STABLE_AFTER {
+            backoff = MIN_BACKOFF;
+        }
+        time::sleep(with_jitter(backoff)).await;
+        backoff = (backoff * 2).min(MAX_BACKOFF);
+    }
+}
+
+/// Half to all of it: gateways that lose their broker at the same moment must not come back at the same moment.
+fn with_jitter(backoff: Duration) -> Duration {
+    // The low 32 bits of a UUID of version 7 are random.
+    let random = uuid::Uuid::now_v7().as_u128() as u32;
+    backoff.mul_f64(0.5 + 0.5 * f64::from(random) / f64::from(u32::MAX))
+}
+
+/// One connection, from the attempt to its end. `Ok` when the main loop has gone.
+async fn serve(link: &Link, events: &mpsc::Sender<LinkEvent>) -> Result<(), LinkError> {
+    let prefix = &link.settings.topic_prefix;
+    let topics = Arc::new(Topics {
+        telemetry: prefix.topic(link.eui, Leaf::Telemetry),
+        report: prefix.topic(link.eui, Leaf::Report),
+        presence: prefix.topic(link.eui, Leaf::Presence),
+        down: prefix.topic(link.eui, Leaf::Down),
+    });
+    let options = options(link, &topics)?;
+    // A new event loop for each connection: rumqttc's own reconnecting would send old packets again, out of order.
+    let (client, mut connection) = AsyncClient::new(options, QUEUE);
+    let publisher = Publisher { client, topics };
+    let mut limit = CONNECT_LIMIT;
+    loop {
+        match next(link, &mut connection, limit).await? {
+            Event::Incoming(Packet::ConnAck(_)) => {
+                greet(&publisher)?;
+                limit = SUBSCRIBE_LIMIT;
+            }
+            Event::Incoming(Packet::SubAck(answer)) => {
+                if !answer.return_codes.iter().all(|code| matches!(code, SubscribeReasonCode::Success(_))) {
+                    return Err(LinkError::Subscribe(publisher.topics.down.clone()));
+                }
+                limit = connection.options.keep_alive() + KEEP_ALIVE_GRACE;
+                if events.send(LinkEvent::Up(publisher.clone())).await.is_err() {
+                    return Ok(());
+                }
+            }
+            Event::Incoming(Packet::Publish(message)) => {
+                if events.send(LinkEvent::Message(Box::new(message), publisher.clone())).await.is_err() {
+                    return Ok(());
+                }
+            }
+            Event::Incoming(_) | Event::Outgoing(_) => {}
+        }
+    }
+}
+
+async fn next(link: &Link, connection: &mut EventLoop, limit: Duration) -> Result<Event, LinkError> {
+    tokio::select! {
+        polled = time::timeout(limit, connection.poll()) => match polled {
+            Ok(Ok(event)) => Ok(event),
+            Ok(Err(error)) => Err(LinkError::Connection(explain(&error, &link.settings))),
+            Err(_) => Err(LinkError::Silent),
+        },
+        () = link.control.reset.notified() => Err(LinkError::Reset),
+    }
+}
+
+fn greet(publisher: &Publisher) -> Result<(), LinkError> {
+    let subscribed = publisher.client.try_subscribe(&publisher.topics.down, QoS::AtLeastOnce);
+    subscribed.map_err(|_| LinkError::Reset)?;
+    publisher.presence(Presence::Online).map_err(|Full| LinkError::Reset)
+}
+
+fn options(link: &Link, topics: &Topics) -> Result<MqttOptions, LinkError> {
+    let settings = &link.settings;
+    let mut options = MqttOptions::new(link.eui.to_string(), settings.host.clone(), settings.port);
+    // rumqttc refuses less than 5 s with a panic, and cuts seconds to 16 bits.
+    options.set_keep_alive(settings.keep_alive.clamp(Duration::from_secs(5), Duration::from_secs(65_535)));
+    options.set_connection_timeout(CONNECT_LIMIT.as_secs().saturating_sub(10));
+    options.set_clean_start(true);
+    options.set_manual_acks(true);
+    options.set_outgoing_inflight_upper_limit(INFLIGHT_OUT);
+    options.set_request_channel_capacity(QUEUE);
+    let mut properties = ConnectProperties::new();
+    properties.session_expiry_interval = Some(0);
+    properties.receive_maximum = Some(INFLIGHT_IN);
+    properties.max_packet_size = u32::try_from(limits::MAX_DOWNLINK_BYTES + PACKET_OVERHEAD_BYTES).ok();
+    options.set_connect_properties(properties);
+    let farewell = Presence::Offline.as_str();
+    options.set_last_will(LastWill::new(&topics.presence, farewell, QoS::AtLeastOnce, true, None));
+    if let Some((user, password)) = credentials(link)? {
+        options.set_credentials(user, password);
+    }
+    if let Some(tls) = &settings.tls {
+        let config = tls::client_config(tls, &link.floor)?;
+        options.set_transport(Transport::tls_with_config(config.into()));
+    }
+    Ok(options)
+}
+
+/// Read at each attempt, so that a new password needs no restart.
+fn credentials(link: &Link) -> Result<Option<(String, String)>, LinkError> {
+    let settings = &link.settings;
+    let password = match &settings.password_file {
+        None => None,
+        Some(path) => {
+            let text = keros_platform::read_small(path, MAX_PASSWORD_BYTES)
+                .ok_or_else(|| LinkError::Password(path.display().to_string()))?;
+            Some(text.lines().next().unwrap_or_default().to_owned())
+        }
+    };
+    Ok(match (&settings.username, password) {
+        (None, None) => None,
+        (user, password) => {
+            Some((user.clone().unwrap_or_else(|| link.eui.to_string()), password.unwrap_or_default()))
+        }
+    })
+}
+
+/// The error with its causes, and what to do where that is known.
+fn explain(error: &ConnectionError, settings: &BrokerSettings) -> String {
+    let broker = format!("{}:{}", settings.host, settings.port);
+    match error {
+        ConnectionError::ConnectionRefused(ConnectReturnCode::BadUserNamePassword) => {
+            format!("{broker} refused the log-in: check `broker.username` and the password file")
+        }
+        ConnectionError::ConnectionRefused(ConnectReturnCode::NotAuthorized) => {
+            format!("{broker} does not let this gateway in: check its account or certificate at the broker")
+        }
+        ConnectionError::ConnectionRefused(code) => format!("{broker} refused the connection: {code:?}"),
+        ConnectionError::Timeout(_) => {
+            format!("no answer from {broker}: check the address, the port and firewalls")
+        }
+        ConnectionError::MqttState(StateError::ConnectionAborted) => {
+            format!("{broker} closed the connection")
+        }
+        ConnectionError::Tls(error) => explain_tls(error, &broker),
+        ConnectionError::Io(error) => format!("cannot reach {broker}: {error}"),
+        other => format!("{broker}: {other}"),
+    }
+}
+
+fn explain_tls(error: &rumqttc::v5::TlsError, broker: &str) -> String {
+    let text = chain(error);
+    let advice = if text.contains("UnknownIssuer") {
+        "; its certificate is not signed by an authority in `broker.tls.ca_file`"
+    } else if text.contains("NotValidForName") {
+        "; its certificate is for another name than `broker.host`"
+    } else if text.contains("Expired") || text.contains("NotValidYet") {
+        "; check the broker's certificate and this gateway's clock"
+    } else {
+        ""
+    };
+    format!("TLS with {broker}: {text}{advice}")
+}
+
+/// The whole chain of causes in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,77 @@
+//! A report as it goes over the wire, within its limit.
+
+use keros_protocol::{Outcome, Output, Report, limits};
+
+/// The report's JSON, at most [`limits::MAX_REPORT_BYTES`]: what a program printed is halved until it fits.
+pub(crate) fn to_json(mut report: Report) -> Vec<u8> {
+    loop {
+        // Serialising plain fields to memory cannot fail; an empty message would be passed over by the center.
+        let payload = serde_json::to_vec(&report).unwrap_or_default();
+        if payload.len() <= limits::MAX_REPORT_BYTES || !halve(&mut report.outcome) {
+            return payload;
+        }
+    }
+}
+
+/// Keeps half of the beginning and half of the end. `false` when nothing is left to leave out.
+fn halve(outcome: &mut Outcome) -> bool {
+    let (Outcome::Failed { output: Some(output), .. } | Outcome::TimedOut { output: Some(output), .. }) =
+        outcome
+    else {
+        return false;
+    };
+    let before = output.head.len() + output.tail.len();
+    let head = keep_start(&output.head, output.head.len() / 2);
+    let tail = keep_end(&output.tail, output.tail.len() / 2);
+    let left_out = before - head.len() - tail.len();
+    *output = Output { head, tail, omitted_bytes: output.omitted_bytes + left_out as u64 };
+    left_out > 0
+}
+
+fn keep_start(text: &str, mut bytes: usize) -> String {
+    while !text.is_char_boundary(bytes) {
+        bytes -= 1;
+    }
+    text[..bytes].to_owned()
+}
+
+fn keep_end(text: &str, bytes: usize) -> String {
+    let mut start = text.len() - bytes;
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    text[start..].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keros_protocol::{CommandId, Eui, ReportPosition, Summary};
+
+    #[test]
+    fn an_output_that_json_makes_too_long_is_shortened_at_both_ends() {
+        let output =
+            Output { head: "\u{1}".repeat(120_000), tail: "\u{2}é".repeat(20_000), omitted_bytes: 5 };
+        let report = Report {
+            eui: Eui::from_u64(1),
+            position: ReportPosition { stream: uuid::Uuid::nil(), number: 1 },
+            after: 0,
+            command_id: CommandId(uuid::Uuid::nil()),
+            update_id: None,
+            time_unix_s: 0,
+            outcome: Outcome::Failed {
+                task: None,
+                exit_code: None,
+                message: String::new(),
+                output: Some(output),
+                summary: Summary::default(),
+            },
+        };
+        let payload = to_json(report);
+        assert!(payload.len() <= limits::MAX_REPORT_BYTES);
+        let read: Report = serde_json::from_slice(&payload).unwrap();
+        let Outcome::Failed { output: Some(output), .. } = read.outcome else { panic!("{read:?}") };
+        assert_eq!(output.omitted_bytes as usize + output.head.len() + output.tail.len(), 180_005);
+        assert!(output.tail.ends_with('é') && !output.head.is_empty());
+    }
+}

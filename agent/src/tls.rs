@@ -1,0 +1,76 @@
+//! TLS towards the broker: the authorities of one file and no others, and a clock that is never below the time floor.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem};
+use rustls::time_provider::TimeProvider;
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::clock::SharedFloor;
+use crate::config::TlsSettings;
+
+/// Why TLS cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TlsError {
+    /// A PEM file cannot be read.
+    #[error("cannot read the PEM file {}", .0.display())]
+    Pem(PathBuf, #[source] pem::Error),
+    /// No certificate in it.
+    #[error("the file {} has no certificate", .0.display())]
+    NoCertificate(PathBuf),
+    /// A certificate, or the key that should fit it, cannot be used.
+    #[error("the certificate or key of {} cannot be used", .0.display())]
+    Unusable(PathBuf, #[source] rustls::Error),
+    /// The library refuses the set-up.
+    #[error("TLS cannot be set up")]
+    Setup(#[source] rustls::Error),
+}
+
+/// The clock by which certificates are judged.
+#[derive(Debug)]
+struct FlooredClock(SharedFloor);
+
+impl TimeProvider for FlooredClock {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(self.0.judged_time())))
+    }
+}
+
+/// The client's set-up: TLS 1.2 and 1.3.
+///
+/// # Errors
+/// [`TlsError`] names the file.
+pub(crate) fn client_config(settings: &TlsSettings, floor: &SharedFloor) -> Result<ClientConfig, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(&settings.ca_file)? {
+        roots.add(certificate).map_err(|error| TlsError::Unusable(settings.ca_file.clone(), error))?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let clock = Arc::new(FlooredClock(floor.clone()));
+    let builder = ClientConfig::builder_with_details(provider, clock)
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Setup)?
+        .with_root_certificates(roots);
+    let mut config = match &settings.client {
+        None => builder.with_no_client_auth(),
+        Some((chain, key)) => {
+            let key = PrivateKeyDer::from_pem_file(key).map_err(|error| TlsError::Pem(key.clone(), error))?;
+            builder
+                .with_client_auth_cert(certificates(chain)?, key)
+                .map_err(|error| TlsError::Unusable(chain.clone(), error))?
+        }
+    };
+    // One broker: a cache for hundreds of servers' sessions would only take memory.
+    config.resumption = rustls::client::Resumption::in_memory_sessions(2);
+    Ok(config)
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let error = |error| TlsError::Pem(path.to_owned(), error);
+    let found = CertificateDer::pem_file_iter(path).map_err(error)?;
+    let found = found.collect::<Result<Vec<_>, _>>().map_err(error)?;
+    if found.is_empty() { Err(TlsError::NoCertificate(path.to_owned())) } else { Ok(found) }
+}

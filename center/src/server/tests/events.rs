@@ -1,0 +1,84 @@
+//! Server-sent events.
+
+use std::io::{BufRead as _, BufReader};
+
+use super::*;
+
+/// Reads events until the stream ends: name and data of each.
+fn events(rest: SocketAddr, token: &str, update_id: &str) -> mpsc::Receiver<(String, Value)> {
+    let url = format!("http://{rest}/api/v1/updates/{update_id}/events");
+    let bearer = format!("Bearer {token}");
+    let (sender, receiver) = mpsc::channel(64);
+    std::thread::spawn(move || {
+        let response = ureq::get(url).header("Authorization", bearer).call().unwrap();
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        let mut name = String::new();
+        for line in BufReader::new(response.into_body().into_reader()).lines() {
+            let Ok(line) = line else { return };
+            if let Some(text) = line.strip_prefix("event: ") {
+                name = text.to_owned();
+            } else if let Some(text) = line.strip_prefix("data: ") {
+                let event = (name.clone(), serde_json::from_str(text).unwrap());
+                if sender.blocking_send(event).is_err() {
+                    return;
+                }
+            }
+        }
+    });
+    receiver
+}
+
+async fn next(events: &mut mpsc::Receiver<(String, Value)>) -> Option<(String, Value)> {
+    tokio::time::timeout(LIMIT, events.recv()).await.expect("no event came")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listener_sees_the_present_then_each_change_then_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let (choice, password) = embedded(folder.path(), EUI);
+    let center = Running::start(folder.path(), choice).await;
+    let mut gateway = Gateway::connect(EUI, center.mqtt[0].port(), Some(&password)).await;
+    let id = gateway.send_telemetry(Vec::new()).await;
+    gateway.downlink(|d| d.telemetry_id == Some(id)).await;
+    group_of(&center, "all", &[EUI]).await;
+    let (_, update) = center.ask("POST", "/updates", script_order("all")).await;
+    let update_id = update["update_id"].as_str().unwrap();
+
+    let mut stream = events(center.rest, &center.token, update_id);
+    let (name, line) = next(&mut stream).await.unwrap();
+    assert_eq!((name.as_str(), &line["delivery"]), ("gateway", &json!("waiting")));
+    gateway.send_telemetry(Vec::new()).await;
+    let (answer, _) = gateway.downlink(|d| !d.commands.is_empty()).await;
+    let payload = answer.commands[0].unverified_payload().unwrap();
+    let command: keros_protocol::Command = serde_json::from_slice(&payload).unwrap();
+    assert_eq!(next(&mut stream).await.unwrap().1["delivery"], "sent");
+    gateway.report(1, 0, command.command_id, Outcome::Received {}).await;
+    assert_eq!(next(&mut stream).await.unwrap().1["outcome"]["status"], "received");
+    let end = Outcome::Succeeded { summary: Summary::default(), dry_run: false };
+    gateway.report(2, 1, command.command_id, end).await;
+    assert_eq!(next(&mut stream).await.unwrap().1["outcome"]["status"], "succeeded");
+    let (name, view) = next(&mut stream).await.unwrap();
+    assert_eq!((name.as_str(), &view["ended"], &view["state"]), ("ended", &json!(true), &json!("sent")));
+    assert_eq!(next(&mut stream).await, None, "the stream ends");
+
+    // Whoever comes later is told the end at once.
+    let mut stream = events(center.rest, &center.token, update_id);
+    let names = [next(&mut stream).await.unwrap().0, next(&mut stream).await.unwrap().0];
+    assert_eq!((names, next(&mut stream).await), (["gateway".to_owned(), "ended".to_owned()], None));
+    center.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_open_stream_does_not_hold_up_the_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let center = Running::start(folder.path(), external(1)).await;
+    center.ask("POST", "/gateways", json!({"eui": EUI})).await;
+    group_of(&center, "all", &[EUI]).await;
+    let (_, update) = center.ask("POST", "/updates", script_order("all")).await;
+    let mut stream = events(center.rest, &center.token, update["update_id"].as_str().unwrap());
+    next(&mut stream).await.unwrap();
+    let begin = Instant::now();
+    center.stop().await;
+    assert!(begin.elapsed() < GRACE, "{:?}", begin.elapsed());
+    assert_eq!(next(&mut stream).await, None);
+}

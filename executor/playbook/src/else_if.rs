@@ -1,0 +1,116 @@
+//! Rewrites `{{else if x}}` to `{{else}}{{#if x}}` with the closing tags that it needs.
+//!
+//! The template engine of the recorded behaviour takes such a chain silently for its last branch. A tag that stands alone
+//! on its line is written as lines of its own, so that the engine removes those lines as it would have.
+
+/// One tag of a template.
+struct Tag<'a> {
+    /// Where `{{` and the end of `}}` are.
+    start: usize,
+    end: usize,
+    /// Between the braces, without `~` and blanks.
+    inner: &'a str,
+    trim_before: bool,
+    trim_after: bool,
+}
+
+/// The same template without `else if` (or `else unless` and so on) chains.
+pub(crate) fn rewrite(source: &str) -> String {
+    if !source.contains("else") {
+        return source.to_owned();
+    }
+    let mut result = String::with_capacity(source.len() + 64);
+    let mut copied = 0;
+    // The blocks under way: for each, the names of the blocks that were put into it.
+    let mut blocks: Vec<Vec<&str>> = Vec::new();
+    let mut position = 0;
+    while let Some(tag) = next_tag(source, position) {
+        position = tag.end;
+        let replacement = match tag.inner.chars().next() {
+            Some('#') => {
+                blocks.push(Vec::new());
+                None
+            }
+            Some('/') => {
+                blocks.pop().filter(|added| !added.is_empty()).map(|added| close(&tag, source, &added))
+            }
+            _ => chained(tag.inner).and_then(|(name, rest)| {
+                blocks.last_mut()?.push(name);
+                Some(open(&tag, source, rest))
+            }),
+        };
+        if let Some(text) = replacement {
+            result.push_str(&source[copied..tag.start]);
+            result.push_str(&text);
+            copied = tag.end;
+        }
+    }
+    result.push_str(&source[copied..]);
+    result
+}
+
+/// `if` and `if x` of `else if x`.
+fn chained(inner: &str) -> Option<(&str, &str)> {
+    let rest = inner.strip_prefix("else").or_else(|| inner.strip_prefix('^'))?;
+    let trimmed = rest.trim_start();
+    let is_chain = trimmed.len() < rest.len() && !trimmed.is_empty();
+    is_chain.then(|| (trimmed.split_whitespace().next().unwrap_or_default(), trimmed))
+}
+
+fn open(tag: &Tag<'_>, source: &str, rest: &str) -> String {
+    let (before, after) = (tilde(tag.trim_before), tilde(tag.trim_after));
+    format!("{{{{{before}else}}}}{}{{{{#{rest}{after}}}}}", separator(tag, source))
+}
+
+fn close(tag: &Tag<'_>, source: &str, added: &[&str]) -> String {
+    let (before, after) = (tilde(tag.trim_before), tilde(tag.trim_after));
+    let separator = separator(tag, source);
+    let mut names: Vec<String> = added.iter().rev().map(|name| format!("/{name}")).collect();
+    names.push(tag.inner.to_owned());
+    let last = names.len() - 1;
+    let tags = names.iter().enumerate().map(|(i, name)| {
+        let before = if i == 0 { before } else { "" };
+        let after = if i == last { after } else { "" };
+        format!("{{{{{before}{name}{after}}}}}")
+    });
+    tags.collect::<Vec<_>>().join(separator)
+}
+
+const fn tilde(trim: bool) -> &'static str {
+    if trim { "~" } else { "" }
+}
+
+/// A line break when the tag stands alone on its line, so that each part does too.
+fn separator(tag: &Tag<'_>, source: &str) -> &'static str {
+    let blank = |text: &str| text.chars().all(|c| matches!(c, ' ' | '\t' | '\r'));
+    let line_before = source[..tag.start].rsplit('\n').next().unwrap_or_default();
+    let line_after = source[tag.end..].split('\n').next().unwrap_or_default();
+    if blank(line_before) && blank(line_after) { "\n" } else { "" }
+}
+
+/// The next tag that can open, continue or close a block; comments, raw blocks and escaped braces are passed over.
+fn next_tag(source: &str, mut position: usize) -> Option<Tag<'_>> {
+    loop {
+        let start = position + source[position..].find("{{")?;
+        let after = &source[start..];
+        if source[..start].ends_with('\\') && !source[..start].ends_with("\\\\") {
+            position = start + 2;
+        } else if after.starts_with("{{{{") {
+            position = end_of_raw(source, start)?;
+        } else if after.starts_with("{{!--") {
+            position = start + after.find("--}}")? + 4;
+        } else {
+            let end = start + after.find("}}")? + 2;
+            let inside = &source[start + 2..end - 2];
+            let trim_before = inside.starts_with('~');
+            let trim_after = inside.ends_with('~');
+            let inner = inside.trim_start_matches('~').trim_end_matches('~').trim();
+            return Some(Tag { start, end, inner, trim_before, trim_after });
+        }
+    }
+}
+
+fn end_of_raw(source: &str, start: usize) -> Option<usize> {
+    let close = start + 4 + source[start + 4..].find("{{{{/")?;
+    Some(close + source[close..].find("}}}}")? + 4)
+}

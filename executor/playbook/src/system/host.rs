@@ -1,0 +1,325 @@
+//! The machine itself, or a scratch tree on it.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::{FileStat, Mode, SFlag, mkdirat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+
+use super::replace::{self, Owned};
+use super::tree::{LastLink, find, walk};
+use super::{
+    Attributes, Content, FileKind, MAX_TREE_ENTRIES, Metadata, Program, ProgramCommand, ProgramEnd, System,
+    SystemError, program, reading, users,
+};
+
+/// Greatest `/etc/passwd` or `/etc/group` that is read, bytes.
+const MAX_USERS_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Where programs run when the work is done on a scratch tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ShellPlace {
+    /// In the tree, by chroot; a failure where there is nothing to run.
+    #[default]
+    Root,
+    /// Outside of it, on the host, with the tree's folder in `KEROS_ROOT`: for the demo and tests.
+    Host,
+}
+
+/// The machine itself, or a scratch tree on it.
+#[derive(Debug)]
+pub struct HostSystem {
+    /// The tree; `/` for the machine itself.
+    pub root: PathBuf,
+    /// Where programs run.
+    pub shell: ShellPlace,
+}
+
+impl HostSystem {
+    fn stat(&self, path: &Path, last: LastLink) -> Result<Option<FileStat>, SystemError> {
+        let place = find(&self.root, path, last).map_err(reading(path))?;
+        place.map_or(Ok(None), |place| place.stat()).map_err(reading(path))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<File> {
+        let place = walk(&self.root, path, LastLink::Follow)?;
+        // Without O_NONBLOCK a named pipe would hang the run.
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        let file = File::from(openat(&place.folder, place.name.as_os_str(), flags, Mode::empty())?);
+        if file.metadata()?.is_dir() {
+            return Err(Errno::EISDIR.into());
+        }
+        Ok(file)
+    }
+
+    fn lines(&mut self, path: &str) -> String {
+        let bytes = self.read(Path::new(path), MAX_USERS_BYTES).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    fn id(&mut self, what: &str, name: &str, file: &str) -> Result<u32, SystemError> {
+        let lines = self.lines(file);
+        users::id_of(name, &lines)
+            .ok_or_else(|| SystemError::text(format!("there is no {what} {name:?} in {file}")))
+    }
+
+    /// The tree to change into; none for the machine itself and for programs that run outside of the tree.
+    fn tree(&self) -> Option<&Path> {
+        (self.root != Path::new("/") && self.shell == ShellPlace::Root).then_some(self.root.as_path())
+    }
+
+    /// A tool's path, for the one who starts it.
+    fn tool(&self, name: &str) -> Result<PathBuf, SystemError> {
+        let found =
+            program::search_path().map(|folder| Path::new(folder).join(name)).find(|path| self.runs(path));
+        let path = found
+            .ok_or_else(|| SystemError::text(format!("there is no `{name}` here: nothing can be done")))?;
+        let outside = self.root != Path::new("/") && self.shell == ShellPlace::Host;
+        Ok(if outside { self.root.join(path.strip_prefix("/").unwrap_or(&path)) } else { path })
+    }
+
+    fn runs(&self, path: &Path) -> bool {
+        let file = self.open(path).and_then(|file| file.metadata());
+        file.is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+    }
+
+    fn command(&self, program: &Program<'_>) -> Result<Command, SystemError> {
+        let mut command = match program.command {
+            ProgramCommand::Shell(text) => {
+                if self.tree().is_some() && !self.runs(Path::new("/bin/sh")) {
+                    let root = self.root.display();
+                    let why = format!("there is no /bin/sh in {root}: shell tasks cannot run in this tree");
+                    return Err(SystemError::text(why));
+                }
+                let mut command = Command::new("/bin/sh");
+                command.arg("-c").arg(text);
+                command
+            }
+            ProgramCommand::Tool(name, arguments) => {
+                let mut command = Command::new(self.tool(name)?);
+                command.args(arguments);
+                command
+            }
+        };
+        command.env_clear().envs(program::ENVIRONMENT);
+        if self.root != Path::new("/") && self.shell == ShellPlace::Host {
+            command.env("KEROS_ROOT", &self.root).current_dir(program.folder.unwrap_or(&self.root));
+        } else if self.tree().is_none() {
+            command.current_dir(program.folder.unwrap_or_else(|| Path::new("/")));
+        }
+        Ok(command)
+    }
+}
+
+impl System for HostSystem {
+    fn metadata(&mut self, path: &Path) -> Result<Option<Metadata>, SystemError> {
+        Ok(self.stat(path, LastLink::Follow)?.map(|stat| metadata_of(&stat)))
+    }
+
+    fn link_metadata(&mut self, path: &Path) -> Result<Option<Metadata>, SystemError> {
+        Ok(self.stat(path, LastLink::Keep)?.map(|stat| metadata_of(&stat)))
+    }
+
+    fn read(&mut self, path: &Path, max_bytes: u64) -> Result<Vec<u8>, SystemError> {
+        let file = self.open(path).map_err(reading(path))?;
+        let mut bytes = Vec::new();
+        let length = file.take(max_bytes + 1).read_to_end(&mut bytes).map_err(reading(path))?;
+        if length as u64 > max_bytes {
+            return Err(SystemError::text(format!("{} is longer than {max_bytes} bytes", path.display())));
+        }
+        Ok(bytes)
+    }
+
+    fn holds(&mut self, path: &Path, content: &Content<'_>) -> Result<bool, SystemError> {
+        let file = self.open(path).map_err(reading(path))?;
+        let length = file.metadata().map_err(reading(path))?.len();
+        match content {
+            Content::Bytes(bytes) if bytes.len() as u64 == length => {
+                program::same_bytes(file, *bytes).map_err(reading(path))
+            }
+            Content::Bytes(_) => Ok(false),
+            Content::File(source) => {
+                let source_file = File::open(source).map_err(reading(source))?;
+                if source_file.metadata().map_err(reading(source))?.len() != length {
+                    return Ok(false);
+                }
+                program::same_bytes(file, source_file).map_err(reading(path))
+            }
+        }
+    }
+
+    fn put_file(
+        &mut self,
+        path: &Path,
+        content: &Content<'_>,
+        attributes: Attributes,
+        mode_if_new: u32,
+    ) -> Result<(), SystemError> {
+        let place =
+            walk(&self.root, path, LastLink::Follow).map_err(|error| parent_error("write", path, &error))?;
+        let old = place.stat().map_err(writing(path))?;
+        if let Some(old) = &old
+            && kind_of(old) != FileKind::File
+        {
+            let what = if kind_of(old) == FileKind::Directory { "a directory" } else { "not a regular file" };
+            return Err(SystemError::text(format!("cannot write {}: it is {what}", path.display())));
+        }
+        let owned = Owned::choose(attributes, old.as_ref(), mode_if_new);
+        replace::put(&place, content, owned, old.is_some()).map_err(writing(path))
+    }
+
+    fn make_directory(&mut self, path: &Path, attributes: Attributes) -> Result<(), SystemError> {
+        let making = |source: io::Error| SystemError::new("make the directory", path, &source);
+        for ancestor in ancestors(path) {
+            let place = walk(&self.root, ancestor, LastLink::Follow).map_err(making)?;
+            if place.is_root() || place.stat().map_err(making)?.is_some() {
+                continue;
+            }
+            mkdirat(&place.folder, place.name.as_os_str(), Mode::from_bits_truncate(0o755))
+                .map_err(|errno| making(errno.into()))?;
+            // The file mode mask of this process must not decide.
+            let mode = if ancestor == path { attributes.mode } else { None };
+            let chosen =
+                Attributes { mode: mode.or(Some(0o755)), ..attributes_of(ancestor == path, attributes) };
+            replace::set_attributes(&place, chosen).map_err(making)?;
+            replace::sync_folder(&place.folder).map_err(making)?;
+        }
+        Ok(())
+    }
+
+    fn set_attributes(&mut self, path: &Path, attributes: Attributes) -> Result<(), SystemError> {
+        let setting = |source: io::Error| SystemError::new("set owner, group or mode of", path, &source);
+        let place = walk(&self.root, path, LastLink::Follow).map_err(setting)?;
+        replace::set_attributes(&place, attributes).map_err(setting)
+    }
+
+    fn list_tree(&mut self, path: &Path) -> Result<Vec<PathBuf>, SystemError> {
+        let mut found = Vec::new();
+        let mut pending = vec![path.to_owned()];
+        while let Some(folder) = pending.pop() {
+            for (name, is_folder) in self.list(&folder).map_err(reading(&folder))? {
+                let entry = folder.join(name);
+                if is_folder {
+                    pending.push(entry.clone());
+                }
+                found.push(entry);
+                if found.len() > MAX_TREE_ENTRIES {
+                    let message = format!("{} holds more than {MAX_TREE_ENTRIES} entries", path.display());
+                    return Err(SystemError::text(message));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn remove_file(&mut self, path: &Path) -> Result<(), SystemError> {
+        self.remove(path, UnlinkatFlags::NoRemoveDir)
+    }
+
+    fn remove_directory(&mut self, path: &Path) -> Result<(), SystemError> {
+        self.remove(path, UnlinkatFlags::RemoveDir)
+    }
+
+    fn user_id(&mut self, user: &str) -> Result<u32, SystemError> {
+        self.id("user", user, "/etc/passwd")
+    }
+
+    fn group_id(&mut self, group: &str) -> Result<u32, SystemError> {
+        self.id("group", group, "/etc/group")
+    }
+
+    fn user_name(&mut self, uid: u32) -> String {
+        users::name_of(uid, &self.lines("/etc/passwd")).map_or_else(|| uid.to_string(), str::to_owned)
+    }
+
+    fn group_name(&mut self, gid: u32) -> String {
+        users::name_of(gid, &self.lines("/etc/group")).map_or_else(|| gid.to_string(), str::to_owned)
+    }
+
+    fn run(&mut self, program: &Program<'_>) -> Result<ProgramEnd, SystemError> {
+        let command = self.command(program)?;
+        let name = PathBuf::from(command.get_program());
+        program::run(command, self.tree(), program.deadline, program.output_bytes)
+            .map_err(|error| SystemError::new("run", &name, &error))
+    }
+}
+
+impl HostSystem {
+    fn remove(&self, path: &Path, flags: UnlinkatFlags) -> Result<(), SystemError> {
+        let removing = |source: io::Error| SystemError::new("remove", path, &source);
+        let place = walk(&self.root, path, LastLink::Keep).map_err(removing)?;
+        if place.is_root() {
+            return Err(SystemError::text("the root directory is never removed"));
+        }
+        unlinkat(&place.folder, place.name.as_os_str(), flags).map_err(|errno| removing(errno.into()))?;
+        replace::sync_folder(&place.folder).map_err(removing)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<(std::ffi::OsString, bool)>> {
+        use std::os::unix::ffi::OsStrExt as _;
+        let place = walk(&self.root, path, LastLink::Follow)?;
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let mut folder = Dir::openat(&place.folder, place.name.as_os_str(), flags, Mode::empty())?;
+        let mut entries = Vec::new();
+        for entry in folder.iter() {
+            let name = std::ffi::OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned();
+            if name == "." || name == ".." {
+                continue;
+            }
+            let child = self.stat(&path.join(&name), LastLink::Keep).map_err(io::Error::other)?;
+            entries.push((name, child.is_some_and(|stat| kind_of(&stat) == FileKind::Directory)));
+        }
+        Ok(entries)
+    }
+}
+
+const fn attributes_of(is_last: bool, attributes: Attributes) -> Attributes {
+    if is_last { attributes } else { Attributes { uid: None, gid: None, mode: None } }
+}
+
+/// `/a`, `/a/b`, `/a/b/c`.
+fn ancestors(path: &Path) -> Vec<&Path> {
+    let mut all: Vec<&Path> = path.ancestors().filter(|part| part.file_name().is_some()).collect();
+    all.reverse();
+    all
+}
+
+fn writing(path: &Path) -> impl Fn(io::Error) -> SystemError + '_ {
+    move |source| SystemError::new("write", path, &source)
+}
+
+fn parent_error(doing: &str, path: &Path, source: &io::Error) -> SystemError {
+    if source.raw_os_error() == Some(Errno::ENOENT as i32) {
+        let folder = path.parent().unwrap_or(path).display();
+        return SystemError::text(format!(
+            "cannot {doing} {}: the directory {folder} is not there",
+            path.display()
+        ));
+    }
+    SystemError::new(doing, path, source)
+}
+
+fn kind_of(stat: &FileStat) -> FileKind {
+    match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
+        SFlag::S_IFREG => FileKind::File,
+        SFlag::S_IFDIR => FileKind::Directory,
+        SFlag::S_IFLNK => FileKind::Link,
+        _ => FileKind::Other,
+    }
+}
+
+fn metadata_of(stat: &FileStat) -> Metadata {
+    Metadata {
+        kind: kind_of(stat),
+        mode: stat.st_mode & 0o7777,
+        uid: stat.st_uid,
+        gid: stat.st_gid,
+        size_bytes: u64::try_from(stat.st_size).unwrap_or(0),
+    }
+}

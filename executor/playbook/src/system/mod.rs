@@ -1,0 +1,204 @@
+//! What a script can do to a machine.
+//!
+//! Modules decide what is to be done; everything that touches the machine goes through [`System`], so that backups and a
+//! dry run that models earlier tasks can be put between.
+
+mod error;
+mod host;
+mod output;
+mod program;
+mod replace;
+mod tree;
+mod users;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use keros_protocol::Output;
+
+pub use error::SystemError;
+pub use host::{HostSystem, ShellPlace};
+pub(crate) use program::ENVIRONMENT;
+
+/// What is at a path, links followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metadata {
+    /// What it is.
+    pub kind: FileKind,
+    /// Permission bits, with set-id and sticky bits.
+    pub mode: u32,
+    /// The owner's number.
+    pub uid: u32,
+    /// The group's number.
+    pub gid: u32,
+    /// Size, bytes.
+    pub size_bytes: u64,
+}
+
+/// What is at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// An ordinary file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link (only where links are not followed).
+    Link,
+    /// A device, socket or pipe.
+    Other,
+}
+
+/// Owner, group and mode as numbers; `None` leaves what is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Attributes {
+    /// The owner's number.
+    pub uid: Option<u32>,
+    /// The group's number.
+    pub gid: Option<u32>,
+    /// Permission bits, with set-id and sticky bits.
+    pub mode: Option<u32>,
+}
+
+/// What a file shall hold.
+#[derive(Debug, Clone, Copy)]
+pub enum Content<'a> {
+    /// These bytes.
+    Bytes(&'a [u8]),
+    /// What a file of the script's own folder holds.
+    File(&'a Path),
+}
+
+/// A program to run.
+#[derive(Debug, Clone)]
+pub struct Program<'a> {
+    /// What to run.
+    pub command: ProgramCommand<'a>,
+    /// Where; a folder outside of a scratch tree is not used inside of it.
+    pub folder: Option<&'a Path>,
+    /// When it is ended.
+    pub deadline: Instant,
+    /// Output kept, bytes, head and tail together.
+    pub output_bytes: usize,
+}
+
+/// What to run.
+#[derive(Debug, Clone, Copy)]
+pub enum ProgramCommand<'a> {
+    /// A command line for `/bin/sh -c`.
+    Shell(&'a str),
+    /// A tool by its name, looked up in the fixed search path, and its arguments.
+    Tool(&'a str, &'a [&'a str]),
+}
+
+/// How a program ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProgramEnd {
+    /// 0 to 255, or 128 + n when signal n ended it.
+    pub exit_code: i32,
+    /// Standard output and error.
+    pub output: Output,
+    /// Its deadline came first, and it was ended with all of its process group.
+    pub timed_out: bool,
+}
+
+/// What a script can do to a machine. Paths are absolute and mean places below the system's root; no link leads out of it.
+pub trait System {
+    /// What is at a path, links followed; `None`: nothing.
+    ///
+    /// # Errors
+    /// When it cannot be known.
+    fn metadata(&mut self, path: &Path) -> Result<Option<Metadata>, SystemError>;
+
+    /// What is at a path; a link at its end is not followed.
+    ///
+    /// # Errors
+    /// When it cannot be known.
+    fn link_metadata(&mut self, path: &Path) -> Result<Option<Metadata>, SystemError>;
+
+    /// A file's content, at most this many bytes.
+    ///
+    /// # Errors
+    /// When it is not there, is no file, is longer, or cannot be read.
+    fn read(&mut self, path: &Path, max_bytes: u64) -> Result<Vec<u8>, SystemError>;
+
+    /// Whether a file holds exactly this.
+    ///
+    /// # Errors
+    /// When one of them cannot be read.
+    fn holds(&mut self, path: &Path, content: &Content<'_>) -> Result<bool, SystemError>;
+
+    /// Makes a file, or replaces its content at once and durably; what the attributes leave open is kept from the file that is replaced,
+    /// and `mode_if_new` is for a new one.
+    ///
+    /// # Errors
+    /// The old file is untouched then.
+    fn put_file(
+        &mut self,
+        path: &Path,
+        content: &Content<'_>,
+        attributes: Attributes,
+        mode_if_new: u32,
+    ) -> Result<(), SystemError>;
+
+    /// Makes a directory and those above it; the attributes are for the last one.
+    ///
+    /// # Errors
+    /// When one cannot be made.
+    fn make_directory(&mut self, path: &Path, attributes: Attributes) -> Result<(), SystemError>;
+
+    /// Sets owner, group, mode.
+    ///
+    /// # Errors
+    /// When one cannot be set.
+    fn set_attributes(&mut self, path: &Path, attributes: Attributes) -> Result<(), SystemError>;
+
+    /// Paths of all that is in a directory, and below it; links are listed, not followed. At most [`MAX_TREE_ENTRIES`].
+    ///
+    /// # Errors
+    /// When a directory cannot be read, or there is too much.
+    fn list_tree(&mut self, path: &Path) -> Result<Vec<PathBuf>, SystemError>;
+
+    /// Removes a file or a link.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    fn remove_file(&mut self, path: &Path) -> Result<(), SystemError>;
+
+    /// Removes an empty directory.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    fn remove_directory(&mut self, path: &Path) -> Result<(), SystemError>;
+
+    /// A user's number, by name or number.
+    ///
+    /// # Errors
+    /// When there is no such user.
+    fn user_id(&mut self, user: &str) -> Result<u32, SystemError>;
+
+    /// A group's number, by name or number.
+    ///
+    /// # Errors
+    /// When there is no such group.
+    fn group_id(&mut self, group: &str) -> Result<u32, SystemError>;
+
+    /// A user's name, or the number where it has none.
+    fn user_name(&mut self, uid: u32) -> String;
+
+    /// A group's name, or the number where it has none.
+    fn group_name(&mut self, gid: u32) -> String;
+
+    /// Runs a program to its end, or to its deadline.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    fn run(&mut self, program: &Program<'_>) -> Result<ProgramEnd, SystemError>;
+}
+
+/// Entries of a directory tree that one task handles.
+pub const MAX_TREE_ENTRIES: usize = 100_000;
+
+fn reading(path: &Path) -> impl Fn(io::Error) -> SystemError + '_ {
+    move |source| SystemError::new("read", path, &source)
+}

@@ -1,0 +1,208 @@
+//! Runs one program: clean environment, process group of its own, bounded output, ended as a group at its deadline.
+
+use std::io::{self, PipeReader, PipeWriter, Read as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::unistd::{Pid, chroot};
+
+use super::ProgramEnd;
+use super::output::Bounded;
+
+/// Between the polite signal and the one that cannot be refused.
+const GRACE: Duration = Duration::from_secs(2);
+/// How long output is still read after the program itself has ended: a program that it left in the background may hold
+/// the pipe open for ever.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// The environment of every program. `ENV_PATH` and so on in files made by `template` are the same.
+pub(crate) const ENVIRONMENT: [(&str, &str); 6] = [
+    ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+    ("HOME", "/root"),
+    ("USER", "root"),
+    ("LOGNAME", "root"),
+    ("SHELL", "/bin/sh"),
+    ("LANG", "C.UTF-8"),
+];
+
+/// The folders of `PATH`.
+pub(super) fn search_path() -> impl Iterator<Item = &'static str> {
+    ENVIRONMENT[0].1.split(':')
+}
+
+/// Starts a program and waits for its end or its deadline.
+pub(super) fn run(
+    mut command: Command,
+    root: Option<&Path>,
+    deadline: Instant,
+    output_bytes: usize,
+) -> io::Result<ProgramEnd> {
+    let (reader, writer) = io::pipe()?;
+    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).process_group(0);
+    let child = spawn(command, root)?;
+    let group = Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?);
+    let ended = watch(group)?;
+    set_nonblocking(&reader)?;
+    let mut attendance =
+        Attendance { child, group, reader: Some(reader), output: Bounded::new(output_bytes) };
+    let in_time = attendance.attend(&ended, deadline)?;
+    if !in_time {
+        attendance.end_group(&ended)?;
+    }
+    attendance.attend_last_words()?;
+    let status = attendance.child.wait()?;
+    Ok(ProgramEnd {
+        exit_code: code_of(status),
+        output: attendance.output.into_output(),
+        timed_out: !in_time,
+    })
+}
+
+fn code_of(status: ExitStatus) -> i32 {
+    status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(255)
+}
+
+/// Starts the program, in the tree where there is one. The root is changed for one thread only, which ends here: the
+/// child inherits it, this program keeps its own.
+fn spawn(mut command: Command, root: Option<&Path>) -> io::Result<Child> {
+    let Some(root) = root else { return command.spawn() };
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            unshare(CloneFlags::CLONE_FS)?;
+            chroot(root)?;
+            std::env::set_current_dir("/")?;
+            command.spawn()
+        });
+        thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that starts a program failed")))
+    })
+}
+
+/// Watches for the program's end without reaping it, so that its process group's number is not given to another. The
+/// returned pipe is closed when it has ended.
+fn watch(pid: Pid) -> io::Result<PipeReader> {
+    let (reader, writer): (PipeReader, PipeWriter) = io::pipe()?;
+    std::thread::Builder::new().stack_size(64 * 1024).spawn(move || {
+        while waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) == Err(Errno::EINTR) {}
+        drop(writer);
+    })?;
+    Ok(reader)
+}
+
+fn set_nonblocking(reader: &PipeReader) -> io::Result<()> {
+    let flags = OFlag::from_bits_truncate(fcntl(reader, FcntlArg::F_GETFL)?);
+    fcntl(reader, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    Ok(())
+}
+
+/// A program under way.
+struct Attendance {
+    child: Child,
+    group: Pid,
+    /// Gone when nobody holds its other end.
+    reader: Option<PipeReader>,
+    output: Bounded,
+}
+
+impl Attendance {
+    /// Reads until the program has ended (true) or the time is over (false).
+    fn attend(&mut self, ended: &PipeReader, deadline: Instant) -> io::Result<bool> {
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            let (has_ended, has_output) = wait(Some(ended), self.reader.as_ref(), left)?;
+            if has_output {
+                self.read()?;
+            }
+            if has_ended {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// What it, or what it left in the background, prints shortly after its end.
+    fn attend_last_words(&mut self) -> io::Result<()> {
+        let until = Instant::now() + LAST_WORDS;
+        while self.reader.is_some() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || !wait(None, self.reader.as_ref(), left)?.1 {
+                break;
+            }
+            self.read()?;
+        }
+        Ok(())
+    }
+
+    fn end_group(&mut self, ended: &PipeReader) -> io::Result<()> {
+        let _ = killpg(self.group, Signal::SIGTERM);
+        self.attend(ended, Instant::now() + GRACE)?;
+        // Also when the shell itself has ended: its children may have ignored the signal.
+        let _ = killpg(self.group, Signal::SIGKILL);
+        Ok(())
+    }
+
+    /// Reads once: a program that prints without end must not keep the deadline from being seen.
+    fn read(&mut self) -> io::Result<()> {
+        let Some(reader) = self.reader.as_mut() else { return Ok(()) };
+        let mut buffer = [0_u8; 16 * 1024];
+        match reader.read(&mut buffer) {
+            Ok(0) => self.reader = None,
+            Ok(length) => self.output.push(&buffer[..length]),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+/// Waits for the end, output, or the time: (ended, output).
+fn wait(ended: Option<&PipeReader>, output: Option<&PipeReader>, left: Duration) -> io::Result<(bool, bool)> {
+    let mut watched = Vec::with_capacity(2);
+    watched.extend(ended.map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));
+    watched.extend(output.map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));
+    let timeout = PollTimeout::try_from(left.min(Duration::from_secs(3600)) + Duration::from_millis(1))
+        .unwrap_or(PollTimeout::MAX);
+    match poll(&mut watched, timeout) {
+        Ok(_) => {}
+        Err(Errno::EINTR) => return Ok((false, false)),
+        Err(errno) => return Err(errno.into()),
+    }
+    let mut ready = watched.iter().map(|fd| fd.any().unwrap_or(false));
+    let has_ended = ended.is_some() && ready.next().unwrap_or(false);
+    Ok((has_ended, output.is_some() && ready.next().unwrap_or(false)))
+}
+
+/// Whether two readers give the same bytes.
+pub(super) fn same_bytes(mut a: impl io::Read, mut b: impl io::Read) -> io::Result<bool> {
+    let (mut x, mut y) = (vec![0_u8; 64 * 1024], vec![0_u8; 64 * 1024]);
+    loop {
+        let (n, m) = (fill(&mut a, &mut x)?, fill(&mut b, &mut y)?);
+        if x[..n] != y[..m] {
+            return Ok(false);
+        }
+        if n == 0 {
+            return Ok(true);
+        }
+    }
+}
+
+fn fill(reader: &mut impl io::Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match reader.read(&mut buffer[filled..])? {
+            0 => break,
+            read => filled += read,
+        }
+    }
+    Ok(filled)
+}

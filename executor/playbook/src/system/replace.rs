@@ -1,0 +1,137 @@
+//! Puts a file in place so that, after a power cut at any instant, it is old or new in full.
+//!
+//! Written beside the destination, given owner, attributes and mode, synced, renamed over it, the folder synced.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, openat, renameat};
+use nix::sys::stat::{FileStat, Mode, fchmod};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, unlinkat};
+
+use super::tree::Place;
+use super::{Attributes, Content};
+
+/// Owner, group and mode that the file shall have; all stated.
+#[derive(Clone, Copy)]
+pub(super) struct Owned {
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) mode: u32,
+}
+
+impl Owned {
+    /// What is asked for, else what the replaced file has, else what a new file gets.
+    pub(super) fn choose(attributes: Attributes, old: Option<&FileStat>, mode_if_new: u32) -> Self {
+        let (own_uid, own_gid) = (Uid::effective().as_raw(), Gid::effective().as_raw());
+        Self {
+            uid: attributes.uid.or(old.map(|s| s.st_uid)).unwrap_or(own_uid),
+            gid: attributes.gid.or(old.map(|s| s.st_gid)).unwrap_or(own_gid),
+            mode: attributes.mode.or(old.map(|s| s.st_mode & 0o7777)).unwrap_or(mode_if_new),
+        }
+    }
+}
+
+/// Makes or replaces the file at a place.
+pub(super) fn put(place: &Place, content: &Content<'_>, owned: Owned, replaces: bool) -> io::Result<()> {
+    let temporary = temporary_name(&place.name);
+    let result = write_beside(place, &temporary, content, owned, replaces).and_then(|()| {
+        renameat(&place.folder, temporary.as_os_str(), &place.folder, place.name.as_os_str())?;
+        Ok(())
+    });
+    if result.is_err() {
+        let _ = unlinkat(&place.folder, temporary.as_os_str(), UnlinkatFlags::NoRemoveDir);
+    }
+    result?;
+    sync_folder(&place.folder)
+}
+
+/// A name that only this program uses, the same each time, so that what a power cut left behind is found and replaced.
+fn temporary_name(name: &OsStr) -> OsString {
+    let mut bytes = b".".to_vec();
+    bytes.extend(name.as_bytes().iter().take(230));
+    bytes.extend(b".keros-new");
+    OsString::from_vec(bytes)
+}
+
+fn write_beside(
+    place: &Place,
+    temporary: &OsStr,
+    content: &Content<'_>,
+    owned: Owned,
+    replaces: bool,
+) -> io::Result<()> {
+    let mut file = File::from(create_new(&place.folder, temporary)?);
+    match content {
+        Content::Bytes(bytes) => file.write_all(bytes)?,
+        Content::File(path) => {
+            io::copy(&mut File::open(path)?, &mut file)?;
+        }
+    }
+    give(&file, owned)?;
+    if replaces {
+        copy_extended_attributes(place, &file);
+        // An access list carries mode bits of its own, so the mode is set last.
+        fchmod(&file, Mode::from_bits_truncate(owned.mode))?;
+    }
+    file.sync_all()
+}
+
+fn create_new(folder: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
+    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let mode = Mode::from_bits_truncate(0o600);
+    match openat(folder, name, flags, mode) {
+        Err(Errno::EEXIST) => {
+            unlinkat(folder, name, UnlinkatFlags::NoRemoveDir)?;
+            Ok(openat(folder, name, flags, mode)?)
+        }
+        other => Ok(other?),
+    }
+}
+
+/// Owner first: changing it takes set-id bits away.
+fn give(file: &File, owned: Owned) -> io::Result<()> {
+    let now = nix::sys::stat::fstat(file)?;
+    if now.st_uid != owned.uid || now.st_gid != owned.gid {
+        fchown(file, Some(Uid::from_raw(owned.uid)), Some(Gid::from_raw(owned.gid)))?;
+    }
+    Ok(fchmod(file, Mode::from_bits_truncate(owned.mode))?)
+}
+
+/// Copies what can be copied; a file system without extended attributes has none to lose.
+fn copy_extended_attributes(place: &Place, new: &File) {
+    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let Ok(old) = openat(&place.folder, place.name.as_os_str(), flags, Mode::empty()) else { return };
+    let mut names = [0_u8; 4096];
+    let Ok(length) = rustix::fs::flistxattr(&old, &mut names) else { return };
+    for name in names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+        let mut value = vec![0_u8; 64 * 1024];
+        if let Ok(size) = rustix::fs::fgetxattr(&old, name, &mut value[..]) {
+            let _ = rustix::fs::fsetxattr(new, name, &value[..size], rustix::fs::XattrFlags::empty());
+        }
+    }
+}
+
+/// Makes the names in a folder durable.
+pub(super) fn sync_folder(folder: &OwnedFd) -> io::Result<()> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    File::from(openat(folder.as_fd(), ".", flags, Mode::empty())?).sync_all()
+}
+
+/// Sets what is asked for and differs; the place is no link.
+pub(super) fn set_attributes(place: &Place, attributes: Attributes) -> io::Result<()> {
+    let (uid, gid) = (attributes.uid.map(Uid::from_raw), attributes.gid.map(Gid::from_raw));
+    let name = place.name.as_os_str();
+    if uid.is_some() || gid.is_some() {
+        nix::unistd::fchownat(&place.folder, name, uid, gid, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+    }
+    if let Some(mode) = attributes.mode {
+        let follow = nix::sys::stat::FchmodatFlags::FollowSymlink;
+        nix::sys::stat::fchmodat(&place.folder, name, Mode::from_bits_truncate(mode), follow)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! Finds a path below a root without ever leaving it.
+//!
+//! Component by component with `openat`, never following a link by the kernel: a link is read and its target walked from
+//! the root (absolute) or from its folder. This works the same on every kernel; `openat2` would not.
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
+use nix::sys::stat::{FileStat, Mode, fstatat};
+
+/// Links followed on one path, as the kernel's own limit.
+const MAX_LINKS: usize = 40;
+
+/// What to do about a link at the end of a path.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum LastLink {
+    Follow,
+    Keep,
+}
+
+/// A name in an opened folder. The name is never a link when links are followed, and may name nothing yet.
+pub(super) struct Place {
+    pub(super) folder: OwnedFd,
+    /// `.` for the root itself.
+    pub(super) name: OsString,
+}
+
+impl Place {
+    /// What is there; `None`: nothing.
+    pub(super) fn stat(&self) -> io::Result<Option<FileStat>> {
+        match fstatat(&self.folder, self.name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// It is the root, which nothing may remove.
+    pub(super) fn is_root(&self) -> bool {
+        self.name == "."
+    }
+}
+
+/// Finds the place that a path names. `Ok(None)`: a folder on the way is not there.
+pub(super) fn find(root: &Path, path: &Path, last: LastLink) -> io::Result<Option<Place>> {
+    match walk(root, path, last) {
+        Ok(place) => Ok(Some(place)),
+        Err(error) if error.raw_os_error() == Some(Errno::ENOENT as i32) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Finds the place that a path names; a folder on the way that is not there is an error.
+pub(super) fn walk(root: &Path, path: &Path, last: LastLink) -> io::Result<Place> {
+    let mut folders = vec![nix::fcntl::open(root, FOLDER.difference(OFlag::O_NOFOLLOW), Mode::empty())?];
+    let mut rest: VecDeque<OsString> = components(path.as_os_str()).collect();
+    let mut links = 0;
+    while let Some(name) = rest.pop_front() {
+        let Some(folder) = folders.last() else { return Err(io::Error::other("no folder")) };
+        if name == ".." {
+            if folders.len() > 1 {
+                folders.pop();
+            }
+            continue;
+        }
+        let is_last = rest.is_empty();
+        if !(is_last && last == LastLink::Keep)
+            && let Some(target) = link_target(folder, &name)?
+        {
+            links += 1;
+            if links > MAX_LINKS {
+                return Err(Errno::ELOOP.into());
+            }
+            if target.as_bytes().starts_with(b"/") {
+                folders.truncate(1);
+            }
+            for component in components(&target).collect::<Vec<_>>().into_iter().rev() {
+                rest.push_front(component);
+            }
+            continue;
+        }
+        if is_last {
+            return folders
+                .pop()
+                .map(|folder| Place { folder, name })
+                .ok_or_else(|| io::Error::other("no folder"));
+        }
+        folders.push(openat(folder, name.as_os_str(), FOLDER, Mode::empty())?);
+    }
+    let folder = folders.pop().ok_or_else(|| io::Error::other("no folder"))?;
+    Ok(Place { folder, name: OsString::from(".") })
+}
+
+/// Opens a folder only to look names up in it; a link is refused.
+const FOLDER: OFlag =
+    OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
+
+fn components(path: &OsStr) -> impl DoubleEndedIterator<Item = OsString> + '_ {
+    let parts = path.as_bytes().split(|byte| *byte == b'/');
+    parts.filter(|part| !part.is_empty() && *part != b".").map(|part| OsStr::from_bytes(part).to_owned())
+}
+
+fn link_target(folder: &OwnedFd, name: &OsStr) -> io::Result<Option<OsString>> {
+    match readlinkat(folder, name) {
+        Ok(target) => Ok(Some(target)),
+        Err(Errno::EINVAL | Errno::ENOENT) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}

@@ -1,0 +1,38 @@
+//! Names and numbers of users and groups, from the tree's own `/etc/passwd` and `/etc/group`.
+
+/// The number beside a name in lines of `name:password:number:…`. A text of digits that is no name is a number.
+pub(super) fn id_of(name: &str, lines: &str) -> Option<u32> {
+    let by_name = entries(lines).find(|(entry, _)| *entry == name).map(|(_, id)| id);
+    by_name.or_else(|| name.bytes().all(|b| b.is_ascii_digit()).then(|| name.parse().ok()).flatten())
+}
+
+/// The first name with this number.
+pub(super) fn name_of(id: u32, lines: &str) -> Option<&str> {
+    entries(lines).find(|(_, entry)| *entry == id).map(|(name, _)| name)
+}
+
+fn entries(lines: &str) -> impl Iterator<Item = (&str, u32)> {
+    lines.lines().filter_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next().filter(|name| !name.is_empty())?;
+        Some((name, fields.nth(1)?.parse().ok()?))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nbroken\n7:x:1007:7::/:\ndaemon:x:1:1::/:\n";
+
+    #[test]
+    fn a_name_is_looked_up_before_it_counts_as_a_number() {
+        assert_eq!(id_of("daemon", PASSWD), Some(1));
+        assert_eq!(id_of("7", PASSWD), Some(1007));
+        assert_eq!(id_of("42", PASSWD), Some(42));
+        assert_eq!(id_of("nobody", PASSWD), None);
+        assert_eq!(id_of("99999999999", PASSWD), None);
+        assert_eq!(name_of(1, PASSWD), Some("daemon"));
+        assert_eq!(name_of(2, PASSWD), None);
+    }
+}

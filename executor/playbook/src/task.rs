@@ -1,0 +1,155 @@
+//! A task or handler as the script gives it, and its check.
+
+use crate::fields::Fields;
+use crate::findings::Findings;
+use crate::modules::{self, CheckContext, Module, NOT_YET};
+use crate::template::{Condition, Text};
+use crate::yaml::{Node, Position, Yaml};
+
+/// A checked task.
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub(crate) at: Position,
+    /// The module's name.
+    pub(crate) module_name: &'static str,
+    /// As the script names it, else the module's name.
+    pub(crate) name: String,
+    pub(crate) module: Box<dyn Module>,
+    pub(crate) with: With,
+    pub(crate) and: And,
+    /// The role that it is from.
+    pub(crate) role: Option<String>,
+}
+
+/// Whether, how often and for whom a task runs.
+#[derive(Debug, Default)]
+pub(crate) struct With {
+    pub(crate) condition: Option<Condition>,
+    pub(crate) items: Option<Items>,
+    /// Handlers only: the event.
+    pub(crate) subscribe: Option<String>,
+    pub(crate) tags: Vec<String>,
+    /// Must be root: this program has no other user.
+    pub(crate) sudo: Option<Text>,
+    /// Must be `localhost`.
+    pub(crate) delegate_to: Option<Text>,
+}
+
+/// What a loop goes over.
+#[derive(Debug)]
+pub(crate) enum Items {
+    /// A variable.
+    Variable(String),
+    /// Texts in the script.
+    Texts(Vec<Text>),
+}
+
+/// What follows a task.
+#[derive(Debug, Default)]
+pub(crate) struct And {
+    pub(crate) notify: Option<Text>,
+    pub(crate) ignore_errors: Option<Text>,
+    pub(crate) retry: Option<Text>,
+    pub(crate) delay: Option<Text>,
+}
+
+impl Task {
+    /// Checks one element of a list of tasks.
+    pub(crate) fn parse(
+        node: &Node,
+        is_handler: bool,
+        folder: Option<&std::path::Path>,
+        findings: &mut Findings,
+    ) -> Option<Self> {
+        let Some(tag) = node.tag.as_deref() else {
+            findings.invalid(node.at, "a task begins with its module: `- !module { … }`");
+            return None;
+        };
+        let (module_name, parse) = find_module(tag, node, findings)?;
+        let mut fields = Fields::of(node, &format!("the module `{module_name}`"), findings);
+        let name = fields.plain("name").unwrap_or_else(|| module_name.to_owned());
+        let with = fields.node("with").map(|node| With::parse(node, is_handler, fields.findings));
+        let and = fields.node("and").map(|node| And::parse(node, fields.findings)).unwrap_or_default();
+        let unconditional = with.as_ref().is_none_or(|with| with.condition.is_none());
+        let module = parse(&mut fields, &CheckContext { folder, unconditional });
+        fields.finish();
+        let with = with.unwrap_or_default();
+        Some(Self { at: node.at, module_name, name, module: module?, with, and, role: None })
+    }
+}
+
+type ModuleEntry = (&'static str, fn(&mut Fields<'_, '_>, &CheckContext<'_>) -> Option<Box<dyn Module>>);
+
+fn find_module(tag: &str, node: &Node, findings: &mut Findings) -> Option<ModuleEntry> {
+    if let Some(entry) = modules::find(tag) {
+        return Some(entry);
+    }
+    if NOT_YET.contains(&tag) {
+        findings.unsupported(node.at, &format!("this version cannot run the module `{tag}`"));
+    } else {
+        findings.unknown(node.at, &format!("there is no module `{tag}`"), tag, &modules::names());
+    }
+    None
+}
+
+impl With {
+    fn parse(node: &Node, is_handler: bool, findings: &mut Findings) -> Self {
+        let mut fields = Fields::of(node, "`with`", findings);
+        let condition = fields.node("condition").and_then(|node| match node.text() {
+            Some(text) => Condition::of_field(text, node.at, fields.findings),
+            None => {
+                fields.wrong("condition", node, "an expression");
+                None
+            }
+        });
+        let items = fields.node("items").and_then(|node| Items::parse(node, &mut fields));
+        let subscribe = fields.plain("subscribe").map(|event| event.trim().to_owned());
+        if is_handler && subscribe.is_none() {
+            let at = fields.at();
+            fields.findings.invalid(at, "a handler with `with` needs `subscribe`: it would never be called");
+        }
+        let tags = fields.texts("tags").unwrap_or_default();
+        let tags = tags.iter().filter_map(|node| node.text()).map(str::to_owned).collect();
+        let (sudo, delegate_to) = (fields.text("sudo"), fields.text("delegate_to"));
+        if let Some(user) = sudo.as_ref().filter(|user| user.is_literal() && user.source.trim() != "root") {
+            let message = format!("this version runs tasks as root only, not as {}", user.source.trim());
+            fields.findings.unsupported(user.at, &message);
+        }
+        fields.finish();
+        Self { condition, items, subscribe, tags, sudo, delegate_to }
+    }
+}
+
+impl Items {
+    fn parse(node: &Node, fields: &mut Fields<'_, '_>) -> Option<Self> {
+        match &node.value {
+            Yaml::Scalar { text, .. } => Some(Self::Variable(text.trim().to_owned())),
+            Yaml::List(_) => {
+                // As for all fields of text, `5` is a text; a list of other things must be a variable.
+                let texts = fields.texts("items")?;
+                let compile = |node: &&Node| {
+                    Text::compile(node.text().unwrap_or_default(), "items", node.at, fields.findings)
+                };
+                Some(Self::Texts(texts.iter().filter_map(compile).collect()))
+            }
+            Yaml::Map(_) => {
+                fields.wrong("items", node, "the name of a list, or a list of texts");
+                None
+            }
+        }
+    }
+}
+
+impl And {
+    fn parse(node: &Node, findings: &mut Findings) -> Self {
+        let mut fields = Fields::of(node, "`and`", findings);
+        let and = Self {
+            notify: fields.text("notify"),
+            ignore_errors: fields.flag("ignore_errors"),
+            retry: fields.number("retry"),
+            delay: fields.number("delay"),
+        };
+        fields.finish();
+        and
+    }
+}

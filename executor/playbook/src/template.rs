@@ -1,0 +1,282 @@
+//! Templates and conditions: compiled when the script is checked, rendered when their task runs.
+//!
+//! handlebars 4.5 in strict mode without escaping, with two bounds of ours (nesting and size), `else if` rewritten to
+//! what this version understands, and the string helpers.
+
+use handlebars::template::{HelperTemplate, TemplateElement};
+use handlebars::{Context, Output, RenderContext, Renderable as _, Template};
+
+use crate::else_if;
+use crate::findings::Findings;
+use crate::helpers::Registries;
+use crate::yaml::Position;
+
+/// A template's text, bytes. The engine's time grows with the square of the number of tags, so both are bounded:
+/// 2,000 tags in 64 KiB take some 0.2 s on a fast machine.
+pub(crate) const MAX_TEMPLATE_BYTES: usize = 256 * 1024;
+/// `{{` in one template.
+pub(crate) const MAX_TEMPLATE_TAGS: usize = 4_000;
+/// Blocks inside each other, and parentheses inside each other: the engine parses by recursion.
+pub(crate) const MAX_TEMPLATE_DEPTH: usize = 32;
+/// Result of one rendering, bytes.
+pub(crate) const MAX_RENDERED_BYTES: usize = 1024 * 1024;
+
+/// A text field of a task.
+#[derive(Debug)]
+pub(crate) struct Text {
+    /// The field's name.
+    pub(crate) key: &'static str,
+    /// The text as it was written.
+    pub(crate) source: String,
+    /// Where it stands.
+    pub(crate) at: Position,
+    /// Absent when nothing in it is to be replaced.
+    template: Option<Template>,
+}
+
+impl Text {
+    /// Compiles a field's text; a syntax error is reported.
+    pub(crate) fn compile(
+        source: &str,
+        key: &'static str,
+        at: Position,
+        findings: &mut Findings,
+    ) -> Option<Self> {
+        let template = match compile_if_needed(source) {
+            Ok(template) => template,
+            Err(error) => {
+                error.report(at, &format!("field ({key}): "), findings);
+                return None;
+            }
+        };
+        Some(Self { key, source: source.to_owned(), at, template })
+    }
+
+    /// It is the same whatever the variables are.
+    pub(crate) fn is_literal(&self) -> bool {
+        self.template.is_none()
+    }
+
+    /// The text with the variables filled in.
+    ///
+    /// # Errors
+    /// In words: an undefined variable, a helper's complaint, a result that is too long.
+    pub(crate) fn render(&self, registries: &Registries, context: &Context) -> Result<String, String> {
+        self.template.as_ref().map_or_else(|| Ok(self.source.clone()), |t| render(t, registries, context))
+    }
+
+    /// The text as a shell command: every value that is filled in must be harmless to a shell.
+    ///
+    /// # Errors
+    /// As [`Text::render`]; and a value that a shell would take for more than words.
+    pub(crate) fn render_command(
+        &self,
+        registries: &Registries,
+        context: &Context,
+    ) -> Result<String, String> {
+        let Some(template) = &self.template else { return Ok(self.source.clone()) };
+        let (rendered, refused) = registries.render_filtered(template, context);
+        refused.map_or(rendered, Err)
+    }
+}
+
+/// A template or condition that cannot be used.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TemplateFault {
+    pub(crate) message: String,
+    pub(crate) too_large: bool,
+}
+
+impl TemplateFault {
+    fn syntax(message: String) -> Self {
+        Self { message, too_large: false }
+    }
+
+    fn size(message: String) -> Self {
+        Self { message, too_large: true }
+    }
+
+    pub(crate) fn report(&self, at: Position, prefix: &str, findings: &mut Findings) {
+        let message = format!("{prefix}{}", self.message);
+        if self.too_large { findings.too_large(at, &message) } else { findings.invalid(at, &message) }
+    }
+}
+
+fn compile_if_needed(source: &str) -> Result<Option<Template>, TemplateFault> {
+    if source.contains("{{") { compile(source).map(Some) } else { Ok(None) }
+}
+
+/// Compiles a template.
+///
+/// # Errors
+/// Bad syntax, or a bound exceeded.
+pub(crate) fn compile(source: &str) -> Result<Template, TemplateFault> {
+    check_bounds(source)?;
+    let rewritten = else_if::rewrite(source);
+    let mut template = Template::compile(&rewritten).map_err(|error| {
+        let place = error.line_no.map_or_else(String::new, |line| format!(" in line {line} of the template"));
+        TemplateFault::syntax(format!("Template error: {}{place}", error.reason()))
+    })?;
+    plain_expressions(&mut template);
+    Ok(template)
+}
+
+/// Makes `{{{x}}}` and `{{&x}}` what `{{x}}` is: nothing is escaped here, and the filter for commands sees all values.
+fn plain_expressions(template: &mut Template) {
+    for element in &mut template.elements {
+        match element {
+            TemplateElement::HtmlExpression(expression) => {
+                *element = TemplateElement::Expression(expression.clone());
+            }
+            TemplateElement::HelperBlock(block) => plain_in_block(block),
+            TemplateElement::DecoratorBlock(block) | TemplateElement::PartialBlock(block) => {
+                block.template.iter_mut().for_each(plain_expressions);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn plain_in_block(block: &mut HelperTemplate) {
+    block.template.iter_mut().for_each(plain_expressions);
+    block.inverse.iter_mut().for_each(plain_expressions);
+}
+
+/// Refuses what would make the recursive parser overflow or take too long. It may count brackets inside quotes too.
+fn check_bounds(source: &str) -> Result<(), TemplateFault> {
+    if source.len() > MAX_TEMPLATE_BYTES {
+        return Err(TemplateFault::size(format!("a template of more than {MAX_TEMPLATE_BYTES} bytes")));
+    }
+    let (mut blocks, mut deepest, mut tags) = (0_usize, 0, 0);
+    let mut rest = source;
+    while let Some(start) = rest.find("{{") {
+        tags += 1;
+        let after = &rest[start + 2..];
+        let inner = &after[..after.find("}}").unwrap_or(after.len())];
+        match inner.trim_start_matches(['{', '~']).chars().next() {
+            Some('#') => blocks += 1,
+            Some('/') => blocks = blocks.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(blocks).max(bracket_depth(inner));
+        rest = after;
+    }
+    if tags > MAX_TEMPLATE_TAGS {
+        return Err(TemplateFault::size(format!("a template with more than {MAX_TEMPLATE_TAGS} tags")));
+    }
+    if deepest > MAX_TEMPLATE_DEPTH {
+        let message =
+            format!("a template with blocks or parentheses nested deeper than {MAX_TEMPLATE_DEPTH}");
+        return Err(TemplateFault::size(message));
+    }
+    Ok(())
+}
+
+fn bracket_depth(inner: &str) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    for byte in inner.bytes() {
+        match byte {
+            b'(' | b'[' | b'{' => depth += 1,
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
+}
+
+/// Renders a compiled template.
+///
+/// # Errors
+/// In words.
+pub(crate) fn render(
+    template: &Template,
+    registries: &Registries,
+    context: &Context,
+) -> Result<String, String> {
+    render_with(template, registries.plain(), context)
+}
+
+pub(crate) fn render_with(
+    template: &Template,
+    registry: &handlebars::Handlebars<'_>,
+    context: &Context,
+) -> Result<String, String> {
+    let mut output = Bounded::default();
+    let mut state = RenderContext::new(None);
+    match template.render(registry, context, &mut state, &mut output) {
+        _ if output.full => {
+            Err(format!("Template error: the result is longer than {MAX_RENDERED_BYTES} bytes"))
+        }
+        Ok(()) => Ok(output.text),
+        Err(error) => Err(format!("Template error: {}", error.desc)),
+    }
+}
+
+/// Takes what a template writes, to a bound.
+#[derive(Default)]
+struct Bounded {
+    text: String,
+    full: bool,
+}
+
+impl Output for Bounded {
+    fn write(&mut self, segment: &str) -> std::io::Result<()> {
+        if self.text.len() + segment.len() > MAX_RENDERED_BYTES {
+            self.full = true;
+            return Err(std::io::Error::other("too long"));
+        }
+        self.text.push_str(segment);
+        Ok(())
+    }
+}
+
+/// An expression that is true or false.
+#[derive(Debug)]
+pub(crate) struct Condition {
+    source: String,
+    template: Template,
+}
+
+impl Condition {
+    /// Compiles an expression, as it would stand after `{{#if `.
+    ///
+    /// # Errors
+    /// Bad syntax, or a bound exceeded.
+    pub(crate) fn compile(source: &str) -> Result<Self, TemplateFault> {
+        let expression = source.trim();
+        let refuse =
+            |why: &str| TemplateFault::syntax(format!("failed to parse conditional: {expression}: {why}"));
+        if expression.is_empty() {
+            return Err(refuse("it is empty"));
+        }
+        if expression.contains("{{") || expression.contains("}}") {
+            return Err(refuse("names stand in it without braces"));
+        }
+        let template = compile(&format!("{{{{#if {expression} }}}}1{{{{/if}}}}"));
+        let template =
+            template.map_err(|fault| TemplateFault { message: refuse(&fault.message).message, ..fault })?;
+        Ok(Self { source: expression.to_owned(), template })
+    }
+
+    /// Compiles an expression that is a field of the script; an error is reported.
+    pub(crate) fn of_field(source: &str, at: Position, findings: &mut Findings) -> Option<Self> {
+        Self::compile(source).map_err(|fault| fault.report(at, "", findings)).ok()
+    }
+
+    /// Whether it holds.
+    ///
+    /// # Errors
+    /// In words, when a helper's parameter is undefined.
+    pub(crate) fn holds(&self, registries: &Registries, context: &Context) -> Result<bool, String> {
+        let result = render(&self.template, registries, context);
+        result.map(|text| text == "1").map_err(|error| {
+            let why = if error.contains("Couldn't read parameter") {
+                "one or more parameters may be undefined"
+            } else {
+                error.as_str()
+            };
+            format!("failed to parse conditional: {}: {why}", self.source)
+        })
+    }
+}

@@ -1,0 +1,206 @@
+//! The variables of a run, by level, and what they come to together.
+//!
+//! Low to high: play defaults; what `set` and `save` stored; facts; play vars with vars_files; extra vars; the item of a
+//! loop. Role levels will stand between these.
+
+use handlebars::Context;
+use serde_json::{Map, Value};
+
+/// Text that `set` and `save` may store in one run, bytes.
+const MAX_STORED_BYTES: usize = 4 * 1024 * 1024;
+
+/// Merges one value over another: map into map key by key, list after list; nothing over a map keeps the map.
+#[must_use]
+fn merged(base: Value, over: Value) -> Value {
+    match (base, over) {
+        (Value::Object(mut base), Value::Object(over)) => {
+            merge_variables(&mut base, over);
+            Value::Object(base)
+        }
+        (Value::Array(mut base), Value::Array(over)) => {
+            base.extend(over);
+            Value::Array(base)
+        }
+        (base @ Value::Object(_), Value::Null) => base,
+        (_, over) => over,
+    }
+}
+
+/// Merges variables over others, as the language does at each level of precedence.
+pub fn merge_variables(base: &mut Map<String, Value>, over: Map<String, Value>) {
+    for (key, value) in over {
+        let value = match base.remove(&key) {
+            Some(below) => merged(below, value),
+            None => value,
+        };
+        base.insert(key, value);
+    }
+}
+
+/// The levels of a play, from its script.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct PlayVariables {
+    pub(crate) defaults: Map<String, Value>,
+    /// `vars` with `vars_files` merged over them.
+    pub(crate) vars: Map<String, Value>,
+}
+
+/// The variables of a run.
+pub(crate) struct Variables {
+    play: PlayVariables,
+    stored: Map<String, Value>,
+    stored_bytes: usize,
+    facts: Map<String, Value>,
+    extra: Map<String, Value>,
+    /// All levels merged; kept up to date key by key.
+    context: Context,
+}
+
+impl Variables {
+    pub(crate) fn new(extra: Map<String, Value>) -> Self {
+        let context = Context::from(Value::Object(extra.clone()));
+        let (play, stored, facts) = (PlayVariables::default(), Map::new(), Map::new());
+        Self { play, stored, stored_bytes: 0, facts, extra, context }
+    }
+
+    /// Goes on to another play: its levels replace those of the play before.
+    pub(crate) fn enter_play(&mut self, play: PlayVariables) {
+        self.play = play;
+        let mut all = Map::new();
+        for level in self.levels() {
+            merge_variables(&mut all, level.clone());
+        }
+        self.context = Context::from(Value::Object(all));
+    }
+
+    /// All variables together.
+    pub(crate) const fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// A variable's value.
+    pub(crate) fn get(&self, name: &str) -> Option<&Value> {
+        self.context.data().get(name)
+    }
+
+    /// Stores a result of `set` or `save`; it replaces an earlier one of that name, and lasts for the run.
+    ///
+    /// # Errors
+    /// When all stored values together are too large.
+    pub(crate) fn store(&mut self, name: &str, value: Value) -> Result<(), String> {
+        let size = size_of(&value) + name.len();
+        let freed = self.stored.get(name).map_or(0, |old| size_of(old) + name.len());
+        if self.stored_bytes + size > MAX_STORED_BYTES + freed {
+            return Err(format!("set and save would hold more than {MAX_STORED_BYTES} bytes"));
+        }
+        self.stored_bytes = self.stored_bytes + size - freed;
+        self.stored.insert(name.to_owned(), value);
+        self.renew(name);
+        Ok(())
+    }
+
+    /// Stores a fact about the machine.
+    pub(crate) fn fact(&mut self, name: &str, value: Value) {
+        self.facts.insert(name.to_owned(), value);
+        self.renew(name);
+    }
+
+    /// Lays values over all others until the returned ones are laid back.
+    pub(crate) fn overlay(&mut self, values: Map<String, Value>) -> Vec<(String, Option<Value>)> {
+        let Value::Object(all) = self.context.data_mut() else { return Vec::new() };
+        values.into_iter().map(|(name, value)| (name.clone(), all.insert(name, value))).collect()
+    }
+
+    /// Undoes [`Variables::overlay`].
+    pub(crate) fn lay_back(&mut self, before: Vec<(String, Option<Value>)>) {
+        let Value::Object(all) = self.context.data_mut() else { return };
+        for (name, value) in before {
+            match value {
+                Some(value) => all.insert(name, value),
+                None => all.remove(&name),
+            };
+        }
+    }
+
+    fn levels(&self) -> [&Map<String, Value>; 5] {
+        [&self.play.defaults, &self.stored, &self.facts, &self.play.vars, &self.extra]
+    }
+
+    /// Merges one name anew.
+    fn renew(&mut self, name: &str) {
+        let values = self.levels().into_iter().filter_map(|level| level.get(name)).cloned();
+        let value = values.reduce(merged);
+        if let (Value::Object(all), Some(value)) = (self.context.data_mut(), value) {
+            all.insert(name.to_owned(), value);
+        }
+    }
+}
+
+fn size_of(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(list) => list.iter().map(size_of).sum::<usize>() + list.len(),
+        Value::Object(map) => map.iter().map(|(key, value)| key.len() + size_of(value)).sum(),
+        _ => 8,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn map(value: Value) -> Map<String, Value> {
+        value.as_object().unwrap().clone()
+    }
+
+    #[test]
+    fn maps_merge_lists_concatenate_and_nothing_keeps_a_map() {
+        let mut base = map(json!({"m": {"a": 1, "b": 1}, "l": [1], "k": {"x": 1}, "s": 1}));
+        merge_variables(&mut base, map(json!({"m": {"b": 2}, "l": [2], "k": null, "s": null})));
+        assert_eq!(
+            Value::Object(base),
+            json!({"m": {"a": 1, "b": 2}, "l": [1, 2], "k": {"x": 1}, "s": null})
+        );
+    }
+
+    #[test]
+    fn stored_values_stand_above_defaults_and_below_vars_and_extra() {
+        let mut variables = Variables::new(map(json!({"e": "extra"})));
+        let defaults = map(json!({"d": "default", "s": "default"}));
+        variables.enter_play(PlayVariables { defaults, vars: map(json!({"v": "var"})) });
+        for name in ["s", "v", "e"] {
+            variables.store(name, json!("stored")).unwrap();
+        }
+        let found: Vec<_> = ["d", "s", "v", "e"].iter().map(|n| variables.get(n).unwrap().clone()).collect();
+        assert_eq!(found, [json!("default"), json!("stored"), json!("var"), json!("extra")]);
+    }
+
+    #[test]
+    fn set_again_replaces_and_lasts_into_the_next_play() {
+        let mut variables = Variables::new(Map::new());
+        variables.store("l", json!([1])).unwrap();
+        variables.store("l", json!([2])).unwrap();
+        variables.enter_play(PlayVariables::default());
+        assert_eq!(variables.get("l"), Some(&json!([2])));
+    }
+
+    #[test]
+    fn an_overlay_hides_and_is_taken_back() {
+        let mut variables = Variables::new(map(json!({"item": "mine"})));
+        let before = variables.overlay(map(json!({"item": 1, "new": 2})));
+        assert_eq!(variables.get("item"), Some(&json!(1)));
+        variables.lay_back(before);
+        assert_eq!(variables.get("item"), Some(&json!("mine")));
+        assert_eq!(variables.get("new"), None);
+    }
+
+    #[test]
+    fn stored_values_have_a_bound() {
+        let mut variables = Variables::new(Map::new());
+        assert!(variables.store("a", json!("x".repeat(3_000_000))).is_ok());
+        assert!(variables.store("a", json!("y".repeat(3_000_000))).is_ok(), "the first is replaced");
+        assert!(variables.store("b", json!("z".repeat(3_000_000))).is_err());
+    }
+}
