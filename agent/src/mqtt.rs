@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use keros_protocol::topics::{CONTENT_TYPE, Leaf};
 use keros_protocol::{Eui, Presence, limits};
-use rumqttc::Transport;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
     ConnectProperties, ConnectReturnCode, LastWill, Packet, Publish, PublishProperties, SubscribeReasonCode,
 };
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, StateError};
+use rumqttc::{Outgoing, Transport};
 use tokio::sync::{Notify, mpsc};
 use tokio::time;
 
@@ -196,7 +196,7 @@ fn with_jitter(backoff: Duration) -> Duration {
     backoff.mul_f64(0.5 + 0.5 * f64::from(random) / f64::from(u32::MAX))
 }
 
-/// One connection, from the attempt to its end. `Ok` when the main loop has gone.
+/// One connection, from the attempt to its end. `Ok` when the main loop has gone, or has said farewell.
 async fn serve(link: &Link, events: &mpsc::Sender<LinkEvent>) -> Result<(), LinkError> {
     let prefix = &link.settings.topic_prefix;
     let topics = Arc::new(Topics {
@@ -230,6 +230,8 @@ async fn serve(link: &Link, events: &mpsc::Sender<LinkEvent>) -> Result<(), Link
                     return Ok(());
                 }
             }
+            // The farewell is on its way.
+            Event::Outgoing(Outgoing::Disconnect) => return Ok(()),
             Event::Incoming(_) | Event::Outgoing(_) => {}
         }
     }

@@ -21,6 +21,9 @@ use crate::store::Store;
 /// How often commands are looked through for those whose time is over.
 const EXPIRY_PERIOD: Duration = Duration::from_secs(5);
 
+/// How often old reports are removed.
+const TIDY_PERIOD_S: u64 = 3600;
+
 /// Lists of gateways that wait to be nudged.
 const NUDGE_QUEUE: usize = 64;
 
@@ -172,12 +175,19 @@ async fn rest(listener: TcpListener, api: Api, mut stop: watch::Receiver<bool>) 
 }
 
 async fn deadlines(center: Arc<Center>, mut stop: watch::Receiver<bool>) -> anyhow::Result<()> {
+    let mut next_tidy_s = 0;
     loop {
         tokio::select! {
             () = tokio::time::sleep(EXPIRY_PERIOD) => {}
             _ = stop.wait_for(|stop| *stop) => return Ok(()),
         }
-        if let Err(error) = center.expire(unix_now()).await {
+        let now = unix_now();
+        let mut result = center.expire(now).await;
+        if result.is_ok() && now >= next_tidy_s {
+            next_tidy_s = now.saturating_add(TIDY_PERIOD_S);
+            result = center.tidy(now).await;
+        }
+        if let Err(error) = result {
             let error = anyhow::Error::from(error);
             tracing::error!(error = format!("{error:#}"), "cannot look through the deadlines: tried again");
         }

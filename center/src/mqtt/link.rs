@@ -7,12 +7,12 @@ use std::time::Duration;
 use keros_protocol::topics::Leaf;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{Filter, Packet, Publish, SubscribeReasonCode};
-use rumqttc::v5::{AsyncClient, Event, EventLoop};
+use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttState};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 
-use super::RECEIVE_MAXIMUM;
 use super::inbox::Arrival;
+use super::{RECEIVE_MAXIMUM, SEND_MAXIMUM};
 use crate::service::Center;
 
 /// Pauses between attempts to connect.
@@ -68,7 +68,7 @@ impl Link {
                 Err(error) => Some(error.to_string()),
             };
             if let Some(reason) = ended {
-                event_loop.clean();
+                self.let_go(&mut event_loop);
                 self.lost(&reason);
                 tokio::select! {
                     () = self.wait() => {}
@@ -78,6 +78,17 @@ impl Link {
         }
         self.center.set_connected(false);
         farewell(&self.client, &mut event_loop).await;
+    }
+
+    /// Ends the connection, and makes ready for the next one.
+    fn let_go(&mut self, event_loop: &mut EventLoop) {
+        event_loop.clean();
+        // What was read and not yet looked at belongs to this connection.
+        while let Some(event) = event_loop.state.events.pop_front() {
+            self.take(event);
+        }
+        // rumqttc goes on counting packet ids where it was, and finds no end when the next broker allows fewer of them.
+        event_loop.state = MqttState::new(SEND_MAXIMUM, true);
     }
 
     /// Takes what happened; a text when the connection has to end.

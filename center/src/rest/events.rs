@@ -25,6 +25,9 @@ const QUEUE: usize = 16;
 /// A comment is sent after this much silence, so that a client that is gone is noticed.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+/// Rest between two readings, microseconds for each line: some ten times as long as reading it takes.
+const PAUSE_PER_LINE_US: u64 = 50;
+
 pub(super) async fn stream(
     State(api): State<Api>,
     Path(id): Path<String>,
@@ -66,6 +69,11 @@ async fn follow(
         if !go_on {
             return;
         }
+        // A great update is not read again for each of its changes.
+        let lines = u64::try_from(view.gateways.len()).unwrap_or(u64::MAX);
+        tokio::time::sleep(Duration::from_micros(lines.saturating_mul(PAUSE_PER_LINE_US))).await;
+        // Changes that wait already are all in what is read next.
+        while matches!(changes.try_recv(), Ok(_) | Err(TryRecvError::Lagged(_))) {}
         view = match api.center.update(update_id).await {
             Ok(view) => view,
             Err(OrderError::Store(error)) => {
@@ -109,7 +117,5 @@ async fn next(changes: &mut broadcast::Receiver<Change>, update_id: UpdateId) ->
             Err(RecvError::Closed) => return false,
         }
     }
-    // Changes that wait already are all in what is read next.
-    while matches!(changes.try_recv(), Ok(_) | Err(TryRecvError::Lagged(_))) {}
     true
 }

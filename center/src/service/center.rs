@@ -12,7 +12,10 @@ use super::order::{OrderError, new_update};
 use super::state::Counts;
 use super::views;
 use crate::api::{DeclareGateway, DeliveryView, GatewayView, GroupView, SendUpdate, UpdateView};
-use crate::store::{Store, StoreError, gateways, groups, updates};
+use crate::store::{Store, StoreError, gateways, groups, reports, updates};
+
+/// Reports are kept for 90 days.
+const REPORT_AGE_S: u64 = 90 * 86_400;
 
 /// Groups at most.
 const MAX_GROUPS: u32 = 1000;
@@ -115,6 +118,13 @@ impl Center {
             self.tell(&[Change::Update(update_id)]);
         }
         Ok(())
+    }
+
+    /// Removes reports that nobody needs any more: what became of each command is kept apart.
+    pub(crate) async fn tidy(&self, now: UnixSeconds) -> Result<(), StoreError> {
+        let mut transaction = self.store.begin().await?;
+        reports::prune(&mut transaction, now.saturating_sub(REPORT_AGE_S)).await?;
+        Ok(transaction.commit().await?)
     }
 
     /// Gateways in the order of their EUIs, those after `after`.

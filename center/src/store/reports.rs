@@ -1,7 +1,7 @@
 //! The reports as they came, and up to where each stream of a gateway is stored.
 
 use keros_protocol::{Eui, ReportPosition, UnixSeconds};
-use sqlx::AnyConnection;
+use sqlx::{AnyConnection, Row as _};
 use uuid::Uuid;
 
 use super::{Result, number, to_big};
@@ -83,5 +83,34 @@ pub(crate) async fn keep(
     .bind(to_big(report.position.number))
     .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// Reports that are kept of one gateway at least, when there are so many, and the number that makes it time to remove older ones.
+const KEPT: i64 = 1000;
+const TOO_MANY: i64 = 2000;
+
+/// Removes reports that arrived before `oldest`, and the older ones of gateways that have sent very many. Positions stay, and with
+/// them what is acknowledged.
+pub(crate) async fn prune(connection: &mut AnyConnection, oldest: UnixSeconds) -> Result<()> {
+    sqlx::query("DELETE FROM reports WHERE received_at < $1")
+        .bind(to_big(oldest))
+        .execute(&mut *connection)
+        .await?;
+    let crowded = sqlx::query("SELECT eui FROM reports GROUP BY eui HAVING COUNT(*) > $1")
+        .bind(TOO_MANY)
+        .fetch_all(&mut *connection)
+        .await?;
+    for row in &crowded {
+        let eui: String = row.try_get("eui")?;
+        sqlx::query(
+            "DELETE FROM reports WHERE eui = $1 AND (stream, number) NOT IN (SELECT stream, number FROM reports \
+             WHERE eui = $1 ORDER BY received_at DESC, number DESC LIMIT $2)",
+        )
+        .bind(eui)
+        .bind(KEPT)
+        .execute(&mut *connection)
+        .await?;
+    }
     Ok(())
 }

@@ -126,6 +126,33 @@ async fn an_update_for_many_gateways_is_kept_whole() {
     assert!(rows.iter().all(|(row, ..)| row.delivery == Delivery::Waiting && row.outcome.is_none()));
 }
 
+#[tokio::test]
+async fn reports_are_bounded_by_age_and_number_and_positions_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await.unwrap();
+    let mut transaction = store.begin().await.unwrap();
+    gateways::ensure(&mut transaction, EUI, 1).await.unwrap();
+    let stream = uuid::Uuid::from_u128(1);
+    let report = |number| NewReport {
+        eui: EUI,
+        position: keros_protocol::ReportPosition { stream, number },
+        command_id: "x".to_owned(),
+        status: "running",
+        json: "{}",
+        note: None,
+    };
+    for number in 1..=2500 {
+        reports::keep(&mut transaction, &report(number), number).await.unwrap();
+    }
+    reports::prune(&mut transaction, 101).await.unwrap();
+    for (number, kept) in [(1, false), (100, false), (1500, false), (1501, true), (2500, true)] {
+        let position = keros_protocol::ReportPosition { stream, number };
+        assert_eq!(reports::is_kept(&mut transaction, EUI, position).await.unwrap(), kept, "{number}");
+    }
+    let position = reports::position(&mut transaction, EUI, stream).await.unwrap();
+    assert_eq!(position.unwrap().number, 2500);
+}
+
 mod tests_support {
     use keros_protocol::{CommandId, Eui, Job, UpdateId};
 

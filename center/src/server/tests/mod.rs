@@ -49,6 +49,10 @@ impl Mosquitto {
     }
 
     fn start_on(folder: &Path, port: u16) -> Option<Self> {
+        Self::start_with(folder, port, "allow_anonymous true\n")
+    }
+
+    fn start_with(folder: &Path, port: u16, settings: &str) -> Option<Self> {
         let program =
             ["/usr/sbin/mosquitto", "/usr/bin/mosquitto"].into_iter().find(|p| Path::new(p).exists());
         let Some(program) = program else {
@@ -56,7 +60,7 @@ impl Mosquitto {
             return None;
         };
         let config = folder.join("mosquitto.conf");
-        std::fs::write(&config, format!("listener {port} 127.0.0.1\nallow_anonymous true\n")).unwrap();
+        std::fs::write(&config, format!("listener {port} 127.0.0.1\n{settings}")).unwrap();
         let child = Command::new(program)
             .arg("-c")
             .arg(config)

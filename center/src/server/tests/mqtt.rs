@@ -180,3 +180,58 @@ async fn garbage_over_the_embedded_broker_stops_nothing() {
     assert!(health["messages_left_out"].as_u64().unwrap() >= 12, "{health}");
     center.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_report_that_cannot_be_stored_is_acknowledged_only_when_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let (choice, password) = embedded(folder.path(), EUI);
+    let center = Running::start(folder.path(), choice).await;
+    let mut gateway = Gateway::connect(EUI, center.mqtt[0].port(), Some(&password)).await;
+    let id = gateway.send_telemetry(Vec::new()).await;
+    gateway.downlink(|d| d.telemetry_id == Some(id)).await;
+
+    let store = Store::open(&folder.path().join("data"), None).await.unwrap();
+    let run = async |sql: &'static str| {
+        let mut transaction = store.begin().await.unwrap();
+        sqlx::query(sql).execute(&mut *transaction).await.unwrap();
+        transaction.commit().await.unwrap();
+    };
+    run("ALTER TABLE report_positions RENAME TO away").await;
+    gateway.report(1, 0, CommandId(uuid::Uuid::now_v7()), Outcome::Received {}).await;
+    let silent = tokio::time::timeout(Duration::from_millis(700), gateway.down.recv()).await;
+    assert!(silent.is_err(), "nothing is acknowledged: {silent:?}");
+    assert_eq!(center.ask("GET", "/health", Value::Null).await.0, 200);
+    run("ALTER TABLE away RENAME TO report_positions").await;
+    gateway.downlink(|d| statement(d).last_report.is_some_and(|p| p.number == 1)).await;
+    store.close().await;
+    center.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_comes_back_with_less_room_is_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(broker) = Mosquitto::start(folder.path()) else { return };
+    let port = broker.port;
+    let center = Running::start(folder.path(), broker.choice()).await;
+    let mut gateway = Gateway::connect(EUI, port, None).await;
+    for _ in 0..15 {
+        let id = gateway.send_telemetry(Vec::new()).await;
+        gateway.downlink(|d| d.telemetry_id == Some(id)).await;
+    }
+    drop((broker, gateway));
+    let _broker =
+        Mosquitto::start_with(folder.path(), port, "allow_anonymous true\nmax_inflight_messages 3\n");
+    let begin = Instant::now();
+    while center.ask("GET", "/health", Value::Null).await.1["broker_connected"] != true {
+        assert!(begin.elapsed() < LIMIT, "never connected");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let mut gateway = Gateway::connect(EUI, port, None).await;
+    // More than the packet ids that the center's client has.
+    let mut last = uuid::Uuid::nil();
+    for _ in 0..300 {
+        last = gateway.send_telemetry(Vec::new()).await;
+    }
+    gateway.downlink(|d| d.telemetry_id == Some(last)).await;
+    center.stop().await;
+}

@@ -1,0 +1,87 @@
+//! One session: one request, its answer, the end.
+
+#[cfg(test)]
+mod tests;
+
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::sync::mpsc::sync_channel;
+
+use keros_protocol::Envelope;
+use keros_protocol::eligibility::claimed_ids;
+use keros_protocol::executor::{Event, Request};
+
+use crate::admit::admit;
+use crate::begin::{Answer, begin, known, refused};
+use crate::engine::{Engine, PlaybookEngine};
+use crate::events::EventSink;
+use crate::exit::Failure;
+use crate::follow::follow;
+use crate::request::read_request;
+use crate::settings::Settings;
+use crate::state::State;
+use crate::{runner, stragglers};
+
+/// Serves standard input and output, inetd style.
+pub(crate) fn serve_standard_streams(settings: &Settings) -> Result<(), Failure> {
+    stragglers::lead_session();
+    let engine = PlaybookEngine { settings };
+    serve(settings, &engine, &mut std::io::stdin(), EventSink::new(Box::new(std::io::stdout())))
+}
+
+fn serve(
+    settings: &Settings,
+    engine: &dyn Engine,
+    input: &mut (impl Read + AsFd),
+    mut sink: EventSink,
+) -> Result<(), Failure> {
+    let answer = read_request(input).and_then(|request| decide(settings, engine, request));
+    let result = match answer {
+        Ok(Answer::Say(event)) => {
+            sink.send(&event);
+            Ok(())
+        }
+        Ok(Answer::Follow(job)) => {
+            // Nobody sends on this channel: another process writes the journal.
+            let (_quiet, wake) = sync_channel(1);
+            follow(&job, &mut sink, &wake)
+        }
+        Ok(Answer::Run(begun)) => return runner::run(*begun, sink),
+        Err(failure) => Err(failure),
+    };
+    if let Err(failure) = &result {
+        sink.send(&Event::RequestFailed { message: failure.chain() });
+    }
+    result
+}
+
+fn decide(settings: &Settings, engine: &dyn Engine, request: Request) -> Result<Answer, Failure> {
+    let state = State::open(&settings.state.state_folder)?;
+    match request {
+        Request::Run { envelope } => decide_run(settings, &state, engine, &envelope),
+        Request::Attach { command_id } => known(&state, command_id)?
+            .ok_or_else(|| Failure::Unknown(format!("unknown: command {command_id} was never started here"))),
+        Request::Status {} => {
+            let version = env!("CARGO_PKG_VERSION").to_owned();
+            Ok(Answer::Say(Event::Status { version, running: state.running()? }))
+        }
+    }
+}
+
+/// An id that was started is not judged again: what became of it is the truth, whatever its envelope is like by now.
+fn decide_run(
+    settings: &Settings,
+    state: &State,
+    engine: &dyn Engine,
+    envelope: &Envelope,
+) -> Result<Answer, Failure> {
+    if let Some((id, _)) = claimed_ids(envelope)
+        && let Some(answer) = known(state, id)?
+    {
+        return Ok(answer);
+    }
+    match admit(settings.platform_root(), &settings.trust_folder, engine, envelope) {
+        Ok(admitted) => begin(state, envelope, admitted),
+        Err(refusal) => Ok(refused(refusal)),
+    }
+}
