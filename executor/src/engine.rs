@@ -49,7 +49,11 @@ impl Engine for PlaybookEngine<'_> {
         };
         let script = Script::parse(&source).map_err(|findings| refusal_of(&findings))?;
         let mut system = HostSystem { root: self.settings.root.clone(), shell: self.settings.shell_place() };
-        let options = RunOptions { dry_run: command.options.dry_run, limits: command.limits.clamped() };
+        let options = RunOptions {
+            dry_run: command.options.dry_run,
+            limits: command.limits.clamped(),
+            tags: Vec::new(),
+        };
         let tasks = script.task_count();
         let work = Box::new(move |observer: &mut dyn Observer| {
             keros_playbook::run(&script, &mut system, &options, observer)
