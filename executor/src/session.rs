@@ -26,7 +26,7 @@ use crate::{runner, stragglers};
 pub(crate) fn serve_standard_streams(settings: &Settings) -> Result<(), Failure> {
     stragglers::lead_session();
     let engine = PlaybookEngine { settings };
-    serve(settings, &engine, &mut std::io::stdin(), EventSink::new(Box::new(std::io::stdout())))
+    serve(settings, &engine, &mut std::io::stdin(), EventSink::standard_output())
 }
 
 fn serve(

@@ -194,6 +194,19 @@ fn a_follower_sees_the_job_to_its_end() {
 }
 
 #[test]
+fn a_follower_that_nobody_hears_ends() {
+    let gateway = Gateway::new();
+    let command = command(1, &script(&[wait_for_leave(&gateway)]));
+    let mut session = gateway.begin(&command);
+    until_started(&mut session, 1);
+    let mut follower = gateway.session(&line(&Request::Attach { command_id: command.command_id }));
+    until_started(&mut follower, 1);
+    assert_eq!(follower.exit_code(), 0, "although the job is silent");
+    give_leave(&gateway);
+    assert!(matches!(outcome(&session.events()), Outcome::Succeeded { .. }));
+}
+
+#[test]
 fn a_follower_settles_when_the_runner_is_lost() {
     let gateway = Gateway::new();
     let command = command(1, &script(&[wait_for_leave(&gateway)]));
