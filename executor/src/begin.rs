@@ -54,22 +54,30 @@ pub(crate) fn begin(state: &State, envelope: &Envelope, admitted: Admitted) -> R
     if let Some(answer) = known(state, id)? {
         return Ok(answer);
     }
-    run_lock.claim(id)?;
-    settle_all(state)?;
     let record = Record { id, issued_at_unix_s: command.issued_at_unix_s };
+    if let Err(failure) = run_lock.claim(id).and_then(|()| make_room(state, &run_lock)) {
+        return if is_full(&failure) { Ok(no_space(&failure)) } else { Err(failure) };
+    }
     if let Err(refusal) = barrier::check(state, record)? {
         return Ok(refused(refusal));
     }
-    complete_record(state)?;
-    state.prune(&run_lock)?;
     let (locked, journal) = match Job::begin(state, id, envelope, clock::now_unix_s(), plan.tasks) {
-        Err(failure) if is_full(&failure) && state.job(id).is_none() => {
-            return Ok(refused(Refusal::new(RefusalReason::NoSpace, failure.chain())));
-        }
+        Err(failure) if is_full(&failure) && state.job(id).is_none() => return Ok(no_space(&failure)),
         result => result?,
     };
     Started::append(&state.started_path(), record)?;
     Ok(Answer::Run(Box::new(Begun { run_lock, locked, journal, plan })))
+}
+
+/// Brings the records of earlier jobs in order: each has its end, each is in both records, none is kept too long.
+fn make_room(state: &State, run_lock: &RunLock) -> Result<(), Failure> {
+    settle_all(state)?;
+    state.prune(run_lock)?;
+    complete_record(state)
+}
+
+fn no_space(failure: &Failure) -> Answer {
+    refused(Refusal::new(RefusalReason::NoSpace, format!("the executor's record: {}", failure.chain())))
 }
 
 /// A terminal answer for a command that was not started.

@@ -1,5 +1,7 @@
 //! Real jobs in real processes: once, to one true end, whatever happens to the processes around them.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
+
 mod common;
 
 use std::path::Path;

@@ -1,5 +1,7 @@
 //! What the program says to requests, good and bad, on its standard streams and on its socket.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
+
 mod common;
 
 use std::io::{BufRead as _, BufReader, Write as _};

@@ -142,6 +142,7 @@ fn fill(folder: &Path, envelope: &Envelope, started: &Event) -> Result<(File, Jo
         lock.write_all(runner.as_bytes())?;
         write_atomically(&folder.join("command.json"), command.as_bytes())?;
         let mut journal = Journal::create(&folder.join("journal.jsonl"))?;
+        journal.reserve()?;
         journal.append_synced(started)?;
         sync_folder(folder)?;
         Ok(journal)
