@@ -55,11 +55,12 @@ pub(crate) fn begin(state: &State, envelope: &Envelope, admitted: Admitted) -> R
         return Ok(answer);
     }
     let record = Record { id, issued_at_unix_s: command.issued_at_unix_s };
-    if let Err(failure) = run_lock.claim(id).and_then(|()| make_room(state, &run_lock)) {
-        return if is_full(&failure) { Ok(no_space(&failure)) } else { Err(failure) };
-    }
-    if let Err(refusal) = barrier::check(state, record)? {
-        return Ok(refused(refusal));
+    let verdict = run_lock.claim(id).and_then(|()| prepare(state, &run_lock, record));
+    match verdict {
+        Ok(Ok(())) => {}
+        Ok(Err(refusal)) => return Ok(refused(refusal)),
+        Err(failure) if is_full(&failure) => return Ok(no_space(&failure)),
+        Err(failure) => return Err(failure),
     }
     let (locked, journal) = match Job::begin(state, id, envelope, clock::now_unix_s(), plan.tasks) {
         Err(failure) if is_full(&failure) && state.job(id).is_none() => return Ok(no_space(&failure)),
@@ -69,11 +70,14 @@ pub(crate) fn begin(state: &State, envelope: &Envelope, admitted: Admitted) -> R
     Ok(Answer::Run(Box::new(Begun { run_lock, locked, journal, plan })))
 }
 
-/// Brings the records of earlier jobs in order: each has its end, each is in both records, none is kept too long.
-fn make_room(state: &State, run_lock: &RunLock) -> Result<(), Failure> {
+/// Brings the records of earlier jobs in order: each has its end, each is in both records, none is kept too long. The inner
+/// result says whether they allow this command.
+fn prepare(state: &State, run_lock: &RunLock, command: Record) -> Result<Result<(), Refusal>, Failure> {
     settle_all(state)?;
+    let verdict = barrier::check(state, command)?;
+    complete_record(state)?;
     state.prune(run_lock)?;
-    complete_record(state)
+    Ok(verdict)
 }
 
 fn no_space(failure: &Failure) -> Answer {

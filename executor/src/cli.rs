@@ -1,6 +1,7 @@
 //! The command line. It must not decide anything: each subcommand is one call.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use keros_platform::paths;
@@ -8,10 +9,12 @@ use keros_protocol::CommandId;
 
 use crate::exit::{Failure, TABLE};
 use crate::settings::{Settings, StateFolder};
-use crate::{listen, session, show};
+use crate::{exit, listen, playbook_command, session, show};
 
 const EXAMPLES: &str = "\
 Examples:
+  keros-executor playbook site.yml --dry-run
+                                          what a script would change here
   keros-executor jobs                     what has run on this gateway, newest first
   keros-executor job 01936f2e-…           the story of one job, task by task
   echo '{\"request\":\"status\"}' | keros-executor session
@@ -32,6 +35,8 @@ pub(crate) struct Cli {
 enum Task {
     /// Serve one request: a line of JSON on standard input, events on standard output
     Session(Settings),
+    /// Check a JetPorch script and run it here by hand: without signature, journal or report
+    Playbook(playbook_command::PlaybookArgs),
     /// Accept connections on a Unix socket and start a session for each (for gateways without systemd)
     Listen(ListenArgs),
     /// List the jobs that were started here, newest first
@@ -90,8 +95,9 @@ pub(crate) fn parse() -> Cli {
 }
 
 /// Does what was asked.
-pub(crate) fn dispatch(cli: Cli) -> Result<(), Failure> {
-    match cli.command {
+pub(crate) fn dispatch(cli: Cli) -> ExitCode {
+    let result = match cli.command {
+        Task::Playbook(args) => return playbook_command::run(args),
         Task::Session(settings) => session::serve_standard_streams(&settings),
         Task::Listen(args) => listen::listen(&args),
         Task::Jobs(args) => show::jobs(&args),
@@ -101,7 +107,8 @@ pub(crate) fn dispatch(cli: Cli) -> Result<(), Failure> {
             clap_complete::generate(shell, &mut command, "keros-executor", &mut std::io::stdout());
             Ok(())
         }
-    }
+    };
+    exit::report(result)
 }
 
 /// Finds the one id that begins with `text`.
