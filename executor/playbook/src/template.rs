@@ -6,6 +6,8 @@
 use handlebars::template::{HelperTemplate, TemplateElement};
 use handlebars::{Context, Output, RenderContext, Renderable as _, Template};
 
+use keros_protocol::limits::shorten;
+
 use crate::else_if;
 use crate::findings::Findings;
 use crate::helpers::Registries;
@@ -20,6 +22,9 @@ pub(crate) const MAX_TEMPLATE_TAGS: usize = 4_000;
 pub(crate) const MAX_TEMPLATE_DEPTH: usize = 32;
 /// Result of one rendering, bytes.
 pub(crate) const MAX_RENDERED_BYTES: usize = 1024 * 1024;
+
+/// Of an expression, in messages, bytes.
+const MAX_SHOWN_BYTES: usize = 200;
 
 /// A text field of a task.
 #[derive(Debug)]
@@ -245,8 +250,9 @@ impl Condition {
     /// Bad syntax, or a bound exceeded.
     pub(crate) fn compile(source: &str) -> Result<Self, TemplateFault> {
         let expression = source.trim();
+        let shown = shorten(expression, MAX_SHOWN_BYTES);
         let refuse =
-            |why: &str| TemplateFault::syntax(format!("failed to parse conditional: {expression}: {why}"));
+            |why: &str| TemplateFault::syntax(format!("failed to parse conditional: {shown}: {why}"));
         if expression.is_empty() {
             return Err(refuse("it is empty"));
         }
@@ -276,7 +282,7 @@ impl Condition {
             } else {
                 error.as_str()
             };
-            format!("failed to parse conditional: {}: {why}", self.source)
+            format!("failed to parse conditional: {}: {why}", shorten(&self.source, MAX_SHOWN_BYTES))
         })
     }
 }
