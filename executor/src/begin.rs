@@ -14,6 +14,7 @@ use crate::runner::Begun;
 use crate::settle::{complete_record, settle_all};
 use crate::state::job::Job;
 use crate::state::started::{Record, Started};
+use crate::state::story::Story;
 use crate::state::{RunLock, State, barrier};
 
 /// How long to wait for a lock that nobody runs a job under: its holder is about to begin or to settle one.
@@ -100,7 +101,9 @@ fn take_lock(state: &State, id: CommandId) -> Result<Result<RunLock, Job>, Failu
         if let Some(job) = state.job(id) {
             return Ok(Err(job));
         }
-        if let Some(other) = state.running()? {
+        if let Some(other) = state.running()?.filter(|other| *other != id)
+            && !has_ended(state, other)?
+        {
             return Err(Failure::Busy(format!("another job is running: {other}")));
         }
         if Instant::now() >= deadline {
@@ -108,6 +111,14 @@ fn take_lock(state: &State, id: CommandId) -> Result<Result<RunLock, Job>, Failu
         }
         std::thread::sleep(INTERVAL);
     }
+}
+
+/// Whoever has heard of a job's end may ask for the next one before the first one's process has let go of the lock.
+fn has_ended(state: &State, id: CommandId) -> Result<bool, Failure> {
+    let Some(job) = state.job(id) else { return Ok(false) };
+    let doing = format!("read the journal of job {id}");
+    let story = Story::read(&job.journal_path()).map_err(Failure::io(doing))?;
+    Ok(story.ended.is_some())
 }
 
 fn is_full(failure: &Failure) -> bool {

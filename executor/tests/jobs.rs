@@ -116,6 +116,20 @@ fn a_runner_killed_in_any_task_leaves_an_interruption_at_that_task() {
     }
 }
 
+#[test]
+fn another_job_begins_only_when_a_lost_one_is_settled() {
+    let gateway = Gateway::new();
+    let lost = command(1, &script(&[wait_for_leave(&gateway)]));
+    let mut session = gateway.begin(&lost);
+    until_started(&mut session, 1);
+    session.kill();
+    assert!(is_waiting(&gateway.path("leave")), "the task's program is still there");
+    let next = command(2, &script(&[mark(&gateway, "next")]));
+    assert!(matches!(outcome(&gateway.run(&next)), Outcome::Succeeded { .. }));
+    assert!(has_outcome(&gateway, &lost) && !is_waiting(&gateway.path("leave")));
+    assert!(matches!(outcome(&gateway.attach(lost.command_id)), Outcome::Interrupted { .. }));
+}
+
 /// Whether a shell runs that waits for this file.
 fn is_waiting(leave: &Path) -> bool {
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
@@ -296,4 +310,13 @@ fn a_person_reads_what_happened() {
     let events: Vec<Event> =
         show(&["job", &id, "--json"]).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(events, gateway.attach(command(1, "").command_id));
+}
+
+#[test]
+fn the_next_job_may_be_asked_for_as_soon_as_the_end_is_heard() {
+    let gateway = Gateway::new();
+    for number in 0..10 {
+        let mut session = gateway.begin(&command(number, &script(&["true".to_owned()])));
+        while !matches!(session.next().unwrap(), Event::Ended { outcome: Outcome::Succeeded { .. } }) {}
+    }
 }
