@@ -122,8 +122,9 @@ fn another_job_begins_only_when_a_lost_one_is_settled() {
     let lost = command(1, &script(&[wait_for_leave(&gateway)]));
     let mut session = gateway.begin(&lost);
     until_started(&mut session, 1);
+    wait_for("the task's program runs", || is_waiting(&gateway.path("leave")));
     session.kill();
-    assert!(is_waiting(&gateway.path("leave")), "the task's program is still there");
+    assert!(is_waiting(&gateway.path("leave")), "it outlives the runner");
     let next = command(2, &script(&[mark(&gateway, "next")]));
     assert!(matches!(outcome(&gateway.run(&next)), Outcome::Succeeded { .. }));
     assert!(has_outcome(&gateway, &lost) && !is_waiting(&gateway.path("leave")));
