@@ -1,5 +1,7 @@
 //! Runs the recorded playbooks of the real jetp through our engine and compares: statuses, order, retries, exit codes, files.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;

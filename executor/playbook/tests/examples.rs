@@ -1,5 +1,7 @@
 //! Runs the example playbooks in `tests/playbooks` at the workspace's top, and checks the results that their comments state.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
+
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,5 +1,7 @@
 //! Scripts that are wrong, large, or meant to do harm: each is refused by name, and nothing is run.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
+
 use keros_playbook::{Diagnostic, DiagnosticKind, Script, ScriptSource};
 use serde_json::Map;
 

@@ -1,5 +1,7 @@
 //! What tasks do to a machine: files that never leave the tree, programs that never hang the run.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
+
 use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
