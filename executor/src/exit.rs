@@ -66,8 +66,10 @@ impl Failure {
 pub(crate) const TABLE: &str = "\
 Exit codes:
   0   the request was served (the job's own outcome is in the last event)
+  1   playbook: a task failed, or a time limit ended the run
+  2   playbook --dry-run: something would change
   64  the command line cannot be used
-  65  the request cannot be used
+  65  the request, or the script, cannot be used
   66  no such job
   70  internal error
   74  the disk, a socket or a process failed

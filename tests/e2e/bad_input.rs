@@ -215,7 +215,11 @@ fn garbage_on_every_topic_stops_neither_agent_nor_center() -> Result<()> {
         let _ = site.publish(topic, b"{}");
     }
     site.still_works("after")?;
-    assert!(site.gateway.log().contains("a Downlink that cannot be read"), "the agent has logged it:\n{}", site.gateway.log());
+    assert!(
+        site.gateway.log().contains("a Downlink that cannot be read"),
+        "the agent has logged it:\n{}",
+        site.gateway.log()
+    );
     drop(site.folder);
     Ok(())
 }
