@@ -77,9 +77,9 @@ Exit codes:
   77  a folder that root relies on belongs to, or can be changed by, somebody else";
 
 /// Prints a failure to standard error and gives the exit code.
-pub(crate) fn report(result: Result<ExitCode, Failure>) -> ExitCode {
+pub(crate) fn report(result: Result<(), Failure>) -> ExitCode {
     match result {
-        Ok(code) => code,
+        Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("keros-executor: {}", failure.chain());
             ExitCode::from(failure.code())
