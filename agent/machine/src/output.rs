@@ -51,7 +51,7 @@ mod tests {
         assert_eq!(shortened("abcdef", "ghijkl", 6), is("abc", 6, "jkl"));
         assert_eq!(shortened("abcdefgh", "", 6), is("abcdef", 2, ""));
         assert_eq!(shortened("a", "bcdefgh", 6), is("a", 2, "defgh"));
-        assert_eq!(shortened("éé", "éé", 3), is("", 6, "é"), "characters stay whole");
+        assert_eq!(shortened("éé", "éé", 3), is("é", 6, ""), "characters stay whole");
         assert_eq!(shortened("abc", "def", 0), is("", 6, ""));
     }
 }
