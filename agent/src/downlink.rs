@@ -170,7 +170,8 @@ mod tests {
     fn what_is_malformed_or_too_large_is_named() {
         let prefix = Prefix::default();
         let read = |payload: &[u8]| parse(&prefix, EUI, b"keros/v1/7076FF0056070123/down", payload);
-        for payload in ["", "{", "[5]", "5", r#"{"commands":5}"#, r#"{"statement":{}}"#, "{\"nudge\":\"yes\"}"]
+        for payload in
+            ["", "{", "[5]", "5", r#"{"commands":5}"#, r#"{"statement":{}}"#, "{\"nudge\":\"yes\"}"]
         {
             assert!(matches!(read(payload.as_bytes()), Err(DownlinkError::Unreadable(_))), "{payload}");
         }
