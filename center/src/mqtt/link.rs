@@ -98,12 +98,14 @@ impl Link {
                 tracing::info!("connected to the broker");
                 self.pause = FIRST_PAUSE;
                 self.subscribed = false;
-                self.center.set_connected(true);
             }
             Event::Incoming(Packet::SubAck(answer)) => {
                 let refused = |code: &&SubscribeReasonCode| !matches!(code, SubscribeReasonCode::Success(_));
-                if let Some(code) = answer.return_codes.iter().find(refused) {
-                    tracing::error!(?code, "the broker refused a subscription: look at its access rules");
+                match answer.return_codes.iter().find(refused) {
+                    None => self.center.set_connected(true),
+                    Some(code) => {
+                        tracing::error!(?code, "the broker refused a subscription: look at its access rules");
+                    }
                 }
             }
             Event::Incoming(Packet::Publish(publish)) => self.queue(publish),

@@ -81,12 +81,12 @@ impl Center {
         }
     }
 
-    /// Whether the center is connected to its broker.
+    /// Whether the center is connected to its broker and hears the gateways.
     pub(crate) fn is_connected(&self) -> bool {
         self.connected.load(Ordering::Relaxed)
     }
 
-    /// Keeps whether the center is connected to its broker.
+    /// Keeps whether the center is connected to its broker and hears the gateways.
     pub(crate) fn set_connected(&self, connected: bool) {
         self.connected.store(connected, Ordering::Relaxed);
     }

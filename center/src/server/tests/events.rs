@@ -36,7 +36,7 @@ async fn next(events: &mut mpsc::Receiver<(String, Value)>) -> Option<(String, V
 async fn a_listener_sees_the_present_then_each_change_then_the_end() {
     let folder = tempfile::tempdir().unwrap();
     let (choice, password) = embedded(folder.path(), EUI);
-    let center = Running::start(folder.path(), choice).await;
+    let center = Running::start_connected(folder.path(), choice).await;
     let mut gateway = Gateway::connect(EUI, center.mqtt[0].port(), Some(&password)).await;
     let id = gateway.send_telemetry(Vec::new()).await;
     gateway.downlink(|d| d.telemetry_id == Some(id)).await;

@@ -3,6 +3,7 @@
 mod events;
 mod mqtt;
 mod rest;
+mod tls;
 
 use std::net::TcpListener as StdListener;
 use std::os::unix::fs::PermissionsExt as _;
@@ -113,6 +114,13 @@ impl Running {
         Self { rest: ready.rest_address, mqtt: ready.mqtt_addresses, token, stop, task }
     }
 
+    /// Starts, and waits until it hears the gateways: what they send before is nobody's.
+    async fn start_connected(folder: &Path, broker: BrokerChoice) -> Self {
+        let running = Self::start(folder, broker).await;
+        running.until_connected().await;
+        running
+    }
+
     async fn stop(self) {
         self.stop.send(true).unwrap();
         tokio::time::timeout(LIMIT, self.task).await.unwrap().unwrap().unwrap();
@@ -120,6 +128,14 @@ impl Running {
 
     async fn ask(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
         ask(self.rest, &self.token, method, path, body).await
+    }
+
+    async fn until_connected(&self) {
+        let begin = Instant::now();
+        while self.ask("GET", "/health", Value::Null).await.1["broker_connected"] != true {
+            assert!(begin.elapsed() < LIMIT, "never connected");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     async fn update(&self, id: &str) -> UpdateView {
@@ -184,7 +200,16 @@ struct Gateway {
     eui: Eui,
     client: AsyncClient,
     down: mpsc::Receiver<Publish>,
+    /// Told when the connection is lost.
+    lost: Arc<tokio::sync::Notify>,
+    task: tokio::task::JoinHandle<()>,
     stream: uuid::Uuid,
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 impl Gateway {
@@ -200,24 +225,24 @@ impl Gateway {
         options.set_last_will(LastWill::new(topic.clone(), "offline", QoS::AtLeastOnce, true, None));
         let (client, mut event_loop) = AsyncClient::new(options, 16);
         let (sender, down) = mpsc::channel(64);
-        tokio::spawn(async move {
+        let lost = Arc::new(tokio::sync::Notify::new());
+        let has_lost = Arc::clone(&lost);
+        let task = tokio::spawn(async move {
             loop {
                 match event_loop.poll().await {
-                    Ok(Event::Incoming(Packet::Publish(publish))) => {
-                        if sender.send(publish).await.is_err() {
-                            return;
-                        }
-                    }
+                    Ok(Event::Incoming(Packet::Publish(publish))) => sender.send(publish).await.unwrap(),
                     Ok(_) => {}
-                    Err(_) if sender.is_closed() => return,
-                    Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+                    Err(_) => {
+                        has_lost.notify_one();
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
                 }
             }
         });
         let own = prefix.topic(eui, Leaf::Down);
         client.subscribe(own, QoS::AtLeastOnce).await.unwrap();
         client.publish(topic, QoS::AtLeastOnce, true, "online").await.unwrap();
-        Self { eui, client, down, stream: uuid::Uuid::now_v7() }
+        Self { eui, client, down, lost, task, stream: uuid::Uuid::now_v7() }
     }
 
     fn topic(&self, leaf: Leaf) -> String {

@@ -6,7 +6,7 @@ use super::*;
 async fn a_command_goes_out_and_its_outcome_comes_back() {
     let folder = tempfile::tempdir().unwrap();
     let Some(broker) = Mosquitto::start(folder.path()) else { return };
-    let center = Running::start(folder.path(), broker.choice()).await;
+    let center = Running::start_connected(folder.path(), broker.choice()).await;
     let gateway = Gateway::connect(EUI, broker.port, None).await;
     carry_a_command(center, gateway).await;
 }
@@ -15,7 +15,7 @@ async fn a_command_goes_out_and_its_outcome_comes_back() {
 async fn the_embedded_broker_carries_a_command_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let (choice, password) = embedded(folder.path(), EUI);
-    let center = Running::start(folder.path(), choice).await;
+    let center = Running::start_connected(folder.path(), choice).await;
     let gateway = Gateway::connect(EUI, center.mqtt[0].port(), Some(&password)).await;
     carry_a_command(center, gateway).await;
 }
@@ -74,7 +74,7 @@ async fn carry_a_command(center: Running, mut gateway: Gateway) {
 async fn garbage_on_every_topic_stops_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let Some(broker) = Mosquitto::start(folder.path()) else { return };
-    let center = Running::start(folder.path(), broker.choice()).await;
+    let center = Running::start_connected(folder.path(), broker.choice()).await;
     let mut gateway = Gateway::connect(EUI, broker.port, None).await;
     let other = Eui::from_u64(7);
     for leaf in Leaf::ALL {
@@ -117,7 +117,7 @@ async fn garbage_on_every_topic_stops_nothing() {
 async fn reports_that_come_while_the_center_is_away_are_not_lost() {
     let folder = tempfile::tempdir().unwrap();
     let Some(broker) = Mosquitto::start(folder.path()) else { return };
-    let center = Running::start(folder.path(), broker.choice()).await;
+    let center = Running::start_connected(folder.path(), broker.choice()).await;
     let mut gateway = Gateway::connect(EUI, broker.port, None).await;
     let id = gateway.send_telemetry(Vec::new()).await;
     gateway.downlink(|d| d.telemetry_id == Some(id)).await;
@@ -132,7 +132,7 @@ async fn reports_that_come_while_the_center_is_away_are_not_lost() {
 
     gateway.report(1, 0, command.command_id, Outcome::Received {}).await;
     gateway.report(2, 1, command.command_id, Outcome::Accepted {}).await;
-    let center = Running::start(folder.path(), broker.choice()).await;
+    let center = Running::start_connected(folder.path(), broker.choice()).await;
     center.until("accepted", &update_id, |view| view.gateways[0].outcome == Some(Outcome::Accepted {})).await;
     center.stop().await;
 }
@@ -147,11 +147,7 @@ async fn a_center_without_a_broker_serves_and_connects_later() {
     let (status, health) = center.ask("GET", "/health", Value::Null).await;
     assert_eq!((status, &health["broker_connected"]), (200, &Value::Bool(false)));
     let _broker = Mosquitto::start_on(folder.path(), port);
-    let begin = Instant::now();
-    while center.ask("GET", "/health", Value::Null).await.1["broker_connected"] != true {
-        assert!(begin.elapsed() < LIMIT, "never connected");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    center.until_connected().await;
     center.stop().await;
 }
 
@@ -159,12 +155,13 @@ async fn a_center_without_a_broker_serves_and_connects_later() {
 async fn garbage_over_the_embedded_broker_stops_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let (choice, password) = embedded(folder.path(), EUI);
-    let center = Running::start(folder.path(), choice).await;
+    let center = Running::start_connected(folder.path(), choice).await;
     let port = center.mqtt[0].port();
     // The broker itself sends a gateway away that wants to publish 10 MiB.
     let gateway = Gateway::connect(EUI, port, Some(&password)).await;
     let topic = gateway.topic(Leaf::Report);
     gateway.client.publish(topic, QoS::AtMostOnce, false, vec![0; 10 * 1024 * 1024]).await.unwrap();
+    tokio::time::timeout(LIMIT, gateway.lost.notified()).await.expect("it is not sent away");
     drop(gateway);
     let mut gateway = Gateway::connect(EUI, port, Some(&password)).await;
     for leaf in [Leaf::Telemetry, Leaf::Report, Leaf::Presence] {
@@ -185,7 +182,7 @@ async fn garbage_over_the_embedded_broker_stops_nothing() {
 async fn a_report_that_cannot_be_stored_is_acknowledged_only_when_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let (choice, password) = embedded(folder.path(), EUI);
-    let center = Running::start(folder.path(), choice).await;
+    let center = Running::start_connected(folder.path(), choice).await;
     let mut gateway = Gateway::connect(EUI, center.mqtt[0].port(), Some(&password)).await;
     let id = gateway.send_telemetry(Vec::new()).await;
     gateway.downlink(|d| d.telemetry_id == Some(id)).await;
@@ -212,7 +209,7 @@ async fn a_broker_that_comes_back_with_less_room_is_served() {
     let folder = tempfile::tempdir().unwrap();
     let Some(broker) = Mosquitto::start(folder.path()) else { return };
     let port = broker.port;
-    let center = Running::start(folder.path(), broker.choice()).await;
+    let center = Running::start_connected(folder.path(), broker.choice()).await;
     let mut gateway = Gateway::connect(EUI, port, None).await;
     for _ in 0..15 {
         let id = gateway.send_telemetry(Vec::new()).await;
@@ -221,11 +218,7 @@ async fn a_broker_that_comes_back_with_less_room_is_served() {
     drop((broker, gateway));
     let _broker =
         Mosquitto::start_with(folder.path(), port, "allow_anonymous true\nmax_inflight_messages 3\n");
-    let begin = Instant::now();
-    while center.ask("GET", "/health", Value::Null).await.1["broker_connected"] != true {
-        assert!(begin.elapsed() < LIMIT, "never connected");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    center.until_connected().await;
     let mut gateway = Gateway::connect(EUI, port, None).await;
     // More than the packet ids that the center's client has.
     let mut last = uuid::Uuid::nil();
