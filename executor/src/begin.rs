@@ -14,6 +14,7 @@ use crate::runner::Begun;
 use crate::settle::{complete_record, settle_all};
 use crate::state::job::Job;
 use crate::state::started::{Record, Started};
+use crate::state::story::Story;
 use crate::state::{RunLock, State, barrier};
 
 /// How long to wait for a lock that nobody runs a job under: its holder is about to begin or to settle one.
@@ -54,22 +55,34 @@ pub(crate) fn begin(state: &State, envelope: &Envelope, admitted: Admitted) -> R
     if let Some(answer) = known(state, id)? {
         return Ok(answer);
     }
-    run_lock.claim(id)?;
-    settle_all(state)?;
     let record = Record { id, issued_at_unix_s: command.issued_at_unix_s };
-    if let Err(refusal) = barrier::check(state, record)? {
-        return Ok(refused(refusal));
+    let verdict = run_lock.claim(id).and_then(|()| prepare(state, &run_lock, record));
+    match verdict {
+        Ok(Ok(())) => {}
+        Ok(Err(refusal)) => return Ok(refused(refusal)),
+        Err(failure) if is_full(&failure) => return Ok(no_space(&failure)),
+        Err(failure) => return Err(failure),
     }
-    complete_record(state)?;
-    state.prune(&run_lock)?;
     let (locked, journal) = match Job::begin(state, id, envelope, clock::now_unix_s(), plan.tasks) {
-        Err(failure) if is_full(&failure) && state.job(id).is_none() => {
-            return Ok(refused(Refusal::new(RefusalReason::NoSpace, failure.chain())));
-        }
+        Err(failure) if is_full(&failure) && state.job(id).is_none() => return Ok(no_space(&failure)),
         result => result?,
     };
     Started::append(&state.started_path(), record)?;
     Ok(Answer::Run(Box::new(Begun { run_lock, locked, journal, plan })))
+}
+
+/// Brings the records of earlier jobs in order: each has its end, each is in both records, none is kept too long. The inner
+/// result says whether they allow this command.
+fn prepare(state: &State, run_lock: &RunLock, command: Record) -> Result<Result<(), Refusal>, Failure> {
+    settle_all(state)?;
+    let verdict = barrier::check(state, command)?;
+    complete_record(state)?;
+    state.prune(run_lock)?;
+    Ok(verdict)
+}
+
+fn no_space(failure: &Failure) -> Answer {
+    refused(Refusal::new(RefusalReason::NoSpace, format!("the executor's record: {}", failure.chain())))
 }
 
 /// A terminal answer for a command that was not started.
@@ -88,7 +101,9 @@ fn take_lock(state: &State, id: CommandId) -> Result<Result<RunLock, Job>, Failu
         if let Some(job) = state.job(id) {
             return Ok(Err(job));
         }
-        if let Some(other) = state.running()? {
+        if let Some(other) = state.running()?.filter(|other| *other != id)
+            && !has_ended(state, other)?
+        {
             return Err(Failure::Busy(format!("another job is running: {other}")));
         }
         if Instant::now() >= deadline {
@@ -96,6 +111,14 @@ fn take_lock(state: &State, id: CommandId) -> Result<Result<RunLock, Job>, Failu
         }
         std::thread::sleep(INTERVAL);
     }
+}
+
+/// Whoever has heard of a job's end may ask for the next one before the first one's process has let go of the lock.
+fn has_ended(state: &State, id: CommandId) -> Result<bool, Failure> {
+    let Some(job) = state.job(id) else { return Ok(false) };
+    let doing = format!("read the journal of job {id}");
+    let story = Story::read(&job.journal_path()).map_err(Failure::io(doing))?;
+    Ok(story.ended.is_some())
 }
 
 fn is_full(failure: &Failure) -> bool {

@@ -9,7 +9,7 @@ use keros_protocol::CommandId;
 
 use crate::exit::{Failure, TABLE};
 use crate::settings::{Settings, StateFolder};
-use crate::{listen, playbook_command, session, show};
+use crate::{exit, listen, playbook_command, session, show};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -33,10 +33,10 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Run a script by hand: in place, on a scratch tree, or as a dry run
-    Playbook(playbook_command::PlaybookArgs),
     /// Serve one request: a line of JSON on standard input, events on standard output
     Session(Settings),
+    /// Check a JetPorch script and run it here by hand: without signature, journal or report
+    Playbook(playbook_command::PlaybookArgs),
     /// Accept connections on a Unix socket and start a session for each (for gateways without systemd)
     Listen(ListenArgs),
     /// List the jobs that were started here, newest first
@@ -95,20 +95,20 @@ pub(crate) fn parse() -> Cli {
 }
 
 /// Does what was asked.
-pub(crate) fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
-    let served = |()| ExitCode::SUCCESS;
-    match cli.command {
-        Task::Playbook(args) => Ok(playbook_command::run(args)),
-        Task::Session(settings) => session::serve_standard_streams(&settings).map(served),
-        Task::Listen(args) => listen::listen(&args).map(served),
-        Task::Jobs(args) => show::jobs(&args).map(served),
-        Task::Job(args) => show::job(&args).map(served),
+pub(crate) fn dispatch(cli: Cli) -> ExitCode {
+    let result = match cli.command {
+        Task::Playbook(args) => return playbook_command::run(args),
+        Task::Session(settings) => session::serve_standard_streams(&settings),
+        Task::Listen(args) => listen::listen(&args),
+        Task::Jobs(args) => show::jobs(&args),
+        Task::Job(args) => show::job(&args),
         Task::Completions { shell } => {
             let mut command = Cli::command();
             clap_complete::generate(shell, &mut command, "keros-executor", &mut std::io::stdout());
-            Ok(ExitCode::SUCCESS)
+            Ok(())
         }
-    }
+    };
+    exit::report(result)
 }
 
 /// Finds the one id that begins with `text`.

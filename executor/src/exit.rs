@@ -66,8 +66,10 @@ impl Failure {
 pub(crate) const TABLE: &str = "\
 Exit codes:
   0   the request was served (the job's own outcome is in the last event)
+  1   playbook: a task failed, or a time limit ended the run
+  2   playbook --dry-run: something would change
   64  the command line cannot be used
-  65  the request cannot be used
+  65  the request, or the script, cannot be used
   66  no such job
   70  internal error
   74  the disk, a socket or a process failed
@@ -75,9 +77,9 @@ Exit codes:
   77  a folder that root relies on belongs to, or can be changed by, somebody else";
 
 /// Prints a failure to standard error and gives the exit code.
-pub(crate) fn report(result: Result<ExitCode, Failure>) -> ExitCode {
+pub(crate) fn report(result: Result<(), Failure>) -> ExitCode {
     match result {
-        Ok(code) => code,
+        Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("keros-executor: {}", failure.chain());
             ExitCode::from(failure.code())

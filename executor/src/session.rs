@@ -1,4 +1,9 @@
 //! One session: one request, its answer, the end.
+//!
+//! The request is the first line on standard input; what follows it is not read. `run` ends with one `ended`: of the job, or
+//! a refusal, after which nothing is recorded and the same command may be sent again. An id that was ever started is not
+//! judged again, it is followed. `attach` repeats the whole journal and goes on to the end. `request_failed` says that this
+//! session could not serve the request (busy, unknown, disk) and nothing about any job. Without an `ended`: attach again.
 
 #[cfg(test)]
 mod tests;
@@ -26,7 +31,7 @@ use crate::{runner, stragglers};
 pub(crate) fn serve_standard_streams(settings: &Settings) -> Result<(), Failure> {
     stragglers::lead_session();
     let engine = PlaybookEngine { settings };
-    serve(settings, &engine, &mut std::io::stdin(), EventSink::new(Box::new(std::io::stdout())))
+    serve(settings, &engine, &mut std::io::stdin(), EventSink::standard_output())
 }
 
 fn serve(

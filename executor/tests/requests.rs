@@ -1,5 +1,7 @@
 //! What the program says to requests, good and bad, on its standard streams and on its socket.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
+
 mod common;
 
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -8,7 +10,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Child, Command as Program, Stdio};
 
-use common::{EXECUTOR, Gateway, command, line, outcome, wait_for};
+use common::{EXECUTOR, Gateway, command, line, outcome, script, shell_quoted, wait_for};
 use keros_protocol::executor::{Event, Request};
 use keros_protocol::limits::MAX_EXECUTOR_LINE_BYTES;
 use keros_protocol::{CommandId, Outcome, RefusalReason};
@@ -133,4 +135,22 @@ fn a_live_socket_is_left_alone_and_a_stale_one_is_replaced() {
     let output = gateway.program("listen").arg("--socket").arg(gateway.path("foreign")).output().unwrap();
     assert_eq!(output.status.code(), Some(75));
     let _listener = listen(&gateway, &socket);
+}
+
+#[test]
+fn a_job_outlives_the_listener() {
+    let gateway = Gateway::new();
+    let socket = gateway.path("socket");
+    let listener = listen(&gateway, &socket);
+    let leave = gateway.path("leave");
+    let wait = format!("while [ ! -e {} ]; do sleep 0.02; done", shell_quoted(&leave));
+    let request = Request::Run { envelope: gateway.envelope(&command(1, &script(&[wait]))) };
+    let mut connection = UnixStream::connect(&socket).unwrap();
+    connection.write_all(&line(&request)).unwrap();
+    let mut events = BufReader::new(connection).lines().map(|line| line.unwrap());
+    assert!(events.any(|event| event.contains("\"event\":\"task_started\"")));
+    drop(listener);
+    std::fs::write(&leave, "").unwrap();
+    let last = events.last().unwrap();
+    assert!(last.contains("\"status\":\"succeeded\""), "{last}");
 }

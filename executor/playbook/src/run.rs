@@ -72,8 +72,8 @@ pub fn run(
 
 /// Why a run ends before its last task.
 enum Stop {
-    Failed { task: TaskRef, result: TaskResult },
-    TimedOut { limit: TimeLimit, task: TaskRef, output: Option<Output> },
+    Failed { task: TaskRef, result: Box<TaskResult> },
+    TimedOut { limit: TimeLimit, task: Option<TaskRef>, output: Option<Output> },
     Observer(io::Error),
 }
 
@@ -93,9 +93,7 @@ impl Stop {
                 output: result.output,
                 summary,
             },
-            Self::TimedOut { limit, task, output } => {
-                Outcome::TimedOut { limit, task: Some(task), output, summary }
-            }
+            Self::TimedOut { limit, task, output } => Outcome::TimedOut { limit, task, output, summary },
             Self::Observer(error) => Outcome::Failed {
                 task: None,
                 exit_code: None,
@@ -167,7 +165,7 @@ impl Engine<'_> {
             TaskRef { number: self.number, count: self.script.task_count(), name: shorten(&task.name, 256) };
         let began = Instant::now();
         if began >= self.deadline {
-            return Err(Stop::TimedOut { limit: TimeLimit::Total, task: reference, output: None });
+            return Err(Stop::TimedOut { limit: TimeLimit::Total, task: None, output: None });
         }
         self.observer.event(&Event::TaskStarted {
             task: reference.clone(),
@@ -192,8 +190,8 @@ impl Engine<'_> {
             duration_ms,
         })?;
         match (ended.timed_out, result.status) {
-            (Some(limit), _) => Err(Stop::TimedOut { limit, task, output: result.output }),
-            (None, TaskStatus::Failed) => Err(Stop::Failed { task, result }),
+            (Some(limit), _) => Err(Stop::TimedOut { limit, task: Some(task), output: result.output }),
+            (None, TaskStatus::Failed) => Err(Stop::Failed { task, result: Box::new(result) }),
             _ => Ok(()),
         }
     }

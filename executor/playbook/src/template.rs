@@ -6,6 +6,8 @@
 use handlebars::template::{HelperTemplate, TemplateElement};
 use handlebars::{Context, Output, RenderContext, Renderable as _, Template};
 
+use keros_protocol::limits::shorten;
+
 use crate::else_if;
 use crate::findings::Findings;
 use crate::helpers::Registries;
@@ -20,6 +22,9 @@ pub(crate) const MAX_TEMPLATE_TAGS: usize = 4_000;
 pub(crate) const MAX_TEMPLATE_DEPTH: usize = 32;
 /// Result of one rendering, bytes.
 pub(crate) const MAX_RENDERED_BYTES: usize = 1024 * 1024;
+
+/// Of an expression, in messages, bytes.
+const MAX_SHOWN_BYTES: usize = 200;
 
 /// A text field of a task.
 #[derive(Debug)]
@@ -245,8 +250,9 @@ impl Condition {
     /// Bad syntax, or a bound exceeded.
     pub(crate) fn compile(source: &str) -> Result<Self, TemplateFault> {
         let expression = source.trim();
+        let shown = shorten(expression, MAX_SHOWN_BYTES);
         let refuse =
-            |why: &str| TemplateFault::syntax(format!("failed to parse conditional: {expression}: {why}"));
+            |why: &str| TemplateFault::syntax(format!("failed to parse conditional: {shown}: {why}"));
         if expression.is_empty() {
             return Err(refuse("it is empty"));
         }
@@ -276,7 +282,75 @@ impl Condition {
             } else {
                 error.as_str()
             };
-            format!("failed to parse conditional: {}: {why}", self.source)
+            format!("failed to parse conditional: {}: {why}", shorten(&self.source, MAX_SHOWN_BYTES))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn rendered(template: &str) -> Result<String, String> {
+        let context = Context::from(json!({
+            "s": " Ab ", "n": 5, "f": 1.5, "whole": 5.0, "big": 18_446_744_073_709_551_615_u64, "z": null,
+            "l": ["x", "y"], "m": {"k": "v"}, "no": false, "q": "<a&'\">",
+        }));
+        render(&compile(template).map_err(|fault| fault.message)?, &Registries::new(), &context)
+    }
+
+    #[test]
+    fn values_print_as_the_recorded_engine_prints_them() {
+        let all = "{{n}} {{f}} {{whole}} {{big}} {{z}} {{l}} {{m}} {{no}} {{q}} {{{q}}} {{&q}}";
+        let expected = "5 1.5 5.0 18446744073709551615  [x, y, ] [object] false <a&'\"> <a&'\"> <a&'\">";
+        assert_eq!(rendered(all).as_deref(), Ok(expected));
+    }
+
+    #[test]
+    fn the_string_helpers_work_and_isdefined_asks_without_an_error() {
+        let all = "{{to_lower_case s}}|{{to_upper_case s}}|{{trim s}}|{{trim_start s}}|{{trim_end s}}";
+        assert_eq!(rendered(all).as_deref(), Ok(" ab | AB |Ab|Ab | Ab"));
+        let tests =
+            "{{contains s 'A'}}{{starts_with s ' A'}}{{ends_with s 'x'}}{{isdefined s}}{{isdefined m.x}}";
+        assert_eq!(rendered(tests).as_deref(), Ok("truetruefalsetruefalse"));
+        assert_eq!(rendered("{{#if (isdefined nope)}}1{{else}}2{{/if}}").as_deref(), Ok("2"));
+    }
+
+    #[test]
+    fn an_undefined_name_is_an_error_where_it_is_printed_and_false_where_it_is_asked() {
+        let error = "Template error: Variable \"nope\" not found in strict mode.";
+        assert_eq!(rendered("{{nope}}").unwrap_err(), error);
+        assert!(rendered("{{#each nope}}{{/each}}").is_err());
+        assert!(rendered("{{eq nope 1}}").unwrap_err().contains("`eq` helper: Couldn't read parameter"));
+        assert_eq!(rendered("{{#if nope}}1{{/if}}{{#unless nope}}2{{/unless}}").as_deref(), Ok("2"));
+    }
+
+    #[test]
+    fn a_result_has_a_bound() {
+        let long = format!("{{{{#each l}}}}{}{{{{/each}}}}", "y".repeat(200_000));
+        assert_eq!(rendered(&long).unwrap().len(), 400_000);
+        let nested = format!(
+            "{{{{#each l}}}}{{{{#each ../l}}}}{{{{#each ../../l}}}}{}{{{{/each}}}}{{{{/each}}}}{{{{/each}}}}",
+            "y".repeat(200_000)
+        );
+        assert!(rendered(&nested).unwrap_err().contains("longer than"));
+    }
+
+    #[test]
+    fn conditions_follow_the_rules_of_if() {
+        let registries = Registries::new();
+        let context = Context::from(json!({"n": 5, "s": "x", "l": [0, 1], "e": "", "o": {}}));
+        let holds = |text: &str| Condition::compile(text).unwrap().holds(&registries, &context);
+        for text in
+            ["n", "s", "l.[1]", "(eq n 5)", "(and (gt n 4) (not e))", "(or e (lte n 5))", "true", " n "]
+        {
+            assert_eq!(holds(text), Ok(true), "{text}");
+        }
+        for text in ["e", "o", "l.[0]", "0", "false", "nope", "eq n 5", "(eq n \"5\")", "(eq s \"y\")"] {
+            assert_eq!(holds(text), Ok(false), "{text}");
+        }
+        assert!(holds("(eq nope 1)").unwrap_err().contains("one or more parameters may be undefined"));
     }
 }

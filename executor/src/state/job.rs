@@ -140,8 +140,12 @@ fn fill(folder: &Path, envelope: &Envelope, started: &Event) -> Result<(File, Jo
     let mut fill = || {
         lock.set_len(0)?;
         lock.write_all(runner.as_bytes())?;
-        write_atomically(&folder.join("command.json"), command.as_bytes())?;
+        // Nobody sees the folder yet: no need to replace anything atomically.
+        let mut file = File::create_new(folder.join("command.json"))?;
+        file.write_all(command.as_bytes())?;
+        file.sync_data()?;
         let mut journal = Journal::create(&folder.join("journal.jsonl"))?;
+        journal.reserve()?;
         journal.append_synced(started)?;
         sync_folder(folder)?;
         Ok(journal)

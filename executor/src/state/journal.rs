@@ -98,8 +98,8 @@ impl Journal {
         Ok(serde_json::to_string(&without_details(event))?)
     }
 
-    /// Makes sure that what must follow a task's start can be written.
-    fn reserve(&mut self) -> io::Result<()> {
+    /// Makes sure that what must follow a start can be written.
+    pub(crate) fn reserve(&mut self) -> io::Result<()> {
         if self.reserved >= self.length + RESERVE_BYTES {
             return Ok(());
         }

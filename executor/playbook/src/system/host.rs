@@ -178,7 +178,7 @@ impl System for HostSystem {
         let making = |source: io::Error| SystemError::new("make the directory", path, &source);
         for ancestor in ancestors(path) {
             let place = walk(&self.root, ancestor, LastLink::Follow).map_err(making)?;
-            if place.is_root() || place.stat().map_err(making)?.is_some() {
+            if place.is_nameless() || place.stat().map_err(making)?.is_some() {
                 continue;
             }
             mkdirat(&place.folder, place.name.as_os_str(), Mode::from_bits_truncate(0o755))
@@ -222,7 +222,18 @@ impl System for HostSystem {
         self.remove(path, UnlinkatFlags::NoRemoveDir)
     }
 
-    fn remove_directory(&mut self, path: &Path) -> Result<(), SystemError> {
+    fn remove_directory(&mut self, path: &Path, recurse: bool) -> Result<(), SystemError> {
+        self.refuse_root(path)?;
+        let inside = if recurse { self.list_tree(path)? } else { Vec::new() };
+        // What lies deeper comes later in the list.
+        for entry in inside.iter().rev() {
+            let is_folder = self.link_metadata(entry)?.map(|is| is.kind == FileKind::Directory);
+            match is_folder {
+                Some(true) => self.remove(entry, UnlinkatFlags::RemoveDir)?,
+                Some(false) => self.remove(entry, UnlinkatFlags::NoRemoveDir)?,
+                None => {}
+            }
+        }
         self.remove(path, UnlinkatFlags::RemoveDir)
     }
 
@@ -251,12 +262,20 @@ impl System for HostSystem {
 }
 
 impl HostSystem {
+    /// Before anything in it is removed.
+    fn refuse_root(&self, path: &Path) -> Result<(), SystemError> {
+        let place =
+            walk(&self.root, path, LastLink::Keep).map_err(|e| SystemError::new("remove", path, &e))?;
+        if place.is_nameless() {
+            let message = format!("{} is never removed: it is the root, or ends in `..`", path.display());
+            return Err(SystemError::text(message));
+        }
+        Ok(())
+    }
+
     fn remove(&self, path: &Path, flags: UnlinkatFlags) -> Result<(), SystemError> {
         let removing = |source: io::Error| SystemError::new("remove", path, &source);
         let place = walk(&self.root, path, LastLink::Keep).map_err(removing)?;
-        if place.is_root() {
-            return Err(SystemError::text("the root directory is never removed"));
-        }
         unlinkat(&place.folder, place.name.as_os_str(), flags).map_err(|errno| removing(errno.into()))?;
         replace::sync_folder(&place.folder).map_err(removing)
     }

@@ -165,11 +165,11 @@ pub trait System {
     /// When it cannot be removed.
     fn remove_file(&mut self, path: &Path) -> Result<(), SystemError>;
 
-    /// Removes an empty directory.
+    /// Removes a directory: an empty one, or with all that is in it. The root is never removed, nor emptied.
     ///
     /// # Errors
     /// When it cannot be removed.
-    fn remove_directory(&mut self, path: &Path) -> Result<(), SystemError>;
+    fn remove_directory(&mut self, path: &Path, recurse: bool) -> Result<(), SystemError>;
 
     /// A user's number, by name or number.
     ///
