@@ -18,7 +18,12 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
-        Command::Playbook(args) => playbook_command::run(args),
+    match Cli::try_parse() {
+        Ok(Cli { command: Command::Playbook(args) }) => playbook_command::run(args),
+        Err(error) => {
+            let _ = error.print();
+            // 2, clap's own, means here that a dry run found something to change.
+            ExitCode::from(if error.use_stderr() { 64 } else { 0 })
+        }
     }
 }

@@ -19,6 +19,13 @@ use crate::{Script, System};
 /// Items of one loop.
 const MAX_ITEMS: usize = 10_000;
 
+/// Retries of one task: each is an event that is kept.
+const MAX_RETRIES: u32 = 1_000;
+/// The name of an event, bytes.
+const MAX_EVENT_BYTES: usize = 256;
+/// Events that are named in the end of one task; all are raised.
+const MAX_SHOWN_EVENTS: usize = 100;
+
 /// How to run.
 #[derive(Debug, Clone, Default)]
 pub struct RunOptions {
@@ -181,7 +188,7 @@ impl Engine<'_> {
         if !is_handler {
             self.raised.extend(notified.iter().cloned());
         }
-        let notified = notified.into_iter().collect();
+        let notified = notified.into_iter().take(MAX_SHOWN_EVENTS).collect();
         let (task, result) = (reference, ended.result);
         self.observer.event(&Event::TaskEnded {
             task: task.clone(),
@@ -223,7 +230,7 @@ impl Engine<'_> {
         for (item, number) in items.into_iter().zip(1..) {
             let ended = self.item(task, item.clone(), reference)?;
             notified.extend(ended.notified.clone().filter(|_| !is_handler));
-            let result = ended.result.clone();
+            let (item, result) = (shown_item(item), ended.result.clone());
             self.observer.event(&Event::ItemEnded {
                 task: reference.clone(),
                 item_number: number,
@@ -381,10 +388,18 @@ struct Followup {
 impl Followup {
     fn prepare(task: &Task, scope: &Scope<'_>) -> Result<Self, String> {
         let and = &task.and;
+        let notify = and.notify.as_ref().map(|text| scope.text(text)).transpose()?;
+        if notify.as_ref().is_some_and(|event| event.len() > MAX_EVENT_BYTES) {
+            return Err(format!("field (notify): longer than {MAX_EVENT_BYTES} bytes"));
+        }
+        let retry = scope.number(and.retry.as_ref())?.unwrap_or(0);
+        if retry > MAX_RETRIES {
+            return Err(format!("field (retry): {retry} is more than {MAX_RETRIES}"));
+        }
         Ok(Self {
-            notify: and.notify.as_ref().map(|text| scope.text(text)).transpose()?,
+            notify,
             ignore_errors: scope.flag(and.ignore_errors.as_ref())?.unwrap_or(false),
-            retry: scope.number(and.retry.as_ref())?.unwrap_or(0),
+            retry,
             delay_s: scope.number(and.delay.as_ref())?.unwrap_or(1),
         })
     }
@@ -406,6 +421,12 @@ fn check_user_and_place(task: &Task, scope: &Scope<'_>) -> Result<(), String> {
 fn failed(failure: Failure, status: TaskStatus) -> TaskResult {
     let message = Some(shorten(&failure.message, MAX_TEXT_BYTES));
     TaskResult { status, changes: Vec::new(), message, exit_code: failure.exit_code, output: failure.output }
+}
+
+/// An item as an event tells of it: a long one is cut, as text.
+fn shown_item(item: Value) -> Value {
+    let text = item.to_string();
+    if text.len() <= MAX_TEXT_BYTES { item } else { Value::String(shorten(&text, MAX_TEXT_BYTES)) }
 }
 
 /// Of several items, the one that says most about their task.
