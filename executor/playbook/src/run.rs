@@ -323,6 +323,9 @@ impl Engine<'_> {
         let limit = if self.deadline <= task_deadline { TimeLimit::Total } else { TimeLimit::Task };
         let mut left = if self.options.dry_run { 0 } else { followup.retry };
         loop {
+            if Instant::now() >= deadline {
+                return Ok(self.timed_out(Failure::default(), limit));
+            }
             let failure = match self.act(action, deadline) {
                 Ok(result) => {
                     let notified = followup.notify.clone().filter(|_| result.status.is_change());
