@@ -58,6 +58,17 @@ impl HostSystem {
         Ok(file)
     }
 
+    /// A content, and how long it is.
+    fn open_content<'c>(&self, content: &Content<'c>) -> io::Result<(Box<dyn io::Read + 'c>, u64)> {
+        let file = match content {
+            Content::Bytes(bytes) => return Ok((Box::new(*bytes), bytes.len() as u64)),
+            Content::File(path) => File::open(path)?,
+            Content::Machine(path) => self.open(path)?,
+        };
+        let length = file.metadata()?.len();
+        Ok((Box::new(file), length))
+    }
+
     fn lines(&mut self, path: &str) -> String {
         let bytes = self.read(Path::new(path), MAX_USERS_BYTES).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
@@ -139,19 +150,12 @@ impl System for HostSystem {
     fn holds(&mut self, path: &Path, content: &Content<'_>) -> Result<bool, SystemError> {
         let file = self.open(path).map_err(reading(path))?;
         let length = file.metadata().map_err(reading(path))?.len();
-        match content {
-            Content::Bytes(bytes) if bytes.len() as u64 == length => {
-                program::same_bytes(file, *bytes).map_err(reading(path))
-            }
-            Content::Bytes(_) => Ok(false),
-            Content::File(source) => {
-                let source_file = File::open(source).map_err(reading(source))?;
-                if source_file.metadata().map_err(reading(source))?.len() != length {
-                    return Ok(false);
-                }
-                program::same_bytes(file, source_file).map_err(reading(path))
-            }
+        let (mut source, source_length) =
+            self.open_content(content).map_err(reading(source_path(content, path)))?;
+        if length != source_length {
+            return Ok(false);
         }
+        program::same_bytes(file, &mut source).map_err(reading(path))
     }
 
     fn put_file(
@@ -171,7 +175,8 @@ impl System for HostSystem {
             return Err(SystemError::text(format!("cannot write {}: it is {what}", path.display())));
         }
         let owned = Owned::choose(attributes, old.as_ref(), mode_if_new);
-        replace::put(&place, content, owned, old.is_some()).map_err(writing(path))
+        let (mut source, _) = self.open_content(content).map_err(reading(source_path(content, path)))?;
+        replace::put(&place, &mut source, owned, old.is_some()).map_err(writing(path))
     }
 
     fn make_directory(&mut self, path: &Path, attributes: Attributes) -> Result<(), SystemError> {
@@ -295,6 +300,14 @@ impl HostSystem {
             entries.push((name, child.is_some_and(|stat| kind_of(&stat) == FileKind::Directory)));
         }
         Ok(entries)
+    }
+}
+
+/// The file that an error in reading a content is about.
+const fn source_path<'p>(content: &Content<'p>, path: &'p Path) -> &'p Path {
+    match content {
+        Content::Bytes(_) => path,
+        Content::File(source) | Content::Machine(source) => source,
     }
 }
 

@@ -67,6 +67,8 @@ pub enum Content<'a> {
     Bytes(&'a [u8]),
     /// What a file of the script's own folder holds.
     File(&'a Path),
+    /// What a file of the machine itself, below its root, holds.
+    Machine(&'a Path),
 }
 
 /// A program to run.
