@@ -26,9 +26,8 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(40);
 const SUBSCRIBE_LIMIT: Duration = Duration::from_secs(30);
 /// How much later than the keep-alive something must have happened.
 const KEEP_ALIVE_GRACE: Duration = Duration::from_secs(60);
-/// Wait before the next attempt, at first and at most.
+/// Wait before the next attempt, at first.
 const MIN_BACKOFF: Duration = Duration::from_secs(1);
-const MAX_BACKOFF: Duration = Duration::from_secs(300);
 /// A connection that lasted this long was a good one.
 const STABLE_AFTER: Duration = Duration::from_secs(60);
 /// Unacknowledged messages in either direction; rumqttc's default would allocate 65,535 slots.
@@ -185,7 +184,7 @@ pub(crate) async fn run(link: Link, events: mpsc::Sender<LinkEvent>) {
             backoff = MIN_BACKOFF;
         }
         time::sleep(with_jitter(backoff)).await;
-        backoff = (backoff * 2).min(MAX_BACKOFF);
+        backoff = (backoff * 2).min(link.settings.reconnect_max);
     }
 }
 

@@ -163,7 +163,8 @@ impl Gateway {
             options.trust.display()
         );
         writeln!(text, "telemetry: {{ interval_s: 3600, min_interval_s: 1 }}")?;
-        writeln!(text, "broker:\n  host: 127.0.0.1\n  port: {}", options.port)?;
+        // A test does not wait for minutes after a broker was killed many times.
+        writeln!(text, "broker:\n  host: 127.0.0.1\n  port: {}\n  reconnect_max_s: 1", options.port)?;
         if let Some(password) = &options.password {
             std::fs::write(self.folder.join("password"), password)?;
             writeln!(text, "  username: \"{}\"\n  password_file: {}", self.eui, at("password"))?;

@@ -11,6 +11,7 @@ pub(super) const ALL: [&str; 20] = [
     "broker.password_file",
     "broker.topic_prefix",
     "broker.keep_alive_s",
+    "broker.reconnect_max_s",
     "telemetry.interval_s",
     "telemetry.min_interval_s",
     "identity.eui",

@@ -44,6 +44,8 @@ pub(crate) struct BrokerSettings {
     pub(crate) topic_prefix: Prefix,
     /// MQTT keep-alive.
     pub(crate) keep_alive: Duration,
+    /// Longest wait between two attempts to connect.
+    pub(crate) reconnect_max: Duration,
 }
 
 /// TLS towards the broker.

@@ -41,6 +41,7 @@ fn tree(settings: &Settings) -> Value {
             ("password_file", to_value(&broker.password_file)),
             ("topic_prefix", to_value(broker.topic_prefix.to_string())),
             ("keep_alive_s", to_value(broker.keep_alive.as_secs())),
+            ("reconnect_max_s", to_value(broker.reconnect_max.as_secs())),
         ]),
         "telemetry": {
             "interval_s": settings.telemetry.interval.as_secs(),

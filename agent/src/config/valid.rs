@@ -35,6 +35,7 @@ fn broker(merged: &mut Merged) -> BrokerSettings {
         password_file: merged.file("broker.password_file"),
         topic_prefix: merged.parsed("broker.topic_prefix").unwrap_or_default(),
         keep_alive: seconds(merged, "broker.keep_alive_s", 5, 3600, 300),
+        reconnect_max: seconds(merged, "broker.reconnect_max_s", 1, 3600, 300),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Messages from gateways, many in one transaction: read, ask the pure rules, keep, commit; only then is anything sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use keros_protocol::limits::MAX_COMMANDS_PER_DOWNLINK;
 use keros_protocol::topics::Leaf;
@@ -50,6 +50,9 @@ struct Work {
     questions: Vec<Question>,
     /// Gateways that wait for an acknowledgement, and the stream that they are in.
     reported: BTreeMap<Eui, Uuid>,
+    /// Gateways that are online and that a command waits for: a center that was away when it had to nudge them, or to answer
+    /// them, learns it from their retained presence.
+    waited_for: BTreeSet<Eui>,
     changes: Vec<Change>,
 }
 
@@ -74,6 +77,9 @@ impl Center {
                 Incoming::Report(report) => take(&mut transaction, &report, now, &mut work).await?,
                 Incoming::Presence { eui, online } => {
                     gateways::keep_presence(&mut transaction, eui, online).await?;
+                    if online && !updates::due(&mut transaction, eui, now, 1).await?.is_empty() {
+                        work.waited_for.insert(eui);
+                    }
                 }
             }
         }
@@ -113,6 +119,11 @@ impl Center {
         // An answer has acknowledged too.
         for answer in &outgoing {
             work.reported.remove(&answer.eui);
+            work.waited_for.remove(&answer.eui);
+        }
+        for eui in std::mem::take(&mut work.waited_for) {
+            let last = last_report(connection, eui, work.reported.remove(&eui)).await?;
+            outgoing.push(self.bare(eui, last, OutgoingKind::Nudge, now)?);
         }
         for (eui, stream) in std::mem::take(&mut work.reported) {
             let last = reports::position(connection, eui, stream).await?;

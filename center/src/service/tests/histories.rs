@@ -314,6 +314,20 @@ async fn an_update_nudges_only_those_that_are_online() {
 }
 
 #[tokio::test]
+async fn a_gateway_that_is_found_online_is_nudged_when_a_command_waits_for_it() {
+    let world = World::new().await;
+    let online = || (A, Leaf::Presence, b"online".to_vec());
+    assert!(world.give(&[online()], 5).await.is_empty(), "nothing waits");
+    world.send(100, 10).await.unwrap();
+    world.center.forget_presence().await.unwrap();
+    let outgoing = world.give(&[online()], 20).await;
+    assert!(outgoing.len() == 1 && outgoing[0].eui == A && downlink(&outgoing[0]).nudge);
+    let both = world.give(&[online(), telemetry(A)], 21).await;
+    assert!(both.len() == 1 && !downlink(&both[0]).nudge, "the answer to telemetry is enough");
+    assert!(world.give(&[online()], 200).await.is_empty(), "it has expired");
+}
+
+#[tokio::test]
 async fn presence_alone_makes_no_gateway_known_and_telemetry_does() {
     let world = World::new().await;
     let new = Eui::from_u64(9);
