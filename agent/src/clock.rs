@@ -74,3 +74,17 @@ impl SharedFloor {
         wall_clock().max(self.0.load(Ordering::Relaxed))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_is_never_judged_to_be_before_the_floor() {
+        assert!(parse("1793491200") == 1_793_491_200 && wall_clock() >= BUILT_AT_UNIX_S);
+        let floor = SharedFloor::new(0);
+        assert!(floor.judged_time() >= BUILT_AT_UNIX_S);
+        floor.set(u64::from(u32::MAX));
+        assert_eq!(floor.judged_time(), u64::from(u32::MAX));
+    }
+}

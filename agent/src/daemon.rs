@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use keros_machine::{Event, Setup, State};
-use keros_platform::Identity;
-use keros_protocol::ReportPosition;
+use keros_platform::{Identity, read_keyring};
+use keros_protocol::{KeyPurpose, ReportPosition};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -102,6 +102,7 @@ fn set_up(
         tracing::error!("{text}");
     }
     warnings.extend(damage);
+    warnings.extend(untrusting(&settings));
     let setup = Setup {
         eui: identity.eui,
         telemetry_interval_ms: milliseconds(settings.telemetry.interval),
@@ -143,6 +144,26 @@ fn set_up(
     let channels =
         Channels { link, link_control, link_task, sessions, requests, status, terminate, interrupt };
     Ok((core, channels))
+}
+
+/// Without keys the gateway can be seen, but nothing can be ordered.
+fn untrusting(settings: &Settings) -> Vec<String> {
+    let folder = &settings.trust_folder;
+    let lacking = KeyPurpose::ALL.into_iter().filter_map(|purpose| {
+        let advice = format!("no {} of the center is believed", purpose.as_str());
+        match read_keyring(folder, purpose) {
+            Ok(ring) if ring.is_empty() => {
+                Some(format!("{advice}: {} has no file {}-*.pem", folder.display(), purpose.as_str()))
+            }
+            Ok(_) => None,
+            Err(error) => Some(format!("{advice}: {}", mqtt::chain(&error))),
+        }
+    });
+    let lacking: Vec<_> = lacking.collect();
+    for text in &lacking {
+        tracing::warn!("{text}");
+    }
+    lacking
 }
 
 fn serve_technician(

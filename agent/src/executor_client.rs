@@ -221,3 +221,118 @@ async fn read_line(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    /// Starts a shell script as the executor and collects what the session says.
+    async fn session(script: &str) -> (Vec<Event>, bool, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("executor");
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
+        through(ExecutorAccess::Command(vec![path.to_str().unwrap().to_owned(), "session".to_owned()])).await
+    }
+
+    async fn through(access: ExecutorAccess) -> (Vec<Event>, bool, String) {
+        let (sender, mut events) = mpsc::channel(2);
+        open(access, 7, Request::Status {}, sender);
+        let mut heard = Vec::new();
+        loop {
+            let next =
+                time::timeout(Duration::from_secs(20), events.recv()).await.expect("the session never ends");
+            let event = next.expect("a session says how it ended");
+            assert_eq!(event.session, 7);
+            match event.what {
+                SessionWhat::Event(event) => heard.push(event),
+                SessionWhat::Closed { handed_over, message } => return (heard, handed_over, message),
+            }
+        }
+    }
+
+    fn failed(message: &str) -> Event {
+        Event::RequestFailed { message: message.to_owned() }
+    }
+
+    #[tokio::test]
+    async fn the_request_goes_in_and_the_events_come_out() {
+        let script = r#"read -r line; printf '{"event":"request_failed","message":"%s %s %s"}\n' \
+            "$1" "${#line}" "$(env | cut -d= -f1 | sort | tr '\n' ' ')"; cat; exit 3"#;
+        let (events, handed_over, message) = session(script).await;
+        let Event::RequestFailed { message: heard } = &events[0] else { panic!("{events:?}") };
+        assert!(heard.starts_with("session 20 "), "one line, then the end: {heard}");
+        assert!(!heard.contains("CARGO") && !heard.contains("HOME"), "a clean environment: {heard}");
+        assert!(handed_over && message.contains("exit status: 3"), "{message}");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_event_is_passed_over() {
+        let script = r#"echo nonsense; echo '{"event":"later"}'; head -c 1100000 /dev/zero | tr '\0' x; echo
+            head -c 2000 /dev/zero >&2
+            echo '{"event":"request_failed","message":"last"}'"#;
+        let (events, ..) = session(script).await;
+        assert_eq!(events, [failed("last")]);
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_not_there_was_never_handed_anything() {
+        let (events, handed_over, message) =
+            through(ExecutorAccess::Command(vec!["/nonexistent/executor".to_owned()])).await;
+        assert!(events.is_empty() && !handed_over && message.contains("/nonexistent/executor"), "{message}");
+        let socket = ExecutorAccess::Socket("/nonexistent/socket".into());
+        let (_, handed_over, message) = through(socket).await;
+        assert!(!handed_over && message.contains("/nonexistent/socket"), "{message}");
+    }
+
+    #[tokio::test]
+    async fn a_program_that_ends_at_once_may_have_seen_the_request() {
+        let (events, handed_over, _) = session("exit 1").await;
+        assert!(events.is_empty() && handed_over);
+    }
+
+    #[tokio::test]
+    async fn a_socket_serves_like_a_program() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let listener = tokio::net::UnixListener::bind(&path).unwrap();
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = String::new();
+            tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut request).await.unwrap();
+            stream.write_all(b"{\"event\":\"request_failed\",\"message\":\"no\"}\n").await.unwrap();
+            request
+        });
+        let (events, handed_over, _) = through(ExecutorAccess::Socket(path)).await;
+        assert!(handed_over);
+        assert_eq!(events, [failed("no")]);
+        assert_eq!(server.await.unwrap(), "{\"request\":\"status\"}\n");
+    }
+
+    #[tokio::test]
+    async fn a_session_that_is_let_go_does_not_end_the_program() {
+        let folder = tempfile::tempdir().unwrap();
+        let (go, done) = (folder.path().join("go"), folder.path().join("done"));
+        let script = format!(
+            "echo '{{\"event\":\"request_failed\",\"message\":\"up\"}}'\nuntil [ -e {} ]; do sleep 0.05; done; touch {}",
+            go.display(),
+            done.display()
+        );
+        let (sender, mut events) = mpsc::channel(2);
+        let arguments = ["/bin/sh", "-c", &script].map(str::to_owned).to_vec();
+        let task = open(ExecutorAccess::Command(arguments), 1, Request::Status {}, sender);
+        events.recv().await.expect("it is up");
+        task.abort();
+        assert!(events.recv().await.is_none(), "the session is gone");
+        std::fs::write(&go, "").unwrap();
+        for _ in 0..400 {
+            if done.exists() {
+                return;
+            }
+            time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the program was ended with the session");
+    }
+}

@@ -18,7 +18,8 @@ pub(crate) fn start() {
     let filter = level.unwrap_or(LevelFilter::INFO);
     let journal = is_journal(std::env::var("JOURNAL_STREAM").ok().as_deref())
         .then(|| tracing_journald::layer().ok())
-        .flatten();
+        .flatten()
+        .map(|layer| layer.with_field_prefix(Some("KEROS".to_owned())));
     let started = match journal {
         Some(layer) => tracing_subscriber::registry().with(layer.with_filter(filter)).try_init(),
         None => {

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use keros_protocol::topics::{CONTENT_TYPE, Leaf};
 use keros_protocol::{Eui, Presence, limits};
-use rumqttc::Transport;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
     ConnectProperties, ConnectReturnCode, LastWill, Packet, Publish, PublishProperties, SubscribeReasonCode,
 };
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, StateError};
+use rumqttc::{Outgoing, Transport};
 use tokio::sync::{Notify, mpsc};
 use tokio::time;
 
@@ -196,7 +196,7 @@ fn with_jitter(backoff: Duration) -> Duration {
     backoff.mul_f64(0.5 + 0.5 * f64::from(random) / f64::from(u32::MAX))
 }
 
-/// One connection, from the attempt to its end. `Ok` when the main loop has gone.
+/// One connection, from the attempt to its end. `Ok` when the main loop has gone, or has said farewell.
 async fn serve(link: &Link, events: &mpsc::Sender<LinkEvent>) -> Result<(), LinkError> {
     let prefix = &link.settings.topic_prefix;
     let topics = Arc::new(Topics {
@@ -230,6 +230,8 @@ async fn serve(link: &Link, events: &mpsc::Sender<LinkEvent>) -> Result<(), Link
                     return Ok(());
                 }
             }
+            // The farewell is on its way.
+            Event::Outgoing(Outgoing::Disconnect) => return Ok(()),
             Event::Incoming(_) | Event::Outgoing(_) => {}
         }
     }
@@ -315,20 +317,33 @@ fn explain(error: &ConnectionError, settings: &BrokerSettings) -> String {
         ConnectionError::MqttState(StateError::ConnectionAborted) => {
             format!("{broker} closed the connection")
         }
-        ConnectionError::Tls(error) => explain_tls(error, &broker),
+        ConnectionError::Tls(error) => explain_tls(&chain(error), &broker),
+        // With TLS 1.3 the broker's verdict on our certificate comes after the handshake.
+        ConnectionError::MqttState(error) if error.to_string().contains("fatal alert") => {
+            explain_tls(&chain(error), &broker)
+        }
+        ConnectionError::Io(error) if error.to_string().contains("lookup") => {
+            format!("cannot find {broker}: {error}; check `broker.host` and the gateway's name servers")
+        }
         ConnectionError::Io(error) => format!("cannot reach {broker}: {error}"),
         other => format!("{broker}: {other}"),
     }
 }
 
-fn explain_tls(error: &rumqttc::v5::TlsError, broker: &str) -> String {
-    let text = chain(error);
+fn explain_tls(text: &str, broker: &str) -> String {
     let advice = if text.contains("UnknownIssuer") {
         "; its certificate is not signed by an authority in `broker.tls.ca_file`"
     } else if text.contains("NotValidForName") {
         "; its certificate is for another name than `broker.host`"
     } else if text.contains("Expired") || text.contains("NotValidYet") {
         "; check the broker's certificate and this gateway's clock"
+    } else if text.contains("CertificateRequired") {
+        "; the broker wants a client certificate: set `broker.tls.client_cert_file` and `client_key_file`"
+    } else if text.contains("UnknownCA")
+        || text.contains("BadCertificate")
+        || text.contains("CertificateUnknown")
+    {
+        "; the broker does not believe this gateway's certificate"
     } else {
         ""
     };

@@ -1,6 +1,7 @@
 //! A report as it goes over the wire, within its limit.
 
-use keros_protocol::{Outcome, Output, Report, limits};
+use keros_machine::{output_of, shorten_output};
+use keros_protocol::{Outcome, Report, limits};
 
 /// The report's JSON, at most [`limits::MAX_REPORT_BYTES`]: what a program printed is halved until it fits.
 pub(crate) fn to_json(mut report: Report) -> Vec<u8> {
@@ -13,40 +14,18 @@ pub(crate) fn to_json(mut report: Report) -> Vec<u8> {
     }
 }
 
-/// Keeps half of the beginning and half of the end. `false` when nothing is left to leave out.
+/// Keeps half of it. `false` when nothing is left to leave out.
 fn halve(outcome: &mut Outcome) -> bool {
-    let (Outcome::Failed { output: Some(output), .. } | Outcome::TimedOut { output: Some(output), .. }) =
-        outcome
-    else {
-        return false;
-    };
-    let before = output.head.len() + output.tail.len();
-    let head = keep_start(&output.head, output.head.len() / 2);
-    let tail = keep_end(&output.tail, output.tail.len() / 2);
-    let left_out = before - head.len() - tail.len();
-    *output = Output { head, tail, omitted_bytes: output.omitted_bytes + left_out as u64 };
-    left_out > 0
-}
-
-fn keep_start(text: &str, mut bytes: usize) -> String {
-    while !text.is_char_boundary(bytes) {
-        bytes -= 1;
-    }
-    text[..bytes].to_owned()
-}
-
-fn keep_end(text: &str, bytes: usize) -> String {
-    let mut start = text.len() - bytes;
-    while !text.is_char_boundary(start) {
-        start += 1;
-    }
-    text[start..].to_owned()
+    let Some(output) = output_of(outcome) else { return false };
+    let bytes = output.head.len() + output.tail.len();
+    shorten_output(output, bytes / 2);
+    bytes > 0
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use keros_protocol::{CommandId, Eui, ReportPosition, Summary};
+    use keros_protocol::{CommandId, Eui, Output, ReportPosition, Summary};
 
     #[test]
     fn an_output_that_json_makes_too_long_is_shortened_at_both_ends() {

@@ -184,3 +184,137 @@ fn fingerprint(content: &[u8]) -> (u64, usize) {
     hasher.write(content);
     (hasher.finish(), content.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    const EUI: Eui = Eui::from_u64(0x7076_FF00_5607_0123);
+
+    fn position(stream: u128) -> ReportPosition {
+        ReportPosition { stream: uuid::Uuid::from_u128(stream), number: 0 }
+    }
+
+    fn open(folder: &Path, stream: u128) -> Result<(Store, Kept, Vec<String>), StoreError> {
+        Store::open(folder, EUI, position(stream), 1_800_000_000)
+    }
+
+    fn id(number: u128) -> CommandId {
+        CommandId(uuid::Uuid::from_u128(number))
+    }
+
+    fn envelope(payload: &str) -> Envelope {
+        Envelope { payload_type: "t".to_owned(), payload: payload.to_owned(), signatures: Vec::new() }
+    }
+
+    #[test]
+    fn what_was_stored_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state");
+        let (mut store, kept, _) = open(&state, 1).unwrap();
+        store.save(&kept).unwrap();
+        store.save_command(id(1), &envelope("a")).unwrap();
+        drop(store);
+        let (store, read, warnings) = open(&state, 2).unwrap();
+        assert_eq!(read, kept);
+        assert_ne!(read, Kept::new(position(2)));
+        assert!(warnings.is_empty());
+        assert_eq!(store.read_command(id(1)).unwrap(), envelope("a"));
+        assert_eq!(std::fs::metadata(&state).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn the_same_state_is_not_written_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut store, kept, _) = open(folder.path(), 1).unwrap();
+        store.save(&kept).unwrap();
+        std::fs::remove_file(folder.path().join("state.json")).unwrap();
+        store.save(&kept).unwrap();
+        assert!(!folder.path().join("state.json").exists(), "flash is not written for nothing");
+    }
+
+    #[test]
+    fn a_second_agent_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = open(folder.path(), 1).unwrap();
+        let error = open(folder.path(), 2).unwrap_err().to_string();
+        assert!(error.contains("another agent") && error.contains("state_folder"), "{error}");
+        drop(first);
+        open(folder.path(), 2).unwrap();
+    }
+
+    #[test]
+    fn a_damaged_state_is_set_aside_and_a_new_stream_begins() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        let (mut store, kept, _) = open(folder.path(), 1).unwrap();
+        store.save(&kept).unwrap();
+        drop(store);
+        let good = std::fs::read_to_string(&path).unwrap();
+        let damaged = [
+            String::new(),
+            good[..good.len() / 2].to_owned(),
+            good.replace("\"version\":1", "\"version\":99"),
+            good.replace("7076FF0056070123", "7076FF0056070124"),
+            "\0".repeat(good.len()),
+        ];
+        for (number, text) in damaged.iter().enumerate() {
+            std::fs::write(&path, text).unwrap();
+            let time = 1_800_000_000 + number as u64;
+            let (_, kept, warnings) = Store::open(folder.path(), EUI, position(7), time).unwrap();
+            assert_eq!(kept, Kept::new(position(7)));
+            assert!(warnings[0].contains("state.json.damaged-"), "{warnings:?}");
+        }
+        let left = std::fs::read_dir(folder.path()).unwrap();
+        let left =
+            left.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains("damaged"));
+        assert_eq!(left.count(), MAX_DAMAGED);
+    }
+
+    #[test]
+    fn orphans_are_collected_and_damaged_commands_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, _, _) = open(folder.path(), 1).unwrap();
+        for number in 1..=3 {
+            store.save_command(id(number), &envelope("a")).unwrap();
+        }
+        std::fs::write(folder.path().join("commands/x.json.new"), "half").unwrap();
+        assert_eq!(store.collect_orphans([id(2)].into_iter()), 3);
+        assert!(store.read_command(id(2)).is_ok());
+        assert!(store.read_command(id(1)).is_err());
+        std::fs::write(store.command_path(id(2)), "{").unwrap();
+        assert!(store.read_command(id(2)).is_err());
+    }
+
+    /// Needs root, for a file system of its own.
+    #[test]
+    fn a_full_disk_leaves_the_old_state_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let mount = |words: &[&str]| {
+            std::process::Command::new(words[0]).args(&words[1..]).arg(folder.path()).status()
+        };
+        let mounted = mount(&["mount", "-t", "tmpfs", "-o", "size=64k", "keros-test"]);
+        if !mounted.is_ok_and(|status| status.success()) {
+            eprintln!("skipped: only root can mount a small file system");
+            return;
+        }
+        let (mut store, kept, _) = open(folder.path(), 1).unwrap();
+        store.save(&kept).unwrap();
+        let before = std::fs::read(folder.path().join("state.json")).unwrap();
+        let big = envelope(&"A".repeat(100_000));
+        let error = store.save_command(id(1), &big).unwrap_err();
+        let filler = std::fs::write(folder.path().join("filler"), vec![0; 100_000]);
+        let refused = store.save(&Kept::new(position(2)));
+        let after = std::fs::read(folder.path().join("state.json")).unwrap();
+        std::fs::remove_file(folder.path().join("filler")).unwrap();
+        let recovered = store.save(&Kept::new(position(2)));
+        let half_written = store.read_command(id(1)).is_ok();
+        drop(store);
+        mount(&["umount"]).unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert!(filler.is_err() && refused.is_err() && recovered.is_ok() && !half_written);
+        assert_eq!(before, after);
+    }
+}

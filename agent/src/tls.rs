@@ -60,7 +60,7 @@ pub(crate) fn client_config(settings: &TlsSettings, floor: &SharedFloor) -> Resu
             let key = PrivateKeyDer::from_pem_file(key).map_err(|error| TlsError::Pem(key.clone(), error))?;
             builder
                 .with_client_auth_cert(certificates(chain)?, key)
-                .map_err(|error| TlsError::Unusable(chain.clone(), error))?
+                .map_err(|error| TlsError::Unusable(chain.to_owned(), error))?
         }
     };
     // One broker: a cache for hundreds of servers' sessions would only take memory.

@@ -231,7 +231,7 @@ impl Report {
 fn header(args: &PlaybookArgs, script: &Script) -> String {
     let place =
         if args.root == Path::new("/") { String::new() } else { format!(" on {}", args.root.display()) };
-    format!("{}: {} tasks{place}", args.file.display(), script.task_count())
+    format!("{}: {}{place}", args.file.display(), plural(script.task_count(), "task"))
 }
 
 fn counts(summary: &Summary) -> String {
@@ -246,7 +246,7 @@ fn counts(summary: &Summary) -> String {
         ("ignored", summary.ignored),
         ("failed", summary.failed),
     ];
-    let mut parts = vec![format!("{} tasks", summary.total())];
+    let mut parts = vec![plural(summary.total(), "task")];
     parts.extend(all.iter().filter(|(_, count)| *count > 0).map(|(name, count)| format!("{count} {name}")));
     parts.join(" | ")
 }
@@ -283,10 +283,11 @@ fn describe(findings: &[Diagnostic]) -> String {
             }
         }
     }
-    let _ = writeln!(text, "{} found: nothing was run", plural(findings.len()));
+    let count = u32::try_from(findings.len()).unwrap_or(u32::MAX);
+    let _ = writeln!(text, "{} found: nothing was run", plural(count, "fault"));
     text
 }
 
-fn plural(count: usize) -> String {
-    if count == 1 { "1 fault".to_owned() } else { format!("{count} faults") }
+fn plural(count: u32, thing: &str) -> String {
+    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
 }

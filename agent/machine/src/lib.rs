@@ -13,6 +13,7 @@ mod event;
 mod intake;
 mod job;
 mod outbox;
+mod output;
 mod session;
 mod state;
 mod step;
@@ -23,6 +24,7 @@ pub use effect::{Effect, Note, SessionRequest};
 pub use event::{Arrival, Event, Now, Setup, Verdict};
 pub use job::{EndedJob, Job, JobEvent, Move, Phase, advance};
 pub use outbox::{Entry, Outbox};
+pub use output::{output_of, shorten_output};
 pub use state::{Kept, State};
 pub use step::{next_wake_ms, step};
 

@@ -6,6 +6,7 @@ use keros_protocol::{CommandId, Eui, Outcome, Report, ReportPosition, UnixSecond
 use serde::{Deserialize, Serialize};
 
 use crate::effect::Effect;
+use crate::output::{output_of, shorten_output};
 
 /// Reports under way at the same time.
 const WINDOW: usize = 8;
@@ -13,6 +14,11 @@ const WINDOW: usize = 8;
 const FIRST_TIMEOUT_MS: u64 = 30_000;
 /// And at most after this long: a center that is away for a week must not cost a week of bytes.
 const MAX_TIMEOUT_MS: u64 = 3_600_000;
+
+/// What programs printed, in all reports together; beyond it a further output is kept in short. It is the greatest part
+/// of the state, in memory and in each write to the flash.
+const MAX_OUTPUTS_BYTES: usize = 256 * 1024;
+const SHORT_OUTPUT_BYTES: usize = 4096;
 
 /// The reports that are owed, in order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -77,8 +83,14 @@ impl Outbox {
         command_id: CommandId,
         update_id: Option<UpdateId>,
         time_unix_s: UnixSeconds,
-        outcome: Outcome,
+        mut outcome: Outcome,
     ) {
+        let kept_bytes: usize = self.entries.iter_mut().map(|entry| output_bytes(&mut entry.outcome)).sum();
+        if kept_bytes + output_bytes(&mut outcome) > MAX_OUTPUTS_BYTES
+            && let Some(output) = output_of(&mut outcome)
+        {
+            shorten_output(output, SHORT_OUTPUT_BYTES);
+        }
         self.entries.retain(|entry| {
             entry.command_id != command_id || !matches!(entry.outcome, Outcome::Running { .. })
         });
@@ -160,4 +172,8 @@ impl Sending {
     pub(crate) const fn deadline_ms(&self) -> Option<u64> {
         self.deadline_ms
     }
+}
+
+fn output_bytes(outcome: &mut Outcome) -> usize {
+    output_of(outcome).map_or(0, |output| output.head.len() + output.tail.len())
 }

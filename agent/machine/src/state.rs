@@ -109,8 +109,7 @@ impl State {
     #[must_use]
     pub fn job_under_way(&self) -> Option<JobUnderWay> {
         let job = self.kept.jobs.iter().find(|job| job.phase != Phase::Accepted {})?;
-        let outcome = self.outcome_of(job);
-        Some(JobUnderWay { command_id: job.command_id, outcome, task: self.task_of(job.command_id).cloned() })
+        Some(JobUnderWay { command_id: job.command_id, outcome: self.outcome_of(job) })
     }
 
     /// Whether a command of this id was taken before.

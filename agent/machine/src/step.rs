@@ -1,10 +1,11 @@
 //! The one function that moves the state.
 
-use keros_protocol::{CommandId, Outcome, Output, Statement, TaskRef, limits};
+use keros_protocol::{CommandId, Outcome, Statement, TaskRef, limits};
 
 use crate::effect::{Effect, Note, SessionRequest};
 use crate::event::{Event, Now};
 use crate::job::{EndedJob, JobEvent, Move, Phase, advance, without_output};
+use crate::output::{output_of, shorten_output};
 use crate::state::{State, bounded};
 use crate::{intake, session, telemetry, time_floor};
 
@@ -173,18 +174,16 @@ fn end(state: &mut State, now: Now, index: usize, outcome: Outcome, effects: &mu
 
 /// Holds an outcome that came from the executor to the protocol's limits, whatever it says.
 fn bound(mut outcome: Outcome) -> Outcome {
+    if let Some(output) = output_of(&mut outcome) {
+        shorten_output(output, limits::MAX_OUTPUT_BYTES);
+    }
     match &mut outcome {
-        Outcome::Failed { message, output, task, .. } => {
+        Outcome::Failed { message, task, .. } => {
             *message = bounded(message);
-            bound_output(output);
             bound_task(task);
         }
-        Outcome::TimedOut { output, task, .. } => {
-            bound_output(output);
-            bound_task(task);
-        }
+        Outcome::TimedOut { task, .. } | Outcome::Cancelled { task, .. } => bound_task(task),
         Outcome::Refused { detail, .. } => *detail = bounded(detail),
-        Outcome::Cancelled { task, .. } => bound_task(task),
         Outcome::Interrupted { interruption } => {
             bound_task(&mut interruption.task);
             bound_task(&mut interruption.last_task);
@@ -208,12 +207,5 @@ fn bound(mut outcome: Outcome) -> Outcome {
 fn bound_task(task: &mut Option<TaskRef>) {
     if let Some(task) = task {
         task.name = bounded(&task.name);
-    }
-}
-
-fn bound_output(output: &mut Option<Output>) {
-    if let Some(output) = output {
-        output.head = limits::shorten(&output.head, limits::MAX_OUTPUT_BYTES);
-        output.tail = limits::shorten(&output.tail, limits::MAX_OUTPUT_BYTES - output.head.len());
     }
 }

@@ -46,17 +46,18 @@ fn since_last_ms(state: &State, now: Now) -> Option<u64> {
 /// Once in each interval of the wall clock, at this gateway's own phase in it; and never later than one interval after the
 /// last one, whatever the wall clock does.
 fn regular_wait_ms(state: &State, now: Now, since_ms: Option<u64>) -> u64 {
-    let interval = state.setup.telemetry_interval_ms.max(1000);
-    let phase = phase_of(state.setup.eui) % interval;
-    let slot = |unix_s: u64| (unix_s.saturating_mul(1000) + (interval - phase)) / interval;
-    let at_most = since_ms.map_or(0, |since| interval.saturating_sub(since));
+    let interval_s = (state.setup.telemetry_interval_ms / 1000).max(1);
+    // Slots begin at whole seconds, since the wall clock is only known to the second.
+    let phase_s = phase_of(state.setup.eui) % interval_s;
+    let slot = |unix_s: u64| unix_s.saturating_add(interval_s - phase_s) / interval_s;
+    let at_most = since_ms.map_or(0, |since| (interval_s * 1000).saturating_sub(since));
     match state.kept.telemetry_sent_at_unix_s {
         Some(sent_at) if sent_at <= now.unix_s => {
             if slot(now.unix_s) > slot(sent_at) {
                 return 0;
             }
-            let next_ms = (slot(now.unix_s) + 1) * interval - (interval - phase);
-            next_ms.saturating_sub(now.unix_s.saturating_mul(1000)).min(at_most)
+            let next_s = (slot(now.unix_s) + 1) * interval_s - (interval_s - phase_s);
+            (next_s.saturating_sub(now.unix_s) * 1000).min(at_most)
         }
         _ => at_most,
     }

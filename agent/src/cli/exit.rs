@@ -47,6 +47,7 @@ fn table(failure: &Failure) -> (u8, &'static str) {
         Failure::Client(ClientError::Answer(_)) => {
             (FAILED, "Is the program at the socket another version? Compare: keros-agent --version")
         }
+        Failure::Configuration(_) => (CONFIG, ""),
         Failure::Client(ClientError::Refused { .. }) | Failure::NoSuchJob(_) | Failure::Ambiguous { .. } => {
             (FAILED, "")
         }

@@ -28,10 +28,10 @@ pub(crate) fn run(command: &Command, arguments: &Arguments) -> ExitCode {
             print(&String::from_utf8_lossy(&script));
             return exit::OK.into();
         }
-        Command::Status(format) => status(&client(arguments), *format),
-        Command::Jobs(format) => jobs(&client(arguments), *format),
-        Command::Job { id, format } => job(&client(arguments), id, *format),
-        Command::Telemetry { format, .. } => telemetry(&client(arguments), *format),
+        Command::Status(format) => status(arguments, *format),
+        Command::Jobs(format) => jobs(arguments, *format),
+        Command::Job { id, format } => job(arguments, id, *format),
+        Command::Telemetry { format, .. } => telemetry(arguments, *format),
     };
     match done {
         Ok(()) => exit::OK.into(),
@@ -57,41 +57,51 @@ fn print(text: &str) {
 enum Failure {
     #[error(transparent)]
     Client(#[from] ClientError),
+    #[error("{0}")]
+    Configuration(String),
     #[error("no job has an id that begins with {0:?}; `keros-agent jobs` lists those that are kept")]
     NoSuchJob(String),
     #[error("{count} jobs have ids that begin with {prefix:?}: {examples}")]
     Ambiguous { prefix: String, count: usize, examples: String },
 }
 
-fn client(arguments: &Arguments) -> Client {
-    let socket = arguments
-        .socket
-        .clone()
-        .unwrap_or_else(|| local::socket_path(config::load(arguments.config.as_deref()).runtime_folder()));
-    Client::new(socket)
+/// The client of the agent that the arguments mean. A configuration that was named and can't be read is a failure:
+/// otherwise another agent would answer in its place.
+fn client(arguments: &Arguments) -> Result<Client, Failure> {
+    if let Some(socket) = &arguments.socket {
+        return Ok(Client::new(socket.clone()));
+    }
+    let loaded = config::load(arguments.config.as_deref());
+    match &arguments.config {
+        Some(file) if !loaded.files.contains(file) => {
+            let told = loaded.findings.first().map(ToString::to_string).unwrap_or_default();
+            Err(Failure::Configuration(told))
+        }
+        _ => Ok(Client::new(local::socket_path(loaded.runtime_folder()))),
+    }
 }
 
-fn status(client: &Client, format: Format) -> Result<(), Failure> {
-    let status: StatusView = client.get("/v1/status")?;
+fn status(arguments: &Arguments, format: Format) -> Result<(), Failure> {
+    let status: StatusView = client(arguments)?.get("/v1/status")?;
     show(format, &status, |status| text::status(status, time::now_unix_s()));
     Ok(())
 }
 
-fn jobs(client: &Client, format: Format) -> Result<(), Failure> {
-    let jobs: JobsView = client.get("/v1/jobs")?;
+fn jobs(arguments: &Arguments, format: Format) -> Result<(), Failure> {
+    let jobs: JobsView = client(arguments)?.get("/v1/jobs")?;
     show(format, &jobs, |jobs| text::jobs(jobs, time::now_unix_s()));
     Ok(())
 }
 
-fn job(client: &Client, id: &str, format: Format) -> Result<(), Failure> {
-    let jobs: JobsView = client.get("/v1/jobs")?;
+fn job(arguments: &Arguments, id: &str, format: Format) -> Result<(), Failure> {
+    let jobs: JobsView = client(arguments)?.get("/v1/jobs")?;
     let job = find(&jobs, id)?;
     show(format, job, |job| text::job(job, time::now_unix_s()));
     Ok(())
 }
 
-fn telemetry(client: &Client, format: Format) -> Result<(), Failure> {
-    let answer: TelemetryAnswer = client.post("/v1/telemetry")?;
+fn telemetry(arguments: &Arguments, format: Format) -> Result<(), Failure> {
+    let answer: TelemetryAnswer = client(arguments)?.post("/v1/telemetry")?;
     show(format, &answer, |answer| text::telemetry(answer, time::now_unix_s()));
     Ok(())
 }

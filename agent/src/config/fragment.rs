@@ -28,6 +28,8 @@ pub(super) struct Entry {
 #[derive(Debug, Default)]
 pub(super) struct Fragment {
     pub(super) entries: BTreeMap<&'static str, Entry>,
+    /// It is no YAML.
+    pub(super) unreadable: bool,
 }
 
 impl Source {
@@ -55,6 +57,7 @@ pub(super) fn parse(path: &Path, text: String, findings: &mut Vec<Finding>) -> F
             findings.push(wrong(Some(1), "this is no list of options (`option: value` lines)".to_owned()))
         }
         Err(error) => {
+            fragment.unreadable = true;
             let line = error.location().map(|location| location.line());
             findings.push(wrong(line, format!("this is not valid YAML: {error}")));
         }

@@ -106,6 +106,7 @@ impl Files {
     fn wrong(&mut self, path: &Path, message: String) {
         let finding = Finding { severity: Severity::Wrong, file: Some(path.to_owned()), line: None, message };
         self.merged.findings.push(finding);
+        self.merged.incomplete = true;
     }
 }
 

@@ -15,12 +15,15 @@ use super::fragment::{Entry, Fragment, describe};
 pub(super) struct Merged {
     entries: BTreeMap<&'static str, Entry>,
     pub(super) findings: Vec<Finding>,
+    /// A file could not be read, so that nobody knows what it sets.
+    pub(super) incomplete: bool,
 }
 
 impl Merged {
     /// Takes over what a later fragment says.
     pub(super) fn add(&mut self, fragment: Fragment) {
         self.entries.extend(fragment.entries);
+        self.incomplete |= fragment.unreadable;
     }
 
     /// Whether an option is set.

@@ -14,7 +14,12 @@ mod settings;
 mod show;
 mod valid;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use finding::Finding;
+#[cfg(test)]
+use finding::Severity;
 pub(crate) use load::{DEFAULT_TEXT, Loaded, load};
-pub(crate) use settings::{BrokerSettings, ExecutorAccess, Settings, TelemetrySettings, TlsSettings};
+pub(crate) use settings::{BrokerSettings, ExecutorAccess, Settings, TlsSettings};
 pub(crate) use show::{settings_json, settings_yaml};

@@ -40,7 +40,7 @@ fn broker(merged: &mut Merged) -> BrokerSettings {
 
 fn host(merged: &mut Merged) -> String {
     const OPTION: &str = "broker.host";
-    if !merged.is_set(OPTION) {
+    if !merged.is_set(OPTION) && !merged.incomplete {
         let message =
             "`broker.host` is not set: it is the host name or address of the management center's broker";
         merged.wrong::<()>(OPTION, message.to_owned());

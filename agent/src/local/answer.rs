@@ -15,8 +15,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::request::{LocalRequest, TelemetryAnswer};
 use super::view::StatusView;
 
-/// The main loop answers within milliseconds; a loop that does not for so long is stuck, and that is the answer.
-const MAIN_LOOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long things may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Timeouts {
+    /// From connecting to the last byte of the answer; who is slower or silent is dropped.
+    pub(super) connection: Duration,
+    /// The main loop answers within milliseconds; a loop that does not for so long is stuck, and that is the answer.
+    pub(super) main_loop: Duration,
+}
 
 /// What answers are made of.
 #[derive(Debug, Clone)]
@@ -25,6 +31,7 @@ pub(super) struct Sources {
     pub(super) requests: mpsc::Sender<LocalRequest>,
     /// The effective settings as JSON.
     pub(super) config_json: Arc<str>,
+    pub(super) timeouts: Timeouts,
 }
 
 type Answer = Response<Full<Bytes>>;
@@ -55,7 +62,7 @@ pub(super) async fn answer(sources: &Sources, method: &Method, path: &str) -> An
         "/v1/config" => {
             with_type(StatusCode::OK, "application/json", sources.config_json.as_bytes().to_vec())
         }
-        "/v1/telemetry" => telemetry_now(&sources.requests).await,
+        "/v1/telemetry" => telemetry_now(sources).await,
         job => one_job(&sources.status.borrow(), job.trim_start_matches("/v1/jobs/")),
     }
 }
@@ -77,12 +84,12 @@ fn one_job(status: &StatusView, id: &str) -> Answer {
     }
 }
 
-async fn telemetry_now(requests: &mpsc::Sender<LocalRequest>) -> Answer {
+async fn telemetry_now(sources: &Sources) -> Answer {
     let (sender, receiver) = oneshot::channel();
-    if requests.try_send(LocalRequest::TelemetryNow { answer: sender }).is_err() {
+    if sources.requests.try_send(LocalRequest::TelemetryNow { answer: sender }).is_err() {
         return problem(StatusCode::SERVICE_UNAVAILABLE, "the agent is busy or stopping; try again");
     }
-    match tokio::time::timeout(MAIN_LOOP_TIMEOUT, receiver).await {
+    match tokio::time::timeout(sources.timeouts.main_loop, receiver).await {
         Ok(Ok(TelemetryAnswer::TooSoon { retry_after_s })) => {
             let detail = format!("telemetry was sent a short time ago; ask again in {retry_after_s} s");
             let mut answer = problem(StatusCode::TOO_MANY_REQUESTS, &detail);

@@ -74,7 +74,11 @@ impl Client {
             io::ErrorKind::PermissionDenied => ClientError::NotAllowed(self.socket.clone()),
             _ => ClientError::NotRunning(self.socket.clone()),
         })?;
-        let answer = exchange(stream, method, path).map_err(ClientError::Io)?;
+        let answer = exchange(stream, method, path).map_err(|error| match error.kind() {
+            // What a socket's time limit looks like.
+            io::ErrorKind::WouldBlock => ClientError::Io(io::ErrorKind::TimedOut.into()),
+            _ => ClientError::Io(error),
+        })?;
         let (status, body) = parse(&answer).map_err(ClientError::Answer)?;
         if !(200..300).contains(&status) {
             let problem: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();

@@ -18,11 +18,12 @@ pub(super) fn usage(root: &Path, mounts: &str) -> Vec<Disk> {
     let mut devices = BTreeSet::new();
     let mut disks = Vec::new();
     for (device, mount) in mounts.lines().filter_map(real_mount) {
-        if disks.len() < MAX_DISKS && !devices.contains(device) {
-            if let Some(disk) = measure(root, &mount) {
-                devices.insert(device);
-                disks.push(disk);
-            }
+        if disks.len() < MAX_DISKS
+            && !devices.contains(device)
+            && let Some(disk) = measure(root, &mount)
+        {
+            devices.insert(device);
+            disks.push(disk);
         }
     }
     disks

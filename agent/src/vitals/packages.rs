@@ -66,10 +66,10 @@ impl PackageReader {
                 read_status(BufReader::new(file), &mut list);
             }
         }
-        if let Some(firmware) = &self.firmware {
-            if !list.packages.iter().any(|package| package.name == firmware.name) {
-                list.push(firmware.clone());
-            }
+        if let Some(firmware) = &self.firmware
+            && !list.packages.iter().any(|package| package.name == firmware.name)
+        {
+            list.push(firmware.clone());
         }
         if list.bytes > MAX_LIST_BYTES {
             tracing::warn!(
@@ -296,6 +296,25 @@ Status: hold ok installed";
         let (changed, list) = reader.read(digest.as_deref());
         assert_ne!(changed, digest);
         assert_eq!(list.unwrap()[0].version, "3.135");
+    }
+
+    #[test]
+    fn dpkg_itself_says_the_same() {
+        let format = "${db:Status-Status}\t${Package}\t${Version}\n";
+        // Only a system with dpkg can be compared with it.
+        let Ok(output) = std::process::Command::new("dpkg-query").args(["-W", "-f", format]).output() else {
+            return;
+        };
+        let text = String::from_utf8(output.stdout).unwrap();
+        let mut expected: Vec<Package> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("installed\t")?.split_once('\t'))
+            .map(|(name, version)| package(name, version))
+            .collect();
+        expected.sort();
+        expected.dedup();
+        let list = PackageReader::new(Path::new("/"), None).read(None).1.unwrap_or_default();
+        assert_eq!(list, expected);
     }
 
     #[test]

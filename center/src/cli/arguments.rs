@@ -27,6 +27,7 @@ Set up a center, and a gateway's log-in:
   keros-center serve --mqtt-tls 0.0.0.0:8883 --cert broker.pem --cert-key broker.key.pem
 
 Send a script to a group and watch it:
+  keros-center gateways
   keros-center groups create north --gateways 7076FF0056070123,7076FF0056070124
   keros-center update send --group north --script ntp.yml --watch
 
@@ -157,19 +158,19 @@ pub(crate) struct ServeArguments {
     pub(crate) external_broker: Option<(String, u16)>,
     /// User name at the external broker
     #[arg(long, value_name = "NAME", requires = "external_broker")]
-    pub(crate) external_user: Option<String>,
+    pub(crate) external_broker_user: Option<String>,
     /// File with the password at the external broker in its first line
-    #[arg(long, value_name = "FILE", requires = "external_user")]
-    pub(crate) external_password_file: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", requires = "external_broker_user")]
+    pub(crate) external_broker_password_file: Option<PathBuf>,
     /// Authority of the external broker's certificate, PEM: TLS
     #[arg(long, value_name = "FILE", requires = "external_broker")]
-    pub(crate) external_ca: Option<PathBuf>,
+    pub(crate) external_broker_ca: Option<PathBuf>,
     /// The center's own certificate for the external broker, PEM
-    #[arg(long, value_name = "FILE", requires = "external_ca", requires = "external_key")]
-    pub(crate) external_cert: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", requires = "external_broker_ca", requires = "external_broker_key")]
+    pub(crate) external_broker_cert: Option<PathBuf>,
     /// The private key of that certificate, PEM
-    #[arg(long, value_name = "FILE", requires = "external_cert")]
-    pub(crate) external_key: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", requires = "external_broker_cert")]
+    pub(crate) external_broker_key: Option<PathBuf>,
     /// First levels of all MQTT topics
     #[arg(long, value_name = "TOPIC", default_value = "keros")]
     pub(crate) topic_prefix: Prefix,
@@ -187,7 +188,8 @@ Gateways with client certificates (CN = EUI):
   keros-center serve --mqtt-tls 0.0.0.0:8883 --cert broker.pem --cert-key broker.key.pem --client-ca fleet-ca.pem
 
 With mosquitto or a cluster of another broker:
-  keros-center serve --external-broker 127.0.0.1:1883 --external-user center --external-password-file broker.password
+  keros-center serve --external-broker 127.0.0.1:1883 --external-broker-user center \
+    --external-broker-password-file broker.password
 
 The REST API is for this machine alone unless --rest says otherwise, and speaks plain HTTP: put a TLS proxy before it.
 KEROS_CENTER_LOG=debug logs more.";

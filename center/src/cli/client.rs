@@ -100,6 +100,25 @@ impl Client {
         self.json(answer)
     }
 
+    /// `GET` of a list that comes in parts: each `Link` header (RFC 8288) with `rel="next"` leads to the next one.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub(crate) fn get_all<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, ClientError> {
+        let mut all = Vec::new();
+        let mut next = Some(format!("/api/v1{path}"));
+        while let Some(path) = next {
+            let url = format!("{}{path}", self.url);
+            let answer = self.checked(self.agent.get(&url).header("Authorization", self.bearer()).call())?;
+            next = answer.headers().get("link").and_then(|link| next_part(link.to_str().ok()?));
+            let part: Vec<T> = self.json(Ok(answer))?;
+            // A part without anything in it would lead on for ever.
+            next = next.filter(|_| !part.is_empty());
+            all.extend(part);
+        }
+        Ok(all)
+    }
+
     /// `POST` with a body.
     ///
     /// # Errors
@@ -195,6 +214,12 @@ impl Client {
 
 type Answer = Result<ureq::http::Response<ureq::Body>, ureq::Error>;
 
+/// The path in `</path>; rel="next"`.
+fn next_part(link: &str) -> Option<String> {
+    let (path, parameters) = link.strip_prefix('<')?.split_once('>')?;
+    (path.starts_with('/') && parameters.contains("rel=\"next\"")).then(|| path.to_owned())
+}
+
 fn read_token(path: &Path) -> std::io::Result<String> {
     use std::io::Read as _;
     let mut text = String::new();
@@ -286,6 +311,16 @@ mod tests {
         assert_eq!(events.next().unwrap(), Some(event("gateway", "{\"a\":1}")));
         assert_eq!(events.next().unwrap(), Some(event("message", "x\ny")));
         assert_eq!(events.next().unwrap(), None);
+    }
+
+    #[test]
+    fn the_next_part_of_a_list_is_on_the_same_center() {
+        assert_eq!(
+            next_part("</api/v1/gateways?after=1>; rel=\"next\""),
+            Some("/api/v1/gateways?after=1".to_owned())
+        );
+        assert_eq!(next_part("<https://elsewhere/>; rel=\"next\""), None);
+        assert_eq!(next_part("</x>; rel=\"prev\""), None);
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub(super) fn run(
 ) -> anyhow::Result<Ended> {
     match command.unwrap_or(GatewaysCommand::List) {
         GatewaysCommand::List => {
-            let views: Vec<GatewayView> = client.get("/gateways")?;
+            let views: Vec<GatewayView> = client.get_all("/gateways")?;
             if json { print_json(out, &views) } else { list(&views, out) }
         }
         GatewaysCommand::Show { eui } => {

@@ -1,5 +1,6 @@
 //! What `serve` and the demo's center write to standard error.
 
+use std::io::IsTerminal as _;
 use std::str::FromStr as _;
 
 use tracing::Level;
@@ -14,9 +15,10 @@ const VARIABLE: &str = "KEROS_CENTER_LOG";
 /// Logs to standard error from now on.
 pub(super) fn start() {
     let level = std::env::var(VARIABLE).ok().and_then(|text| Level::from_str(&text).ok());
-    let _ = tracing_subscriber::registry()
-        .with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(filter(level)))
-        .try_init();
+    let layer = tracing_subscriber::fmt::layer()
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    let _ = tracing_subscriber::registry().with(layer.with_filter(filter(level))).try_init();
 }
 
 /// Logs to a file from now on.

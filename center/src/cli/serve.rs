@@ -66,13 +66,13 @@ fn settings(arguments: ServeArguments) -> ServeSettings {
 
 fn broker(arguments: ServeArguments) -> BrokerChoice {
     let Some((host, port)) = arguments.external_broker else { return embedded(arguments) };
-    let client = arguments.external_cert.zip(arguments.external_key);
+    let client = arguments.external_broker_cert.zip(arguments.external_broker_key);
     BrokerChoice::External(ExternalBroker {
         host,
         port,
-        tls: arguments.external_ca.map(|ca_file| BrokerTls { ca_file, client }),
-        username: arguments.external_user,
-        password_file: arguments.external_password_file,
+        tls: arguments.external_broker_ca.map(|ca_file| BrokerTls { ca_file, client }),
+        username: arguments.external_broker_user,
+        password_file: arguments.external_broker_password_file,
     })
 }
 
@@ -133,7 +133,7 @@ mod tests {
         for bad in ["b", ":1883", "b:0", "b:x"] {
             assert!(parse(&["--external-broker", bad]).is_err(), "{bad}");
         }
-        let settings = parse(&["--external-broker", "[::1]:8883", "--external-ca", "a"]).unwrap();
+        let settings = parse(&["--external-broker", "[::1]:8883", "--external-broker-ca", "a"]).unwrap();
         let BrokerChoice::External(broker) = settings.broker else { panic!("not external") };
         assert_eq!((broker.host.as_str(), broker.port), ("::1", 8883));
         assert!(broker.tls.is_some());

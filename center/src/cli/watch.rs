@@ -28,7 +28,7 @@ pub(super) fn run(client: &Client, id: UpdateId, json: bool, out: &mut dyn Write
 }
 
 /// What comes from the center while an update is followed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Change {
     /// One gateway's state.
     Gateway(DeliveryView),
@@ -152,6 +152,14 @@ impl Display {
         out.flush()
     }
 
+    /// Takes away what was drawn in place.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn clear(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        if matches!(self.form, Form::Terminal(_)) { self.block.draw(out, &[]) } else { Ok(()) }
+    }
+
     /// Shows how it ended.
     ///
     /// # Errors
@@ -161,9 +169,7 @@ impl Display {
             serde_json::to_writer(&mut *out, update).map_err(io::Error::from)?;
             return writeln!(out);
         }
-        if matches!(self.form, Form::Terminal(_)) {
-            self.block.draw(out, &[])?;
-        }
+        self.clear(out)?;
         if !update.gateways.is_empty() {
             let rows: Vec<[String; 4]> = update.gateways.iter().map(row).collect();
             write!(out, "{}", table(ROW_HEAD, &rows))?;

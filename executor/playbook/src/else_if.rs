@@ -16,7 +16,7 @@ struct Tag<'a> {
 
 /// The same template without `else if` (or `else unless` and so on) chains.
 pub(crate) fn rewrite(source: &str) -> String {
-    if !source.contains("else") {
+    if !source.contains("else") && !source.contains('^') {
         return source.to_owned();
     }
     let mut result = String::with_capacity(source.len() + 64);
@@ -113,4 +113,72 @@ fn next_tag(source: &str, mut position: usize) -> Option<Tag<'_>> {
 fn end_of_raw(source: &str, start: usize) -> Option<usize> {
     let close = start + 4 + source[start + 4..].find("{{{{/")?;
     Some(close + source[close..].find("}}}}")? + 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use handlebars::Context;
+    use serde_json::json;
+
+    use super::*;
+    use crate::helpers::Registries;
+    use crate::template::{compile, render};
+
+    fn rendered(template: &str, n: u32) -> String {
+        let context = Context::from(json!({"n": n, "no": false, "l": [1, 2, 3]}));
+        render(&compile(template).unwrap(), &Registries::new(), &context).unwrap()
+    }
+
+    fn each(template: &str) -> [String; 4] {
+        [1, 2, 3, 4].map(|n| rendered(template, n))
+    }
+
+    #[test]
+    fn a_chain_within_a_line_takes_its_branch() {
+        let template = "<{{#if (eq n 1)}}a{{else if (eq n 2)}}b{{else if (eq n 3)}}c{{else}}d{{/if}}>";
+        assert_eq!(each(template), ["<a>", "<b>", "<c>", "<d>"]);
+        let without_else = "<{{#if (eq n 1)}}a{{^ if (eq n 2)}}b{{/if}}>";
+        assert_eq!(each(without_else), ["<a>", "<b>", "<>", "<>"]);
+    }
+
+    #[test]
+    fn tags_alone_on_their_lines_leave_no_lines_behind() {
+        let template = "begin\n  {{#if (eq n 1)}}\n  a\n  {{else if (eq n 2)}}\n  b\n  {{else if (eq n 3)}}\n  c\n  {{else}}\n  d\n  {{/if}}\nend\n";
+        let expected = ["a", "b", "c", "d"].map(|branch| format!("begin\n  {branch}\nend\n"));
+        assert_eq!(each(template), expected);
+        let windows = template.replace('\n', "\r\n");
+        let plain = windows
+            .replace("{{else if (eq n 2)}}", "{{else}}")
+            .replace("  {{else if (eq n 3)}}\r\n  c\r\n  {{else}}\r\n  d\r\n", "");
+        assert_eq!(rendered(&windows, 1), rendered(&plain, 1));
+        assert_eq!(rendered(&windows, 2), rendered(&plain, 2));
+    }
+
+    #[test]
+    fn other_blocks_and_blocks_inside_each_other_chain_too() {
+        let template =
+            "{{#each l}}{{#if (eq this 1)}}one{{else unless (eq this 2)}}other{{else}}two{{/if}},{{/each}}";
+        assert_eq!(rendered(template, 0), "one,two,other,");
+        let inner = "{{#if no}}x{{else if (eq n 2)}}{{#if no}}y{{else if (eq n 2)}}z{{/if}}{{/if}}!";
+        assert_eq!(each(inner), ["!", "z!", "!", "!"]);
+    }
+
+    #[test]
+    fn signs_that_trim_blanks_keep_their_meaning() {
+        let template = "[ {{~#if (eq n 1)~}} a {{~else if (eq n 2)~}} b {{~else~}} c {{~/if~}} ]";
+        assert_eq!(each(template), ["[a]", "[b]", "[c]", "[c]"]);
+    }
+
+    #[test]
+    fn comments_raw_blocks_and_escaped_braces_stay_as_they_are() {
+        for text in [
+            "{{!-- {{else if x}} --}}",
+            "{{{{raw}}}}{{else if x}}{{{{/raw}}}}",
+            "\\{{else if x}}",
+            "{{elsewhere}} {{else}} else if",
+            "{{else if",
+        ] {
+            assert_eq!(rewrite(text), text);
+        }
+    }
 }

@@ -43,7 +43,10 @@ impl Findings {
         self.list.is_empty()
     }
 
-    pub(crate) fn into_list(self) -> Vec<Diagnostic> {
+    /// All findings, those about the first file first, in the order of the text.
+    pub(crate) fn into_list(mut self) -> Vec<Diagnostic> {
+        let file = self.file;
+        self.list.sort_by_key(|finding| (finding.file != file, finding.line, finding.column));
         self.list
     }
 

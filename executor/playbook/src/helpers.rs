@@ -1,10 +1,11 @@
 //! The functions that templates can call, and the filter for values that go into a shell command.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use handlebars::{
-    Context, Handlebars, Helper, HelperDef, RenderContext, RenderError, ScopedJson, Template,
-    handlebars_helper, no_escape,
+    Context, Handlebars, Helper, HelperDef, HelperResult, Output, RenderContext, RenderError, ScopedJson,
+    Template, handlebars_helper, no_escape,
 };
 use serde_json::Value;
 
@@ -35,6 +36,31 @@ impl HelperDef for IsDefined {
     }
 }
 
+/// The name of the helper that stands at the beginning of every block.
+pub(crate) const TICK: &str = "keros_tick";
+
+/// Entries into blocks in one rendering. A loop over 10,000 items with some conditions in it has 50,000.
+const MAX_TICKS: u32 = 200_000;
+
+/// Counts entries into blocks, and ends a rendering that has too many.
+struct Tick(Arc<AtomicU32>);
+
+impl HelperDef for Tick {
+    fn call<'reg: 'rc, 'rc>(
+        &self,
+        _: &Helper<'reg, 'rc>,
+        _: &'reg Handlebars<'reg>,
+        _: &'rc Context,
+        _: &mut RenderContext<'reg, 'rc>,
+        _: &mut dyn Output,
+    ) -> HelperResult {
+        if self.0.fetch_add(1, Ordering::Relaxed) >= MAX_TICKS {
+            return Err(RenderError::new(format!("more than {MAX_TICKS} turns of loops and blocks")));
+        }
+        Ok(())
+    }
+}
+
 /// The value that the filter refused, of the rendering under way.
 type Refused = Arc<Mutex<Option<String>>>;
 
@@ -43,14 +69,16 @@ pub(crate) struct Registries {
     plain: Handlebars<'static>,
     filtered: Handlebars<'static>,
     refused: Refused,
+    ticks: Arc<AtomicU32>,
 }
 
 impl Registries {
     pub(crate) fn new() -> Self {
-        let mut plain = registry();
+        let ticks = Arc::default();
+        let mut plain = registry(&ticks);
         plain.register_escape_fn(no_escape);
         let refused = Refused::default();
-        let mut filtered = registry();
+        let mut filtered = registry(&ticks);
         let seen = Arc::clone(&refused);
         filtered.register_escape_fn(move |value| {
             if dangerous_in_shell(value).is_some() {
@@ -58,10 +86,12 @@ impl Registries {
             }
             value.to_owned()
         });
-        Self { plain, filtered, refused }
+        Self { plain, filtered, refused, ticks }
     }
 
+    /// For one rendering.
     pub(crate) fn plain(&self) -> &Handlebars<'static> {
+        self.ticks.store(0, Ordering::Relaxed);
         &self.plain
     }
 
@@ -72,6 +102,7 @@ impl Registries {
         context: &Context,
     ) -> (Result<String, String>, Option<String>) {
         lock(&self.refused).take();
+        self.ticks.store(0, Ordering::Relaxed);
         let rendered = render_with(template, &self.filtered, context);
         let refused = lock(&self.refused).take().map(|value| refusal(&value, context.data()));
         (rendered, refused)
@@ -82,9 +113,10 @@ fn lock(refused: &Refused) -> std::sync::MutexGuard<'_, Option<String>> {
     refused.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn registry() -> Handlebars<'static> {
+fn registry(ticks: &Arc<AtomicU32>) -> Handlebars<'static> {
     let mut registry = Handlebars::new();
     registry.set_strict_mode(true);
+    registry.register_helper(TICK, Box::new(Tick(Arc::clone(ticks))));
     registry.register_helper("to_lower_case", Box::new(ToLowerCase));
     registry.register_helper("to_upper_case", Box::new(ToUpperCase));
     registry.register_helper("trim", Box::new(Trim));

@@ -3,10 +3,11 @@
 //! It must not know of commands, signatures or journals: it takes a text and gives events.
 //!
 //! Reading order: the text ([`ScriptSource`], `yaml`, `fields`, `findings`), what it says ([`Script`], `play`, `task`,
-//! `modules`), what it is filled with (`variables`, `template`), how it runs ([`run`]), on what ([`System`]).
+//! `modules`), what it is filled with (`variables`, `template`), how it runs ([`run`], `engine`), on what ([`System`]).
 
 mod diagnostic;
 mod else_if;
+mod engine;
 mod fields;
 mod findings;
 mod helpers;

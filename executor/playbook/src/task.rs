@@ -2,9 +2,14 @@
 
 use crate::fields::Fields;
 use crate::findings::Findings;
-use crate::modules::{self, CheckContext, Module, NOT_YET};
+use crate::modules::{self, CheckContext, Module, NOT_YET, Scope};
 use crate::template::{Condition, Text};
 use crate::yaml::{Node, Position, Yaml};
+
+/// Retries of one task: each is an event that is kept.
+const MAX_RETRIES: u32 = 1_000;
+/// The name of an event, bytes.
+const MAX_EVENT_BYTES: usize = 256;
 
 /// A checked task.
 #[derive(Debug)]
@@ -152,4 +157,50 @@ impl And {
         fields.finish();
         and
     }
+}
+
+/// `and`, rendered.
+pub(crate) struct Followup {
+    pub(crate) notify: Option<String>,
+    pub(crate) ignore_errors: bool,
+    pub(crate) retry: u32,
+    pub(crate) delay_s: u32,
+}
+
+impl Followup {
+    /// Renders it, and refuses what `with` asks for and is not so: another user, another host.
+    ///
+    /// # Errors
+    /// In words.
+    pub(crate) fn prepare(task: &Task, scope: &Scope<'_>) -> Result<Self, String> {
+        check_user_and_place(task, scope)?;
+        let and = &task.and;
+        let notify = and.notify.as_ref().map(|text| scope.text(text)).transpose()?;
+        if notify.as_ref().is_some_and(|event| event.len() > MAX_EVENT_BYTES) {
+            return Err(format!("field (notify): longer than {MAX_EVENT_BYTES} bytes"));
+        }
+        let retry = scope.number(and.retry.as_ref())?.unwrap_or(0);
+        if retry > MAX_RETRIES {
+            return Err(format!("field (retry): {retry} is more than {MAX_RETRIES}"));
+        }
+        Ok(Self {
+            notify,
+            ignore_errors: scope.flag(and.ignore_errors.as_ref())?.unwrap_or(false),
+            retry,
+            delay_s: scope.number(and.delay.as_ref())?.unwrap_or(1),
+        })
+    }
+}
+
+/// `sudo` and `delegate_to` are accepted where they ask for what is so anyway.
+fn check_user_and_place(task: &Task, scope: &Scope<'_>) -> Result<(), String> {
+    if let Some(user) = scope.optional_word(task.with.sudo.as_ref())?.filter(|user| user != "root") {
+        return Err(format!("this version runs tasks as root only, not as {user}"));
+    }
+    if let Some(host) =
+        scope.optional_word(task.with.delegate_to.as_ref())?.filter(|host| host != "localhost")
+    {
+        return Err(format!("delegate_to: only localhost is here, not {host}"));
+    }
+    Ok(())
 }

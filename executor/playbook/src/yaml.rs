@@ -148,7 +148,11 @@ pub(crate) fn load(text: &str, findings: &mut Findings) -> Option<Node> {
             Ok((event, span)) => loader.take(event, span)?,
             Err(error) => {
                 let at = position(error.marker().line(), error.marker().col());
-                loader.findings.invalid(at, &format!("not valid YAML: {}", error.info()));
+                if error.info().contains("recursion limit") {
+                    loader.too_deep(at);
+                } else {
+                    loader.findings.invalid(at, &format!("not valid YAML: {}", error.info()));
+                }
                 return None;
             }
         }
@@ -226,11 +230,15 @@ impl<'f> Loader<'f> {
 
     fn begin(&mut self, anchor: usize, at: Position, tag: Option<String>, content: Content) -> Option<()> {
         if self.open.len() >= MAX_DEPTH {
-            self.findings.too_large(at, &format!("lists and mappings are nested deeper than {MAX_DEPTH}"));
+            self.too_deep(at);
             return None;
         }
         self.open.push(Open { anchor, at, tag, content });
         Some(())
+    }
+
+    fn too_deep(&mut self, at: Position) {
+        self.findings.too_large(at, &format!("lists and mappings are nested deeper than {MAX_DEPTH}"));
     }
 
     fn end(&mut self) -> Option<()> {

@@ -49,7 +49,7 @@ fn connection(page: &mut Page, connection: &ConnectionView, now_unix_s: UnixSeco
     let tls = match connection.tls.as_str() {
         "none" => "without TLS",
         "server" => "TLS",
-        "mutual" => "TLS with client certificate",
+        "mutual" => "mutual TLS",
         other => other,
     };
     let state = match connection.state.as_str() {

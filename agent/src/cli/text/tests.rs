@@ -76,7 +76,7 @@ Gateway     7076FF0056070123 (wiis), KerOS 6.3.1
 Agent       0.1.0, started 2026-11-22 21:19:52 UTC (1 d 2 h ago)
 
 Connection  connected to center.example.org:8883
-            TLS with client certificate, since 2026-11-23 21:18:52 UTC (2 h 01 min ago)
+            mutual TLS, since 2026-11-23 21:18:52 UTC (2 h 01 min ago)
 
 Telemetry   last sent  2026-11-23 23:07:52 UTC (12 min ago)
             answered   2026-11-23 23:07:53 UTC (11 min ago)

@@ -79,7 +79,7 @@ async fn what_was_not_acknowledged_comes_again_after_a_cut() {
 
     let mut gateway = TestClient::connect(options).await.unwrap();
     assert!(gateway.connack.session_present);
-    let mut again = vec![gateway.message().await, gateway.message().await];
+    let mut again = [gateway.message().await, gateway.message().await];
     again.sort_by_key(|message| message.payload.clone());
     assert_eq!(&again[0].payload[..], b"first");
     assert!(again[0].dup);

@@ -185,9 +185,6 @@ struct Prepared<'m> {
     wanted: Wanted,
 }
 
-/// Greatest file of the machine itself that is copied, bytes: it is held in memory.
-const MAX_MACHINE_COPY_BYTES: u64 = 16 * 1024 * 1024;
-
 impl Action for Prepared<'_> {
     fn apply(&mut self, run: &mut Run<'_>) -> Result<TaskResult, Failure> {
         let held;
@@ -201,8 +198,7 @@ impl Action for Prepared<'_> {
             }
             Prepare::FileOnMachine(path) => {
                 let is = source_on_machine(path, run)?;
-                held = run.system.read(path, MAX_MACHINE_COPY_BYTES)?;
-                (Content::Bytes(&held), is.mode)
+                (Content::Machine(path), is.mode)
             }
             Prepare::TemplateOnMachine(path) => {
                 source_on_machine(path, run)?;

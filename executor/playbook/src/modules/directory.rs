@@ -60,13 +60,7 @@ impl Prepared {
         if run.dry_run {
             return Ok(TaskResult::of(TaskStatus::Removed));
         }
-        if self.recurse {
-            // What lies deeper comes later in the list.
-            for entry in run.system.list_tree(&self.path)?.iter().rev() {
-                remove_entry(run, entry)?;
-            }
-        }
-        run.system.remove_directory(&self.path)?;
+        run.system.remove_directory(&self.path, self.recurse)?;
         Ok(TaskResult::of(TaskStatus::Removed))
     }
 
@@ -116,12 +110,4 @@ impl Prepared {
 /// What is at a path itself; `None` for a link, and for what has gone meanwhile.
 fn own_metadata(run: &mut Run<'_>, path: &Path) -> Result<Option<Metadata>, SystemError> {
     Ok(run.system.link_metadata(path)?.filter(|is| is.kind != FileKind::Link))
-}
-
-fn remove_entry(run: &mut Run<'_>, path: &Path) -> Result<(), SystemError> {
-    match run.system.link_metadata(path)?.map(|is| is.kind) {
-        None => Ok(()),
-        Some(FileKind::Directory) => run.system.remove_directory(path),
-        Some(_) => run.system.remove_file(path),
-    }
 }

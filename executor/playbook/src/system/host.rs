@@ -58,6 +58,17 @@ impl HostSystem {
         Ok(file)
     }
 
+    /// A content, and how long it is.
+    fn open_content<'c>(&self, content: &Content<'c>) -> io::Result<(Box<dyn io::Read + 'c>, u64)> {
+        let file = match content {
+            Content::Bytes(bytes) => return Ok((Box::new(*bytes), bytes.len() as u64)),
+            Content::File(path) => File::open(path)?,
+            Content::Machine(path) => self.open(path)?,
+        };
+        let length = file.metadata()?.len();
+        Ok((Box::new(file), length))
+    }
+
     fn lines(&mut self, path: &str) -> String {
         let bytes = self.read(Path::new(path), MAX_USERS_BYTES).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
@@ -139,19 +150,12 @@ impl System for HostSystem {
     fn holds(&mut self, path: &Path, content: &Content<'_>) -> Result<bool, SystemError> {
         let file = self.open(path).map_err(reading(path))?;
         let length = file.metadata().map_err(reading(path))?.len();
-        match content {
-            Content::Bytes(bytes) if bytes.len() as u64 == length => {
-                program::same_bytes(file, *bytes).map_err(reading(path))
-            }
-            Content::Bytes(_) => Ok(false),
-            Content::File(source) => {
-                let source_file = File::open(source).map_err(reading(source))?;
-                if source_file.metadata().map_err(reading(source))?.len() != length {
-                    return Ok(false);
-                }
-                program::same_bytes(file, source_file).map_err(reading(path))
-            }
+        let (mut source, source_length) =
+            self.open_content(content).map_err(reading(source_path(content, path)))?;
+        if length != source_length {
+            return Ok(false);
         }
+        program::same_bytes(file, &mut source).map_err(reading(path))
     }
 
     fn put_file(
@@ -171,14 +175,15 @@ impl System for HostSystem {
             return Err(SystemError::text(format!("cannot write {}: it is {what}", path.display())));
         }
         let owned = Owned::choose(attributes, old.as_ref(), mode_if_new);
-        replace::put(&place, content, owned, old.is_some()).map_err(writing(path))
+        let (mut source, _) = self.open_content(content).map_err(reading(source_path(content, path)))?;
+        replace::put(&place, &mut source, owned, old.is_some()).map_err(writing(path))
     }
 
     fn make_directory(&mut self, path: &Path, attributes: Attributes) -> Result<(), SystemError> {
         let making = |source: io::Error| SystemError::new("make the directory", path, &source);
         for ancestor in ancestors(path) {
             let place = walk(&self.root, ancestor, LastLink::Follow).map_err(making)?;
-            if place.is_root() || place.stat().map_err(making)?.is_some() {
+            if place.is_nameless() || place.stat().map_err(making)?.is_some() {
                 continue;
             }
             mkdirat(&place.folder, place.name.as_os_str(), Mode::from_bits_truncate(0o755))
@@ -222,7 +227,18 @@ impl System for HostSystem {
         self.remove(path, UnlinkatFlags::NoRemoveDir)
     }
 
-    fn remove_directory(&mut self, path: &Path) -> Result<(), SystemError> {
+    fn remove_directory(&mut self, path: &Path, recurse: bool) -> Result<(), SystemError> {
+        self.refuse_root(path)?;
+        let inside = if recurse { self.list_tree(path)? } else { Vec::new() };
+        // What lies deeper comes later in the list.
+        for entry in inside.iter().rev() {
+            let is_folder = self.link_metadata(entry)?.map(|is| is.kind == FileKind::Directory);
+            match is_folder {
+                Some(true) => self.remove(entry, UnlinkatFlags::RemoveDir)?,
+                Some(false) => self.remove(entry, UnlinkatFlags::NoRemoveDir)?,
+                None => {}
+            }
+        }
         self.remove(path, UnlinkatFlags::RemoveDir)
     }
 
@@ -251,12 +267,20 @@ impl System for HostSystem {
 }
 
 impl HostSystem {
+    /// Before anything in it is removed.
+    fn refuse_root(&self, path: &Path) -> Result<(), SystemError> {
+        let place =
+            walk(&self.root, path, LastLink::Keep).map_err(|e| SystemError::new("remove", path, &e))?;
+        if place.is_nameless() {
+            let message = format!("{} is never removed: it is the root, or ends in `..`", path.display());
+            return Err(SystemError::text(message));
+        }
+        Ok(())
+    }
+
     fn remove(&self, path: &Path, flags: UnlinkatFlags) -> Result<(), SystemError> {
         let removing = |source: io::Error| SystemError::new("remove", path, &source);
         let place = walk(&self.root, path, LastLink::Keep).map_err(removing)?;
-        if place.is_root() {
-            return Err(SystemError::text("the root directory is never removed"));
-        }
         unlinkat(&place.folder, place.name.as_os_str(), flags).map_err(|errno| removing(errno.into()))?;
         replace::sync_folder(&place.folder).map_err(removing)
     }
@@ -276,6 +300,14 @@ impl HostSystem {
             entries.push((name, child.is_some_and(|stat| kind_of(&stat) == FileKind::Directory)));
         }
         Ok(entries)
+    }
+}
+
+/// The file that an error in reading a content is about.
+const fn source_path<'p>(content: &Content<'p>, path: &'p Path) -> &'p Path {
+    match content {
+        Content::Bytes(_) => path,
+        Content::File(source) | Content::Machine(source) => source,
     }
 }
 

@@ -67,6 +67,8 @@ pub enum Content<'a> {
     Bytes(&'a [u8]),
     /// What a file of the script's own folder holds.
     File(&'a Path),
+    /// What a file of the machine itself, below its root, holds.
+    Machine(&'a Path),
 }
 
 /// A program to run.
@@ -165,11 +167,11 @@ pub trait System {
     /// When it cannot be removed.
     fn remove_file(&mut self, path: &Path) -> Result<(), SystemError>;
 
-    /// Removes an empty directory.
+    /// Removes a directory: an empty one, or with all that is in it. The root is never removed, nor emptied.
     ///
     /// # Errors
     /// When it cannot be removed.
-    fn remove_directory(&mut self, path: &Path) -> Result<(), SystemError>;
+    fn remove_directory(&mut self, path: &Path, recurse: bool) -> Result<(), SystemError>;
 
     /// A user's number, by name or number.
     ///

@@ -1,10 +1,11 @@
 //! Runs one program: clean environment, process group of its own, bounded output, ended as a group at its deadline.
 
+use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -47,24 +48,24 @@ pub(super) fn run(
     output_bytes: usize,
 ) -> io::Result<ProgramEnd> {
     let (reader, writer) = io::pipe()?;
-    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).process_group(0);
+    // Opened here: a tree may have no /dev/null.
+    command.stdin(File::open("/dev/null")?).stdout(writer.try_clone()?).stderr(writer).process_group(0);
     let child = spawn(command, root)?;
     let group = Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?);
-    let ended = watch(group)?;
-    set_nonblocking(&reader)?;
     let mut attendance =
         Attendance { child, group, reader: Some(reader), output: Bounded::new(output_bytes) };
-    let in_time = attendance.attend(&ended, deadline)?;
-    if !in_time {
-        attendance.end_group(&ended)?;
+    match attendance.attend_to_the_end(deadline) {
+        Ok((status, timed_out)) => {
+            let output = attendance.output.into_output();
+            Ok(ProgramEnd { exit_code: code_of(status), output, timed_out })
+        }
+        Err(error) => {
+            // A program that cannot be attended must not go on unseen.
+            let _ = killpg(group, Signal::SIGKILL);
+            let _ = attendance.child.wait();
+            Err(error)
+        }
     }
-    attendance.attend_last_words()?;
-    let status = attendance.child.wait()?;
-    Ok(ProgramEnd {
-        exit_code: code_of(status),
-        output: attendance.output.into_output(),
-        timed_out: !in_time,
-    })
 }
 
 fn code_of(status: ExitStatus) -> i32 {
@@ -113,6 +114,18 @@ struct Attendance {
 }
 
 impl Attendance {
+    /// Its status, and whether its time was over.
+    fn attend_to_the_end(&mut self, deadline: Instant) -> io::Result<(ExitStatus, bool)> {
+        let ended = watch(self.group)?;
+        self.reader.as_ref().map_or(Ok(()), set_nonblocking)?;
+        let in_time = self.attend(&ended, deadline)?;
+        if !in_time {
+            self.end_group(&ended)?;
+        }
+        self.attend_last_words()?;
+        Ok((self.child.wait()?, !in_time))
+    }
+
     /// Reads until the program has ended (true) or the time is over (false).
     fn attend(&mut self, ended: &PipeReader, deadline: Instant) -> io::Result<bool> {
         loop {

@@ -4,7 +4,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
@@ -13,8 +13,8 @@ use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{FileStat, Mode, fchmod};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, unlinkat};
 
+use super::Attributes;
 use super::tree::Place;
-use super::{Attributes, Content};
 
 /// Owner, group and mode that the file shall have; all stated.
 #[derive(Clone, Copy)]
@@ -37,7 +37,7 @@ impl Owned {
 }
 
 /// Makes or replaces the file at a place.
-pub(super) fn put(place: &Place, content: &Content<'_>, owned: Owned, replaces: bool) -> io::Result<()> {
+pub(super) fn put(place: &Place, content: &mut dyn io::Read, owned: Owned, replaces: bool) -> io::Result<()> {
     let temporary = temporary_name(&place.name);
     let result = write_beside(place, &temporary, content, owned, replaces).and_then(|()| {
         renameat(&place.folder, temporary.as_os_str(), &place.folder, place.name.as_os_str())?;
@@ -61,17 +61,12 @@ fn temporary_name(name: &OsStr) -> OsString {
 fn write_beside(
     place: &Place,
     temporary: &OsStr,
-    content: &Content<'_>,
+    content: &mut dyn io::Read,
     owned: Owned,
     replaces: bool,
 ) -> io::Result<()> {
     let mut file = File::from(create_new(&place.folder, temporary)?);
-    match content {
-        Content::Bytes(bytes) => file.write_all(bytes)?,
-        Content::File(path) => {
-            io::copy(&mut File::open(path)?, &mut file)?;
-        }
-    }
+    io::copy(content, &mut file)?;
     give(&file, owned)?;
     if replaces {
         copy_extended_attributes(place, &file);

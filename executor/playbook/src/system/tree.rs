@@ -27,7 +27,7 @@ pub(super) enum LastLink {
 /// A name in an opened folder. The name is never a link when links are followed, and may name nothing yet.
 pub(super) struct Place {
     pub(super) folder: OwnedFd,
-    /// `.` for the root itself.
+    /// `.` for the root itself, and for a path that ends in `..`.
     pub(super) name: OsString,
 }
 
@@ -41,8 +41,8 @@ impl Place {
         }
     }
 
-    /// It is the root, which nothing may remove.
-    pub(super) fn is_root(&self) -> bool {
+    /// It is the root, or the path ended in `..`: there is no name to make or remove.
+    pub(super) fn is_nameless(&self) -> bool {
         self.name == "."
     }
 }

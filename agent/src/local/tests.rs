@@ -1,0 +1,257 @@
+//! Server and client over a real socket.
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use keros_protocol::{CommandId, Eui, Outcome};
+use serde_json::Value;
+use tokio::sync::{mpsc, watch};
+
+use super::answer::{Sources, Timeouts};
+use super::*;
+
+/// Shorter than the real one, and long enough for a busy machine.
+const TIMEOUT: Duration = Duration::from_millis(800);
+
+/// A server in a thread of its own, which ends with the test.
+struct Server {
+    folder: tempfile::TempDir,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Server {
+    /// Answers wishes for telemetry with `answer`; with `None` it never does.
+    fn start(answer: Option<TelemetryAnswer>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let path = folder.path().to_owned();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(run(&path, answer, stopped));
+        });
+        let server = Self { folder, stop: Some(stop), thread: Some(thread) };
+        let limit = Instant::now() + Duration::from_secs(10);
+        while UnixStream::connect(server.socket()).is_err() {
+            assert!(Instant::now() < limit, "the server did not come up");
+            std::thread::yield_now();
+        }
+        server
+    }
+
+    fn socket(&self) -> PathBuf {
+        socket_path(self.folder.path())
+    }
+
+    fn client(&self) -> Client {
+        Client::new(self.socket())
+    }
+
+    /// Sends bytes and reads all of the answer.
+    fn raw(&self, request: &str) -> String {
+        let mut stream = UnixStream::connect(self.socket()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn run(path: &Path, answer: Option<TelemetryAnswer>, stopped: tokio::sync::oneshot::Receiver<()>) {
+    let (_status, receiver) = watch::channel(Arc::new(view()));
+    let (requests, mut asked) = mpsc::channel(4);
+    let main_loop = async {
+        let mut kept = Vec::new();
+        while let Some(LocalRequest::TelemetryNow { answer: sender }) = asked.recv().await {
+            match answer {
+                Some(answer) => drop(sender.send(answer)),
+                None => kept.push(sender),
+            }
+        }
+    };
+    let sources = Sources {
+        status: receiver,
+        requests,
+        config_json: r#"{"broker":{"host":"center"}}"#.into(),
+        timeouts: Timeouts { connection: TIMEOUT, main_loop: TIMEOUT / 2 },
+    };
+    let socket = socket_path(path);
+    tokio::select! {
+        served = server::serve_sources(&socket, sources) => served.unwrap(),
+        () = main_loop => {}
+        _ = stopped => {}
+    }
+}
+
+fn view() -> StatusView {
+    let job = |id, outcome| JobView {
+        command_id: CommandId(uuid::Uuid::from_u128(id)),
+        update_id: None,
+        kind: None,
+        received_at_unix_s: 1,
+        changed_at_unix_s: 2,
+        outcome,
+    };
+    StatusView {
+        agent_version: "0.1.0".to_owned(),
+        eui: Eui::from_u64(1),
+        identity_source: "configuration".to_owned(),
+        codename: None,
+        keros_version: None,
+        started_at_unix_s: 1,
+        connection: ConnectionView {
+            state: "connected".to_owned(),
+            broker: "center:8883".to_owned(),
+            tls: "mutual".to_owned(),
+            since_unix_s: 1,
+            last_error: None,
+        },
+        telemetry: TelemetryView { last_sent_unix_s: None, last_answered_unix_s: None, next_unix_s: 1 },
+        reports_pending: 0,
+        open_jobs: vec![job(1, Outcome::Accepted {})],
+        ended_jobs: vec![job(2, Outcome::Running { task: None })],
+        warnings: Vec::new(),
+    }
+}
+
+#[test]
+fn what_the_main_loop_publishes_is_what_the_technician_gets() {
+    let server = Server::start(None);
+    let client = server.client();
+    assert_eq!(client.get::<StatusView>("/v1/status").unwrap(), view());
+    let jobs: JobsView = client.get("/v1/jobs").unwrap();
+    assert_eq!((jobs.open_jobs.len(), jobs.ended_jobs.len()), (1, 1));
+    let job: JobView = client.get("/v1/jobs/00000000-0000-0000-0000-000000000002").unwrap();
+    assert_eq!(job, jobs.ended_jobs[0]);
+    let config: Value = client.get("/v1/config").unwrap();
+    assert_eq!(config["broker"]["host"], "center");
+}
+
+#[test]
+fn the_status_has_a_fixed_form() {
+    let mut view = view();
+    view.ended_jobs.clear();
+    let expected = concat!(
+        r#"{"agent_version":"0.1.0","eui":"0000000000000001","identity_source":"configuration","codename":null,"#,
+        r#""keros_version":null,"started_at_unix_s":1,"connection":{"state":"connected","broker":"center:8883","#,
+        r#""tls":"mutual","since_unix_s":1,"last_error":null},"telemetry":{"last_sent_unix_s":null,"#,
+        r#""last_answered_unix_s":null,"next_unix_s":1},"reports_pending":0,"open_jobs":[{"#,
+        r#""command_id":"00000000-0000-0000-0000-000000000001","update_id":null,"kind":null,"#,
+        r#""received_at_unix_s":1,"changed_at_unix_s":2,"outcome":{"status":"accepted"}}],"ended_jobs":[],"#,
+        r#""warnings":[]}"#,
+    );
+    assert_eq!(serde_json::to_string(&view).unwrap(), expected);
+}
+
+#[test]
+fn telemetry_now_is_accepted_or_refused_with_a_time() {
+    let server = Server::start(Some(TelemetryAnswer::Due { at_unix_s: 7 }));
+    let answer: TelemetryAnswer = server.client().post("/v1/telemetry").unwrap();
+    assert_eq!(answer, TelemetryAnswer::Due { at_unix_s: 7 });
+    assert!(server.raw("POST /v1/telemetry HTTP/1.1\r\nHost: a\r\n\r\n").starts_with("HTTP/1.1 202 "));
+
+    let server = Server::start(Some(TelemetryAnswer::TooSoon { retry_after_s: 42 }));
+    let answer = server.raw("POST /v1/telemetry HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 429 ") && answer.contains("retry-after: 42\r\n"), "{answer}");
+}
+
+#[test]
+fn a_stuck_main_loop_is_told_as_such_and_the_status_still_comes() {
+    let server = Server::start(None);
+    let asked = std::thread::spawn({
+        let client = server.client();
+        move || client.post::<Value>("/v1/telemetry")
+    });
+    assert!(server.client().get::<StatusView>("/v1/status").is_ok());
+    let refused = asked.join().unwrap();
+    assert!(matches!(refused, Err(ClientError::Refused { status: 503, .. })), "{refused:?}");
+}
+
+#[test]
+fn wrong_requests_get_problem_details() {
+    let server = Server::start(None);
+    for (request, status) in [
+        ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "404"),
+        ("GET /v1/jobs/x HTTP/1.1\r\nHost: a\r\n\r\n", "400"),
+        ("GET /v1/jobs/00000000-0000-0000-0000-000000000003 HTTP/1.1\r\nHost: a\r\n\r\n", "404"),
+        ("POST /v1/status HTTP/1.1\r\nHost: a\r\n\r\n", "405"),
+        ("GET /v1/telemetry HTTP/1.1\r\nHost: a\r\n\r\n", "405"),
+        ("POST /v1/telemetry HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000\r\n\r\n", "413"),
+    ] {
+        let answer = server.raw(request);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request}: {answer}");
+        assert!(answer.contains("application/problem+json") && answer.contains("\"detail\""), "{answer}");
+    }
+}
+
+#[test]
+fn what_is_no_http_or_too_long_is_dropped() {
+    let server = Server::start(None);
+    assert!(server.raw("\u{0}\u{1}nonsense\r\n\r\n").starts_with("HTTP/1.1 400 "));
+    let long = format!("GET /v1/status HTTP/1.1\r\nHost: a\r\nX: {}", "x".repeat(9000));
+    let mut stream = UnixStream::connect(server.socket()).unwrap();
+    // The server may close while it is still being written to.
+    let _ = stream.write_all(long.as_bytes());
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    assert!(String::from_utf8_lossy(&answer).starts_with("HTTP/1.1 431 "), "{answer:?}");
+}
+
+#[test]
+fn silent_clients_are_dropped_and_then_others_are_served() {
+    let server = Server::start(None);
+    let begin = Instant::now();
+    let silent: Vec<UnixStream> = (0..16).map(|_| UnixStream::connect(server.socket()).unwrap()).collect();
+    // More than the server takes at once: it waits until the first ones are dropped.
+    let mut later = UnixStream::connect(server.socket()).unwrap();
+    later.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    later.write_all(b"GET /v1/status HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    later.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(begin.elapsed() >= TIMEOUT, "no more than a few at once");
+    drop(silent);
+}
+
+#[test]
+fn the_socket_is_for_owner_and_group_and_a_stale_one_is_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = socket_path(folder.path());
+    drop(UnixListener::bind(&path).unwrap());
+    assert!(path.exists(), "a socket file without a server");
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _guard = runtime.enter();
+    let listener = server::bind(&path).unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
+
+    let second = server::bind(&path).unwrap_err();
+    assert_eq!(second.kind(), std::io::ErrorKind::AddrInUse, "{second}");
+    drop(listener);
+
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, "not a socket").unwrap();
+    assert!(server::bind(&path).is_err());
+    assert_eq!(std::fs::read(&path).unwrap(), b"not a socket");
+}
+
+#[test]
+fn without_a_server_the_client_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let client = Client::new(socket_path(folder.path()));
+    let error = client.get::<Value>("/v1/status").unwrap_err();
+    assert!(matches!(error, ClientError::NotRunning(_)), "{error:?}");
+}

@@ -1,0 +1,120 @@
+//! What is shipped beside the program: the tree that `packaging/install.sh` makes, the units, `cross.toml`.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests may")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn source(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(path)
+}
+
+/// Installs this build into `destination`.
+fn install(destination: &Path) -> Output {
+    let binaries = Path::new(env!("CARGO_BIN_EXE_keros-agent")).parent().unwrap();
+    Command::new("sh").arg(source("packaging/install.sh")).arg(destination).arg(binaries).output().unwrap()
+}
+
+/// All files below a folder, with their modes.
+fn tree(folder: &Path) -> BTreeMap<String, u32> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o7777;
+            let name = path.strip_prefix(folder).unwrap().display().to_string();
+            if path.is_dir() {
+                found.insert(format!("{name}/"), mode);
+                folders.push(path);
+            } else {
+                found.insert(name, mode);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_tree_is_laid_out_like_the_gateway() {
+    let root = tempfile::tempdir().unwrap();
+    let output = install(root.path());
+    assert!(output.status.success(), "{output:?}");
+    let tree = tree(root.path());
+    for (path, mode) in [
+        ("usr/bin/keros-agent", 0o755),
+        ("usr/lib/systemd/system/keros-agent.service", 0o644),
+        ("usr/lib/sysusers.d/keros-agent.conf", 0o644),
+        ("usr/lib/tmpfiles.d/keros-agent.conf", 0o644),
+        ("etc/keros-agent/config.yaml", 0o644),
+        ("etc/keros-agent/config.d/", 0o755),
+        ("etc/keros-agent/trust/", 0o755),
+        ("etc/keros-agent/tls/", 0o750),
+    ] {
+        assert_eq!(tree.get(path), Some(&mode), "{path} in {tree:#?}");
+    }
+    assert!(tree.keys().all(|path| !path.ends_with(".new")), "nothing is left half done: {tree:#?}");
+}
+
+#[test]
+fn a_configuration_that_is_there_is_kept_and_programs_are_replaced() {
+    let root = tempfile::tempdir().unwrap();
+    assert!(install(root.path()).status.success());
+    let config = root.path().join("etc/keros-agent/config.yaml");
+    let program = root.path().join("usr/bin/keros-agent");
+    fs::write(&config, "broker: {host: mine}\n").unwrap();
+    fs::write(&program, "old").unwrap();
+    assert!(install(root.path()).status.success());
+    assert_eq!(fs::read_to_string(&config).unwrap(), "broker: {host: mine}\n");
+    assert_ne!(fs::read(&program).unwrap(), b"old");
+}
+
+#[test]
+fn systemd_understands_the_unit() {
+    let root = tempfile::tempdir().unwrap();
+    assert!(install(root.path()).status.success());
+    // What every service needs of the system itself.
+    for target in ["sysinit.target", "basic.target", "shutdown.target"] {
+        let path = root.path().join("usr/lib/systemd/system").join(target);
+        fs::write(path, format!("[Unit]\nDescription={target}\n")).unwrap();
+    }
+    let mut verify = Command::new("systemd-analyze");
+    verify.args(["verify", "--man=no"]).arg(format!("--root={}", root.path().display()));
+    // Only a system with systemd can judge; there is no other reader of units.
+    let Ok(output) = verify.arg("keros-agent.service").output() else { return };
+    let told = String::from_utf8_lossy(&output.stderr);
+    let about_ours: Vec<&str> = told.lines().filter(|line| line.contains("keros-agent.service")).collect();
+    assert!(output.status.success() && about_ours.is_empty(), "{told}");
+}
+
+#[test]
+fn a_wrong_call_says_what_is_missing() {
+    let script = source("packaging/install.sh");
+    let output = Command::new("sh").arg(&script).output().unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    let empty = tempfile::tempdir().unwrap();
+    let output = Command::new("sh").arg(&script).arg(empty.path()).arg(empty.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("build first"));
+    assert!(tree(empty.path()).is_empty(), "nothing is installed in part");
+}
+
+#[test]
+fn cross_names_an_image_for_each_target() {
+    let text = fs::read_to_string(source("cross.toml")).unwrap();
+    let config: toml::Table = text.parse().unwrap();
+    let targets = config["target"].as_table().unwrap();
+    for target in [
+        "armv7-unknown-linux-musleabihf",
+        "armv7-unknown-linux-gnueabihf",
+        "aarch64-unknown-linux-musl",
+        "aarch64-unknown-linux-gnu",
+    ] {
+        let image = targets[target]["image"].as_str().unwrap();
+        assert!(image.contains(&format!("/{target}:")), "{image}");
+    }
+    assert_eq!(targets.len(), 4);
+}

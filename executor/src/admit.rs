@@ -1,0 +1,51 @@
+//! May this command run here? The executor asks by itself, from its own files: it does not believe the agent.
+
+use std::path::Path;
+
+use keros_platform::{Identity, IdentityOverride};
+use keros_protocol::eligibility::{Gateway, Refusal, check};
+use keros_protocol::{Command, Envelope, RefusalReason};
+
+use crate::engine::{Engine, Plan};
+use crate::{clock, trust};
+
+/// A command that may run, and how.
+pub(crate) struct Admitted {
+    /// The command, as it was signed.
+    pub(crate) command: Command,
+    /// What it does.
+    pub(crate) plan: Plan,
+}
+
+/// Verifies a command and checks its job whole. Changes nothing.
+///
+/// # Errors
+/// The first reason that applies.
+pub(crate) fn admit(
+    platform_root: &Path,
+    trust_folder: &Path,
+    engine: &dyn Engine,
+    envelope: &Envelope,
+) -> Result<Admitted, Refusal> {
+    let command_keys = trust::command_keys(trust_folder)?;
+    let environment_eui = std::env::var("EUI64").ok();
+    let identity = Identity::read(platform_root, &IdentityOverride::default(), environment_eui.as_deref())
+        .map_err(|error| {
+            let detail = format!("the executor does not know which gateway this is: {error}");
+            Refusal::new(RefusalReason::WrongTarget, detail)
+        })?;
+    let gateway = Gateway {
+        eui: identity.eui,
+        keros: identity.keros_version.as_ref(),
+        command_keys: &command_keys,
+        now_unix_s: clock::now_unix_s(),
+    };
+    let command = check(envelope, &gateway)?;
+    if command.options.confirm_window_s > 0 {
+        let detail =
+            "confirm or roll back is not in this version: send the command with a confirm window of 0";
+        return Err(Refusal::new(RefusalReason::Unsupported, detail));
+    }
+    let plan = engine.plan(&command)?;
+    Ok(Admitted { command, plan })
+}

@@ -1,0 +1,127 @@
+//! From a request to a job that counts as started, at most once for each command id, however many sessions ask for it.
+
+use std::time::{Duration, Instant};
+
+use keros_protocol::eligibility::Refusal;
+use keros_protocol::executor::Event;
+use keros_protocol::{CommandId, Envelope, Outcome, RefusalReason};
+
+use crate::admit::Admitted;
+use crate::clock;
+use crate::exit::Failure;
+use crate::follow::forgotten;
+use crate::runner::Begun;
+use crate::settle::{complete_record, settle_all};
+use crate::state::job::Job;
+use crate::state::started::{Record, Started};
+use crate::state::story::Story;
+use crate::state::{RunLock, State, barrier};
+
+/// How long to wait for a lock that nobody runs a job under: its holder is about to begin or to settle one.
+const PATIENCE: Duration = Duration::from_secs(10);
+const INTERVAL: Duration = Duration::from_millis(10);
+
+/// What a session does.
+pub(crate) enum Answer {
+    /// Say this, and end.
+    Say(Event),
+    /// Follow this job.
+    Follow(Job),
+    /// Run this job.
+    Run(Box<Begun>),
+}
+
+/// What is to be said of an id that was started before; `None` for a new one.
+pub(crate) fn known(state: &State, id: CommandId) -> Result<Option<Answer>, Failure> {
+    if let Some(job) = state.job(id) {
+        return Ok(Some(Answer::Follow(job)));
+    }
+    let started = Started::read(&state.started_path())?;
+    Ok(started.contains(id).then(|| Answer::Say(forgotten())))
+}
+
+/// Begins an admitted command.
+///
+/// # Errors
+/// [`Failure::Busy`] when another job runs.
+pub(crate) fn begin(state: &State, envelope: &Envelope, admitted: Admitted) -> Result<Answer, Failure> {
+    let Admitted { command, plan } = admitted;
+    let id = command.command_id;
+    let mut run_lock = match take_lock(state, id)? {
+        Ok(lock) => lock,
+        Err(job) => return Ok(Answer::Follow(job)),
+    };
+    // Only under the lock is it certain.
+    if let Some(answer) = known(state, id)? {
+        return Ok(answer);
+    }
+    let record = Record { id, issued_at_unix_s: command.issued_at_unix_s };
+    let verdict = run_lock.claim(id).and_then(|()| prepare(state, &run_lock, record));
+    match verdict {
+        Ok(Ok(())) => {}
+        Ok(Err(refusal)) => return Ok(refused(refusal)),
+        Err(failure) if is_full(&failure) => return Ok(no_space(&failure)),
+        Err(failure) => return Err(failure),
+    }
+    let (locked, journal) = match Job::begin(state, id, envelope, clock::now_unix_s(), plan.tasks) {
+        Err(failure) if is_full(&failure) && state.job(id).is_none() => return Ok(no_space(&failure)),
+        result => result?,
+    };
+    Started::append(&state.started_path(), record)?;
+    Ok(Answer::Run(Box::new(Begun { run_lock, locked, journal, plan })))
+}
+
+/// Brings the records of earlier jobs in order: each has its end, each is in both records, none is kept too long. The inner
+/// result says whether they allow this command.
+fn prepare(state: &State, run_lock: &RunLock, command: Record) -> Result<Result<(), Refusal>, Failure> {
+    settle_all(state)?;
+    let verdict = barrier::check(state, command)?;
+    complete_record(state)?;
+    state.prune(run_lock)?;
+    Ok(verdict)
+}
+
+fn no_space(failure: &Failure) -> Answer {
+    refused(Refusal::new(RefusalReason::NoSpace, format!("the executor's record: {}", failure.chain())))
+}
+
+/// A terminal answer for a command that was not started.
+pub(crate) fn refused(refusal: Refusal) -> Answer {
+    let Refusal { reason, detail } = refusal;
+    Answer::Say(Event::Ended { outcome: Outcome::Refused { reason, detail } })
+}
+
+/// The lock; or the job itself, when another session with the same command was faster.
+fn take_lock(state: &State, id: CommandId) -> Result<Result<RunLock, Job>, Failure> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(lock) = state.try_lock()? {
+            return Ok(Ok(lock));
+        }
+        if let Some(job) = state.job(id) {
+            return Ok(Err(job));
+        }
+        if let Some(other) = state.running()?.filter(|other| *other != id)
+            && !has_ended(state, other)?
+        {
+            return Err(Failure::Busy(format!("another job is running: {other}")));
+        }
+        if Instant::now() >= deadline {
+            return Err(Failure::Busy("another job is being begun or settled".to_owned()));
+        }
+        std::thread::sleep(INTERVAL);
+    }
+}
+
+/// Whoever has heard of a job's end may ask for the next one before the first one's process has let go of the lock.
+fn has_ended(state: &State, id: CommandId) -> Result<bool, Failure> {
+    let Some(job) = state.job(id) else { return Ok(false) };
+    let doing = format!("read the journal of job {id}");
+    let story = Story::read(&job.journal_path()).map_err(Failure::io(doing))?;
+    Ok(story.ended.is_some())
+}
+
+fn is_full(failure: &Failure) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(failure, Failure::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+}

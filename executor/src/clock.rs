@@ -1,0 +1,37 @@
+//! The time by which expiry is judged. A gateway has no clock battery: after a power cut the clock may say 1970.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use keros_protocol::UnixSeconds;
+
+/// It is certainly later than this: the time of the build, when the builder states it in `SOURCE_DATE_EPOCH`
+/// (reproducible-builds.org), else 2026-01-01, before which there was no such program.
+const FLOOR_UNIX_S: UnixSeconds = match option_env!("SOURCE_DATE_EPOCH") {
+    Some(text) => parse_decimal(text),
+    None => 1_767_225_600,
+};
+
+/// The clock, but never below the floor.
+pub(crate) fn now_unix_s() -> UnixSeconds {
+    let clock = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    clock.max(FLOOR_UNIX_S)
+}
+
+#[allow(clippy::panic, reason = "it stops the build, never the program")]
+const fn parse_decimal(text: &str) -> u64 {
+    match u64::from_str_radix(text, 10) {
+        Ok(number) => number,
+        Err(_) => panic!("SOURCE_DATE_EPOCH must be a number of seconds"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_never_before_the_program_existed() {
+        assert!(now_unix_s() >= 1_767_225_600);
+        assert_eq!(parse_decimal("1767225600"), 1_767_225_600);
+    }
+}

@@ -1,0 +1,213 @@
+//! What a person reads about jobs. It only reads: a job without an end is not settled here.
+
+use std::fs::File;
+use std::io::{self, Read as _, Write};
+
+use keros_protocol::executor::{Event, TaskResult};
+use keros_protocol::{Command, CommandId, Outcome, Output};
+use serde_json::json;
+
+use crate::cli::{JobArgs, JobsArgs, find_id};
+use crate::exit::Failure;
+use crate::state::State;
+use crate::state::job::Job;
+use crate::state::lines::{self, Splitter};
+use crate::state::story::Story;
+
+/// How a job stands.
+enum Standing {
+    /// Its process is alive.
+    Running,
+    /// It has its end.
+    Ended(Outcome),
+    /// Neither: the next session settles it.
+    Unsettled,
+}
+
+/// Lists all jobs, newest first.
+pub(crate) fn jobs(args: &JobsArgs) -> Result<(), Failure> {
+    let state = State::open_existing(&args.state.state_folder)?;
+    let mut out = io::stdout().lock();
+    let mut jobs = state.jobs()?;
+    jobs.reverse();
+    if jobs.is_empty() && !args.json {
+        return print(&mut out, "no job was started on this gateway yet");
+    }
+    for job in jobs {
+        let standing = standing(&state, &job)?;
+        let line = if args.json {
+            json!({ "command_id": job.id(), "standing": standing.word(), "outcome": standing.outcome() })
+                .to_string()
+        } else {
+            format!("{}  {standing}", job.id())
+        };
+        print(&mut out, &line)?;
+    }
+    Ok(())
+}
+
+/// Tells the story of one job.
+pub(crate) fn job(args: &JobArgs) -> Result<(), Failure> {
+    let state = State::open_existing(&args.state.state_folder)?;
+    let known: Vec<CommandId> = state.jobs()?.iter().map(Job::id).collect();
+    let id = find_id(&args.id, &known)?;
+    let Some(job) = state.job(id) else {
+        return Err(Failure::Unknown(format!("nothing is kept of job {id} any more")));
+    };
+    let mut out = io::stdout().lock();
+    if args.json {
+        let mut seen = false;
+        each_event(&job, |json| {
+            seen = true;
+            print(&mut out, json)
+        })?;
+        if let (false, Some(outcome)) = (seen, job.outcome()) {
+            let json =
+                serde_json::to_string(&outcome).map_err(|error| Failure::Internal(error.to_string()))?;
+            print(&mut out, &json)?;
+        }
+        return Ok(());
+    }
+    print(&mut out, &head(&job))?;
+    each_event(&job, |json| match serde_json::from_str(json) {
+        Ok(event) => tell(&mut out, &event),
+        Err(_) => Ok(()),
+    })?;
+    print(&mut out, &format!("Outcome  {}", standing(&state, &job)?))
+}
+
+impl Standing {
+    const fn word(&self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Ended(_) => "ended",
+            Self::Unsettled => "unsettled",
+        }
+    }
+
+    const fn outcome(&self) -> Option<&Outcome> {
+        match self {
+            Self::Ended(outcome) => Some(outcome),
+            Self::Running | Self::Unsettled => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Standing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Running => f.write_str("running"),
+            Self::Ended(outcome) => outcome.fmt(f),
+            Self::Unsettled => f.write_str("its process is gone; the agent's next request settles it"),
+        }
+    }
+}
+
+fn standing(state: &State, job: &Job) -> Result<Standing, Failure> {
+    if let Some(Event::Ended { outcome }) = job.outcome() {
+        return Ok(Standing::Ended(outcome));
+    }
+    let doing = format!("read the journal of job {}", job.id());
+    let story = Story::read(&job.journal_path()).map_err(Failure::io(doing))?;
+    if let Some(outcome) = story.ended {
+        return Ok(Standing::Ended(outcome));
+    }
+    let running = state.running()? == Some(job.id());
+    Ok(if running { Standing::Running } else { Standing::Unsettled })
+}
+
+fn each_event(job: &Job, mut take: impl FnMut(&str) -> Result<(), Failure>) -> Result<(), Failure> {
+    let doing = || Failure::io(format!("read the journal of job {}", job.id()));
+    let mut file = match File::open(job.journal_path()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        result => result.map_err(doing())?,
+    };
+    let mut splitter = Splitter::default();
+    let mut chunk = vec![0; 64 * 1024];
+    loop {
+        let count = file.read(&mut chunk).map_err(doing())?;
+        if count == 0 {
+            return Ok(());
+        }
+        let mut events = Vec::new();
+        splitter.push(&chunk[..count], |line| events.extend(lines::decode(line)));
+        for json in events {
+            take(&json)?;
+        }
+    }
+}
+
+fn head(job: &Job) -> String {
+    let payload = job.envelope().and_then(|envelope| envelope.unverified_payload().ok());
+    let command: Option<Command> = payload.and_then(|payload| serde_json::from_slice(&payload).ok());
+    let mut text = format!("Job      {}", job.id());
+    match command {
+        Some(command) => {
+            text += &format!("\nUpdate   {}", command.update_id);
+            let dry_run = if command.options.dry_run { ", dry run" } else { "" };
+            text += &format!("\nKind     {}{dry_run}", command.job.kind());
+        }
+        None => text += "\n         the journal of this old job is no longer kept, only its outcome",
+    }
+    text
+}
+
+fn tell(out: &mut impl Write, event: &Event) -> Result<(), Failure> {
+    match event {
+        Event::TaskStarted { task, module, handler, .. } => {
+            let handler = if *handler { ", handler" } else { "" };
+            print(out, &format!("{:>4}/{}  {}  ({module}{handler})", task.number, task.count, task.name))
+        }
+        Event::ItemEnded { item, result, .. } => {
+            print(out, &format!("         item {item}: {}", result.status.as_str()))
+        }
+        Event::Retrying { left, delay_s, message, .. } => {
+            print(out, &format!("         failed: {message}; again in {delay_s} s, {left} attempts left"))
+        }
+        Event::TaskEnded { result, duration_ms, .. } => {
+            print(out, &format!("         {} in {duration_ms} ms", result.status.as_str()))?;
+            tell_details(out, result)
+        }
+        Event::Ended { outcome: Outcome::Failed { message, .. } } => {
+            print(out, &format!("Failed   {message}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn tell_details(out: &mut impl Write, result: &TaskResult) -> Result<(), Failure> {
+    for change in &result.changes {
+        let before = change.before.as_deref().unwrap_or("-");
+        let after = change.after.as_deref().unwrap_or("-");
+        if before.len() + after.len() < 80 && !before.contains('\n') && !after.contains('\n') {
+            print(out, &format!("         {}: {before} -> {after}", change.property))?;
+        } else {
+            print(out, &format!("         {} changed", change.property))?;
+        }
+    }
+    if let Some(message) = &result.message {
+        for line in message.lines() {
+            print(out, &format!("         {}", printable(line)))?;
+        }
+    }
+    if let Some(code) = result.exit_code.filter(|code| *code != 0) {
+        print(out, &format!("         exit code {code}"))?;
+    }
+    for line in result.output.as_ref().map(Output::to_string).unwrap_or_default().lines() {
+        print(out, &format!("         | {}", printable(line)))?;
+    }
+    Ok(())
+}
+
+/// What a program printed must not steer the reader's terminal.
+fn printable(line: &str) -> String {
+    line.chars().map(|c| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+/// A reader that has seen enough (`| head`) is no error.
+fn print(out: &mut impl Write, line: &str) -> Result<(), Failure> {
+    match writeln!(out, "{line}") {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        result => result.map_err(Failure::io("write to standard output")),
+    }
+}

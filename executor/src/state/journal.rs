@@ -1,0 +1,225 @@
+//! Writes the journal of one job: append only, and synced where the promise needs it. `TaskStarted` is on the disk before
+//! the task acts; what a task did is on the disk with the next start, or the end.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::mpsc::SyncSender;
+
+use keros_playbook::Observer;
+use keros_protocol::executor::{Event, TaskResult};
+use keros_protocol::limits::MAX_EXECUTOR_LINE_BYTES;
+use keros_protocol::{Outcome, Output};
+use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, fallocate};
+
+use super::lines;
+
+/// From this length on a journal takes no more output, changes and items: a job that prints without end goes on, and its
+/// outcome stays known.
+const FULL_DETAIL_BYTES: u64 = 32 * 1024 * 1024;
+/// No journal is longer. With events of a few hundred bytes after the bound above, no job within its limits comes here.
+const MAX_JOURNAL_BYTES: u64 = 64 * 1024 * 1024;
+/// Room kept free for what must still be written when the disk is full: the end of a task and of the job, each with output
+/// of at most 64 KiB, each byte at most six in JSON.
+const RESERVE_BYTES: u64 = 1024 * 1024;
+
+/// The journal of a job that runs.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    file: File,
+    length: u64,
+    reserved: u64,
+    /// Wakes the follower in this process. It must never block: a full channel means that it was woken already.
+    wake: Option<SyncSender<()>>,
+}
+
+impl Journal {
+    /// Begins a new one.
+    pub(crate) fn create(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(path)?;
+        Ok(Self { file, length: 0, reserved: 0, wake: None })
+    }
+
+    /// Continues one, to settle it: begins a new line when the last one was torn.
+    pub(crate) fn append_to(path: &Path, terminated: bool) -> io::Result<Self> {
+        let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+        if !terminated {
+            file.write_all(b"\n")?;
+        }
+        let length = file.metadata()?.len();
+        Ok(Self { file, length, reserved: length, wake: None })
+    }
+
+    /// Wakes somebody after each event.
+    pub(crate) fn wake(&mut self, wake: SyncSender<()>) {
+        self.wake = Some(wake);
+    }
+
+    /// Writes an event and waits until it is on the disk.
+    pub(crate) fn append_synced(&mut self, event: &Event) -> io::Result<()> {
+        self.append(event)?;
+        self.file.sync_data()?;
+        self.woken();
+        Ok(())
+    }
+
+    /// Gives back the room that was kept free. The journal is whole without it.
+    pub(crate) fn release_reserve(&mut self) {
+        if self.reserved > self.length {
+            let _ = self.file.set_len(self.length);
+        }
+    }
+
+    fn append(&mut self, event: &Event) -> io::Result<()> {
+        let line = lines::encode(&self.json(event)?);
+        if self.length + line.len() as u64 > MAX_JOURNAL_BYTES {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the journal of this job is full"));
+        }
+        if let Err(error) = self.file.write_all(&line) {
+            // A line that was written in part would spoil the next one.
+            let _ = self.file.set_len(self.length);
+            return Err(error);
+        }
+        self.length += line.len() as u64;
+        Ok(())
+    }
+
+    /// The event as JSON, without details where there is no room for them.
+    fn json(&self, event: &Event) -> io::Result<String> {
+        if self.length < FULL_DETAIL_BYTES {
+            let json = serde_json::to_string(event)?;
+            if json.len() <= MAX_EXECUTOR_LINE_BYTES {
+                return Ok(json);
+            }
+        }
+        Ok(serde_json::to_string(&without_details(event))?)
+    }
+
+    /// Makes sure that what must follow a start can be written.
+    pub(crate) fn reserve(&mut self) -> io::Result<()> {
+        if self.reserved >= self.length + RESERVE_BYTES {
+            return Ok(());
+        }
+        let end = self.length + 2 * RESERVE_BYTES;
+        let length = i64::try_from(end).map_err(io::Error::other)?;
+        match fallocate(self.file.as_fd(), FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, length) {
+            // Not every file system can keep room free; there a full disk ends the job as interrupted.
+            Ok(()) | Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => {
+                self.reserved = end;
+                Ok(())
+            }
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    fn woken(&self) {
+        if let Some(wake) = &self.wake {
+            let _ = wake.try_send(());
+        }
+    }
+}
+
+impl Observer for Journal {
+    fn event(&mut self, event: &Event) -> io::Result<()> {
+        match event {
+            Event::TaskStarted { .. } => {
+                self.reserve()?;
+                self.append_synced(event)
+            }
+            Event::ItemEnded { .. } if self.length >= FULL_DETAIL_BYTES => Ok(()),
+            _ => {
+                self.append(event)?;
+                self.woken();
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The event with everything left out that can be long.
+pub(crate) fn without_details(event: &Event) -> Event {
+    let mut event = event.clone();
+    match &mut event {
+        Event::ItemEnded { result, .. } | Event::TaskEnded { result, .. } => shorten_result(result),
+        Event::Ended { outcome: Outcome::Failed { output, .. } | Outcome::TimedOut { output, .. } } => {
+            shorten_output(output);
+        }
+        _ => {}
+    }
+    event
+}
+
+fn shorten_result(result: &mut TaskResult) {
+    result.changes.clear();
+    shorten_output(&mut result.output);
+}
+
+fn shorten_output(output: &mut Option<Output>) {
+    if let Some(output) = output {
+        let kept = (output.head.len() + output.tail.len()) as u64;
+        *output = Output { omitted_bytes: output.omitted_bytes + kept, ..Output::default() };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keros_protocol::TaskRef;
+    use keros_protocol::executor::TaskStatus;
+
+    fn task() -> TaskRef {
+        TaskRef { number: 1, count: 1, name: "one".to_owned() }
+    }
+
+    fn ended(output_bytes: usize) -> Event {
+        let output = Output { head: "\u{1}".repeat(output_bytes), ..Output::default() };
+        Event::TaskEnded {
+            task: task(),
+            result: TaskResult { output: Some(output), ..TaskResult::of(TaskStatus::Executed) },
+            notified: Vec::new(),
+            duration_ms: 1,
+        }
+    }
+
+    #[test]
+    fn an_event_beyond_the_line_limit_loses_its_details_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let mut journal = Journal::create(&path).unwrap();
+        journal.event(&ended(MAX_EXECUTOR_LINE_BYTES)).unwrap();
+        let line = std::fs::read(&path).unwrap();
+        let json = lines::decode(&line[..line.len() - 1]).unwrap();
+        let Event::TaskEnded { result, .. } = serde_json::from_str(&json).unwrap() else { panic!("{json}") };
+        assert_eq!(result.output.unwrap().omitted_bytes, MAX_EXECUTOR_LINE_BYTES as u64);
+    }
+
+    #[test]
+    fn a_job_that_prints_without_end_fills_no_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let mut journal = Journal::create(&path).unwrap();
+        journal.length = FULL_DETAIL_BYTES;
+        journal.event(&ended(60_000)).unwrap();
+        assert!(path.metadata().unwrap().len() < 1000);
+        journal.length = MAX_JOURNAL_BYTES;
+        assert!(journal.event(&ended(1)).is_err());
+    }
+
+    #[test]
+    fn the_room_kept_free_is_given_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let mut journal = Journal::create(&path).unwrap();
+        let line = 1;
+        let started =
+            Event::TaskStarted { task: task(), module: "echo".to_owned(), role: None, handler: false, line };
+        journal.event(&started).unwrap();
+        let length = path.metadata().unwrap().len();
+        journal.release_reserve();
+        assert_eq!(path.metadata().unwrap().len(), length);
+        assert!(std::os::unix::fs::MetadataExt::blocks(&path.metadata().unwrap()) <= 8);
+    }
+}

@@ -1,0 +1,66 @@
+//! What happens when the disk is full. It needs a small file system of its own, so it needs root; without, it says so.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
+
+mod common;
+
+use std::path::Path;
+use std::process::Command as Program;
+
+use common::{Gateway, command, outcome, script, shell_quoted};
+use keros_protocol::{Outcome, RefusalReason};
+
+/// A small file system, unmounted at the end.
+struct SmallDisk<'a>(&'a Path);
+
+impl<'a> SmallDisk<'a> {
+    fn mount(folder: &'a Path, size: &str) -> Option<Self> {
+        std::fs::create_dir_all(folder).unwrap();
+        let options = format!("size={size},mode=700");
+        let status =
+            Program::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder).status();
+        let mounted = status.is_ok_and(|status| status.success());
+        if !mounted {
+            eprintln!("skipped: cannot mount a small file system here");
+        }
+        mounted.then_some(Self(folder))
+    }
+}
+
+impl Drop for SmallDisk<'_> {
+    fn drop(&mut self) {
+        let _ = Program::new("umount").arg("-l").arg(self.0).status();
+    }
+}
+
+fn fill(folder: &Path) -> String {
+    format!("cat /dev/zero > {} 2>/dev/null; true", shell_quoted(&folder.join("ballast")))
+}
+
+#[test]
+fn a_command_for_a_full_disk_is_refused_by_name_and_can_be_sent_again() {
+    let gateway = Gateway::new();
+    let state = gateway.path("state");
+    let Some(_disk) = SmallDisk::mount(&state, "4m") else { return };
+    gateway.session(b"{\"request\":\"status\"}\n").events();
+    Program::new("sh").args(["-c", &fill(&state)]).status().unwrap();
+    let command = command(1, &script(&["true".to_owned()]));
+    let events = gateway.run(&command);
+    let Outcome::Refused { reason, .. } = outcome(&events) else { panic!("{events:#?}") };
+    assert_eq!(*reason, RefusalReason::NoSpace);
+    std::fs::remove_file(state.join("ballast")).unwrap();
+    assert!(matches!(outcome(&gateway.run(&command)), Outcome::Succeeded { .. }));
+}
+
+#[test]
+fn a_job_that_fills_the_disk_still_has_its_end_on_record() {
+    let gateway = Gateway::new();
+    let state = gateway.path("state");
+    let Some(_disk) = SmallDisk::mount(&state, "8m") else { return };
+    gateway.session(b"{\"request\":\"status\"}\n").events();
+    let noise = "head -c 60000 /dev/zero | tr '\\0' x; exit 3".to_owned();
+    let command = command(1, &script(&[fill(&state), noise]));
+    let events = gateway.run(&command);
+    assert!(matches!(outcome(&events), Outcome::Failed { .. }), "{events:#?}");
+    assert_eq!(gateway.attach(command.command_id), events);
+}
