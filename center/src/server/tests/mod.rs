@@ -200,8 +200,6 @@ struct Gateway {
     eui: Eui,
     client: AsyncClient,
     down: mpsc::Receiver<Publish>,
-    /// Told when the connection is lost.
-    lost: Arc<tokio::sync::Notify>,
     task: tokio::task::JoinHandle<()>,
     stream: uuid::Uuid,
 }
@@ -224,25 +222,25 @@ impl Gateway {
         let topic = prefix.topic(eui, Leaf::Presence);
         options.set_last_will(LastWill::new(topic.clone(), "offline", QoS::AtLeastOnce, true, None));
         let (client, mut event_loop) = AsyncClient::new(options, 16);
-        let (sender, down) = mpsc::channel(64);
-        let lost = Arc::new(tokio::sync::Notify::new());
-        let has_lost = Arc::clone(&lost);
+        // Room for all that a test lets come before it looks: the connection must not wait for the test.
+        let (sender, down) = mpsc::channel(1024);
         let task = tokio::spawn(async move {
             loop {
                 match event_loop.poll().await {
-                    Ok(Event::Incoming(Packet::Publish(publish))) => sender.send(publish).await.unwrap(),
-                    Ok(_) => {}
-                    Err(_) => {
-                        has_lost.notify_one();
-                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    Ok(Event::Incoming(Packet::Publish(publish))) => {
+                        if sender.try_send(publish).is_err() {
+                            return;
+                        }
                     }
+                    Ok(_) => {}
+                    Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
                 }
             }
         });
         let own = prefix.topic(eui, Leaf::Down);
         client.subscribe(own, QoS::AtLeastOnce).await.unwrap();
         client.publish(topic, QoS::AtLeastOnce, true, "online").await.unwrap();
-        Self { eui, client, down, lost, task, stream: uuid::Uuid::now_v7() }
+        Self { eui, client, down, task, stream: uuid::Uuid::now_v7() }
     }
 
     fn topic(&self, leaf: Leaf) -> String {
