@@ -28,6 +28,11 @@ const WRITTEN: &str = "etc/keros-demo/site.conf";
 
 const GROUP: &str = "demo";
 
+/// Until the center listens to its broker.
+const BROKER_LIMIT: Duration = Duration::from_secs(10);
+
+const BROKER_POLL: Duration = Duration::from_millis(10);
+
 /// Until all agents have sent telemetry.
 const TELEMETRY_LIMIT: Duration = Duration::from_secs(30);
 
@@ -113,7 +118,23 @@ async fn start_center(stage: &mut Stage<'_>, out: &mut dyn Write) -> anyhow::Res
     )?;
     let client = center.client()?;
     stage.center = Some(center);
+    wait_for_broker(&client).await?;
     Ok(client)
+}
+
+/// A telemetry that is sent before the center listens is answered only an hour later, when the next one comes.
+async fn wait_for_broker(client: &Client) -> anyhow::Result<()> {
+    let deadline = tokio::time::Instant::now() + BROKER_LIMIT;
+    loop {
+        let health = ask(client, |client| client.get::<serde_json::Value>("/health")).await?;
+        if health["broker_connected"] == true {
+            return Ok(());
+        }
+        if tokio::time::Instant::now() > deadline {
+            bail!("the center did not connect with its own broker within {} s", BROKER_LIMIT.as_secs());
+        }
+        tokio::time::sleep(BROKER_POLL).await;
+    }
 }
 
 async fn start_agents(stage: &mut Stage<'_>, out: &mut dyn Write) -> anyhow::Result<()> {
