@@ -1,7 +1,7 @@
 //! The names of all options. It knows nothing of their values: those are read in `valid`.
 
 /// Every option by its full name. What stands before a dot is a section.
-pub(super) const ALL: [&str; 20] = [
+pub(super) const ALL: [&str; 21] = [
     "broker.host",
     "broker.port",
     "broker.tls.ca_file",
