@@ -27,7 +27,7 @@ impl Site {
         let (cert, key) = pki.issue("center", "keros-center")?;
         let arguments = [("ca", pki.path("ca.pem")), ("cert", cert), ("key", key)]
             .into_iter()
-            .flat_map(|(flag, path)| [format!("--external-{flag}"), path.display().to_string()])
+            .flat_map(|(flag, path)| [format!("--external-broker-{flag}"), path.display().to_string()])
             .collect();
         let center = Center::start(&folder.path().join("center"), Broker::External(broker.port, arguments))?;
         Ok(Self { folder, pki, broker, center })
