@@ -235,20 +235,7 @@ fn header(args: &PlaybookArgs, script: &Script) -> String {
 }
 
 fn counts(summary: &Summary) -> String {
-    let all = [
-        ("created", summary.created),
-        ("modified", summary.modified),
-        ("removed", summary.removed),
-        ("executed", summary.executed),
-        ("matched", summary.matched),
-        ("passive", summary.passive),
-        ("skipped", summary.skipped),
-        ("ignored", summary.ignored),
-        ("failed", summary.failed),
-    ];
-    let mut parts = vec![plural(summary.total(), "task")];
-    parts.extend(all.iter().filter(|(_, count)| *count > 0).map(|(name, count)| format!("{count} {name}")));
-    parts.join(" | ")
+    format!("{} | {summary}", plural(summary.total(), "task"))
 }
 
 fn describe_change(change: &Change) -> String {

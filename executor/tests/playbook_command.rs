@@ -61,7 +61,7 @@ demo.yml: 5 tasks on tree
     roof
 ✓ 5/5 seen: created
 
-5 tasks | 3 created | 1 passive | 1 ignored
+5 tasks | 3 created, 1 passive, 1 failed but ignored
 succeeded
 ";
     assert_eq!(text(&output.stdout), expected);

@@ -378,6 +378,29 @@ impl Summary {
     }
 }
 
+impl fmt::Display for Summary {
+    /// The counts that are not zero: `2 created, 1 failed`; `no tasks` when all are.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = [
+            (self.created, "created"),
+            (self.modified, "modified"),
+            (self.removed, "removed"),
+            (self.executed, "executed"),
+            (self.matched, "matched"),
+            (self.passive, "passive"),
+            (self.skipped, "skipped"),
+            (self.ignored, "failed but ignored"),
+            (self.failed, "failed"),
+        ];
+        let mut separator = "";
+        for (count, word) in counts.into_iter().filter(|(count, _)| *count > 0) {
+            write!(f, "{separator}{count} {word}")?;
+            separator = ", ";
+        }
+        if separator.is_empty() { f.write_str("no tasks") } else { Ok(()) }
+    }
+}
+
 /// What a program printed, standard output and error together, bounded.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Output {

@@ -61,29 +61,13 @@ pub(crate) fn outcome(outcome: &Outcome) -> String {
     printable(&text)
 }
 
-/// The counts that are not zero.
+/// How many tasks, and how they ended.
 pub(crate) fn summary_text(summary: &Summary) -> String {
-    let counts = [
-        (summary.created, "created"),
-        (summary.modified, "modified"),
-        (summary.removed, "removed"),
-        (summary.executed, "executed"),
-        (summary.matched, "matched"),
-        (summary.passive, "passive"),
-        (summary.skipped, "skipped"),
-        (summary.ignored, "ignored"),
-        (summary.failed, "failed"),
-    ];
-    let parts: Vec<String> = counts
-        .into_iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, word)| format!("{count} {word}"))
-        .collect();
-    let plural = if summary.total() == 1 { "" } else { "s" };
-    if parts.is_empty() {
-        return "no tasks".to_owned();
+    match summary.total() {
+        0 => summary.to_string(),
+        1 => format!("1 task ({summary})"),
+        total => format!("{total} tasks ({summary})"),
     }
-    format!("{} task{plural} ({})", summary.total(), parts.join(", "))
 }
 
 /// The center's and this program's clock are mostly the same one; a minute more or less does not matter here.

@@ -107,24 +107,8 @@ fn task_line(page: &mut Page, task: Option<&TaskRef>) {
 }
 
 fn counts(page: &mut Page, summary: &Summary) {
-    let counts = [
-        (summary.created, "created"),
-        (summary.modified, "modified"),
-        (summary.removed, "removed"),
-        (summary.executed, "executed"),
-        (summary.matched, "matched"),
-        (summary.passive, "passive"),
-        (summary.skipped, "skipped"),
-        (summary.ignored, "failed but ignored"),
-        (summary.failed, "failed"),
-    ];
-    let words: Vec<String> = counts
-        .iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, word)| format!("{count} {word}"))
-        .collect();
-    if !words.is_empty() {
-        page.long_line("Tasks", &words.join(", "));
+    if summary.total() > 0 {
+        page.long_line("Tasks", &summary.to_string());
     }
 }
 
