@@ -37,9 +37,9 @@ fn memory(name: &str, tls: bool) -> Result<()> {
     let options = GatewayOptions {
         port: broker.port,
         trust,
-        password: None,
-        tls: tls.then(|| files.clone()),
-        executor: None,
+        ca: tls.then(|| files.0.clone()),
+        client: tls.then(|| (files.1.clone(), files.2.clone())),
+        ..GatewayOptions::default()
     };
     let mut gateway = Gateway::prepare(&folder.path().join("gateway"), EUI, KEROS_6, &options)?;
     gateway.start_program(&gateway_program("keros-agent")?)?;
@@ -69,9 +69,14 @@ fn answer_to_task() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let broker = Mosquitto::start(&folder.path().join("broker"), MosquittoMode::Open)?;
     let center = Center::start(&folder.path().join("center"), Broker::External(broker.port, vec![]))?;
-    let options =
-        GatewayOptions { port: broker.port, trust: center.keys().join("trust"), ..GatewayOptions::default() };
-    let gateway = Gateway::start(&folder.path().join("gateway"), EUI, KEROS_6, &options)?;
+    let options = GatewayOptions {
+        port: broker.port,
+        trust: center.keys().join("trust"),
+        executor: Some(gateway_program("keros-executor")?),
+        ..GatewayOptions::default()
+    };
+    let mut gateway = Gateway::prepare(&folder.path().join("gateway"), EUI, KEROS_6, &options)?;
+    gateway.start_program(&gateway_program("keros-agent")?)?;
     center.wait_for_telemetry(&[EUI])?;
     let seen = folder.path().join("seen");
     let mut listener = mosquitto_client("mosquitto_sub", broker.port)?

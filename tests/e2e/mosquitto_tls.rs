@@ -51,8 +51,9 @@ impl Site {
 fn a_command_succeeds_over_mutual_tls() -> Result<()> {
     let site = Site::start()?;
     let trust = site.center.keys().join("trust");
-    let tls = Some(site.certificate(MINE)?);
-    let options = GatewayOptions { port: site.broker.port, trust, password: None, tls, executor: None };
+    let (ca, cert, key) = site.certificate(MINE)?;
+    let (port, client) = (site.broker.port, Some((cert, key)));
+    let options = GatewayOptions { port, trust, ca: Some(ca), client, ..GatewayOptions::default() };
     let gateway = Gateway::start(&site.folder.path().join("gateway"), MINE, KEROS_6, &options)?;
     site.center.wait_for_telemetry(&[MINE])?;
     let script = "- name: p\n  groups: [all]\n  tasks:\n    - !file { path: /made }\n";

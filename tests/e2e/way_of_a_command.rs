@@ -1,7 +1,9 @@
 //! The whole way of a command, with the embedded broker and with mosquitto: the same script, the same end.
 
+use std::path::Path;
+
 use anyhow::{Context as _, Result};
-use keros_tests::{Broker, Center, Gateway, GatewayOptions, KEROS_5, KEROS_6, Mosquitto, MosquittoMode};
+use keros_tests::{Broker, Center, Gateway, GatewayOptions, KEROS_5, KEROS_6, Mosquitto, MosquittoMode, Pki};
 use serde_json::{Value, json};
 
 const SIX: &str = "7076FF0000000001";
@@ -28,7 +30,7 @@ const SCRIPT: &str = r#"
 fn a_script_runs_on_keros_6_and_is_refused_on_keros_5_with_the_embedded_broker() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let center = Center::start(&folder.path().join("center"), Broker::Embedded)?;
-    the_whole_way(folder.path(), &center)
+    the_whole_way(folder.path(), &center, None)
 }
 
 #[test]
@@ -36,18 +38,27 @@ fn a_script_runs_on_keros_6_and_is_refused_on_keros_5_with_mosquitto() -> Result
     let folder = tempfile::tempdir()?;
     let broker = Mosquitto::start(&folder.path().join("broker"), MosquittoMode::Open)?;
     let center = Center::start(&folder.path().join("center"), Broker::External(broker.port, vec![]))?;
-    the_whole_way(folder.path(), &center)
+    the_whole_way(folder.path(), &center, None)
 }
 
-fn the_whole_way(folder: &std::path::Path, center: &Center) -> Result<()> {
+#[test]
+fn a_script_runs_on_keros_6_and_is_refused_on_keros_5_with_the_embedded_broker_over_tls() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let pki = Pki::new(&folder.path().join("pki"))?;
+    let (cert, key) = pki.issue("broker", "localhost")?;
+    let center = Center::start(&folder.path().join("center"), Broker::EmbeddedTls(cert, key))?;
+    the_whole_way(folder.path(), &center, Some(&pki.path("ca.pem")))
+}
+
+fn the_whole_way(folder: &Path, center: &Center, ca: Option<&Path>) -> Result<()> {
     let mut gateways = Vec::new();
     for (eui, keros) in [(SIX, KEROS_6), (SIX_TOO, KEROS_6), (FIVE, KEROS_5)] {
         let options = GatewayOptions {
             port: center.mqtt_port(),
             trust: center.keys().join("trust"),
             password: center.gateway_password(eui)?,
-            tls: None,
-            executor: None,
+            ca: ca.map(Path::to_owned),
+            ..GatewayOptions::default()
         };
         gateways.push(Gateway::start(&folder.join(eui), eui, keros, &options)?);
     }

@@ -14,6 +14,8 @@ use crate::{Process, free_port, keros_program, run_ok, wait_for};
 pub enum Broker {
     /// Its own, with a password for each gateway.
     Embedded,
+    /// The same over TLS, with this certificate and key.
+    EmbeddedTls(PathBuf, PathBuf),
     /// Another one on this port of 127.0.0.1, with further arguments (TLS, log-in).
     External(u16, Vec<String>),
 }
@@ -38,7 +40,7 @@ impl Center {
         let keys = folder.join("keys");
         run_ok(&keros_program("keros-center")?, ["keys", "generate", "--folder", &keys.to_string_lossy()])?;
         let mqtt_port = match broker {
-            Broker::Embedded => free_port()?,
+            Broker::Embedded | Broker::EmbeddedTls(..) => free_port()?,
             Broker::External(port, _) => port,
         };
         let rest = SocketAddr::from(([127, 0, 0, 1], free_port()?));
@@ -58,6 +60,10 @@ impl Center {
         match &self.broker {
             Broker::Embedded => {
                 command.arg("--mqtt").arg(format!("127.0.0.1:{}", self.mqtt_port));
+            }
+            Broker::EmbeddedTls(cert, key) => {
+                command.arg("--mqtt-tls").arg(format!("127.0.0.1:{}", self.mqtt_port));
+                command.arg("--cert").arg(cert).arg("--cert-key").arg(key);
             }
             Broker::External(port, arguments) => {
                 command.arg("--external-broker").arg(format!("127.0.0.1:{port}")).args(arguments);

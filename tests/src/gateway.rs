@@ -22,8 +22,10 @@ pub struct GatewayOptions {
     pub trust: PathBuf,
     /// Password, sent with the EUI as user name.
     pub password: Option<String>,
-    /// CA file, certificate and key.
-    pub tls: Option<(PathBuf, PathBuf, PathBuf)>,
+    /// CA file: TLS.
+    pub ca: Option<PathBuf>,
+    /// Certificate and key.
+    pub client: Option<(PathBuf, PathBuf)>,
     /// Another build of the executor than the one beside the tests.
     pub executor: Option<PathBuf>,
 }
@@ -169,9 +171,16 @@ impl Gateway {
             std::fs::write(self.folder.join("password"), password)?;
             writeln!(text, "  username: \"{}\"\n  password_file: {}", self.eui, at("password"))?;
         }
-        if let Some((ca, cert, key)) = &options.tls {
-            let (ca, cert, key) = (ca.display(), cert.display(), key.display());
-            writeln!(text, "  tls: {{ ca_file: {ca}, client_cert_file: {cert}, client_key_file: {key} }}")?;
+        if let Some(ca) = &options.ca {
+            writeln!(text, "  tls:\n    ca_file: {}", ca.display())?;
+        }
+        if let Some((cert, key)) = &options.client {
+            writeln!(
+                text,
+                "    client_cert_file: {}\n    client_key_file: {}",
+                cert.display(),
+                key.display()
+            )?;
         }
         writeln!(text, "executor:\n  command:")?;
         let executor = match &options.executor {
