@@ -42,12 +42,15 @@ fn take(state: &mut State, now: Now, event: Event, effects: &mut Vec<Effect>) {
         Event::Woken => {}
         Event::Connected => {
             state.live.sending.restart(true);
-            state.live.telemetry.wanted = true;
+            state.live.telemetry.connected();
         }
         Event::Disconnected => state.live.sending.restart(false),
         Event::CommandArrived(arrival) => intake::arrive(state, now, arrival, effects),
         Event::StatementVerified(statement) => hear_statement(state, now, &statement, effects),
-        Event::TelemetryAnswered { packages_known } => state.kept.packages_known = packages_known,
+        Event::TelemetryAnswered { packages_known } => {
+            state.kept.packages_known = packages_known;
+            state.live.telemetry.answered();
+        }
         Event::TelemetryWanted => state.live.telemetry.wanted = true,
         Event::Executor { session, event } => session::heard(state, now, session, event, effects),
         Event::SessionClosed { session, handed_over, message } => {

@@ -6,12 +6,31 @@ use crate::effect::Effect;
 use crate::event::Now;
 use crate::state::State;
 
+/// Telemetry that is not answered is sent again after these waits; then only when it is regularly due, since the center
+/// may be away for long and each one costs bytes.
+const RETRY_MS: [u64; 3] = [60_000, 300_000, 900_000];
+
 /// What is known of telemetry since the agent started.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct TelemetryLive {
     /// Somebody wants it as soon as may be.
     pub(crate) wanted: bool,
     sent_at_ms: Option<u64>,
+    /// How often it was sent on this connection since the last answer.
+    unanswered: usize,
+}
+
+impl TelemetryLive {
+    /// The connection is there: the center hears of it, and has all retries to answer.
+    pub(crate) const fn connected(&mut self) {
+        self.wanted = true;
+        self.unanswered = 0;
+    }
+
+    /// The center has answered.
+    pub(crate) const fn answered(&mut self) {
+        self.unanswered = 0;
+    }
 }
 
 /// Sends telemetry when it is due.
@@ -19,7 +38,8 @@ pub(crate) fn pump(state: &mut State, now: Now, effects: &mut Vec<Effect>) {
     if !state.live.sending.connected || wait_ms(state, now) > 0 {
         return;
     }
-    state.live.telemetry = TelemetryLive { wanted: false, sent_at_ms: Some(now.monotonic_ms) };
+    let unanswered = state.live.telemetry.unanswered.saturating_add(1);
+    state.live.telemetry = TelemetryLive { wanted: false, sent_at_ms: Some(now.monotonic_ms), unanswered };
     state.kept.telemetry_sent_at_unix_s = Some(now.unix_s);
     effects.push(Effect::SendTelemetry);
 }
@@ -31,7 +51,14 @@ pub(crate) fn wait_ms(state: &State, now: Now) -> u64 {
     if state.live.telemetry.wanted {
         return at_least;
     }
-    regular_wait_ms(state, now, since_ms).max(at_least)
+    let regular = regular_wait_ms(state, now, since_ms);
+    retry_wait_ms(state, since_ms).map_or(regular, |retry| retry.min(regular)).max(at_least)
+}
+
+/// Until unanswered telemetry is sent again; `None` when it was answered, or sent again often enough.
+fn retry_wait_ms(state: &State, since_ms: Option<u64>) -> Option<u64> {
+    let retry_ms = RETRY_MS.get(state.live.telemetry.unanswered.checked_sub(1)?)?;
+    Some(retry_ms.saturating_sub(since_ms?))
 }
 
 /// By the monotonic clock, else by the wall clock; `None` when neither can say.
