@@ -19,7 +19,7 @@ destination=${1%/}
 binaries=${2:-$source_folder/target/gateway}
 
 if [ ! -f "$binaries/keros-agent" ]; then
-    echo "$0: there is no $binaries/keros-agent; build first: cargo build --profile gateway -p keros-agent" >&2
+    echo "$0: there is no $binaries/keros-agent; build first: cargo build --profile gateway -p keros-agent -p keros-executor (or name the folder, e.g. target/release)" >&2
     exit 1
 fi
 
