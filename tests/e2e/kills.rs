@@ -12,9 +12,10 @@ const EUI: &str = "7076FF0000000001";
 const MOMENTS: usize = 10;
 const TASKS: usize = 12;
 
-/// Everything that a command needs, with mosquitto as a process of its own so that it can be killed alone.
+/// Everything that a command needs.
 struct Site {
-    broker: Mosquitto,
+    /// A process of its own, so that it can be killed alone; none where the center has its own broker.
+    broker: Option<Mosquitto>,
     center: Center,
     gateway: Gateway,
 }
@@ -27,7 +28,21 @@ impl Site {
         let options = GatewayOptions { port: broker.port, trust, ..GatewayOptions::default() };
         let gateway = Gateway::start(&folder.join("gateway"), EUI, KEROS_6, &options)?;
         center.wait_for_telemetry(&[EUI])?;
-        Ok(Self { broker, center, gateway })
+        Ok(Self { broker: Some(broker), center, gateway })
+    }
+
+    /// With the center's embedded broker: when one is killed, so is the other.
+    fn start_embedded(folder: &Path) -> Result<Self> {
+        let center = Center::start(&folder.join("center"), Broker::Embedded)?;
+        let options = GatewayOptions {
+            port: center.mqtt_port(),
+            trust: center.keys().join("trust"),
+            password: center.gateway_password(EUI)?,
+            ..GatewayOptions::default()
+        };
+        let gateway = Gateway::start(&folder.join("gateway"), EUI, KEROS_6, &options)?;
+        center.wait_for_telemetry(&[EUI])?;
+        Ok(Self { broker: None, center, gateway })
     }
 
     /// Sends the script, waits for the moment, strikes, waits for the end: what the center says, and what was done.
@@ -75,9 +90,12 @@ fn in_order(done: &[String]) -> bool {
 }
 
 /// Whoever else is killed, the job itself is untouched: it succeeds, and every task ran exactly once.
-fn job_survives(strike: impl Fn(&mut Site) -> Result<()>) -> Result<()> {
+fn job_survives(
+    start: impl FnOnce(&Path) -> Result<Site>,
+    strike: impl Fn(&mut Site) -> Result<()>,
+) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let mut site = Site::start(folder.path())?;
+    let mut site = start(folder.path())?;
     for moment in 0..MOMENTS {
         let (outcome, done) = site.strike(moment, &strike)?;
         ensure!(outcome["status"] == "succeeded", "moment {moment}: {outcome:#}");
@@ -88,7 +106,7 @@ fn job_survives(strike: impl Fn(&mut Site) -> Result<()>) -> Result<()> {
 
 #[test]
 fn the_job_succeeds_when_the_agent_is_killed() -> Result<()> {
-    job_survives(|site| {
+    job_survives(Site::start, |site| {
         site.gateway.kill()?;
         site.gateway.restart()
     })
@@ -96,7 +114,7 @@ fn the_job_succeeds_when_the_agent_is_killed() -> Result<()> {
 
 #[test]
 fn the_job_succeeds_when_the_center_is_killed() -> Result<()> {
-    job_survives(|site| {
+    job_survives(Site::start, |site| {
         site.center.kill()?;
         site.center.restart()
     })
@@ -104,9 +122,18 @@ fn the_job_succeeds_when_the_center_is_killed() -> Result<()> {
 
 #[test]
 fn the_job_succeeds_when_the_broker_is_killed() -> Result<()> {
-    job_survives(|site| {
-        site.broker.kill()?;
-        site.broker.restart()
+    job_survives(Site::start, |site| {
+        let broker = site.broker.as_mut().context("this site has a broker of its own")?;
+        broker.kill()?;
+        broker.restart()
+    })
+}
+
+#[test]
+fn the_job_succeeds_when_the_center_is_killed_together_with_its_embedded_broker() -> Result<()> {
+    job_survives(Site::start_embedded, |site| {
+        site.center.kill()?;
+        site.center.restart()
     })
 }
 
