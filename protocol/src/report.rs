@@ -365,16 +365,22 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Tasks that changed something or ran a program.
+    /// Tasks that changed something or ran a program. Counts from the network may be anything: the sum stops at the
+    /// greatest number.
     #[must_use]
     pub const fn changed(&self) -> u32 {
-        self.created + self.modified + self.removed + self.executed
+        self.created.saturating_add(self.modified).saturating_add(self.removed).saturating_add(self.executed)
     }
 
     /// Tasks that were reached.
     #[must_use]
     pub const fn total(&self) -> u32 {
-        self.changed() + self.matched + self.passive + self.skipped + self.ignored + self.failed
+        self.changed()
+            .saturating_add(self.matched)
+            .saturating_add(self.passive)
+            .saturating_add(self.skipped)
+            .saturating_add(self.ignored)
+            .saturating_add(self.failed)
     }
 }
 
