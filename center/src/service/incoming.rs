@@ -90,6 +90,8 @@ fn telemetry(eui: Eui, payload: &[u8]) -> Result<Telemetry, Unusable> {
     telemetry.agent_version = clean(&telemetry.agent_version, 64);
     telemetry.codename = telemetry.codename.map(|text| clean(&text, 32)).filter(|text| !text.is_empty());
     telemetry.packages_digest = telemetry.packages_digest.map(|text| clean(&text, 128));
+    // JSON has no infinity: what is kept could not be read again.
+    telemetry.disks.retain(|disk| disk.used_percent.is_finite());
     telemetry.nonces.retain(|nonce| nonce.len() <= MAX_NONCE_BYTES);
     telemetry.nonces.truncate(MAX_NONCES);
     Ok(telemetry)

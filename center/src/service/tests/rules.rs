@@ -221,6 +221,26 @@ fn what_a_telemetry_may_ask_for_is_bounded() {
     assert!(codename.len() <= 32 && !codename.contains(char::is_control), "{codename:?}");
 }
 
+#[test]
+fn numbers_beyond_all_bounds_leave_the_gateway_readable() {
+    let prefix = Prefix::default();
+    let mut json = serde_json::to_value(telemetry(EUI)).unwrap();
+    json["disks"] = serde_json::json!([
+        {"mount": "/", "size_bytes": 5, "used_percent": 1e300}, {"mount": "/u", "size_bytes": 5, "used_percent": 7.0}
+    ]);
+    json["cpu_percent"] = serde_json::json!(-1e300);
+    let Ok(Incoming::Telemetry(heard)) =
+        read(&prefix, &prefix.topic(EUI, Leaf::Telemetry), json.to_string().as_bytes())
+    else {
+        panic!("not read");
+    };
+    // What is kept must be readable again: JSON has no infinity.
+    let kept = serde_json::to_string(&heard).unwrap();
+    let again: Telemetry = serde_json::from_str(&kept).unwrap();
+    assert_eq!(again.disks.len(), 1);
+    assert_eq!(again.cpu_percent, None);
+}
+
 fn telemetry(eui: Eui) -> Telemetry {
     let json = serde_json::json!({
         "telemetry_id": Uuid::from_u128(9), "eui": eui, "protocol_version": 1, "agent_version": "0.1.0",
