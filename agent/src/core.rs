@@ -339,7 +339,7 @@ fn keys(folder: &Path, purpose: KeyPurpose) -> KeyRing {
 fn log(note: &Note) {
     match note {
         Note::Moved(..) | Note::Duplicate(_) => tracing::info!("{note}"),
-        Note::UntrustedDuplicate(_)
+        Note::Untrusted(_)
         | Note::Full(_)
         | Note::CancelTooLate(_)
         | Note::ForeignAcknowledgement

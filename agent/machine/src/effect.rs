@@ -59,8 +59,8 @@ impl Effect {
 pub enum Note {
     /// A command came again.
     Duplicate(CommandId),
-    /// What came under the id of a known command is not trusted.
-    UntrustedDuplicate(CommandId),
+    /// What came under this id is not trusted, and not answered: the id is known, or too much like it came.
+    Untrusted(CommandId),
     /// No more commands are taken now.
     Full(CommandId),
     /// A job has moved on.
@@ -81,7 +81,7 @@ impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Duplicate(id) => write!(f, "command {id} came again"),
-            Self::UntrustedDuplicate(id) => {
+            Self::Untrusted(id) => {
                 write!(f, "an envelope with the id of command {id} was not believed")
             }
             Self::Full(id) => write!(f, "command {id} is not taken now: too many jobs or reports are open"),

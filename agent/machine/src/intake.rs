@@ -13,13 +13,16 @@ const MARGIN_S: u64 = 86_400;
 /// The id of a command that was not believed has no expiry.
 const UNBELIEVED_S: u64 = 7 * 86_400;
 
+/// Commands that were not believed and are answered and remembered in that time. More are only logged: whoever forges them
+/// must not wash real ids out of the memory.
+const MAX_UNBELIEVED: usize = 16;
+
 /// Takes a command, or says why not.
 pub(crate) fn arrive(state: &mut State, now: Now, arrival: Arrival, effects: &mut Vec<Effect>) {
     let id = arrival.command_id;
+    let unbelieved = matches!(&arrival.verdict, Verdict::Refused { reason: RefusalReason::BadSignature, .. });
     if state.knows(id) {
-        let unbelieved =
-            matches!(&arrival.verdict, Verdict::Refused { reason: RefusalReason::BadSignature, .. });
-        let note = if unbelieved { Note::UntrustedDuplicate(id) } else { Note::Duplicate(id) };
+        let note = if unbelieved { Note::Untrusted(id) } else { Note::Duplicate(id) };
         effects.push(Effect::Note(note));
         if !unbelieved {
             repeat(state, now, id);
@@ -29,6 +32,10 @@ pub(crate) fn arrive(state: &mut State, now: Now, arrival: Arrival, effects: &mu
     if !state.has_room() {
         effects.push(Effect::Note(Note::Full(id)));
         effects.push(Effect::ForgetEnvelope { command_id: id });
+        return;
+    }
+    if unbelieved && unbelieved_lately(state, now) >= MAX_UNBELIEVED {
+        effects.push(Effect::Note(Note::Untrusted(id)));
         return;
     }
     forget_expired(state, now);
@@ -109,6 +116,15 @@ pub(crate) fn remember(kept: &mut Kept, ended: EndedJob) {
     while kept.known.len() > MAX_KNOWN_IDS {
         kept.known.pop_front();
     }
+}
+
+fn unbelieved_lately(state: &State, now: Now) -> usize {
+    let time = state.judged_time(now);
+    let unbelieved = |job: &&EndedJob| {
+        job.until_unix_s > time
+            && matches!(job.outcome, Outcome::Refused { reason: RefusalReason::BadSignature, .. })
+    };
+    state.kept.ended.iter().filter(unbelieved).count()
 }
 
 fn forget_expired(state: &mut State, now: Now) {

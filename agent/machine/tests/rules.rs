@@ -455,3 +455,31 @@ fn the_time_floor_judges_expiry_and_is_raised_with_care() {
     story.command_until(1, BUILT + 399 * DAY);
     assert!(matches!(last_outcome(&story), Outcome::Refused { reason: RefusalReason::Expired, .. }));
 }
+
+/// Whoever can write to the link but has no key must not wash an id out of the memory, nor bury the gateway in reports.
+#[test]
+fn forged_commands_do_not_wash_out_what_was_refused() {
+    let mut story = Story::new();
+    story.tell(Event::Connected);
+    let forged = |number| {
+        let verdict = keros_machine::Verdict::Refused {
+            reason: RefusalReason::BadSignature,
+            detail: "forged".to_owned(),
+        };
+        Event::CommandArrived(keros_machine::Arrival { command_id: id(number), update_id: None, verdict })
+    };
+    let mut refused = 0;
+    for number in 1..1000 {
+        let effects = story.tell(forged(number));
+        refused += effects.iter().filter(|e| matches!(e, Effect::Note(Note::Moved(_, "refused")))).count();
+        let pending = u64::from(story.state.reports_pending());
+        if pending > 0 {
+            let last = numbers(&story.all).iter().map(|(number, _)| *number).max().unwrap();
+            story.acknowledge(last);
+        }
+    }
+    assert!((1..100).contains(&refused), "{refused} forged commands were answered");
+    // The center has heard that the first one is refused, for good.
+    story.command(1);
+    assert!(story.state.jobs().is_empty(), "a command runs after its refusal was reported");
+}
