@@ -3,14 +3,15 @@
 //! Written beside the destination, given owner, attributes and mode, synced, renamed over it, the folder synced.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
-use nix::sys::stat::{FileStat, Mode, fchmod};
+use nix::sys::stat::{FileStat, Mode, SFlag, fchmod};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, unlinkat};
 
 use super::Attributes;
@@ -125,8 +126,42 @@ pub(super) fn set_attributes(place: &Place, attributes: Attributes) -> io::Resul
         nix::unistd::fchownat(&place.folder, name, uid, gid, AtFlags::AT_SYMLINK_NOFOLLOW)?;
     }
     if let Some(mode) = attributes.mode {
-        let follow = nix::sys::stat::FchmodatFlags::FollowSymlink;
-        nix::sys::stat::fchmodat(&place.folder, name, Mode::from_bits_truncate(mode), follow)?;
+        change_mode(place, Mode::from_bits_truncate(mode))?;
     }
     Ok(())
+}
+
+/// `fchmodat` follows links, and whoever may write to the folder can put one there at any time. So the file is opened without
+/// reading it, looked at, and changed by its descriptor, for which /proc is the only way.
+fn change_mode(place: &Place, mode: Mode) -> io::Result<()> {
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let file = openat(&place.folder, place.name.as_os_str(), flags, Mode::empty())?;
+    let kind = SFlag::from_bits_truncate(nix::sys::stat::fstat(&file)?.st_mode) & SFlag::S_IFMT;
+    if kind == SFlag::S_IFLNK {
+        return Err(Errno::ELOOP.into());
+    }
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    std::fs::set_permissions(path, Permissions::from_mode(mode.bits()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::system::tree::{LastLink, walk};
+
+    /// Whoever can write to the folder may put a link there after it was looked at.
+    #[test]
+    fn a_link_put_there_in_between_does_not_pass_the_mode_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let victim = folder.path().join("victim");
+        std::fs::write(&victim, "").unwrap();
+        std::fs::set_permissions(&victim, Permissions::from_mode(0o600)).unwrap();
+        symlink("victim", folder.path().join("file")).unwrap();
+        let place = walk(folder.path(), std::path::Path::new("file"), LastLink::Keep).unwrap();
+        let result = set_attributes(&place, Attributes { mode: Some(0o666), ..Attributes::default() });
+        assert_eq!(victim.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(result.is_err());
+    }
 }
