@@ -297,7 +297,7 @@ mod tests {
         };
         let mounted = mount(&["mount", "-t", "tmpfs", "-o", "size=64k", "keros-test"]);
         if !mounted.is_ok_and(|status| status.success()) {
-            eprintln!("skipped: only root can mount a small file system");
+            keros_skip::skipped("only root can mount a small file system");
             return;
         }
         let (mut store, kept, _) = open(folder.path(), 1).unwrap();

@@ -83,8 +83,9 @@ fn systemd_understands_the_unit() {
     }
     let mut verify = Command::new("systemd-analyze");
     verify.args(["verify", "--man=no"]).arg(format!("--root={}", root.path().display()));
-    // Only a system with systemd can judge; there is no other reader of units.
-    let Ok(output) = verify.arg("keros-agent.service").output() else { return };
+    let Ok(output) = verify.arg("keros-agent.service").output() else {
+        return keros_skip::skipped("only systemd-analyze can judge units");
+    };
     let told = String::from_utf8_lossy(&output.stderr);
     let about_ours: Vec<&str> = told.lines().filter(|line| line.contains("keros-agent.service")).collect();
     assert!(output.status.success() && about_ours.is_empty(), "{told}");

@@ -189,7 +189,7 @@ mod tests {
             let output =
                 match Command::new("openssl").args(["pkey", "-pubout", "-in"]).arg(&pair.private).output() {
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                        return eprintln!("skipped: openssl is not installed");
+                        return keros_skip::skipped("openssl is not installed");
                     }
                     output => output.unwrap(),
                 };

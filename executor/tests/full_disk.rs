@@ -21,7 +21,7 @@ impl<'a> SmallDisk<'a> {
             Program::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder).status();
         let mounted = status.is_ok_and(|status| status.success());
         if !mounted {
-            eprintln!("skipped: cannot mount a small file system here");
+            keros_skip::skipped("cannot mount a small file system here");
         }
         mounted.then_some(Self(folder))
     }

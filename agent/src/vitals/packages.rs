@@ -301,9 +301,8 @@ Status: hold ok installed";
     #[test]
     fn dpkg_itself_says_the_same() {
         let format = "${db:Status-Status}\t${Package}\t${Version}\n";
-        // Only a system with dpkg can be compared with it.
         let Ok(output) = std::process::Command::new("dpkg-query").args(["-W", "-f", format]).output() else {
-            return;
+            return keros_skip::skipped("only a system with dpkg-query can be compared with it");
         };
         let text = String::from_utf8(output.stdout).unwrap();
         let mut expected: Vec<Package> = text

@@ -23,7 +23,7 @@ const MAX_TOKEN_BYTES: u64 = 4096;
 pub(crate) enum ClientError {
     /// No token.
     #[error(
-        "cannot read the access token {}; the center writes it when it starts: name it with --token-file (or KEROS_CENTER_TOKEN_FILE)",
+        "cannot read the access token {}; the center writes it into its data folder when it starts: name that with --data-folder, or the file with --token-file",
         .0.display()
     )]
     Token(PathBuf, #[source] std::io::Error),

@@ -296,13 +296,18 @@ fn where_to_look(
     keep: bool,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
+    // Who has just built it has it nowhere in the PATH.
+    let program = std::env::current_exe()?;
     if !keep {
-        writeln!(out, "\nTo look around, keep it running: keros-center demo --keep")?;
+        writeln!(out, "\nTo look around, keep it running: {} demo --keep", program.display())?;
         return Ok(());
     }
     let center = stage.center()?;
     let socket = stage.folders(PLANS[0].eui)?.status_socket();
     writeln!(out, "\nLook further, in another terminal:")?;
+    if let Some(folder) = program.parent() {
+        writeln!(out, "  export PATH={}:$PATH", folder.display())?;
+    }
     writeln!(
         out,
         "  export KEROS_CENTER_URL={} KEROS_CENTER_TOKEN_FILE={}",

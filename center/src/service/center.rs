@@ -321,7 +321,7 @@ fn no_gateway(eui: Eui) -> OrderError {
 }
 
 fn no_group(name: &str) -> OrderError {
-    OrderError::NotFound(format!("there is no group {name:?}: `GET /groups` lists them"))
+    OrderError::NotFound(format!("there is no group {name:?}: `keros-center groups` lists them"))
 }
 
 fn check_name(what: &str, name: &str) -> Result<(), OrderError> {

@@ -233,7 +233,7 @@ fn core_of(task: &SeenTask) -> &str {
 #[test]
 fn cases_that_follow_a_recording_give_what_it_gave() {
     if !nix::unistd::geteuid().is_root() {
-        println!("skipped: the recordings were made by root");
+        keros_skip::skipped("the recordings were made by root");
         return;
     }
     let (mut compared, mut wrong) = (0, Vec::new());
@@ -391,7 +391,7 @@ const PROMISES: [Promise; 12] = [
 #[test]
 fn cases_where_we_differ_on_purpose_give_what_we_promise() {
     if !nix::unistd::geteuid().is_root() {
-        println!("skipped: the recordings were made by root");
+        keros_skip::skipped("the recordings were made by root");
         return;
     }
     let all = cases();

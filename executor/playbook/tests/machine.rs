@@ -189,7 +189,7 @@ fn what_a_power_cut_left_beside_a_file_is_replaced() {
 #[test]
 fn names_of_users_come_from_the_trees_own_files() {
     if !nix::unistd::geteuid().is_root() {
-        println!("skipped: only root may give files away");
+        keros_skip::skipped("only root may give files away");
         return;
     }
     let mut bench = Bench::new();
@@ -367,7 +367,7 @@ fn shell_in_a_tree_sees_only_the_tree() {
     let ldd = std::process::Command::new("ldd").arg(busybox).output();
     let is_static = busybox.exists() && ldd.is_ok_and(|output| !output.status.success());
     if !nix::unistd::geteuid().is_root() || !is_static {
-        println!("skipped: needs root and a static /bin/busybox");
+        keros_skip::skipped("needs root and a static /bin/busybox");
         return;
     }
     let mut bench = Bench::new();

@@ -59,7 +59,7 @@ impl Authority {
     fn openssl(&self, arguments: &str) -> bool {
         let output = match Command::new("openssl").args(arguments.split_whitespace()).output() {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                eprintln!("skipped: openssl is not installed");
+                keros_skip::skipped("openssl is not installed");
                 return false;
             }
             output => output.unwrap(),

@@ -57,7 +57,7 @@ impl Mosquitto {
         let program =
             ["/usr/sbin/mosquitto", "/usr/bin/mosquitto"].into_iter().find(|p| Path::new(p).exists());
         let Some(program) = program else {
-            println!("skipped: mosquitto is not installed");
+            keros_skip::skipped("mosquitto is not installed");
             return None;
         };
         let config = folder.join("mosquitto.conf");

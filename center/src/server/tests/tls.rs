@@ -12,7 +12,7 @@ fn openssl(folder: &Path, arguments: &str) -> bool {
             true
         }
         Err(_) => {
-            println!("skipped: openssl is not installed");
+            keros_skip::skipped("openssl is not installed");
             false
         }
     }

@@ -25,7 +25,7 @@ pub(crate) use scope::Scope;
 
 use crate::fields::Fields;
 use crate::helpers::Registries;
-use crate::system::{System, SystemError};
+use crate::system::{ProgramEnd, System, SystemError};
 use crate::variables::Variables;
 
 /// A task's module with its fields, as the script gives them.
@@ -67,6 +67,13 @@ pub(crate) struct Failure {
     pub(crate) output: Option<Output>,
     /// Its time was over.
     pub(crate) timed_out: bool,
+}
+
+impl Failure {
+    /// A program was ended because its time was over.
+    fn timed_out(end: ProgramEnd) -> Self {
+        Self { exit_code: Some(end.exit_code), output: Some(end.output), timed_out: true, ..Self::default() }
+    }
 }
 
 impl From<String> for Failure {

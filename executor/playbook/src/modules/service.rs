@@ -172,8 +172,7 @@ impl Prepared {
             output_bytes: run.output_bytes,
         })?;
         if end.timed_out {
-            let (exit_code, output) = (Some(end.exit_code), Some(end.output));
-            return Err(Failure { message: String::new(), exit_code, output, timed_out: true });
+            return Err(Failure::timed_out(end));
         }
         Ok(end)
     }

@@ -83,8 +83,7 @@ impl Action for Prepared<'_> {
             output_bytes: run.output_bytes,
         })?;
         if end.timed_out {
-            let (exit_code, output) = (Some(end.exit_code), Some(end.output));
-            return Err(Failure { message: String::new(), exit_code, output, timed_out: true });
+            return Err(Failure::timed_out(end));
         }
         self.judge(end, run)
     }
