@@ -398,9 +398,6 @@ pub(crate) struct SendArguments {
     /// Longest time for the whole script [default: 1h]
     #[arg(long, value_name = "TIME", value_parser = parse_duration_s)]
     pub(crate) total_timeout: Option<u32>,
-    /// Ask all online gateways of the group to fetch it now instead of at their next telemetry
-    #[arg(long)]
-    pub(crate) nudge: bool,
     /// Follow it until it has ended
     #[arg(long)]
     pub(crate) watch: bool,

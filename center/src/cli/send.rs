@@ -5,11 +5,10 @@ use std::io::Write;
 use keros_protocol::{Job, JobLimits, JobOptions};
 
 use super::arguments::SendArguments;
-use super::client::{Client, path_part};
+use super::client::Client;
 use super::script::{self, Checked};
-use super::text::printable;
 use super::{Ended, print_json, watch};
-use crate::api::{GroupView, SendUpdate, UpdateView};
+use crate::api::{SendUpdate, UpdateView};
 
 pub(super) fn run(
     client: &Client,
@@ -19,9 +18,6 @@ pub(super) fn run(
 ) -> anyhow::Result<Ended> {
     let Some(order) = prepare(arguments)? else { return Ok(Ended::InvalidScript) };
     let view: UpdateView = client.post("/updates", &order)?;
-    if arguments.nudge {
-        nudge(client, &arguments.group)?;
-    }
     if arguments.watch {
         return watch::run(client, view.update_id, json, out);
     }
@@ -29,7 +25,10 @@ pub(super) fn run(
         return print_json(out, &view);
     }
     writeln!(out, "Update {} was accepted for {} gateways.", view.update_id, view.gateways.len())?;
-    writeln!(out, "Each one fetches it with its next telemetry, within an hour. Follow it with:")?;
+    writeln!(
+        out,
+        "Those that are online are asked to fetch it now, the others do with their next telemetry. Follow it with:"
+    )?;
     writeln!(out, "  keros-center update watch {}", view.update_id)?;
     Ok(Ended::Done)
 }
@@ -77,15 +76,4 @@ fn order(
         options: JobOptions { dry_run: arguments.dry_run, ..JobOptions::default() },
         expires_in_s: Some(arguments.expires.into()),
     }
-}
-
-/// A gateway that cannot be nudged fetches the update with its next telemetry all the same.
-fn nudge(client: &Client, group: &str) -> anyhow::Result<()> {
-    let group: GroupView = client.get(&format!("/groups/{}", path_part(group)))?;
-    for eui in group.gateways {
-        if let Err(error) = client.post_empty(&format!("/gateways/{eui}/nudge")) {
-            writeln!(std::io::stderr(), "{eui} could not be nudged: {}", printable(&error.to_string()))?;
-        }
-    }
-    Ok(())
 }

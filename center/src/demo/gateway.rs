@@ -160,7 +160,7 @@ fn configuration(folders: &Folders, mqtt_port: u16, programs: &Programs) -> serd
     .map(|word| word.to_string_lossy().into_owned());
     serde_json::json!({
         "broker": { "host": "127.0.0.1", "port": mqtt_port, "password_file": at("password") },
-        // As in life; the demo nudges them. No pause between two telemetries, so that nobody has to wait here.
+        // As in life; the center nudges them. No pause between two telemetries, so that nobody has to wait here.
         "telemetry": { "interval_s": 3600, "min_interval_s": 0 },
         "platform_root": root,
         "state_folder": at("state"),

@@ -204,12 +204,9 @@ async fn send(client: &Client, out: &mut dyn Write) -> anyhow::Result<UpdateId> 
     let update = ask(client, move |client| client.post::<UpdateView>("/updates", &order)).await?;
     writeln!(
         out,
-        "\n4. A gateway fetches it with its hourly telemetry; here they are nudged to do it now:\n"
+        "\n4. A gateway fetches it with its hourly telemetry; the center asks those that are online to do it now:\n"
     )?;
     out.flush()?;
-    for plan in &PLANS {
-        ask(client, move |client| client.post_empty(&format!("/gateways/{}/nudge", plan.eui))).await?;
-    }
     Ok(update.update_id)
 }
 
