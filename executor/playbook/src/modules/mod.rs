@@ -10,6 +10,7 @@ mod directory;
 mod facts;
 mod file;
 mod imagined;
+mod package;
 mod scope;
 mod service;
 mod shell;
@@ -112,25 +113,39 @@ pub(crate) struct CheckContext<'a> {
 type Parse = fn(&mut Fields<'_, '_>, &CheckContext<'_>) -> Option<Box<dyn Module>>;
 
 /// Every module that this version knows. Names are exact.
-const MODULES: [(&str, Parse); 13] = [
+const MODULES: [(&str, Parse); 18] = [
+    ("apt", package::parse_apt),
     ("assert", control::Assert::parse),
     ("copy", copy::parse_copy),
+    ("deb", package::parse_deb),
     ("debug", control::Debug::parse),
     ("directory", directory::Directory::parse),
+    ("dnf", package::parse_dnf),
     ("echo", control::Echo::parse),
     ("facts", facts::Facts::parse),
     ("fail", control::Fail::parse),
     ("file", file::File::parse),
+    ("opkg", package::parse_opkg),
     ("sd_service", service::Service::parse),
     ("set", control::Set::parse),
     ("shell", shell::Shell::parse),
     ("stat", stat::Stat::parse),
     ("template", copy::parse_template),
+    ("yum", package::parse_dnf),
 ];
 
-/// Modules of the language that this version cannot run: a script with one is refused before anything is done.
-pub(crate) const NOT_YET: [&str; 10] =
-    ["apt", "dnf", "external", "git", "group", "homebrew", "pacman", "user", "yum", "zypper"];
+/// Modules of the language that this program does not have, and why: a script with one is refused before anything is done.
+pub(crate) const UNSUPPORTED: [(&str, &str); 7] = [
+    ("external", NOT_YET),
+    ("git", NOT_YET),
+    ("group", NOT_YET),
+    ("homebrew", NO_GATEWAY),
+    ("pacman", NO_GATEWAY),
+    ("user", NOT_YET),
+    ("zypper", NO_GATEWAY),
+];
+const NOT_YET: &str = "this version cannot run the module";
+const NO_GATEWAY: &str = "no gateway has the package manager of the module";
 
 /// Finds a module's parser, and its name with a life of its own.
 pub(crate) fn find(name: &str) -> Option<(&'static str, Parse)> {
@@ -139,5 +154,6 @@ pub(crate) fn find(name: &str) -> Option<(&'static str, Parse)> {
 
 /// All names of the language.
 pub(crate) fn names() -> Vec<&'static str> {
-    MODULES.iter().map(|(name, _)| *name).chain(NOT_YET).collect()
+    let unsupported = UNSUPPORTED.iter().map(|(name, _)| *name);
+    MODULES.iter().map(|(name, _)| *name).chain(unsupported).collect()
 }

@@ -79,6 +79,7 @@ impl Action for Prepared<'_> {
         let end = run.system.run(&Program {
             command: ProgramCommand::Shell(&self.command),
             input: &[],
+            environment: &[],
             folder: run.folder,
             deadline: run.deadline,
             output_bytes: run.output_bytes,

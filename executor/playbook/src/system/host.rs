@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 use nix::dir::Dir;
 use nix::errno::Errno;
@@ -133,6 +134,7 @@ impl HostSystem {
             }
         };
         command.env_clear().envs(program::ENVIRONMENT).env("PATH", &self.search_path);
+        command.envs(program.environment.iter().copied());
         if let Some(actor) = self.actor {
             command.uid(actor.uid).gid(actor.gid);
         }
@@ -307,6 +309,17 @@ impl System for HostSystem {
     fn own_group(&mut self, uid: u32) -> Result<u32, SystemError> {
         let group = users::own_group_of(uid, &self.lines("/etc/passwd"));
         group.ok_or_else(|| SystemError::text(format!("there is no user {uid} in /etc/passwd")))
+    }
+
+    fn has_tool(&mut self, name: &str) -> bool {
+        self.tool(name).is_ok()
+    }
+
+    fn lock_users(&mut self, until: Instant) -> Result<Option<File>, SystemError> {
+        let path = Path::new(users::LOCK_FILE);
+        let locking = |source: io::Error| SystemError::new("lock", path, &source);
+        let place = walk(&self.root, path, LastLink::Follow).map_err(locking)?;
+        users::lock(&place, until).map(Some).map_err(locking)
     }
 
     fn query(&mut self, program: &Program<'_>) -> Result<ProgramEnd, SystemError> {

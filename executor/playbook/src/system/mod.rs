@@ -78,6 +78,8 @@ pub struct Program<'a> {
     pub command: ProgramCommand<'a>,
     /// Its standard input; nothing when this is empty.
     pub input: &'a [u8],
+    /// Added to the environment that every program gets.
+    pub environment: &'a [(&'a str, &'a str)],
     /// Where; a folder outside of a scratch tree is not used inside of it.
     pub folder: Option<&'a Path>,
     /// When it is ended.
@@ -225,6 +227,15 @@ pub trait System {
     /// # Errors
     /// When there is no such user.
     fn own_group(&mut self, uid: u32) -> Result<u32, SystemError>;
+
+    /// Whether there is a tool of this name.
+    fn has_tool(&mut self, name: &str) -> bool;
+
+    /// Keeps other programs from changing users and groups until what is returned is dropped. A dry run need not.
+    ///
+    /// # Errors
+    /// When another program does not let go before this moment, or the lock cannot be made.
+    fn lock_users(&mut self, until: Instant) -> Result<Option<std::fs::File>, SystemError>;
 
     /// Runs a program that only looks, to its end or to its deadline. A dry run does this too.
     ///
