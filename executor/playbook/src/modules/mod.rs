@@ -3,6 +3,7 @@
 //! A module is parsed when the script is checked, prepared (all its texts rendered) when its task's turn comes, and then
 //! applied, perhaps several times. It touches the machine only through [`System`].
 
+mod accounts;
 mod attributes;
 mod control;
 mod copy;
@@ -113,7 +114,7 @@ pub(crate) struct CheckContext<'a> {
 type Parse = fn(&mut Fields<'_, '_>, &CheckContext<'_>) -> Option<Box<dyn Module>>;
 
 /// Every module that this version knows. Names are exact.
-const MODULES: [(&str, Parse); 18] = [
+const MODULES: [(&str, Parse); 20] = [
     ("apt", package::parse_apt),
     ("assert", control::Assert::parse),
     ("copy", copy::parse_copy),
@@ -125,23 +126,23 @@ const MODULES: [(&str, Parse); 18] = [
     ("facts", facts::Facts::parse),
     ("fail", control::Fail::parse),
     ("file", file::File::parse),
+    ("group", accounts::Group::parse),
     ("opkg", package::parse_opkg),
     ("sd_service", service::Service::parse),
     ("set", control::Set::parse),
     ("shell", shell::Shell::parse),
     ("stat", stat::Stat::parse),
     ("template", copy::parse_template),
+    ("user", accounts::User::parse),
     ("yum", package::parse_dnf),
 ];
 
 /// Modules of the language that this program does not have, and why: a script with one is refused before anything is done.
-pub(crate) const UNSUPPORTED: [(&str, &str); 7] = [
+pub(crate) const UNSUPPORTED: [(&str, &str); 5] = [
     ("external", NOT_YET),
     ("git", NOT_YET),
-    ("group", NOT_YET),
     ("homebrew", NO_GATEWAY),
     ("pacman", NO_GATEWAY),
-    ("user", NOT_YET),
     ("zypper", NO_GATEWAY),
 ];
 const NOT_YET: &str = "this version cannot run the module";
