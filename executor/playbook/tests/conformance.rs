@@ -16,15 +16,6 @@ use keros_protocol::Outcome;
 use keros_protocol::executor::{Event, TaskStatus};
 use serde_json::{Map, Value, json};
 
-/// Cases that need what this version of the engine refuses by name.
-const NOT_YET: [(&str, &str); 5] = [
-    ("role-var-leak", "roles"),
-    ("role-unknown-key", "roles"),
-    ("role-lazy-parse", "roles"),
-    ("tags", "roles"),
-    ("shell-cwd", "roles"),
-];
-
 /// Cases where jetp fails a task and ours refuses the script before anything is run: each shows a fault that no variable
 /// can change.
 const FOUND_EARLIER: [(&str, &str); 3] = [
@@ -99,8 +90,9 @@ struct Bench {
 impl Bench {
     fn new(case: &Value) -> Self {
         let bench = Self { scratch: tempfile::tempdir().unwrap(), play: tempfile::tempdir().unwrap() };
+        fs::create_dir(bench.play()).unwrap();
         for (name, content) in case["files"].as_object().unwrap() {
-            let path = bench.play.path().join(name);
+            let path = bench.play().join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, bench.fill(content.as_str().unwrap())).unwrap();
         }
@@ -110,9 +102,14 @@ impl Bench {
         bench
     }
 
+    /// The recorded playbooks lay in a folder of this name, and one of them prints it.
+    fn play(&self) -> std::path::PathBuf {
+        self.play.path().join("pb")
+    }
+
     fn fill(&self, template: &str) -> String {
-        let folder = |dir: &tempfile::TempDir| dir.path().display().to_string();
-        template.replace("{S}", &folder(&self.scratch)).replace("{P}", &folder(&self.play))
+        let scratch = self.scratch.path().display().to_string();
+        template.replace("{S}", &scratch).replace("{P}", &self.play().display().to_string())
     }
 
     fn run(&self, case: &Value) -> Seen {
@@ -125,8 +122,9 @@ impl Bench {
         let source = ScriptSource {
             text: self.fill(text(case, "playbook")),
             file: "playbook.yml".to_owned(),
-            folder: Some(self.play.path().to_owned()),
+            folder: Some(self.play()),
             extra_vars,
+            ..ScriptSource::default()
         };
         let script = match Script::parse(&source) {
             Ok(script) => script,
@@ -141,7 +139,12 @@ impl Bench {
             let stubs = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/conformance/stub");
             system.search_path = format!("{stubs}:{}", system.search_path);
         }
-        let options = RunOptions { dry_run: text(case, "mode") == "check-local", ..RunOptions::default() };
+        let tags = arguments.chunks(2).filter(|pair| pair[0] == "--tags").flat_map(|pair| pair[1].split(':'));
+        let options = RunOptions {
+            dry_run: text(case, "mode") == "check-local",
+            tags: tags.map(str::to_owned).collect(),
+            ..RunOptions::default()
+        };
         let outcome = keros_playbook::run(&script, &mut system, &options, &mut recorder);
         Seen { tasks: recorder.0, succeeded: matches!(outcome, Outcome::Succeeded { .. }), refused: None }
     }
@@ -242,7 +245,7 @@ fn cases_that_follow_a_recording_give_what_it_gave() {
     let (mut compared, mut wrong) = (0, Vec::new());
     for case in cases() {
         let name = text(&case, "name").to_owned();
-        let left_out = NOT_YET.iter().chain(&FOUND_EARLIER).any(|(n, _)| *n == name);
+        let left_out = FOUND_EARLIER.iter().any(|(n, _)| *n == name);
         if left_out || case["deliberately_different"] == true {
             continue;
         }
@@ -267,7 +270,7 @@ fn cases_that_follow_a_recording_give_what_it_gave() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert_eq!(compared, 37, "cases that follow a recording");
+    assert_eq!(compared, 40, "cases that follow a recording");
 }
 
 fn bench_fill(bench: &Bench, mut seen: Seen) -> Seen {
@@ -291,16 +294,6 @@ fn faults_that_no_variable_can_change_are_found_before_anything_runs() {
     }
 }
 
-#[test]
-fn what_follows_later_is_refused_by_name() {
-    for (name, what) in NOT_YET {
-        let all = cases();
-        let case = all.iter().find(|case| text(case, "name") == name).unwrap();
-        let refused = Bench::new(case).run(case).refused.unwrap();
-        assert!(refused.contains(what), "{name}: {refused}");
-    }
-}
-
 /// What we promise where we differ on purpose: statuses of each run, files (text and mode), and why.
 struct Promise {
     name: &'static str,
@@ -312,7 +305,24 @@ struct Promise {
 
 const REFUSED: &[&str] = &["refused"];
 
-const PROMISES: [Promise; 12] = [
+const PROMISES: [Promise; 14] = [
+    Promise {
+        name: "role-var-leak",
+        runs: &[&["created", "created", "executed", "created"]],
+        files: &[
+            ("f", "F\n", "0o644"),
+            ("leak", "playdef\n", "0o644"),
+            ("rh", "", "0o644"),
+            ("t", "rdef rdef\n", "0o644"),
+        ],
+        why: "a role's variables are its own",
+    },
+    Promise {
+        name: "role-lazy-parse",
+        runs: &[REFUSED],
+        files: &[],
+        why: "every role is read before anything is run",
+    },
     Promise {
         name: "parse-empty-file",
         runs: &[REFUSED],
@@ -440,8 +450,7 @@ fn every_case_is_in_exactly_one_of_the_lists() {
     for case in cases() {
         let name = text(&case, "name").to_owned();
         let different = case["deliberately_different"] == true;
-        let not_yet = NOT_YET.iter().any(|(n, _)| *n == name);
         let promised = PROMISES.iter().any(|p| p.name == name) || name == "check-no-change";
-        assert_eq!(different && !not_yet, promised, "{name}");
+        assert_eq!(different, promised, "{name}");
     }
 }

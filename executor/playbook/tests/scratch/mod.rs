@@ -100,8 +100,13 @@ impl Scratch {
     pub(crate) fn run(&mut self, tasks: &[&str]) -> Result<Outcome, String> {
         let tasks: String = tasks.iter().map(|task| format!("    - {task}\n")).collect();
         let text = format!("- name: p\n  groups: [all]\n  tasks:\n{tasks}");
-        let extra_vars = self.extra_vars.clone();
-        let source = ScriptSource { text, file: "s.yml".to_owned(), folder: self.folder.clone(), extra_vars };
+        let source = ScriptSource {
+            text,
+            file: "s.yml".to_owned(),
+            folder: self.folder.clone(),
+            extra_vars: self.extra_vars.clone(),
+            ..ScriptSource::default()
+        };
         let script = Script::parse(&source)
             .map_err(|findings| findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
         let mut system = HostSystem::new(self.root.path().to_owned(), self.shell);
