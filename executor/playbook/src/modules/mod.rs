@@ -10,6 +10,7 @@ mod copy;
 mod directory;
 mod facts;
 mod file;
+mod git;
 mod imagined;
 mod package;
 mod scope;
@@ -114,7 +115,7 @@ pub(crate) struct CheckContext<'a> {
 type Parse = fn(&mut Fields<'_, '_>, &CheckContext<'_>) -> Option<Box<dyn Module>>;
 
 /// Every module that this version knows. Names are exact.
-const MODULES: [(&str, Parse); 20] = [
+const MODULES: [(&str, Parse); 21] = [
     ("apt", package::parse_apt),
     ("assert", control::Assert::parse),
     ("copy", copy::parse_copy),
@@ -126,6 +127,7 @@ const MODULES: [(&str, Parse); 20] = [
     ("facts", facts::Facts::parse),
     ("fail", control::Fail::parse),
     ("file", file::File::parse),
+    ("git", git::Git::parse),
     ("group", accounts::Group::parse),
     ("opkg", package::parse_opkg),
     ("sd_service", service::Service::parse),
@@ -138,13 +140,8 @@ const MODULES: [(&str, Parse); 20] = [
 ];
 
 /// Modules of the language that this program does not have, and why: a script with one is refused before anything is done.
-pub(crate) const UNSUPPORTED: [(&str, &str); 5] = [
-    ("external", NOT_YET),
-    ("git", NOT_YET),
-    ("homebrew", NO_GATEWAY),
-    ("pacman", NO_GATEWAY),
-    ("zypper", NO_GATEWAY),
-];
+pub(crate) const UNSUPPORTED: [(&str, &str); 4] =
+    [("external", NOT_YET), ("homebrew", NO_GATEWAY), ("pacman", NO_GATEWAY), ("zypper", NO_GATEWAY)];
 const NOT_YET: &str = "this version cannot run the module";
 const NO_GATEWAY: &str = "no gateway has the package manager of the module";
 

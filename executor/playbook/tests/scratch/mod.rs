@@ -25,6 +25,8 @@ pub(crate) struct Scratch {
     pub(crate) search_path: String,
     pub(crate) shell: ShellPlace,
     pub(crate) dry_run: bool,
+    /// Paths mean those of this machine, and its own tools are found.
+    pub(crate) whole_machine: bool,
     /// The script's folder.
     pub(crate) folder: Option<PathBuf>,
     pub(crate) extra_vars: Map<String, Value>,
@@ -50,6 +52,7 @@ impl Scratch {
             search_path: STUBS.to_owned(),
             shell: ShellPlace::Host,
             dry_run: false,
+            whole_machine: false,
             folder: None,
             extra_vars: Map::new(),
             results: Vec::new(),
@@ -110,7 +113,11 @@ impl Scratch {
         let script = Script::parse(&source)
             .map_err(|findings| findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
         let mut system = HostSystem::new(self.root.path().to_owned(), self.shell);
-        system.search_path.clone_from(&self.search_path);
+        if self.whole_machine {
+            system.root = PathBuf::from("/");
+        } else {
+            system.search_path.clone_from(&self.search_path);
+        }
         let options = RunOptions { dry_run: self.dry_run, ..RunOptions::default() };
         self.results.clear();
         Ok(keros_playbook::run(&script, &mut system, &options, self))
