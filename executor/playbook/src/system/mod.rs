@@ -93,7 +93,7 @@ pub struct Program<'a> {
 pub enum ProgramCommand<'a> {
     /// A command line for `/bin/sh -c`.
     Shell(&'a str),
-    /// A tool by its name, looked up in the fixed search path, and its arguments.
+    /// A tool by its name, looked up in the fixed search path, or by its absolute path, and its arguments.
     Tool(&'a str, &'a [&'a str]),
 }
 
@@ -228,7 +228,7 @@ pub trait System {
     /// When there is no such user.
     fn own_group(&mut self, uid: u32) -> Result<u32, SystemError>;
 
-    /// Whether there is a tool of this name.
+    /// Whether there is a tool of this name, or at this absolute path.
     fn has_tool(&mut self, name: &str) -> bool;
 
     /// Keeps other programs from changing users and groups until what is returned is dropped. A dry run need not.
