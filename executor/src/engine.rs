@@ -52,7 +52,7 @@ impl Engine for PlaybookEngine<'_> {
         let options = RunOptions {
             dry_run: command.options.dry_run,
             limits: command.limits.clamped(),
-            tags: Vec::new(),
+            ..RunOptions::default()
         };
         let tasks = script.task_count();
         let work = Box::new(move |observer: &mut dyn Observer| {

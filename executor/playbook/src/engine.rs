@@ -15,7 +15,7 @@ use crate::run::{Observer, RunOptions, Stop};
 use crate::task::{Followup, Items, Task};
 use crate::template;
 use crate::variables::Variables;
-use crate::{Script, System};
+use crate::{Cancel, Script, System};
 
 /// Items of one loop.
 const MAX_ITEMS: usize = 10_000;
@@ -62,6 +62,8 @@ pub(crate) struct Engine<'a> {
     raised: BTreeSet<String>,
     /// Of the task before.
     number: u32,
+    /// The last task that ended.
+    last: Option<TaskRef>,
 }
 
 impl<'a> Engine<'a> {
@@ -85,6 +87,7 @@ impl<'a> Engine<'a> {
             summary: Summary::default(),
             raised: BTreeSet::new(),
             number: 0,
+            last: None,
         }
     }
 
@@ -111,6 +114,9 @@ impl<'a> Engine<'a> {
         }
         let reference =
             TaskRef { number: self.number, count: self.script.task_count(), name: shorten(&task.name, 256) };
+        if self.is_cancelled() {
+            return Err(Stop::Cancelled { task: self.last.take() });
+        }
         let began = Instant::now();
         if began >= self.deadline {
             return Err(Stop::TimedOut { limit: TimeLimit::Total, task: None, output: None });
@@ -125,7 +131,7 @@ impl<'a> Engine<'a> {
         let mut notified = BTreeSet::new();
         let ended = self.task_result(task, is_handler, &reference, &mut notified)?;
         self.summary.count(ended.result.status);
-        let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let duration_ms = ms_since(began);
         if !is_handler {
             self.raised.extend(notified.iter().cloned());
         }
@@ -138,10 +144,23 @@ impl<'a> Engine<'a> {
             duration_ms,
         })?;
         match (ended.timed_out, result.status) {
+            (Some(_), _) if self.is_cancelled() => Err(Stop::Cancelled { task: Some(task) }),
             (Some(limit), _) => Err(Stop::TimedOut { limit, task: Some(task), output: result.output }),
             (None, TaskStatus::Failed) => Err(Stop::Failed { task, result: Box::new(result) }),
-            _ => Ok(()),
+            _ => {
+                self.last = Some(task);
+                Ok(())
+            }
         }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.options.cancel.as_ref().is_some_and(Cancel::is_asked)
+    }
+
+    /// Whether a task must not act any more.
+    fn is_over(&self, deadline: Instant) -> bool {
+        Instant::now() >= deadline || self.is_cancelled()
     }
 
     fn is_selected(&self, task: &Task) -> bool {
@@ -169,6 +188,7 @@ impl<'a> Engine<'a> {
         };
         let mut most: Option<Ended> = None;
         for (item, number) in items.into_iter().zip(1..) {
+            let began = Instant::now();
             let ended = self.item(task, item.clone(), reference)?;
             notified.extend(ended.notified.clone().filter(|_| !is_handler));
             let (item, result) = (shown_item(item), ended.result.clone());
@@ -177,6 +197,7 @@ impl<'a> Engine<'a> {
                 item_number: number,
                 item,
                 result,
+                duration_ms: Some(ms_since(began)),
             })?;
             let last = ended.result.status == TaskStatus::Failed;
             if most.as_ref().is_none_or(|most| weight(&ended) > weight(most)) {
@@ -262,33 +283,46 @@ impl<'a> Engine<'a> {
         let deadline = task_deadline.min(self.deadline);
         let limit = if self.deadline <= task_deadline { TimeLimit::Total } else { TimeLimit::Task };
         let mut left = if self.options.dry_run { 0 } else { followup.retry };
+        let mut attempts = 0_u32;
         loop {
-            if Instant::now() >= deadline {
+            if self.is_over(deadline) {
                 return Ok(self.timed_out(Failure::default(), limit));
             }
+            attempts += 1;
             let failure = match self.act(action, deadline) {
-                Ok(result) => {
+                Ok(mut result) => {
+                    result.attempts = Some(attempts).filter(|attempts| *attempts > 1);
                     let notified = followup.notify.clone().filter(|_| result.status.is_change());
                     return Ok(Ended { result, notified, timed_out: None });
                 }
                 Err(failure) => failure,
             };
-            if failure.timed_out || Instant::now() >= deadline {
+            if failure.timed_out || self.is_over(deadline) {
                 return Ok(self.timed_out(failure, limit));
             }
             if left == 0 {
                 let status = if followup.ignore_errors { TaskStatus::Ignored } else { TaskStatus::Failed };
-                return Ok(Ended { result: failed(failure, status), notified: None, timed_out: None });
+                let mut result = failed(failure, status);
+                result.attempts = Some(attempts).filter(|attempts| *attempts > 1);
+                return Ok(Ended { result, notified: None, timed_out: None });
             }
             left -= 1;
             let (task, delay_s) = (reference.clone(), followup.delay_s);
             let message = shorten(&failure.message, MAX_TEXT_BYTES);
             self.observer.event(&Event::Retrying { task, left, delay_s, message })?;
             let pause = Duration::from_secs(delay_s.into());
-            std::thread::sleep(pause.min(deadline.saturating_duration_since(Instant::now())));
-            if Instant::now() >= deadline {
+            self.rest(pause.min(deadline.saturating_duration_since(Instant::now())));
+            if self.is_over(deadline) {
                 return Ok(self.timed_out(failure, limit));
             }
+        }
+    }
+
+    /// A pause that ends early when the run is cancelled.
+    fn rest(&self, pause: Duration) {
+        match &self.options.cancel {
+            Some(cancel) => _ = cancel.wait(pause),
+            None => std::thread::sleep(pause),
         }
     }
 
@@ -311,7 +345,10 @@ impl<'a> Engine<'a> {
             TimeLimit::Task => self.limits.task_s,
             TimeLimit::Total => self.limits.total_s,
         };
-        let message = format!("ended after its time limit of {seconds} s ({})", limit.as_str());
+        let message = match self.is_cancelled() {
+            true => "ended: the run was cancelled".to_owned(),
+            false => format!("ended after its time limit of {seconds} s ({})", limit.as_str()),
+        };
         let result = failed(Failure { message, ..failure }, TaskStatus::Failed);
         Ended { result, notified: None, timed_out: Some(limit) }
     }
@@ -319,7 +356,11 @@ impl<'a> Engine<'a> {
 
 fn failed(failure: Failure, status: TaskStatus) -> TaskResult {
     let message = Some(shorten(&failure.message, MAX_TEXT_BYTES));
-    TaskResult { status, changes: Vec::new(), message, exit_code: failure.exit_code, output: failure.output }
+    TaskResult { message, exit_code: failure.exit_code, output: failure.output, ..TaskResult::of(status) }
+}
+
+fn ms_since(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// An item as an event tells of it: a long one is cut, as text.

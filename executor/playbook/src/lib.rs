@@ -5,6 +5,7 @@
 //! Reading order: the text ([`ScriptSource`], `yaml`, `fields`, `findings`), what it says ([`Script`], `play`, `task`,
 //! `modules`), what it is filled with (`variables`, `template`), how it runs ([`run`], `engine`), on what ([`System`]).
 
+mod cancel;
 mod diagnostic;
 mod else_if;
 mod engine;
@@ -21,6 +22,7 @@ mod template;
 mod variables;
 mod yaml;
 
+pub use cancel::Cancel;
 pub use diagnostic::{Diagnostic, DiagnosticKind};
 pub use run::{Observer, RunOptions, run};
 pub use script::{Script, ScriptSource, parse_variables};

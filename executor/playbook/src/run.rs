@@ -6,7 +6,7 @@ use keros_protocol::executor::{Event, TaskResult};
 use keros_protocol::{JobLimits, Outcome, Output, Summary, TaskRef, TimeLimit};
 
 use crate::engine::Engine;
-use crate::{Script, System};
+use crate::{Cancel, Script, System};
 
 /// How to run.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +17,8 @@ pub struct RunOptions {
     pub limits: JobLimits,
     /// Run only tasks with one of these tags; all when there are none.
     pub tags: Vec<String>,
+    /// Ends the run early. The system that it runs on must have the same one, to end its programs.
+    pub cancel: Option<Cancel>,
 }
 
 /// Hears of each step, before and after. `TaskStarted` must be durable when it returns: the task is not begun before.
@@ -46,6 +48,7 @@ pub fn run(
 pub(crate) enum Stop {
     Failed { task: TaskRef, result: Box<TaskResult> },
     TimedOut { limit: TimeLimit, task: Option<TaskRef>, output: Option<Output> },
+    Cancelled { task: Option<TaskRef> },
     Observer(io::Error),
 }
 
@@ -66,6 +69,7 @@ impl Stop {
                 summary,
             },
             Self::TimedOut { limit, task, output } => Outcome::TimedOut { limit, task, output, summary },
+            Self::Cancelled { task } => Outcome::Cancelled { task, summary },
             Self::Observer(error) => Outcome::Failed {
                 task: None,
                 exit_code: None,
