@@ -30,7 +30,7 @@ pub(crate) use check::{CheckArgs, check};
 use crate::engine::refusal_of;
 use report::Report;
 use signals::Signals;
-use source::{ScriptOptions, Trouble, load};
+use source::{ScriptOptions, Trouble};
 use stream::JsonLines;
 use style::{Style, plural};
 
@@ -92,6 +92,12 @@ pub(crate) struct PlaybookArgs {
     /// Run only tasks with one of these tags
     #[arg(long, value_name = "TAG:TAG", value_delimiter = ':')]
     tags: Vec<String>,
+    /// The user that tasks act as when neither they nor their play name one
+    #[arg(long, value_name = "USER")]
+    sudo: Option<String>,
+    /// Where programs are looked up, and the PATH that they get
+    #[arg(long, value_name = "DIR:DIR")]
+    path: Option<String>,
     /// Time limit of the whole run, seconds
     #[arg(long, value_name = "S", default_value_t = JobLimits::default().total_s)]
     total_limit_s: u32,
@@ -107,7 +113,7 @@ pub(crate) fn run(args: &PlaybookArgs) -> ExitCode {
         Err(error) => return refuse(args, Trouble::Usage(format!("cannot watch for signals: {error}"))),
     };
     let script = if args.root.is_dir() {
-        args.options.variables().and_then(|variables| load(&args.file, variables))
+        args.options.load(&args.file)
     } else {
         Err(Trouble::Usage(format!("--root {}: no such directory", args.root.display())))
     };
@@ -214,10 +220,14 @@ fn run_observed(
     let shell = if args.host_shell { ShellPlace::Host } else { ShellPlace::Root };
     let root = std::fs::canonicalize(&args.root).unwrap_or_else(|_| args.root.clone());
     let mut system = HostSystem::new(root, shell);
+    if let Some(path) = &args.path {
+        system.search_path.clone_from(path);
+    }
     system.cancel = Some(signals.cancel.clone());
     let limits = JobLimits { total_s: args.total_limit_s, task_s: args.task_limit_s, ..JobLimits::default() };
+    let (tags, sudo) = (args.tags.clone(), args.sudo.clone());
     let cancel = Some(signals.cancel.clone());
-    let options = RunOptions { dry_run: args.dry_run, limits, tags: args.tags.clone(), cancel };
+    let options = RunOptions { dry_run: args.dry_run, limits, tags, sudo, cancel };
     keros_playbook::run(script, &mut system, &options, observer)
 }
 

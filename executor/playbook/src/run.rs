@@ -19,6 +19,8 @@ pub struct RunOptions {
     pub tags: Vec<String>,
     /// Ends the run early. The system that it runs on must have the same one, to end its programs.
     pub cancel: Option<Cancel>,
+    /// The user that tasks act as when neither they nor their play name one; `None`: the one that runs this program.
+    pub sudo: Option<String>,
 }
 
 /// Hears of each step, before and after. `TaskStarted` must be durable when it returns: the task is not begun before.

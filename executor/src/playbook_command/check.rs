@@ -9,7 +9,7 @@ use keros_playbook::{Diagnostic, Observer as _, Script};
 use keros_protocol::executor::Event;
 use keros_protocol::text::printable;
 
-use super::source::{ScriptOptions, Trouble, load};
+use super::source::{ScriptOptions, Trouble};
 use super::stream::JsonLines;
 use super::style::plural;
 use super::{EXIT_INVALID, EXIT_UNHEARD, EXIT_USAGE, complain, faults};
@@ -49,9 +49,8 @@ pub(crate) struct CheckArgs {
 pub(crate) fn check(args: &CheckArgs) -> ExitCode {
     let mut worst = 0;
     for file in &args.files {
-        let checked = args.options.variables().and_then(|variables| load(file, variables));
         let name = file.display().to_string();
-        let told = match checked {
+        let told = match args.options.load(file) {
             Ok(script) => tell(args.json, &name, Ok(&script)),
             Err(Trouble::Invalid(findings)) => {
                 worst = worst.max(EXIT_INVALID);

@@ -69,12 +69,8 @@ impl Report {
         self.print(&text)
     }
 
-    fn began(&mut self, task: &TaskRef, role: Option<&str>, line: u32) {
-        let file = printable(&self.file);
-        self.place = Some(match role {
-            Some(role) => format!("line {line} of a file of the role {}", printable(role)),
-            None => format!("{file}:{line}"),
-        });
+    fn began(&mut self, task: &TaskRef, file: Option<&str>, line: u32) {
+        self.place = Some(format!("{}:{line}", printable(file.unwrap_or(&self.file))));
         if let Some(progress) = &self.progress {
             progress.begin(task);
         }
@@ -140,8 +136,8 @@ impl Report {
 impl Observer for Report {
     fn event(&mut self, event: &Event) -> io::Result<()> {
         match event {
-            Event::TaskStarted { task, role, line, .. } => {
-                self.began(task, role.as_deref(), *line);
+            Event::TaskStarted { task, file, line, .. } => {
+                self.began(task, file.as_deref(), *line);
                 Ok(())
             }
             Event::ItemEnded { task, item, result, .. } if result.status != TaskStatus::Failed => {

@@ -14,6 +14,9 @@ pub(super) struct ScriptOptions {
     /// Variables of the highest precedence: @FILE (YAML or JSON), or one YAML or JSON mapping; later ones are merged over earlier ones
     #[arg(short = 'e', long = "extra-vars", value_name = "VARS")]
     extra_vars: Vec<String>,
+    /// Where roles are looked for, before `roles/` beside the script
+    #[arg(short = 'r', long, value_name = "DIR:DIR", value_delimiter = ':', env = "JET_ROLES_PATH", value_hint = clap::ValueHint::DirPath)]
+    roles: Vec<PathBuf>,
 }
 
 /// Why nothing is run.
@@ -25,8 +28,20 @@ pub(super) enum Trouble {
 }
 
 impl ScriptOptions {
+    /// Reads and checks one script.
+    pub(super) fn load(&self, path: &Path) -> Result<Script, Trouble> {
+        let text = read(path).map_err(Trouble::Usage)?;
+        let extra_vars = self.variables()?;
+        let role_folders = self.role_folders()?;
+        let absolute = std::path::absolute(path).map_err(|error| Trouble::Usage(error.to_string()))?;
+        let folder = absolute.parent().map(Path::to_owned);
+        let file = path.display().to_string();
+        let source = ScriptSource { text, file, folder, role_folders, extra_vars };
+        Script::parse(&source).map_err(Trouble::Invalid)
+    }
+
     /// All variables together.
-    pub(super) fn variables(&self) -> Result<Map<String, Value>, Trouble> {
+    fn variables(&self) -> Result<Map<String, Value>, Trouble> {
         let mut all = Map::new();
         for argument in &self.extra_vars {
             let (text, file) = match argument.strip_prefix('@') {
@@ -37,15 +52,16 @@ impl ScriptOptions {
         }
         Ok(all)
     }
-}
 
-/// Reads and checks one script.
-pub(super) fn load(path: &Path, extra_vars: Map<String, Value>) -> Result<Script, Trouble> {
-    let text = read(path).map_err(Trouble::Usage)?;
-    let absolute = std::path::absolute(path).map_err(|error| Trouble::Usage(error.to_string()))?;
-    let folder: Option<PathBuf> = absolute.parent().map(Path::to_owned);
-    let file = path.display().to_string();
-    Script::parse(&ScriptSource { text, file, folder, extra_vars }).map_err(Trouble::Invalid)
+    /// Absolute, since programs run in other folders.
+    fn role_folders(&self) -> Result<Vec<PathBuf>, Trouble> {
+        let absolute = |folder: &PathBuf| match std::fs::canonicalize(folder) {
+            Ok(path) if path.is_dir() => Ok(path),
+            Ok(_) => Err(Trouble::Usage(format!("--roles {}: not a directory", folder.display()))),
+            Err(error) => Err(Trouble::Usage(format!("--roles {}: {error}", folder.display()))),
+        };
+        self.roles.iter().map(absolute).collect()
+    }
 }
 
 /// A file's text; a longer one than is allowed is cut, and then refused by the check.
