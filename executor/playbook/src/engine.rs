@@ -12,6 +12,7 @@ use crate::helpers::Registries;
 use crate::modules::{Action, Failure, Imagined, Run, Scope};
 use crate::play::{Part, Play};
 use crate::run::{Observer, RunOptions, Stop};
+use crate::secrets::Secrets;
 use crate::task::{Followup, Items, Task};
 use crate::template;
 use crate::variables::Variables;
@@ -80,6 +81,7 @@ impl<'a> Engine<'a> {
         system: &'a mut dyn System,
         options: &'a RunOptions,
         observer: &'a mut dyn Observer,
+        secrets: Secrets,
     ) -> Self {
         let limits = options.limits.clamped();
         Self {
@@ -89,7 +91,7 @@ impl<'a> Engine<'a> {
             observer,
             limits,
             deadline: Instant::now() + Duration::from_secs(limits.total_s.into()),
-            variables: Variables::new(script.extra_vars.clone()),
+            variables: Variables::new(script.extra_vars.clone()).heard_by(secrets),
             registries: Registries::new(),
             imagined: Imagined::default(),
             summary: Summary::default(),
@@ -243,7 +245,10 @@ impl<'a> Engine<'a> {
                     .get(name)
                     .ok_or_else(|| format!("variable not found for items: {name}"))?;
                 let list = value.as_array().ok_or("with/items variable did not resolve to a list")?;
-                list.iter().map(|value| self.rendered_item(value)).collect::<Result<Vec<_>, _>>()?
+                let list =
+                    list.iter().map(|value| self.rendered_item(value)).collect::<Result<Vec<_>, _>>()?;
+                list.iter().for_each(|value| self.variables.secrets().learn(name, value));
+                list
             }
         };
         match list.len() {
@@ -271,6 +276,9 @@ impl<'a> Engine<'a> {
 
     /// One item, or a task without items: condition, texts, action.
     fn one(&mut self, task: &Task, here: Here<'a>, reference: &TaskRef) -> Result<Ended, Stop> {
+        if let Some(message) = self.variables.secrets().take_complaint() {
+            return Ok(Ended::failed(message));
+        }
         let mut scope = Scope {
             registries: &self.registries,
             variables: &mut self.variables,
@@ -308,7 +316,9 @@ impl<'a> Engine<'a> {
                 return Ok(self.timed_out(Failure::default(), limit));
             }
             attempts += 1;
-            let failure = match self.act_as(followup.user.as_deref(), action, here, deadline) {
+            let acted = self.act_as(followup.user.as_deref(), action, here, deadline);
+            let complaint = self.variables.secrets().take_complaint();
+            let failure = match complaint.map_or(acted, |message| Err(message.into())) {
                 Ok(mut result) => {
                     result.attempts = Some(attempts).filter(|attempts| *attempts > 1);
                     let notified = followup.notify.clone().filter(|_| result.status.is_change());

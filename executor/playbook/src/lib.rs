@@ -17,6 +17,7 @@ mod play;
 mod role;
 mod run;
 mod script;
+mod secrets;
 mod suggestions;
 mod system;
 mod task;

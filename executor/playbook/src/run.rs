@@ -6,6 +6,7 @@ use keros_protocol::executor::{Event, TaskResult};
 use keros_protocol::{JobLimits, Outcome, Output, Summary, TaskRef, TimeLimit};
 
 use crate::engine::Engine;
+use crate::secrets::Secrets;
 use crate::{Cancel, Script, System};
 
 /// How to run.
@@ -39,11 +40,15 @@ pub fn run(
     options: &RunOptions,
     observer: &mut dyn Observer,
 ) -> Outcome {
-    let mut engine = Engine::new(script, system, options, observer);
-    match engine.plays() {
+    let secrets = Secrets::of(script);
+    let mut observer = secrets.around(observer);
+    let mut engine = Engine::new(script, system, options, &mut observer, secrets.clone());
+    let mut outcome = match engine.plays() {
         Ok(()) => Outcome::Succeeded { summary: engine.summary, dry_run: options.dry_run },
         Err(stop) => stop.outcome(engine.summary),
-    }
+    };
+    secrets.hide(&mut outcome);
+    outcome
 }
 
 /// Why a run ends before its last task.
