@@ -169,6 +169,8 @@ fn an_init_script_of_a_busybox_tree_runs_in_it() {
         symlink("/usr/bin/busybox", machine.path(tool)).unwrap();
     }
     machine.write("run/there", "");
+    // What a shell starts in the background reads from here.
+    machine.write("dev/null", "");
     let script = "#!/bin/sh\nis_there() { [ -e /run/fwd ] && kill -0 $(cat /run/fwd); }\ncase $1 in\n\
         start) sleep 600 & echo $! > /run/fwd;;\nstop) kill $(cat /run/fwd); rm /run/fwd;;\nstatus) is_there || exit 3;;\nesac\n";
     machine.program("etc/init.d/fwd", script);

@@ -341,8 +341,8 @@ fn no_shell_breaks_the_files() {
 
 #[test]
 fn no_number_breaks_the_files() {
-    refuses("!user { user: bob, uid: '{{v}}' }", "uid", &["-1", "4294967296", "1:0"]);
-    refuses("!group { group: bob, gid: '{{v}}' }", "gid", &["-1", "1:0"]);
+    refuses("!user { user: bob, uid: '{{v}}' }", "uid", &["-1", "4294967295", "4294967296", "1:0"]);
+    refuses("!group { group: bob, gid: '{{v}}' }", "gid", &["-1", "4294967295", "1:0"]);
 }
 
 #[test]
