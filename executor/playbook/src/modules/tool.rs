@@ -4,7 +4,7 @@ use super::{Failure, Run};
 use crate::system::{Program, ProgramCommand, ProgramEnd};
 
 /// Kept of an answer, bytes: it is read by a module, whatever of output a job keeps.
-const ANSWER_BYTES: usize = 64 * 1024;
+const ANSWER_BYTES: usize = 512 * 1024;
 
 /// A tool with all that it is given.
 #[derive(Debug, Clone, Copy, Default)]
