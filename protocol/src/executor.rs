@@ -218,6 +218,9 @@ pub struct Change {
     /// After.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
+    /// Content only, and where it was asked for: the lines that differ, as a unified diff, or why there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diff: Option<String>,
 }
 
 /// What a journal that stops without [`Event::Ended`] says: the job was interrupted, at the task that had begun.

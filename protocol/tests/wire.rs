@@ -237,6 +237,7 @@ fn executor_events() {
             property: "mode".to_owned(),
             before: Some("0600".to_owned()),
             after: Some("0644".to_owned()),
+            diff: None,
         }],
         message: Some("m".to_owned()),
         exit_code: Some(0),
