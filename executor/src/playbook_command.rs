@@ -40,6 +40,9 @@ pub(crate) struct PlaybookArgs {
     /// Change nothing; say what would change.
     #[arg(long)]
     dry_run: bool,
+    /// Show how files change, line by line; a dry run always does.
+    #[arg(long)]
+    diff: bool,
     /// Print events, one JSON object per line.
     #[arg(long)]
     json: bool,
@@ -116,7 +119,7 @@ fn run_script(args: &PlaybookArgs, script: &Script) -> ExitCode {
     let root = std::fs::canonicalize(&args.root).unwrap_or_else(|_| args.root.clone());
     let mut system = HostSystem::new(root, shell);
     let limits = JobLimits { total_s: args.total_limit_s, task_s: args.task_limit_s, ..JobLimits::default() };
-    let options = RunOptions { dry_run: args.dry_run, limits, tags: args.tags.clone() };
+    let options = RunOptions { dry_run: args.dry_run, diff: args.diff, limits, tags: args.tags.clone() };
     let outcome = if args.json {
         let outcome = keros_playbook::run(script, &mut system, &options, &mut JsonLines);
         let ended = JsonLines.event(&Event::Ended { outcome: outcome.clone() });

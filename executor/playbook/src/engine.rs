@@ -299,6 +299,7 @@ impl<'a> Engine<'a> {
             variables: &mut self.variables,
             registries: &self.registries,
             dry_run: self.options.dry_run,
+            diff: self.options.diff || self.options.dry_run,
             imagined: &mut self.imagined,
             deadline,
             output_bytes: usize::try_from(self.limits.output_bytes).unwrap_or(usize::MAX),

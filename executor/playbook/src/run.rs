@@ -6,6 +6,7 @@ use keros_protocol::executor::{Event, TaskResult};
 use keros_protocol::{JobLimits, Outcome, Output, Summary, TaskRef, TimeLimit};
 
 use crate::engine::Engine;
+use crate::system::Model;
 use crate::{Script, System};
 
 /// How to run.
@@ -13,6 +14,8 @@ use crate::{Script, System};
 pub struct RunOptions {
     /// Change nothing, report what would change.
     pub dry_run: bool,
+    /// Show how contents change, line by line; a dry run always does.
+    pub diff: bool,
     /// Time and output limits.
     pub limits: JobLimits,
     /// Run only tasks with one of these tags; all when there are none.
@@ -35,6 +38,13 @@ pub fn run(
     options: &RunOptions,
     observer: &mut dyn Observer,
 ) -> Outcome {
+    let mut model;
+    let system: &mut dyn System = if options.dry_run {
+        model = Model::new(system);
+        &mut model
+    } else {
+        system
+    };
     let mut engine = Engine::new(script, system, options, observer);
     match engine.plays() {
         Ok(()) => Outcome::Succeeded { summary: engine.summary, dry_run: options.dry_run },

@@ -8,7 +8,7 @@ use handlebars::Template;
 use keros_protocol::executor::{TaskResult, TaskStatus};
 
 use super::attributes::{AttributeFields, Wanted, drift};
-use super::{Action, CheckContext, Failure, Module, Run, Scope, change, done};
+use super::{Action, CheckContext, Failure, Module, Run, Scope, change, diff, done};
 use crate::fields::Fields;
 use crate::system::{Content, FileKind, Metadata};
 use crate::template::{self, MAX_TEMPLATE_BYTES, Text};
@@ -227,10 +227,10 @@ fn place(
 ) -> Result<TaskResult, Failure> {
     let wanted = wanted.resolve(run.system)?;
     let Some(is) = run.system.metadata(dest)? else {
-        if !run.dry_run {
-            run.system.put_file(dest, content, wanted, mode_if_new)?;
-        }
-        return Ok(done(TaskStatus::Created, vec![change("content", None, shown(content))]));
+        let mut made = change("content", None, shown(content));
+        made.diff = diff::of(dest, None, content, run);
+        run.system.put_file(dest, content, wanted, mode_if_new)?;
+        return Ok(done(TaskStatus::Created, vec![made]));
     };
     match is.kind {
         FileKind::File => {}
@@ -239,11 +239,11 @@ fn place(
     }
     let (missing, mut changes) = drift(wanted, &is, run.system);
     if !run.system.holds(dest, content)? {
-        changes.push(change("content", shown_file(dest, &is, run), shown(content)));
-        if !run.dry_run {
-            run.system.put_file(dest, content, wanted, mode_if_new)?;
-        }
-    } else if !changes.is_empty() && !run.dry_run {
+        let mut changed = change("content", shown_file(dest, &is, run), shown(content));
+        changed.diff = diff::of(dest, Some(&is), content, run);
+        changes.push(changed);
+        run.system.put_file(dest, content, wanted, mode_if_new)?;
+    } else if !changes.is_empty() {
         run.system.set_attributes(dest, missing)?;
     }
     let status = if changes.is_empty() { TaskStatus::Matched } else { TaskStatus::Modified };

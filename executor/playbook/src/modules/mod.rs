@@ -6,6 +6,7 @@
 mod attributes;
 mod control;
 mod copy;
+mod diff;
 mod directory;
 mod facts;
 mod file;
@@ -56,6 +57,8 @@ pub(crate) struct Run<'a> {
     pub(crate) registries: &'a Registries,
     /// Nothing may be changed but files, which a dry run's system only models; services, packages and the like go into `imagined`.
     pub(crate) dry_run: bool,
+    /// Changed contents are told line by line.
+    pub(crate) diff: bool,
     pub(crate) imagined: &'a mut Imagined,
     /// When a program that is started is ended.
     pub(crate) deadline: Instant,

@@ -11,6 +11,7 @@ use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, mkdirat};
+use nix::sys::statvfs::{FsFlags, fstatvfs};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, setfsgid, setfsuid, unlinkat};
 
 use super::replace::{self, Owned};
@@ -19,9 +20,6 @@ use super::{
     Actor, Attributes, Content, FileKind, MAX_TREE_ENTRIES, Metadata, Program, ProgramCommand, ProgramEnd,
     System, SystemError, program, reading, users,
 };
-
-/// Greatest `/etc/passwd` or `/etc/group` that is read, bytes.
-const MAX_USERS_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Where programs run when the work is done on a scratch tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -78,17 +76,6 @@ impl HostSystem {
         };
         let length = file.metadata()?.len();
         Ok((Box::new(file), length))
-    }
-
-    fn lines(&mut self, path: &str) -> String {
-        let bytes = self.read(Path::new(path), MAX_USERS_BYTES).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).into_owned()
-    }
-
-    fn id(&mut self, what: &str, name: &str, file: &str) -> Result<u32, SystemError> {
-        let lines = self.lines(file);
-        users::id_of(name, &lines)
-            .ok_or_else(|| SystemError::text(format!("there is no {what} {name:?} in {file}")))
     }
 
     /// The tree to change into; none for the machine itself and for programs that run outside of the tree.
@@ -159,7 +146,7 @@ impl System for HostSystem {
         let mut bytes = Vec::new();
         let length = file.take(max_bytes + 1).read_to_end(&mut bytes).map_err(reading(path))?;
         if length as u64 > max_bytes {
-            return Err(SystemError::text(format!("{} is longer than {max_bytes} bytes", path.display())));
+            return Err(SystemError::too_long(path, max_bytes));
         }
         Ok(bytes)
     }
@@ -182,16 +169,16 @@ impl System for HostSystem {
         attributes: Attributes,
         mode_if_new: u32,
     ) -> Result<(), SystemError> {
-        let place =
-            walk(&self.root, path, LastLink::Follow).map_err(|error| parent_error("write", path, &error))?;
+        let place = walk(&self.root, path, LastLink::Follow)
+            .map_err(|error| SystemError::below_folder("write", path, &error))?;
         let old = place.stat().map_err(writing(path))?;
         if let Some(old) = &old
             && kind_of(old) != FileKind::File
         {
-            let what = if kind_of(old) == FileKind::Directory { "a directory" } else { "not a regular file" };
-            return Err(SystemError::text(format!("cannot write {}: it is {what}", path.display())));
+            return Err(SystemError::in_the_way(path, kind_of(old)));
         }
-        let owned = Owned::choose(attributes, old.as_ref(), mode_if_new, self.actor);
+        let is = old.as_ref().map(metadata_of);
+        let owned = Owned::choose(attributes, is.as_ref(), mode_if_new, self.actor);
         let (mut source, _) = self.open_content(content).map_err(reading(source_path(content, path)))?;
         replace::put(&place, &mut source, owned, old.is_some()).map_err(writing(path))
     }
@@ -232,8 +219,7 @@ impl System for HostSystem {
                 }
                 found.push(entry);
                 if found.len() > MAX_TREE_ENTRIES {
-                    let message = format!("{} holds more than {MAX_TREE_ENTRIES} entries", path.display());
-                    return Err(SystemError::text(message));
+                    return Err(SystemError::too_many(path));
                 }
             }
         }
@@ -251,7 +237,7 @@ impl System for HostSystem {
     }
 
     fn make_link(&mut self, path: &Path, target: &Path) -> Result<(), SystemError> {
-        let making = |error: &io::Error| parent_error("make the link", path, error);
+        let making = |error: &io::Error| SystemError::below_folder("make the link", path, error);
         let place = walk(&self.root, path, LastLink::Keep).map_err(|error| making(&error))?;
         replace::put_link(&place, target).map_err(|error| making(&error))
     }
@@ -276,23 +262,23 @@ impl System for HostSystem {
     }
 
     fn user_id(&mut self, user: &str) -> Result<u32, SystemError> {
-        self.id("user", user, "/etc/passwd")
+        users::user_id(self, user)
     }
 
     fn group_id(&mut self, group: &str) -> Result<u32, SystemError> {
-        self.id("group", group, "/etc/group")
+        users::group_id(self, group)
     }
 
     fn user_name(&mut self, uid: u32) -> String {
-        users::name_of(uid, &self.lines("/etc/passwd")).map_or_else(|| uid.to_string(), str::to_owned)
+        users::user_name(self, uid)
     }
 
     fn group_name(&mut self, gid: u32) -> String {
-        users::name_of(gid, &self.lines("/etc/group")).map_or_else(|| gid.to_string(), str::to_owned)
+        users::group_name(self, gid)
     }
 
     fn act_as(&mut self, actor: Option<Actor>) -> Result<(), SystemError> {
-        let own = Actor { uid: Uid::effective().as_raw(), gid: Gid::effective().as_raw() };
+        let own = Actor::own();
         let next = actor.unwrap_or(own);
         // The group first: the user may not be allowed to change it. Each call gives what was before, so it is asked twice.
         setfsgid(Gid::from_raw(next.gid));
@@ -305,8 +291,15 @@ impl System for HostSystem {
     }
 
     fn own_group(&mut self, uid: u32) -> Result<u32, SystemError> {
-        let group = users::own_group_of(uid, &self.lines("/etc/passwd"));
-        group.ok_or_else(|| SystemError::text(format!("there is no user {uid} in /etc/passwd")))
+        users::own_group(self, uid)
+    }
+
+    fn is_read_only(&mut self, folder: &Path) -> bool {
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let found = walk(&self.root, folder, LastLink::Follow)
+            .and_then(|place| Ok(openat(&place.folder, place.name.as_os_str(), flags, Mode::empty())?))
+            .and_then(|folder| Ok(fstatvfs(&folder)?));
+        found.is_ok_and(|found| found.flags().contains(FsFlags::ST_RDONLY))
     }
 
     fn query(&mut self, program: &Program<'_>) -> Result<ProgramEnd, SystemError> {
@@ -326,8 +319,7 @@ impl HostSystem {
         let place =
             walk(&self.root, path, LastLink::Keep).map_err(|e| SystemError::new("remove", path, &e))?;
         if place.is_nameless() {
-            let message = format!("{} is never removed: it is the root, or ends in `..`", path.display());
-            return Err(SystemError::text(message));
+            return Err(SystemError::never_removed(path));
         }
         Ok(())
     }
@@ -358,37 +350,26 @@ impl HostSystem {
 }
 
 /// The file that an error in reading a content is about.
-const fn source_path<'p>(content: &Content<'p>, path: &'p Path) -> &'p Path {
+pub(super) const fn source_path<'p>(content: &Content<'p>, path: &'p Path) -> &'p Path {
     match content {
         Content::Bytes(_) => path,
         Content::File(source) | Content::Machine(source) => source,
     }
 }
 
-const fn attributes_of(is_last: bool, attributes: Attributes) -> Attributes {
+pub(super) const fn attributes_of(is_last: bool, attributes: Attributes) -> Attributes {
     if is_last { attributes } else { Attributes { uid: None, gid: None, mode: None } }
 }
 
 /// `/a`, `/a/b`, `/a/b/c`.
-fn ancestors(path: &Path) -> Vec<&Path> {
+pub(super) fn ancestors(path: &Path) -> Vec<&Path> {
     let mut all: Vec<&Path> = path.ancestors().filter(|part| part.file_name().is_some()).collect();
     all.reverse();
     all
 }
 
-fn writing(path: &Path) -> impl Fn(io::Error) -> SystemError + '_ {
+pub(super) fn writing(path: &Path) -> impl Fn(io::Error) -> SystemError + '_ {
     move |source| SystemError::new("write", path, &source)
-}
-
-fn parent_error(doing: &str, path: &Path, source: &io::Error) -> SystemError {
-    if source.raw_os_error() == Some(Errno::ENOENT as i32) {
-        let folder = path.parent().unwrap_or(path).display();
-        return SystemError::text(format!(
-            "cannot {doing} {}: the directory {folder} is not there",
-            path.display()
-        ));
-    }
-    SystemError::new(doing, path, source)
 }
 
 fn kind_of(stat: &FileStat) -> FileKind {

@@ -5,6 +5,7 @@
 
 mod error;
 mod host;
+mod model;
 mod output;
 mod program;
 mod replace;
@@ -19,6 +20,7 @@ use keros_protocol::Output;
 
 pub use error::SystemError;
 pub use host::{HostSystem, ShellPlace};
+pub(crate) use model::Model;
 pub(crate) use program::ENVIRONMENT;
 
 /// What is at a path, links followed.
@@ -102,6 +104,13 @@ pub struct Actor {
     pub uid: u32,
     /// The number of the user's own group.
     pub gid: u32,
+}
+
+impl Actor {
+    /// The user that this program runs as.
+    fn own() -> Self {
+        Self { uid: nix::unistd::geteuid().as_raw(), gid: nix::unistd::getegid().as_raw() }
+    }
 }
 
 /// How a program ended.
@@ -225,6 +234,9 @@ pub trait System {
     /// # Errors
     /// When there is no such user.
     fn own_group(&mut self, uid: u32) -> Result<u32, SystemError>;
+
+    /// Whether the file system of a directory is mounted so that nothing can be written: a dry run asks before it says that it would.
+    fn is_read_only(&mut self, folder: &Path) -> bool;
 
     /// Runs a program that only looks, to its end or to its deadline. A dry run does this too.
     ///
