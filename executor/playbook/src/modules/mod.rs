@@ -4,13 +4,16 @@
 //! applied, perhaps several times. It touches the machine only through [`System`].
 
 mod attributes;
+mod command;
 mod control;
 mod copy;
 mod diff;
 mod directory;
+mod external;
 mod facts;
 mod file;
 mod imagined;
+mod result;
 mod scope;
 mod service;
 mod shell;
@@ -115,12 +118,14 @@ pub(crate) struct CheckContext<'a> {
 type Parse = fn(&mut Fields<'_, '_>, &CheckContext<'_>) -> Option<Box<dyn Module>>;
 
 /// Every module that this version knows. Names are exact.
-const MODULES: [(&str, Parse); 13] = [
+const MODULES: [(&str, Parse); 15] = [
     ("assert", control::Assert::parse),
+    ("command", command::Command::parse),
     ("copy", copy::parse_copy),
     ("debug", control::Debug::parse),
     ("directory", directory::Directory::parse),
     ("echo", control::Echo::parse),
+    ("external", external::External::parse),
     ("facts", facts::Facts::parse),
     ("fail", control::Fail::parse),
     ("file", file::File::parse),
@@ -132,8 +137,8 @@ const MODULES: [(&str, Parse); 13] = [
 ];
 
 /// Modules of the language that this version cannot run: a script with one is refused before anything is done.
-pub(crate) const NOT_YET: [&str; 10] =
-    ["apt", "dnf", "external", "git", "group", "homebrew", "pacman", "user", "yum", "zypper"];
+pub(crate) const NOT_YET: [&str; 9] =
+    ["apt", "dnf", "git", "group", "homebrew", "pacman", "user", "yum", "zypper"];
 
 /// Finds a module's parser, and its name with a life of its own.
 pub(crate) fn find(name: &str) -> Option<(&'static str, Parse)> {

@@ -24,6 +24,15 @@ impl Scope<'_> {
         if rendered.is_empty() { Err(empty(text)) } else { Ok(rendered) }
     }
 
+    /// A text as it comes, also an empty one; only NUL, which no program can be given, is refused.
+    pub(crate) fn verbatim(&self, text: &Text) -> Result<String, String> {
+        let rendered = text.render(self.registries, self.variables.context())?;
+        if rendered.contains('\0') {
+            return Err(format!("field ({}): a NUL character is not allowed", text.key));
+        }
+        Ok(rendered)
+    }
+
     /// A text without blanks at its ends.
     pub(crate) fn text(&self, text: &Text) -> Result<String, String> {
         let rendered = text.render(self.registries, self.variables.context())?;

@@ -85,15 +85,18 @@ impl HostSystem {
 
     /// A tool's path, for the one who starts it.
     fn tool(&self, name: &str) -> Result<PathBuf, SystemError> {
-        let found = self
-            .search_path
-            .split(':')
-            .map(|folder| Path::new(folder).join(name))
-            .find(|path| self.runs(path));
+        // To join an absolute name to a folder gives that name alone.
+        let mut places = self.search_path.split(':').map(|folder| Path::new(folder).join(name));
+        let found = places.find(|path| self.runs(path));
         let path = found
             .ok_or_else(|| SystemError::text(format!("there is no `{name}` here: nothing can be done")))?;
         let outside = self.root != Path::new("/") && self.shell == ShellPlace::Host;
-        Ok(if outside { self.root.join(path.strip_prefix("/").unwrap_or(&path)) } else { path })
+        Ok(if outside { self.outside(&path) } else { path })
+    }
+
+    /// A path below the root, as it is called outside of it.
+    fn outside(&self, path: &Path) -> PathBuf {
+        self.root.join(path.strip_prefix("/").unwrap_or(path))
     }
 
     fn runs(&self, path: &Path) -> bool {
@@ -101,7 +104,9 @@ impl HostSystem {
         file.is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
     }
 
-    fn command(&self, program: &Program<'_>) -> Result<Command, SystemError> {
+    /// The command for a program, and the file that must be open when it is started.
+    fn command(&self, program: &Program<'_>) -> Result<(Command, Option<File>), SystemError> {
+        let mut kept = None;
         let mut command = match program.command {
             ProgramCommand::Shell(text) => {
                 if self.tree().is_some() && !self.runs(Path::new("/bin/sh")) {
@@ -118,17 +123,33 @@ impl HostSystem {
                 command.args(arguments);
                 command
             }
+            ProgramCommand::Script(path) => {
+                if self.tree().is_some() && self.open(Path::new("/proc/self/status")).is_err() {
+                    let root = self.root.display();
+                    return Err(SystemError::text(format!(
+                        "{root} has no /proc, without which no module of a script runs in it"
+                    )));
+                }
+                let (file, copy) =
+                    program::copy_of_program(path).map_err(|error| SystemError::new("run", path, &error))?;
+                kept = Some(file);
+                Command::new(copy)
+            }
         };
         command.env_clear().envs(program::ENVIRONMENT).env("PATH", &self.search_path);
         if let Some(actor) = self.actor {
             command.uid(actor.uid).gid(actor.gid);
         }
         if self.root != Path::new("/") && self.shell == ShellPlace::Host {
-            command.env("KEROS_ROOT", &self.root).current_dir(program.folder.unwrap_or(&self.root));
+            let within = program.within.map(|folder| self.outside(folder));
+            let folder = within.as_deref().or(program.folder).unwrap_or(&self.root);
+            command.env("KEROS_ROOT", &self.root).current_dir(folder);
+        } else if let Some(folder) = program.within {
+            command.current_dir(folder);
         } else if self.tree().is_none() {
             command.current_dir(program.folder.unwrap_or_else(|| Path::new("/")));
         }
-        Ok(command)
+        Ok((command, kept))
     }
 }
 
@@ -307,7 +328,7 @@ impl System for HostSystem {
     }
 
     fn run(&mut self, program: &Program<'_>) -> Result<ProgramEnd, SystemError> {
-        let command = self.command(program)?;
+        let (command, _kept) = self.command(program)?;
         let name = PathBuf::from(command.get_program());
         program::run(command, self.tree(), program).map_err(|error| SystemError::new("run", &name, &error))
     }

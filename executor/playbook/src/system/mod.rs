@@ -82,6 +82,8 @@ pub struct Program<'a> {
     pub input: &'a [u8],
     /// Where; a folder outside of a scratch tree is not used inside of it.
     pub folder: Option<&'a Path>,
+    /// Where on the machine itself, below its root; goes before `folder`.
+    pub within: Option<&'a Path>,
     /// When it is ended.
     pub deadline: Instant,
     /// Output kept, bytes, head and tail together.
@@ -93,8 +95,10 @@ pub struct Program<'a> {
 pub enum ProgramCommand<'a> {
     /// A command line for `/bin/sh -c`.
     Shell(&'a str),
-    /// A tool by its name, looked up in the fixed search path, and its arguments.
+    /// A tool by its name, looked up in the fixed search path, or by its absolute path below the root; and its arguments.
     Tool(&'a str, &'a [&'a str]),
+    /// A program in the script's own folder, which need not be executable there.
+    Script(&'a Path),
 }
 
 /// The user that a task acts as.
