@@ -1,5 +1,7 @@
 //! The engine: plays, tasks, items, attempts.
 
+mod doubt;
+
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -8,7 +10,9 @@ use keros_protocol::limits::{MAX_TEXT_BYTES, shorten};
 use keros_protocol::{JobLimits, Summary, TaskRef, TimeLimit};
 use serde_json::{Map, Value};
 
+use self::doubt::Doubt;
 use crate::helpers::Registries;
+use crate::mentions;
 use crate::modules::{Action, Failure, Imagined, Run, Scope};
 use crate::play::Play;
 use crate::run::{Observer, RunOptions, Stop};
@@ -60,6 +64,8 @@ pub(crate) struct Engine<'a> {
     pub(crate) summary: Summary,
     /// Events raised in this play.
     raised: BTreeSet<String>,
+    /// What of this play a dry run cannot tell.
+    doubt: Doubt,
     /// Of the task before.
     number: u32,
 }
@@ -84,6 +90,7 @@ impl<'a> Engine<'a> {
             imagined: Imagined::default(),
             summary: Summary::default(),
             raised: BTreeSet::new(),
+            doubt: Doubt::default(),
             number: 0,
         }
     }
@@ -100,6 +107,7 @@ impl<'a> Engine<'a> {
     fn play(&mut self, play: &Play) -> Result<(), Stop> {
         self.variables.enter_play(play.variables.clone());
         self.raised.clear();
+        self.doubt = Doubt::default();
         play.tasks.iter().try_for_each(|task| self.task(task, false))?;
         play.handlers.iter().try_for_each(|task| self.task(task, true))
     }
@@ -122,6 +130,7 @@ impl<'a> Engine<'a> {
             handler: is_handler,
             line: task.at.line,
         })?;
+        self.variables.unknown.begin_task(&task.name);
         let mut notified = BTreeSet::new();
         let ended = self.task_result(task, is_handler, &reference, &mut notified)?;
         self.summary.count(ended.result.status);
@@ -155,21 +164,22 @@ impl<'a> Engine<'a> {
         reference: &TaskRef,
         notified: &mut BTreeSet<String>,
     ) -> Result<Ended, Stop> {
-        if is_handler && task.with.subscribe.as_ref().is_some_and(|event| !self.raised.contains(event)) {
-            return Ok(Ended::of(TaskStatus::Skipped));
+        let subscribe = task.with.subscribe.as_ref().filter(|_| is_handler);
+        if let Some(event) = subscribe.filter(|event| !self.raised.contains(*event)) {
+            return Ok(self.uncalled(task, event));
         }
         let Some(items) = &task.with.items else {
-            let ended = self.item(task, Value::Bool(true), reference)?;
+            let ended = self.item(task, is_handler, Value::Bool(true), reference)?;
             notified.extend(ended.notified.clone().filter(|_| !is_handler));
             return Ok(ended);
         };
         let items = match self.items(items) {
             Ok(items) => items,
-            Err(message) => return Ok(Ended::failed(message)),
+            Err(message) => return Ok(self.refused(task, is_handler, message)),
         };
         let mut most: Option<Ended> = None;
         for (item, number) in items.into_iter().zip(1..) {
-            let ended = self.item(task, item.clone(), reference)?;
+            let ended = self.item(task, is_handler, item.clone(), reference)?;
             notified.extend(ended.notified.clone().filter(|_| !is_handler));
             let (item, result) = (shown_item(item), ended.result.clone());
             self.observer.event(&Event::ItemEnded {
@@ -191,14 +201,14 @@ impl<'a> Engine<'a> {
 
     /// The items of a loop; texts among them rendered.
     fn items(&self, items: &Items) -> Result<Vec<Value>, String> {
-        let context = self.variables.context();
         let list = match items {
             Items::Texts(texts) => {
                 let rendered =
-                    texts.iter().map(|text| text.render(&self.registries, context).map(Value::from));
+                    texts.iter().map(|text| text.render(&self.registries, &self.variables).map(Value::from));
                 rendered.collect::<Result<Vec<_>, _>>()?
             }
             Items::Variable(name) => {
+                self.variables.refuse_unknown([name.as_str()])?;
                 let value = self
                     .variables
                     .get(name)
@@ -219,19 +229,26 @@ impl<'a> Engine<'a> {
         if !text.contains("{{") {
             return Ok(value.clone());
         }
+        self.variables.refuse_unknown(mentions::in_template(text))?;
         let template = template::compile(text).map_err(|fault| fault.message)?;
         template::render(&template, &self.registries, self.variables.context()).map(Value::String)
     }
 
-    fn item(&mut self, task: &Task, item: Value, reference: &TaskRef) -> Result<Ended, Stop> {
+    fn item(
+        &mut self,
+        task: &Task,
+        is_handler: bool,
+        item: Value,
+        reference: &TaskRef,
+    ) -> Result<Ended, Stop> {
         let before = self.variables.overlay(Map::from_iter([("item".to_owned(), item)]));
-        let ended = self.one(task, reference);
+        let ended = self.one(task, is_handler, reference);
         self.variables.lay_back(before);
         ended
     }
 
     /// One item, or a task without items: condition, texts, action.
-    fn one(&mut self, task: &Task, reference: &TaskRef) -> Result<Ended, Stop> {
+    fn one(&mut self, task: &Task, is_handler: bool, reference: &TaskRef) -> Result<Ended, Stop> {
         let script = self.script;
         let mut scope = Scope {
             registries: &self.registries,
@@ -241,13 +258,16 @@ impl<'a> Engine<'a> {
         match task.with.condition.as_ref().map_or(Ok(true), |condition| scope.holds(condition)) {
             Ok(true) => {}
             Ok(false) => return Ok(Ended::of(TaskStatus::Skipped)),
-            Err(message) => return Ok(Ended::failed(message)),
+            Err(message) => return Ok(self.refused(task, is_handler, message)),
         }
         let prepared = Followup::prepare(task, &scope)
             .and_then(|followup| Ok((task.module.prepare(&mut scope)?, followup)));
         match prepared {
-            Ok((mut action, followup)) => self.attempts(action.as_mut(), &followup, reference),
-            Err(message) => Ok(Ended::failed(message)),
+            Ok((mut action, followup)) => {
+                let ended = self.attempts(action.as_mut(), &followup, reference)?;
+                Ok(self.told(task, is_handler, ended))
+            }
+            Err(message) => Ok(self.refused(task, is_handler, message)),
         }
     }
 

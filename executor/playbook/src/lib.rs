@@ -11,6 +11,7 @@ mod engine;
 mod fields;
 mod findings;
 mod helpers;
+mod mentions;
 mod modules;
 mod play;
 mod run;
@@ -18,6 +19,7 @@ mod script;
 mod system;
 mod task;
 mod template;
+mod unknown;
 mod variables;
 mod yaml;
 

@@ -11,6 +11,12 @@ use crate::fields::Fields;
 /// Greatest `/etc/os-release`, bytes.
 const MAX_OS_RELEASE_BYTES: u64 = 64 * 1024;
 
+/// What is always told, besides the keys of `/etc/os-release`.
+const FACTS: [&str; 3] = [TYPE, FLAVOR, ARCHITECTURE];
+const TYPE: &str = "jet_os_type";
+const FLAVOR: &str = "jet_os_flavor";
+const ARCHITECTURE: &str = "jet_arch";
+
 #[derive(Debug)]
 pub(super) struct Facts;
 
@@ -30,6 +36,10 @@ impl Module for Facts {
     fn prepare(&self, _: &mut Scope<'_>) -> Result<Box<dyn Action + '_>, String> {
         Ok(Box::new(Self))
     }
+
+    fn saves(&self, _: &Scope<'_>) -> Vec<String> {
+        FACTS.map(str::to_owned).into()
+    }
 }
 
 impl Action for Facts {
@@ -40,10 +50,10 @@ impl Action for Facts {
             None => String::new(),
         };
         let release = os_release(&text);
-        run.variables.fact("jet_os_type", Value::from("Linux"));
-        run.variables.fact("jet_os_flavor", Value::from(flavor(&release)));
+        run.variables.fact(TYPE, Value::from("Linux"));
+        run.variables.fact(FLAVOR, Value::from(flavor(&release)));
         if let Ok(name) = nix::sys::utsname::uname() {
-            run.variables.fact("jet_arch", Value::from(name.machine().to_string_lossy()));
+            run.variables.fact(ARCHITECTURE, Value::from(name.machine().to_string_lossy()));
         }
         for (key, value) in release {
             run.variables.fact(&format!("jet_os_release_{key}"), Value::from(value));

@@ -42,6 +42,11 @@ pub(crate) trait Module: Debug {
     /// # Errors
     /// In words. `ignore_errors` and `retry` do not cover these.
     fn prepare(&self, scope: &mut Scope<'_>) -> Result<Box<dyn Action + '_>, String>;
+
+    /// Names under which it stores something: a dry run that cannot tell what the task would do knows none of them.
+    fn saves(&self, _: &Scope<'_>) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// A module whose texts are rendered.
