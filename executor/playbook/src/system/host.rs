@@ -252,12 +252,13 @@ impl System for HostSystem {
     }
 
     fn read_link(&mut self, path: &Path) -> Result<Option<PathBuf>, SystemError> {
-        let place = find(&self.root, path, LastLink::Keep).map_err(reading(path))?;
+        let reading = |error: io::Error| SystemError::new("read the link", path, &error);
+        let place = find(&self.root, path, LastLink::Keep).map_err(reading)?;
         let Some(place) = place.filter(|place| !place.is_nameless()) else { return Ok(None) };
         match readlinkat(&place.folder, place.name.as_os_str()) {
             Ok(target) => Ok(Some(target.into())),
             Err(Errno::EINVAL | Errno::ENOENT) => Ok(None),
-            Err(errno) => Err(SystemError::new("read the link", path, &errno.into())),
+            Err(errno) => Err(reading(errno.into())),
         }
     }
 
@@ -272,7 +273,7 @@ impl System for HostSystem {
     }
 
     fn remove_directory(&mut self, path: &Path, recurse: bool) -> Result<(), SystemError> {
-        self.refuse_root(path)?;
+        self.refuse_all_but_directories(path)?;
         let inside = if recurse { self.list_tree(path)? } else { Vec::new() };
         // What lies deeper comes later in the list.
         for entry in inside.iter().rev() {
@@ -341,13 +342,18 @@ impl System for HostSystem {
 
 impl HostSystem {
     /// Before anything in it is removed.
-    fn refuse_root(&self, path: &Path) -> Result<(), SystemError> {
-        let place =
-            walk(&self.root, path, LastLink::Keep).map_err(|e| SystemError::new("remove", path, &e))?;
+    fn refuse_all_but_directories(&self, path: &Path) -> Result<(), SystemError> {
+        let removing = |source: io::Error| SystemError::new("remove", path, &source);
+        let place = walk(&self.root, path, LastLink::Keep).map_err(removing)?;
         if place.is_nameless() {
             return Err(SystemError::never_removed(path));
         }
-        Ok(())
+        // What a link leads to must not be emptied.
+        match place.stat().map_err(removing)? {
+            Some(stat) if kind_of(&stat) == FileKind::Directory => Ok(()),
+            Some(_) => Err(removing(Errno::ENOTDIR.into())),
+            None => Err(removing(Errno::ENOENT.into())),
+        }
     }
 
     fn remove(&self, path: &Path, flags: UnlinkatFlags) -> Result<(), SystemError> {

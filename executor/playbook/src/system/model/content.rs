@@ -1,12 +1,18 @@
 //! What a file of the model holds: its bytes where they are few, else where they can be found, or their digest.
 
 use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use nix::errno::Errno;
 use sha2::{Digest as _, Sha256};
 
-use super::super::program::same_bytes;
-use super::*;
+use super::Model;
+use super::tree::Body;
+use crate::system::program::same_bytes;
+use crate::system::tree::LastLink;
+use crate::system::{Content, FileKind, SystemError, reading};
 
 /// Greatest content whose bytes are held.
 const MAX_HELD_BYTES: usize = 1024 * 1024;
@@ -55,10 +61,10 @@ impl Model<'_> {
     /// What the file at a path holds, and how long it is.
     pub(super) fn held_at(&mut self, path: &Path) -> io::Result<(Held, u64)> {
         let (spot, node) = self.expect(path, LastLink::Follow)?;
+        self.refuse_reading(&node.is)?;
         if node.is.kind == FileKind::Directory {
             return Err(Errno::EISDIR.into());
         }
-        self.refuse_reading(&node.is)?;
         let held = match node.body {
             Body::File(held) => held,
             _ => Held::Machine(spot.path),

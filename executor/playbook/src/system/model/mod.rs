@@ -4,15 +4,15 @@
 
 mod content;
 mod permissions;
+#[cfg(test)]
+mod tests;
 mod tree;
 
-use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
-use self::content::Held;
 use self::tree::{Body, Node, Overlay, Spot};
 use super::host::{ancestors, attributes_of, source_path, writing};
 use super::replace::Owned;
@@ -42,10 +42,10 @@ impl<'a> Model<'a> {
     /// What a path means, and what is there. `Ok(None)`: a folder on the way is not there either.
     fn look(&mut self, path: &Path, last: LastLink) -> io::Result<Option<(Spot, Node)>> {
         let spot = match self.walk(path, last) {
-            Err(error) if error.raw_os_error() == Some(Errno::ENOENT as i32) => return Ok(None),
+            Err(error) if is_missing(&error) => return Ok(None),
             spot => spot?,
         };
-        let node = self.node(&spot.path)?;
+        let node = self.at(&spot)?;
         Ok(node.map(|node| (spot, node)))
     }
 
@@ -76,6 +76,9 @@ impl<'a> Model<'a> {
 
     /// Changes owner, group and mode as the kernel would: a change of owner takes set-id bits of a file away.
     fn give(&mut self, spot: &Spot, attributes: Attributes) -> io::Result<()> {
+        if attributes == Attributes::default() {
+            return Ok(());
+        }
         let mut node = self.node(&spot.path)?.ok_or(Errno::ENOENT)?;
         let is = &mut node.is;
         self.refuse_giving(&spot.path, is, attributes)?;
@@ -93,11 +96,11 @@ impl<'a> Model<'a> {
 
     fn link(&mut self, path: &Path, target: &Path) -> io::Result<()> {
         let spot = self.walk(path, LastLink::Keep)?;
+        let folder = spot.folder().to_owned();
+        self.refuse_writing(&folder)?;
         if spot.nameless {
             return Err(Errno::EBUSY.into());
         }
-        let folder = spot.folder().to_owned();
-        self.refuse_writing(&folder)?;
         if let Some(old) = self.node(&spot.path)? {
             self.refuse_replacing(&folder, &old.is)?;
             if old.is.kind == FileKind::Directory {
@@ -110,29 +113,41 @@ impl<'a> Model<'a> {
         self.overlay.lay(spot.path, Some(Node { is, body: Body::Link(target.to_owned()) }))
     }
 
-    fn unlink(&mut self, path: &Path, wants_directory: bool) -> io::Result<()> {
+    fn unlink(&mut self, path: &Path) -> io::Result<()> {
         let (spot, node) = self.expect(path, LastLink::Keep)?;
-        let folder = spot.folder().to_owned();
-        self.refuse_writing(&folder)?;
-        self.refuse_replacing(&folder, &node.is)?;
-        match (wants_directory, node.is.kind == FileKind::Directory) {
-            (true, false) => return Err(Errno::ENOTDIR.into()),
-            (false, true) => return Err(Errno::EISDIR.into()),
-            _ => {}
+        if spot.nameless {
+            return Err(Errno::EISDIR.into());
         }
+        self.refuse_removing(&spot, &node.is)?;
+        if node.is.kind == FileKind::Directory {
+            return Err(Errno::EISDIR.into());
+        }
+        self.remove(spot)
+    }
+
+    fn remove(&mut self, spot: Spot) -> io::Result<()> {
         self.overlay.remove_below(&spot.path);
         self.overlay.lay(spot.path, None)
     }
 
-    /// Everything below a directory that the model knows by this path, those above before those below.
-    fn below(&mut self, folder: &Path, is_machine: bool) -> Result<Vec<PathBuf>, SystemError> {
+    /// All that is in a directory and below it, by the model's own paths, those above before those below; `shown` is how the
+    /// directory was asked for.
+    fn entries(&mut self, folder: &Path, node: &Node, shown: &Path) -> Result<Vec<PathBuf>, SystemError> {
+        let is_machine = matches!(node.body, Body::Machine);
         let mut all = if is_machine { self.machine.list_tree(folder)? } else { Vec::new() };
         all.retain(|entry| self.overlay.shows_machine(entry));
         all.extend(self.overlay.below(folder));
         all.sort();
         all.dedup();
+        if all.len() > MAX_TREE_ENTRIES {
+            return Err(SystemError::too_many(shown));
+        }
         Ok(all)
     }
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::ENOENT as i32)
 }
 
 impl System for Model<'_> {
@@ -168,7 +183,7 @@ impl System for Model<'_> {
         let spot = self
             .walk(path, LastLink::Follow)
             .map_err(|error| SystemError::below_folder("write", path, &error))?;
-        let old = self.node(&spot.path).map_err(writing(path))?.map(|node| node.is);
+        let old = self.at(&spot).map_err(writing(path))?.map(|node| node.is);
         if let Some(old) = old.filter(|old| old.kind != FileKind::File) {
             return Err(SystemError::in_the_way(path, old.kind));
         }
@@ -190,8 +205,8 @@ impl System for Model<'_> {
     }
 
     fn set_attributes(&mut self, path: &Path, attributes: Attributes) -> Result<(), SystemError> {
-        self.expect(path, LastLink::Follow)
-            .and_then(|(spot, _)| self.give(&spot, attributes))
+        self.walk(path, LastLink::Follow)
+            .and_then(|spot| self.give(&spot, attributes))
             .map_err(|source| SystemError::new("set owner, group or mode of", path, &source))
     }
 
@@ -200,19 +215,21 @@ impl System for Model<'_> {
         if node.is.kind != FileKind::Directory {
             return Err(reading(path)(Errno::ENOTDIR.into()));
         }
-        let found = self.below(&spot.path, matches!(node.body, Body::Machine))?;
-        if found.len() > MAX_TREE_ENTRIES {
-            return Err(SystemError::too_many(path));
-        }
+        let found = self.entries(&spot.path, &node, path)?;
+        self.refuse_listing(&spot.path, &found).map_err(reading(path))?;
         let inside = |entry: PathBuf| entry.strip_prefix(&spot.path).map(|rest| path.join(rest)).ok();
         Ok(found.into_iter().filter_map(inside).collect())
     }
 
     fn read_link(&mut self, path: &Path) -> Result<Option<PathBuf>, SystemError> {
-        let Some((spot, node)) = self.look(path, LastLink::Keep).map_err(reading(path))? else {
+        let target = self.walk(path, LastLink::Keep).and_then(|spot| match self.node(&spot.path)? {
+            Some(node) => self.target_of(&spot.path, &node),
+            None => Ok(None),
+        });
+        if target.as_ref().is_err_and(is_missing) {
             return Ok(None);
-        };
-        self.target_of(&spot.path, &node).map_err(|error| SystemError::new("read the link", path, &error))
+        }
+        target.map_err(|error| SystemError::new("read the link", path, &error))
     }
 
     fn make_link(&mut self, path: &Path, target: &Path) -> Result<(), SystemError> {
@@ -220,23 +237,29 @@ impl System for Model<'_> {
     }
 
     fn remove_file(&mut self, path: &Path) -> Result<(), SystemError> {
-        self.unlink(path, false).map_err(|error| SystemError::new("remove", path, &error))
+        self.unlink(path).map_err(|error| SystemError::new("remove", path, &error))
     }
 
     fn remove_directory(&mut self, path: &Path, recurse: bool) -> Result<(), SystemError> {
         let removing = |error: io::Error| SystemError::new("remove", path, &error);
-        if self.walk(path, LastLink::Keep).map_err(removing)?.nameless {
+        let spot = self.walk(path, LastLink::Keep).map_err(removing)?;
+        if spot.nameless {
             return Err(SystemError::never_removed(path));
         }
-        let is = self.expect(path, LastLink::Keep).map_err(removing)?.1.is;
-        if is.kind == FileKind::Directory {
-            let inside = self.list_tree(path)?;
-            if !recurse && !inside.is_empty() {
-                return Err(removing(Errno::ENOTEMPTY.into()));
-            }
+        let (_, node) = self.expect(path, LastLink::Keep).map_err(removing)?;
+        if node.is.kind != FileKind::Directory {
+            return Err(removing(Errno::ENOTDIR.into()));
+        }
+        let inside = self.entries(&spot.path, &node, path)?;
+        if recurse {
+            self.refuse_listing(&spot.path, &inside).map_err(reading(path))?;
             self.refuse_emptying(&inside).map_err(removing)?;
         }
-        self.unlink(path, true).map_err(removing)
+        self.refuse_removing(&spot, &node.is).map_err(removing)?;
+        if !recurse && !inside.is_empty() {
+            return Err(removing(Errno::ENOTEMPTY.into()));
+        }
+        self.remove(spot).map_err(removing)
     }
 
     fn user_id(&mut self, user: &str) -> Result<u32, SystemError> {
@@ -257,6 +280,8 @@ impl System for Model<'_> {
 
     fn act_as(&mut self, actor: Option<Actor>) -> Result<(), SystemError> {
         self.machine.act_as(actor)?;
+        // The machine would judge by the modes that it has; the model judges by those that it would have.
+        self.machine.act_as(None)?;
         self.actor = actor.unwrap_or_else(Actor::own);
         Ok(())
     }
@@ -270,7 +295,10 @@ impl System for Model<'_> {
     }
 
     fn query(&mut self, program: &Program<'_>) -> Result<ProgramEnd, SystemError> {
-        self.machine.query(program)
+        self.machine.act_as(Some(self.actor))?;
+        let end = self.machine.query(program);
+        self.machine.act_as(None)?;
+        end
     }
 
     fn run(&mut self, _: &Program<'_>) -> Result<ProgramEnd, SystemError> {

@@ -2,7 +2,15 @@
 //!
 //! Access lists and attributes such as "immutable" are not looked at.
 
-use super::*;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+
+use super::Model;
+use super::tree::Spot;
+use crate::system::replace::Owned;
+use crate::system::{Attributes, FileKind, Metadata};
 
 const READ: u32 = 4;
 const WRITE: u32 = 2;
@@ -29,6 +37,22 @@ impl Model<'_> {
 
     pub(super) fn refuse_searching(&mut self, folder: &Path) -> io::Result<()> {
         self.refuse_in(folder, SEARCH)
+    }
+
+    /// Looking at all that is in a folder, this deep.
+    pub(super) fn refuse_listing(&mut self, folder: &Path, inside: &[PathBuf]) -> io::Result<()> {
+        if self.actor.uid == 0 {
+            return Ok(());
+        }
+        self.refuse_in(folder, READ)?;
+        for entry in inside {
+            self.refuse_searching(entry.parent().unwrap_or(folder))?;
+            let is = self.node(entry)?.map(|node| node.is);
+            if is.is_some_and(|is| is.kind == FileKind::Directory && !self.may(&is, READ)) {
+                return Err(Errno::EACCES.into());
+            }
+        }
+        Ok(())
     }
 
     /// Making or removing a name in a folder.
@@ -61,12 +85,25 @@ impl Model<'_> {
         if me != 0 && is_theirs { Err(Errno::EPERM.into()) } else { Ok(()) }
     }
 
+    /// A name shall be removed from its folder.
+    pub(super) fn refuse_removing(&mut self, spot: &Spot, is: &Metadata) -> io::Result<()> {
+        self.refuse_writing(spot.folder())?;
+        self.refuse_replacing(spot.folder(), is)
+    }
+
     /// All of a tree shall be removed, this deep.
     pub(super) fn refuse_emptying(&mut self, inside: &[PathBuf]) -> io::Result<()> {
         if self.actor.uid == 0 {
             return Ok(());
         }
-        inside.iter().try_for_each(|entry| self.refuse_writing(entry.parent().unwrap_or(entry)))
+        for entry in inside {
+            let folder = entry.parent().unwrap_or(entry);
+            self.refuse_writing(folder)?;
+            if let Some(node) = self.node(entry)? {
+                self.refuse_replacing(folder, &node.is)?;
+            }
+        }
+        Ok(())
     }
 
     /// A file with this owner and group shall be put somewhere: it is made beside the old one, then given away.

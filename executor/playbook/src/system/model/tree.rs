@@ -1,9 +1,16 @@
 //! Where a path leads in the model, and what lies over the machine's tree.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
 
-use super::super::tree::{MAX_LINKS, components};
-use super::*;
+use nix::errno::Errno;
+
+use super::Model;
+use super::content::Held;
+use crate::system::tree::{LastLink, MAX_LINKS, components};
+use crate::system::{FileKind, Metadata};
 
 /// Greatest name of one file, bytes: `NAME_MAX`.
 const MAX_NAME_BYTES: usize = 255;
@@ -40,7 +47,8 @@ pub(super) struct Spot {
 impl Spot {
     /// The folder that the name is in.
     pub(super) fn folder(&self) -> &Path {
-        self.path.parent().unwrap_or(&self.path)
+        let parent = self.path.parent().filter(|_| !self.nameless);
+        parent.unwrap_or(&self.path)
     }
 }
 
@@ -116,6 +124,14 @@ impl Model<'_> {
         }
         let is = self.machine.link_metadata(path)?;
         Ok(is.map(|is| Node { is, body: Body::Machine }))
+    }
+
+    /// What is at a place. A folder without a name is looked at from within.
+    pub(super) fn at(&mut self, spot: &Spot) -> io::Result<Option<Node>> {
+        if spot.nameless {
+            self.refuse_searching(&spot.path)?;
+        }
+        self.node(&spot.path)
     }
 
     /// Finds the place that a path names, as [`walk`](super::super::tree::walk) does on the machine.
