@@ -129,6 +129,26 @@ bad.yml:4:7: there is no module `shel`
 }
 
 #[test]
+fn the_item_that_failed_is_named() {
+    let folder = bench();
+    let script = "- name: x\n  groups: [all]\n  tasks:\n    - !shell { cmd: 'test {{ item }} = a', with: { items: [a, b, c] } }\n";
+    fs::write(folder.path().join("fails.yml"), script).unwrap();
+    let output = playbook(folder.path(), &["fails.yml", "--root", "tree", "--host-shell"]);
+    let expected = "\
+fails.yml: 1 task on tree
+✓ shell [a]: executed
+! shell [b]: failed
+! 1/1 shell: failed
+    the command failed with exit code 1
+
+1 task in T s | 1 failed
+failed: task 1 of 1 (shell), exit code 1
+    at fails.yml:4
+";
+    assert_eq!(timeless(&output), expected);
+}
+
+#[test]
 fn failures_and_wrong_use_have_their_exit_codes() {
     let folder = bench();
     fs::write(folder.path().join("fails.yml"), "- name: x\n  groups: [all]\n  tasks: [!fail { msg: no }]\n")

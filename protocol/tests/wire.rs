@@ -253,7 +253,14 @@ fn executor_events() {
     let item = json!({ "a": 1 });
     frozen(
         "event_item_ended",
-        &Event::ItemEnded { task: task(), item_number: 1, item, result: result.clone(), duration_ms: None },
+        &Event::ItemEnded {
+            task: task(),
+            item_number: 1,
+            item,
+            result: result.clone(),
+            notified: None,
+            duration_ms: None,
+        },
     );
     let message = "exit code 1".to_owned();
     frozen("event_retrying", &Event::Retrying { task: task(), left: 2, delay_s: 1, message });
@@ -277,7 +284,14 @@ fn executor_events_with_what_came_later() {
     let duration_ms = Some(7);
     frozen(
         "event_item_ended_2",
-        &Event::ItemEnded { task: task(), item_number: 1, item, result: result.clone(), duration_ms },
+        &Event::ItemEnded {
+            task: task(),
+            item_number: 1,
+            item,
+            result: result.clone(),
+            notified: Some("restart".to_owned()),
+            duration_ms,
+        },
     );
     let notified = Vec::new();
     frozen("event_task_ended_2", &Event::TaskEnded { task: task(), result, notified, duration_ms: 12 });

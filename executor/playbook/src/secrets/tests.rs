@@ -135,7 +135,14 @@ fn event_of(text: &str) -> Vec<Event> {
             file: Some(text()),
             line: 1,
         },
-        Event::ItemEnded { task: task(), item_number: 1, item, result: result.clone(), duration_ms: None },
+        Event::ItemEnded {
+            task: task(),
+            item_number: 1,
+            item,
+            result: result.clone(),
+            notified: Some(text()),
+            duration_ms: None,
+        },
         Event::Retrying { task: task(), left: 1, delay_s: 1, message: text() },
         Event::TaskEnded { task: task(), result, notified: vec![text()], duration_ms: 1 },
     ];
