@@ -95,7 +95,7 @@ pub(crate) struct PlaybookArgs {
     /// The user that tasks act as when neither they nor their play name one
     #[arg(long, value_name = "USER")]
     sudo: Option<String>,
-    /// Where programs are looked up, and the PATH that they get
+    /// Where programs are looked up, and the PATH that they get [default: PATH; the usual folders with --root, and in jobs]
     #[arg(long, value_name = "DIR:DIR")]
     path: Option<String>,
     /// Time limit of the whole run, seconds
@@ -220,9 +220,8 @@ fn run_observed(
     let shell = if args.host_shell { ShellPlace::Host } else { ShellPlace::Root };
     let root = std::fs::canonicalize(&args.root).unwrap_or_else(|_| args.root.clone());
     let mut system = HostSystem::new(root, shell);
-    if let Some(path) = &args.path {
-        system.search_path.clone_from(path);
-    }
+    let own = std::env::var("PATH").ok().filter(|path| args.root == Path::new("/") && !path.is_empty());
+    system.search_path = args.path.clone().or(own).unwrap_or(system.search_path);
     system.cancel = Some(signals.cancel.clone());
     let limits = JobLimits { total_s: args.total_limit_s, task_s: args.task_limit_s, ..JobLimits::default() };
     let (tags, sudo) = (args.tags.clone(), args.sudo.clone());
