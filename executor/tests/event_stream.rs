@@ -201,6 +201,20 @@ fn a_signal_ends_the_program_and_the_run_and_says_so() {
 }
 
 #[test]
+fn a_signal_that_is_ignored_from_the_start_stays_ignored() {
+    let folder = bench(
+        "- name: p\n  groups: [all]\n  tasks: [!shell { cmd: 'touch $KEROS_ROOT/begun; sleep 0.5' }]\n",
+    );
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", "trap '' HUP; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_keros-executor"), "playbook"]);
+    shell.args(["script.yml", "--host-shell", "--root", "tree"]).current_dir(folder.path());
+    let mut child = shell.stdout(Stdio::null()).spawn().unwrap();
+    wait_for(&folder.path().join("tree/begun"));
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGHUP).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn a_signal_between_two_attempts_is_heard_at_once() {
     let folder = bench(
         "- name: p\n  groups: [all]\n  tasks: [!shell { cmd: 'exit 1', and: { retry: 1, delay: 600 } }]\n",

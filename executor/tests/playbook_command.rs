@@ -32,11 +32,11 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// A run's text with all times as `in T s`.
+/// A run's text with its time as `in T s`.
 fn timeless(output: &Output) -> String {
     let mut text = text(&output.stdout);
-    if let Some(start) = text.find(" in 0.").map(|start| start + 4) {
-        let end = start + text[start..].find(" s").unwrap();
+    if let Some(end) = text.find(" s | ") {
+        let start = text[..end].rfind(' ').unwrap() + 1;
         text.replace_range(start..end, "T");
     }
     text
