@@ -280,19 +280,16 @@ fn executor_events_with_what_came_later() {
     let change = Change { property: "content".to_owned(), before: None, after: None, diff };
     let result =
         TaskResult { changes: vec![change], attempts: Some(3), ..TaskResult::of(TaskStatus::Modified) };
-    let item = json!("a");
-    let duration_ms = Some(7);
-    frozen(
-        "event_item_ended_2",
-        &Event::ItemEnded {
-            task: task(),
-            item_number: 1,
-            item,
-            result: result.clone(),
-            notified: Some("restart".to_owned()),
-            duration_ms,
-        },
-    );
+    let item_ended = |notified: Option<&str>| Event::ItemEnded {
+        task: task(),
+        item_number: 1,
+        item: json!("a"),
+        result: result.clone(),
+        notified: notified.map(str::to_owned),
+        duration_ms: Some(7),
+    };
+    frozen("event_item_ended_2", &item_ended(None));
+    frozen("event_item_ended_3", &item_ended(Some("restart")));
     let notified = Vec::new();
     frozen("event_task_ended_2", &Event::TaskEnded { task: task(), result, notified, duration_ms: 12 });
 }
