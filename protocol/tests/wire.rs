@@ -288,6 +288,11 @@ fn executor_events_with_what_came_later() {
         notified: notified.map(str::to_owned),
         duration_ms: Some(7),
     };
+    let (module, file) = ("file".to_owned(), Some("roles/radio/tasks/main.yml".to_owned()));
+    frozen(
+        "event_task_started_2",
+        &Event::TaskStarted { task: task(), module, role: None, handler: false, file, line: 3 },
+    );
     frozen("event_item_ended_2", &item_ended(None));
     frozen("event_item_ended_3", &item_ended(Some("restart")));
     let notified = Vec::new();

@@ -224,6 +224,12 @@ fn a_short_value_that_comes_later_fails_its_task_and_is_not_told() {
         "!shell { cmd: 'printf 97', save: pin }",
         "!echo { msg: \"is {{ item }}\", with: { items: [\"{{ a }}7\"] } }",
     ];
+    let advice = Bench::new().run(
+        "- { name: p, groups: [all], secrets: [r], tasks: [!shell { cmd: echo long enough, save: r }] }\n",
+        &json!({}),
+    );
+    let message = advice.0.last().unwrap()["message"].as_str().unwrap();
+    assert!(message.contains("`r.rc`") && message.ends_with("name what is secret below `r`"), "{message}");
     for task in cases {
         let script = format!(
             "- name: p\n  groups: [all]\n  vars: {{ a: 9 }}\n  secrets: [pin, item]\n  tasks: [{task}]\n"
