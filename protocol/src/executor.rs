@@ -117,6 +117,9 @@ pub enum Event {
         item: Value,
         /// What became of it.
         result: TaskResult,
+        /// The event that it raised for handlers.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        notified: Option<String>,
         /// How long it took, milliseconds.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         duration_ms: Option<u64>,
@@ -290,7 +293,7 @@ pub struct Change {
     /// After.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
-    /// The difference of two texts, line by line, as `diff -u` shows it; bounded.
+    /// Content only, and where it was asked for: the lines that differ, as a unified diff, or why there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diff: Option<String>,
 }

@@ -178,8 +178,6 @@ fn a_script_that_came_alone_gives_its_texts_itself() {
 
 #[test]
 fn what_this_version_cannot_do_is_refused_by_name() {
-    let external = tasks("    - !external { anything: goes }\n");
-    refused(&external, DiagnosticKind::Unsupported, "cannot run the module `external`");
     let template = "- name: p\n  groups: [all]\n  sudo_template: x\n";
     refused(template, DiagnosticKind::Unsupported, "leave `sudo_template` out");
     refused(&tasks("    - !facts { ohai: true }\n"), DiagnosticKind::Unsupported, "ohai");

@@ -5,14 +5,18 @@
 
 mod accounts;
 mod attributes;
+mod command;
 mod control;
 mod copy;
+mod diff;
 mod directory;
+mod external;
 mod facts;
 mod file;
 mod git;
 mod imagined;
 mod package;
+mod result;
 mod scope;
 mod service;
 mod shell;
@@ -41,6 +45,11 @@ pub(crate) trait Module: Debug {
     /// # Errors
     /// In words. `ignore_errors` and `retry` do not cover these.
     fn prepare(&self, scope: &mut Scope<'_>) -> Result<Box<dyn Action + '_>, String>;
+
+    /// Names under which it stores something: a dry run that cannot tell what the task would do knows none of them.
+    fn saves(&self, _: &Scope<'_>) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// A module whose texts are rendered.
@@ -59,6 +68,8 @@ pub(crate) struct Run<'a> {
     pub(crate) registries: &'a Registries,
     /// Nothing may be changed but files, which a dry run's system only models; services, packages and the like go into `imagined`.
     pub(crate) dry_run: bool,
+    /// Changed contents are told line by line.
+    pub(crate) diff: bool,
     pub(crate) imagined: &'a mut Imagined,
     /// When a program that is started is ended.
     pub(crate) deadline: Instant,
@@ -115,15 +126,17 @@ pub(crate) struct CheckContext<'a> {
 type Parse = fn(&mut Fields<'_, '_>, &CheckContext<'_>) -> Option<Box<dyn Module>>;
 
 /// Every module that this version knows. Names are exact.
-const MODULES: [(&str, Parse); 21] = [
+const MODULES: [(&str, Parse); 23] = [
     ("apt", package::parse_apt),
     ("assert", control::Assert::parse),
+    ("command", command::Command::parse),
     ("copy", copy::parse_copy),
     ("deb", package::parse_deb),
     ("debug", control::Debug::parse),
     ("directory", directory::Directory::parse),
     ("dnf", package::parse_dnf),
     ("echo", control::Echo::parse),
+    ("external", external::External::parse),
     ("facts", facts::Facts::parse),
     ("fail", control::Fail::parse),
     ("file", file::File::parse),
@@ -140,9 +153,8 @@ const MODULES: [(&str, Parse); 21] = [
 ];
 
 /// Modules of the language that this program does not have, and why: a script with one is refused before anything is done.
-pub(crate) const UNSUPPORTED: [(&str, &str); 4] =
-    [("external", NOT_YET), ("homebrew", NO_GATEWAY), ("pacman", NO_GATEWAY), ("zypper", NO_GATEWAY)];
-const NOT_YET: &str = "this version cannot run the module";
+pub(crate) const UNSUPPORTED: [(&str, &str); 3] =
+    [("homebrew", NO_GATEWAY), ("pacman", NO_GATEWAY), ("zypper", NO_GATEWAY)];
 const NO_GATEWAY: &str = "no gateway has the package manager of the module";
 
 /// Finds a module's parser, and its name with a life of its own.

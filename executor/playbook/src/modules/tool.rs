@@ -52,6 +52,7 @@ impl Call<'_> {
             input: self.input,
             environment: self.environment,
             folder: None,
+            within: None,
             deadline: run.deadline,
             output_bytes: run.output_bytes,
         }
