@@ -210,6 +210,26 @@ fn opkg_works_by_name_and_by_file() {
     assert!(told.contains("no such file") || told.contains("is no package"), "{told}");
 }
 
+/// A package can come from anywhere, and says of itself what it likes.
+#[test]
+fn a_package_whose_own_name_or_version_is_hostile_is_not_installed() {
+    for (package, version) in
+        [("-y", "1"), ("../x", "1"), ("a b", "1"), ("good", "$(touch x)"), ("good", "-1"), ("good", "")]
+    {
+        let mut machine = apt_machine();
+        machine.stub("dpkg", "echo amd64");
+        machine.stub(
+            "dpkg-deb",
+            &format!("printf 'Package: {package}\\nVersion: {version}\\nArchitecture: all\\n'"),
+        );
+        let header = format!("{:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", "control.tar", 0, 0, 0, 100_644, 2);
+        machine.write("p.deb", &format!("!<arch>\n{header}xx"));
+        let told = machine.one("!deb { src: /p.deb }");
+        assert!(told.starts_with("failed: field ("), "{package} {version}: {told}");
+        assert!(!machine.log().iter().any(|line| line.contains("[-i]")));
+    }
+}
+
 #[test]
 fn a_tool_that_is_not_there_is_named() {
     for (task, tool) in [("!apt { package: tool }", "dpkg-query"), ("!opkg { package: tool }", "opkg")] {

@@ -136,9 +136,16 @@ fn a_dry_run_starts_nothing_and_goes_on_from_what_it_would_have_started() {
         "!sd_service { service: fwd, started: true }",
         "!sd_service { service: fwd, started: true }",
         "!sd_service { service: fwd, started: false }",
+        "!sd_service { service: fwd, enabled: true }",
+        "!sd_service { service: fwd, enabled: true }",
+        "!sd_service { service: fwd, enabled: false }",
     ];
-    assert_eq!(machine.statuses(&tasks), ["modified", "matched", "modified"]);
+    let expected = ["modified", "matched", "modified", "modified", "matched", "modified"];
+    assert_eq!(machine.statuses(&tasks), expected);
     assert_eq!(machine.log(), ["fwd status"]);
+    assert_eq!(links(&machine), [""; 0]);
+    machine.dry_run = false;
+    assert_eq!(machine.statuses(&tasks), expected, "what it said is what happens");
 }
 
 #[test]
