@@ -28,6 +28,10 @@ pub(super) fn order(name: &str, arguments: &[&str], run: &mut Run<'_>) -> Result
 impl Call<'_> {
     /// As [`ask`].
     pub(super) fn ask(&self, run: &mut Run<'_>) -> Result<ProgramEnd, Failure> {
+        if run.dry_run && run.imagined.may_bring_more() && !run.system.has_tool(self.name) {
+            let why = format!("there is no `{}` here yet, and an earlier task may bring it", self.name);
+            return Err(run.variables.unknown.doubt(&why).into());
+        }
         let program = Program { output_bytes: run.output_bytes.max(ANSWER_BYTES), ..self.program(run) };
         checked(run.system.query(&program)?)
     }
