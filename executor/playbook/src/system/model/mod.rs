@@ -250,7 +250,9 @@ impl System for Model<'_> {
         if node.is.kind != FileKind::Directory {
             return Err(removing(Errno::ENOTDIR.into()));
         }
-        let inside = self.entries(&spot.path, &node, path)?;
+        let inside = self.entries(&spot.path, &node, path);
+        // An empty directory can be removed without looking into it, and perhaps it may not be looked into.
+        let inside = if recurse { inside? } else { inside.unwrap_or_default() };
         if recurse {
             self.refuse_listing(&spot.path, &inside).map_err(reading(path))?;
             self.refuse_emptying(&inside).map_err(removing)?;
