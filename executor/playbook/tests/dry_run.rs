@@ -10,7 +10,6 @@ use std::path::PathBuf;
 use keros_playbook::{HostSystem, Observer, RunOptions, Script, ScriptSource, ShellPlace};
 use keros_protocol::Outcome;
 use keros_protocol::executor::{Event, TaskResult};
-use serde_json::Map;
 
 #[derive(Default)]
 struct Results(Vec<TaskResult>);
@@ -37,7 +36,7 @@ impl Bench {
     fn run(&self, text: &str, dry_run: bool) -> (Outcome, Vec<TaskResult>) {
         let text = format!("- name: p\n  groups: [all]\n{text}");
         let folder = Some(self.scripts.path().to_owned());
-        let source = ScriptSource { text, file: "s.yml".to_owned(), folder, extra_vars: Map::new() };
+        let source = ScriptSource { text, file: "s.yml".to_owned(), folder, ..ScriptSource::default() };
         let script = Script::parse(&source).unwrap_or_else(|findings| panic!("{findings:?}"));
         let mut system = HostSystem::new(self.root.path().to_owned(), ShellPlace::Host);
         let options = RunOptions { dry_run, ..RunOptions::default() };

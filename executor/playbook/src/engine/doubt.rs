@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use keros_protocol::executor::{TaskResult, TaskStatus};
 use keros_protocol::limits::{MAX_TEXT_BYTES, shorten};
 
-use super::{Ended, Engine};
+use super::{Ended, Engine, Here};
 use crate::modules::Scope;
 use crate::task::Task;
 use crate::unknown::untold;
@@ -17,46 +17,45 @@ pub(super) struct Doubt {
     events: BTreeMap<Option<String>, String>,
 }
 
-impl Engine<'_> {
+impl<'a> Engine<'a> {
     /// What an error of a task means: that it fails, or that nothing can be told of it.
-    pub(super) fn refused(&mut self, task: &Task, is_handler: bool, message: String) -> Ended {
+    pub(super) fn refused(&mut self, task: &Task, here: Here<'a>, message: String) -> Ended {
         match self.variables.unknown.take_untold() {
-            Some(why) => self.doubted(task, is_handler, &why),
+            Some(why) => self.doubted(task, here, &why),
             None => Ended::failed(message),
         }
     }
 
     /// The end of a task's action, unless it was of something that cannot be told.
-    pub(super) fn told(&mut self, task: &Task, is_handler: bool, ended: Ended) -> Ended {
+    pub(super) fn told(&mut self, task: &Task, here: Here<'a>, ended: Ended) -> Ended {
         match self.variables.unknown.take_untold() {
-            Some(why) => self.doubted(task, is_handler, &why),
+            Some(why) => self.doubted(task, here, &why),
             None => ended,
         }
     }
 
     /// A handler that no event has called for sure.
-    pub(super) fn uncalled(&mut self, task: &Task, event: &str) -> Ended {
+    pub(super) fn uncalled(&mut self, task: &Task, here: Here<'a>, event: &str) -> Ended {
         let events = &self.doubt.events;
         match events.get(&Some(event.to_owned())).or_else(|| events.get(&None)) {
             Some(caller) => {
                 let why = untold(&format!("it is called if the task `{caller}` changes something"));
-                self.doubted(task, true, &why)
+                self.doubted(task, here, &why)
             }
             None => Ended::of(TaskStatus::Skipped),
         }
     }
 
     /// What the task would save is unknown too, and the event that it may raise is in doubt.
-    fn doubted(&mut self, task: &Task, is_handler: bool, why: &str) -> Ended {
-        let script = self.script;
+    fn doubted(&mut self, task: &Task, here: Here<'a>, why: &str) -> Ended {
         let scope = Scope {
             registries: &self.registries,
             variables: &mut self.variables,
-            folder: script.folder.as_deref(),
+            folder: here.part.folder.as_deref(),
         };
         let saves = task.module.saves(&scope);
         let event = task.and.notify.as_ref().map(|event| scope.text(event).ok());
-        if let Some(event) = event.filter(|_| !is_handler) {
+        if let Some(event) = event.filter(|_| !here.is_handler) {
             self.doubt.events.entry(event).or_insert_with(|| task.name.clone());
         }
         saves.iter().for_each(|name| self.variables.forget(name));

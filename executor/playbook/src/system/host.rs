@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 use nix::dir::Dir;
 use nix::errno::Errno;
@@ -20,6 +21,7 @@ use super::{
     Actor, Attributes, Content, FileKind, MAX_TREE_ENTRIES, Metadata, Program, ProgramCommand, ProgramEnd,
     System, SystemError, program, reading, users,
 };
+use crate::Cancel;
 
 /// Where programs run when the work is done on a scratch tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,6 +42,8 @@ pub struct HostSystem {
     pub shell: ShellPlace,
     /// `PATH` of programs; tools are looked up in its folders.
     pub search_path: String,
+    /// Ends the program under way, when the run is cancelled.
+    pub cancel: Option<Cancel>,
     /// The user that tasks act as.
     actor: Option<Actor>,
 }
@@ -48,7 +52,7 @@ impl HostSystem {
     /// A tree (`/` for the machine itself) with the ordinary search path.
     #[must_use]
     pub fn new(root: PathBuf, shell: ShellPlace) -> Self {
-        Self { root, shell, search_path: program::SEARCH_PATH.to_owned(), actor: None }
+        Self { root, shell, search_path: program::SEARCH_PATH.to_owned(), cancel: None, actor: None }
     }
 
     fn stat(&self, path: &Path, last: LastLink) -> Result<Option<FileStat>, SystemError> {
@@ -105,7 +109,7 @@ impl HostSystem {
     }
 
     /// The command for a program, and the file that must be open when it is started.
-    fn command(&self, program: &Program<'_>) -> Result<(Command, Option<File>), SystemError> {
+    fn command(&mut self, program: &Program<'_>) -> Result<(Command, Option<File>), SystemError> {
         let mut kept = None;
         let mut command = match program.command {
             ProgramCommand::Shell(text) => {
@@ -137,8 +141,10 @@ impl HostSystem {
             }
         };
         command.env_clear().envs(program::ENVIRONMENT).env("PATH", &self.search_path);
+        command.envs(program.environment.iter().copied());
         if let Some(actor) = self.actor {
-            command.uid(actor.uid).gid(actor.gid);
+            let user = users::user(self, actor.uid);
+            command.envs(user.iter().flat_map(users::User::environment)).uid(actor.uid).gid(actor.gid);
         }
         if self.root != Path::new("/") && self.shell == ShellPlace::Host {
             let within = program.within.map(|folder| self.outside(folder));
@@ -324,6 +330,17 @@ impl System for HostSystem {
         found.is_ok_and(|found| found.flags().contains(FsFlags::ST_RDONLY))
     }
 
+    fn has_tool(&mut self, name: &str) -> bool {
+        self.tool(name).is_ok()
+    }
+
+    fn lock_users(&mut self, until: Instant) -> Result<Option<File>, SystemError> {
+        let path = Path::new(users::LOCK_FILE);
+        let locking = |source: io::Error| SystemError::new("lock", path, &source);
+        let place = walk(&self.root, path, LastLink::Follow).map_err(locking)?;
+        users::lock(&place, until).map(Some).map_err(locking)
+    }
+
     fn query(&mut self, program: &Program<'_>) -> Result<ProgramEnd, SystemError> {
         self.run(program)
     }
@@ -331,7 +348,8 @@ impl System for HostSystem {
     fn run(&mut self, program: &Program<'_>) -> Result<ProgramEnd, SystemError> {
         let (command, _kept) = self.command(program)?;
         let name = PathBuf::from(command.get_program());
-        program::run(command, self.tree(), program).map_err(|error| SystemError::new("run", &name, &error))
+        program::run(command, self.tree(), program, self.cancel.as_ref())
+            .map_err(|error| SystemError::new("run", &name, &error))
     }
 }
 

@@ -109,6 +109,7 @@ impl Case {
             file: "s.yml".to_owned(),
             folder: Some(folder.to_owned()),
             extra_vars: Map::new(),
+            ..ScriptSource::default()
         })
     }
 
