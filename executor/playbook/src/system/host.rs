@@ -276,8 +276,9 @@ impl System for HostSystem {
 
     fn remove_directory(&mut self, path: &Path, recurse: bool) -> Result<(), SystemError> {
         self.refuse_all_but_directories(path)?;
-        let inside = if recurse { self.list_tree(path)? } else { Vec::new() };
-        // What lies deeper comes later in the list.
+        let mut inside = if recurse { self.list_tree(path)? } else { Vec::new() };
+        // What lies deeper comes later, and where one cannot be removed a dry run knows which were before it.
+        inside.sort();
         for entry in inside.iter().rev() {
             let is_folder = self.link_metadata(entry)?.map(|is| is.kind == FileKind::Directory);
             match is_folder {
@@ -387,9 +388,11 @@ impl HostSystem {
             if name == "." || name == ".." {
                 continue;
             }
-            let child = self.stat(&path.join(&name), LastLink::Keep).map_err(io::Error::other)?;
+            let child = self.stat(&path.join(&name), LastLink::Keep).map_err(io::Error::from)?;
             entries.push((name, child.is_some_and(|stat| kind_of(&stat) == FileKind::Directory)));
         }
+        // The least is taken from the end of what is pending, so that the order is that of the paths.
+        entries.sort_by(|(a, _), (b, _)| b.cmp(a));
         Ok(entries)
     }
 }
