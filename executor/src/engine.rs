@@ -48,7 +48,7 @@ impl Engine for PlaybookEngine<'_> {
             extra_vars: vars.clone(),
         };
         let script = Script::parse(&source).map_err(|findings| refusal_of(&findings))?;
-        let mut system = HostSystem { root: self.settings.root.clone(), shell: self.settings.shell_place() };
+        let mut system = HostSystem::new(self.settings.root.clone(), self.settings.shell_place());
         let options = RunOptions {
             dry_run: command.options.dry_run,
             limits: command.limits.clamped(),

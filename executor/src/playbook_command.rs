@@ -114,7 +114,7 @@ fn extra(argument: &str) -> Result<Map<String, Value>, Trouble> {
 fn run_script(args: &PlaybookArgs, script: &Script) -> ExitCode {
     let shell = if args.host_shell { ShellPlace::Host } else { ShellPlace::Root };
     let root = std::fs::canonicalize(&args.root).unwrap_or_else(|_| args.root.clone());
-    let mut system = HostSystem { root, shell };
+    let mut system = HostSystem::new(root, shell);
     let limits = JobLimits { total_s: args.total_limit_s, task_s: args.task_limit_s, ..JobLimits::default() };
     let options = RunOptions { dry_run: args.dry_run, limits, tags: args.tags.clone() };
     let outcome = if args.json {

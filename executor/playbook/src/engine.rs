@@ -9,7 +9,7 @@ use keros_protocol::{JobLimits, Summary, TaskRef, TimeLimit};
 use serde_json::{Map, Value};
 
 use crate::helpers::Registries;
-use crate::modules::{Action, Failure, Run, Scope};
+use crate::modules::{Action, Failure, Imagined, Run, Scope};
 use crate::play::Play;
 use crate::run::{Observer, RunOptions, Stop};
 use crate::task::{Followup, Items, Task};
@@ -55,6 +55,7 @@ pub(crate) struct Engine<'a> {
     deadline: Instant,
     variables: Variables,
     registries: Registries,
+    imagined: Imagined,
     /// Counts of the tasks so far.
     pub(crate) summary: Summary,
     /// Events raised in this play.
@@ -80,6 +81,7 @@ impl<'a> Engine<'a> {
             deadline: Instant::now() + Duration::from_secs(limits.total_s.into()),
             variables: Variables::new(script.extra_vars.clone()),
             registries: Registries::new(),
+            imagined: Imagined::default(),
             summary: Summary::default(),
             raised: BTreeSet::new(),
             number: 0,
@@ -297,6 +299,7 @@ impl<'a> Engine<'a> {
             variables: &mut self.variables,
             registries: &self.registries,
             dry_run: self.options.dry_run,
+            imagined: &mut self.imagined,
             deadline,
             output_bytes: usize::try_from(self.limits.output_bytes).unwrap_or(usize::MAX),
             folder: script.folder.as_deref(),

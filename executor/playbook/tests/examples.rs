@@ -53,7 +53,7 @@ impl Example {
         fs::write(root.path().join("etc/os-release"), "ID=keros\nID_LIKE=\"debian\"\nVERSION_ID=6.3.1\n")
             .unwrap();
         fs::create_dir(root.path().join("home")).unwrap();
-        let mut system = HostSystem { root: root.path().to_owned(), shell: ShellPlace::Host };
+        let mut system = HostSystem::new(root.path().to_owned(), ShellPlace::Host);
         let (statuses, messages, items) = (Vec::new(), Vec::new(), Vec::new());
         let mut example = Self { root, statuses, messages, items, retries: 0, outcome: None };
         let outcome = keros_playbook::run(&script, &mut system, &RunOptions::default(), &mut example);

@@ -49,7 +49,7 @@ impl Bench {
         let text = format!("- name: p\n  groups: [all]\n  tasks:\n{tasks}");
         let source = ScriptSource { text, file: "s.yml".to_owned(), folder: None, extra_vars: Map::new() };
         let script = Script::parse(&source).unwrap();
-        let mut system = HostSystem { root: self.root.path().to_owned(), shell };
+        let mut system = HostSystem::new(self.root.path().to_owned(), shell);
         let options = RunOptions { limits: self.limits, tags: self.tags.clone(), ..RunOptions::default() };
         self.results.clear();
         keros_playbook::run(&script, &mut system, &options, self)

@@ -9,10 +9,12 @@ mod copy;
 mod directory;
 mod facts;
 mod file;
+mod imagined;
 mod scope;
 mod service;
 mod shell;
 mod stat;
+mod tool;
 
 use std::fmt::Debug;
 use std::path::Path;
@@ -21,6 +23,7 @@ use std::time::Instant;
 use keros_protocol::Output;
 use keros_protocol::executor::{Change, TaskResult, TaskStatus};
 
+pub(crate) use imagined::Imagined;
 pub(crate) use scope::Scope;
 
 use crate::fields::Fields;
@@ -51,7 +54,9 @@ pub(crate) struct Run<'a> {
     pub(crate) system: &'a mut dyn System,
     pub(crate) variables: &'a mut Variables,
     pub(crate) registries: &'a Registries,
+    /// Nothing may be changed but files, which a dry run's system only models; services, packages and the like go into `imagined`.
     pub(crate) dry_run: bool,
+    pub(crate) imagined: &'a mut Imagined,
     /// When a program that is started is ended.
     pub(crate) deadline: Instant,
     pub(crate) output_bytes: usize,

@@ -2,9 +2,8 @@
 
 use keros_protocol::executor::{Change, TaskResult, TaskStatus};
 
-use super::{Action, CheckContext, Failure, Module, Run, Scope, change, done};
+use super::{Action, CheckContext, Failure, Module, Run, Scope, change, done, tool};
 use crate::fields::Fields;
-use crate::system::{Program, ProgramCommand, ProgramEnd};
 use crate::template::Text;
 
 #[derive(Debug)]
@@ -57,18 +56,16 @@ struct Prepared {
 
 impl Action for Prepared {
     fn apply(&mut self, run: &mut Run<'_>) -> Result<TaskResult, Failure> {
-        let file_state = self.ask("is-enabled", run)?;
-        let active_state = self.ask("is-active", run)?;
+        let file_state = self.ask(ENABLED, run)?;
+        let active_state = self.ask(ACTIVE, run)?;
         let mut changes = Vec::new();
         let run_verb = self.run_verb(&file_state, &active_state, &mut changes)?;
         let file_verb = self.file_verb(&file_state, &mut changes)?;
         if changes.is_empty() {
             return Ok(TaskResult::of(TaskStatus::Matched));
         }
-        if !run.dry_run {
-            for verb in run_verb.into_iter().chain(file_verb) {
-                self.order(verb, run)?;
-            }
+        for verb in run_verb.into_iter().chain(file_verb) {
+            self.order(verb, run)?;
         }
         Ok(done(TaskStatus::Modified, changes))
     }
@@ -140,8 +137,11 @@ impl Prepared {
     }
 
     /// One word of answer; systemctl's exit code says the same less clearly.
-    fn ask(&self, question: &str, run: &mut Run<'_>) -> Result<String, Failure> {
-        let end = self.systemctl(question, run)?;
+    fn ask(&self, question: &'static str, run: &mut Run<'_>) -> Result<String, Failure> {
+        if let Some(answer) = run.imagined.get(question, &self.service) {
+            return Ok(answer.to_owned());
+        }
+        let end = tool::ask("systemctl", &[question, &self.service], run)?;
         let printed = end.output.to_string();
         let answer = printed.lines().map(str::trim).rfind(|line| !line.is_empty() && !line.contains(' '));
         if answer.is_none() && (printed.contains("No such file") || printed.contains("does not exist")) {
@@ -156,24 +156,20 @@ impl Prepared {
     }
 
     fn order(&self, verb: &str, run: &mut Run<'_>) -> Result<(), Failure> {
-        let end = self.systemctl(verb, run)?;
-        if end.exit_code == 0 {
+        if run.dry_run {
+            let (question, answer) = match verb {
+                "enable" => (ENABLED, "enabled"),
+                "disable" => (ENABLED, "disabled"),
+                "stop" => (ACTIVE, "inactive"),
+                _ => (ACTIVE, "active"),
+            };
+            run.imagined.set(question, &self.service, answer);
             return Ok(());
         }
-        let message = format!("systemctl {verb} {} failed with exit code {}", self.service, end.exit_code);
-        Err(Failure { message, exit_code: Some(end.exit_code), output: Some(end.output), timed_out: false })
-    }
-
-    fn systemctl(&self, verb: &str, run: &mut Run<'_>) -> Result<ProgramEnd, Failure> {
-        let end = run.system.run(&Program {
-            command: ProgramCommand::Tool("systemctl", &[verb, &self.service]),
-            folder: None,
-            deadline: run.deadline,
-            output_bytes: run.output_bytes,
-        })?;
-        if end.timed_out {
-            return Err(Failure::timed_out(end));
-        }
-        Ok(end)
+        tool::order("systemctl", &[verb, &self.service], run).map(|_| ())
     }
 }
+
+/// The two questions, which are also the kinds of state that a dry run imagines.
+const ENABLED: &str = "is-enabled";
+const ACTIVE: &str = "is-active";

@@ -78,6 +78,7 @@ impl Action for Prepared<'_> {
         }
         let end = run.system.run(&Program {
             command: ProgramCommand::Shell(&self.command),
+            input: &[],
             folder: run.folder,
             deadline: run.deadline,
             output_bytes: run.output_bytes,

@@ -3,20 +3,21 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, openat};
+use nix::fcntl::{OFlag, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, mkdirat};
-use nix::unistd::{UnlinkatFlags, unlinkat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, setfsgid, setfsuid, unlinkat};
 
 use super::replace::{self, Owned};
 use super::tree::{LastLink, find, walk};
 use super::{
-    Attributes, Content, FileKind, MAX_TREE_ENTRIES, Metadata, Program, ProgramCommand, ProgramEnd, System,
-    SystemError, program, reading, users,
+    Actor, Attributes, Content, FileKind, MAX_TREE_ENTRIES, Metadata, Program, ProgramCommand, ProgramEnd,
+    System, SystemError, program, reading, users,
 };
 
 /// Greatest `/etc/passwd` or `/etc/group` that is read, bytes.
@@ -39,9 +40,19 @@ pub struct HostSystem {
     pub root: PathBuf,
     /// Where programs run.
     pub shell: ShellPlace,
+    /// `PATH` of programs; tools are looked up in its folders.
+    pub search_path: String,
+    /// The user that tasks act as.
+    actor: Option<Actor>,
 }
 
 impl HostSystem {
+    /// A tree (`/` for the machine itself) with the ordinary search path.
+    #[must_use]
+    pub fn new(root: PathBuf, shell: ShellPlace) -> Self {
+        Self { root, shell, search_path: program::SEARCH_PATH.to_owned(), actor: None }
+    }
+
     fn stat(&self, path: &Path, last: LastLink) -> Result<Option<FileStat>, SystemError> {
         let place = find(&self.root, path, last).map_err(reading(path))?;
         place.map_or(Ok(None), |place| place.stat()).map_err(reading(path))
@@ -87,8 +98,11 @@ impl HostSystem {
 
     /// A tool's path, for the one who starts it.
     fn tool(&self, name: &str) -> Result<PathBuf, SystemError> {
-        let found =
-            program::search_path().map(|folder| Path::new(folder).join(name)).find(|path| self.runs(path));
+        let found = self
+            .search_path
+            .split(':')
+            .map(|folder| Path::new(folder).join(name))
+            .find(|path| self.runs(path));
         let path = found
             .ok_or_else(|| SystemError::text(format!("there is no `{name}` here: nothing can be done")))?;
         let outside = self.root != Path::new("/") && self.shell == ShellPlace::Host;
@@ -118,7 +132,10 @@ impl HostSystem {
                 command
             }
         };
-        command.env_clear().envs(program::ENVIRONMENT);
+        command.env_clear().envs(program::ENVIRONMENT).env("PATH", &self.search_path);
+        if let Some(actor) = self.actor {
+            command.uid(actor.uid).gid(actor.gid);
+        }
         if self.root != Path::new("/") && self.shell == ShellPlace::Host {
             command.env("KEROS_ROOT", &self.root).current_dir(program.folder.unwrap_or(&self.root));
         } else if self.tree().is_none() {
@@ -174,7 +191,7 @@ impl System for HostSystem {
             let what = if kind_of(old) == FileKind::Directory { "a directory" } else { "not a regular file" };
             return Err(SystemError::text(format!("cannot write {}: it is {what}", path.display())));
         }
-        let owned = Owned::choose(attributes, old.as_ref(), mode_if_new);
+        let owned = Owned::choose(attributes, old.as_ref(), mode_if_new, self.actor);
         let (mut source, _) = self.open_content(content).map_err(reading(source_path(content, path)))?;
         replace::put(&place, &mut source, owned, old.is_some()).map_err(writing(path))
     }
@@ -223,6 +240,22 @@ impl System for HostSystem {
         Ok(found)
     }
 
+    fn read_link(&mut self, path: &Path) -> Result<Option<PathBuf>, SystemError> {
+        let place = find(&self.root, path, LastLink::Keep).map_err(reading(path))?;
+        let Some(place) = place.filter(|place| !place.is_nameless()) else { return Ok(None) };
+        match readlinkat(&place.folder, place.name.as_os_str()) {
+            Ok(target) => Ok(Some(target.into())),
+            Err(Errno::EINVAL | Errno::ENOENT) => Ok(None),
+            Err(errno) => Err(SystemError::new("read the link", path, &errno.into())),
+        }
+    }
+
+    fn make_link(&mut self, path: &Path, target: &Path) -> Result<(), SystemError> {
+        let making = |error: &io::Error| parent_error("make the link", path, error);
+        let place = walk(&self.root, path, LastLink::Keep).map_err(|error| making(&error))?;
+        replace::put_link(&place, target).map_err(|error| making(&error))
+    }
+
     fn remove_file(&mut self, path: &Path) -> Result<(), SystemError> {
         self.remove(path, UnlinkatFlags::NoRemoveDir)
     }
@@ -258,11 +291,32 @@ impl System for HostSystem {
         users::name_of(gid, &self.lines("/etc/group")).map_or_else(|| gid.to_string(), str::to_owned)
     }
 
+    fn act_as(&mut self, actor: Option<Actor>) -> Result<(), SystemError> {
+        let own = Actor { uid: Uid::effective().as_raw(), gid: Gid::effective().as_raw() };
+        let next = actor.unwrap_or(own);
+        // The group first: the user may not be allowed to change it. Each call gives what was before, so it is asked twice.
+        setfsgid(Gid::from_raw(next.gid));
+        setfsuid(Uid::from_raw(next.uid));
+        if setfsuid(Uid::from_raw(next.uid)).as_raw() != next.uid {
+            return Err(SystemError::text(format!("cannot act as user {}: is this run by root?", next.uid)));
+        }
+        self.actor = actor.filter(|actor| *actor != own);
+        Ok(())
+    }
+
+    fn own_group(&mut self, uid: u32) -> Result<u32, SystemError> {
+        let group = users::own_group_of(uid, &self.lines("/etc/passwd"));
+        group.ok_or_else(|| SystemError::text(format!("there is no user {uid} in /etc/passwd")))
+    }
+
+    fn query(&mut self, program: &Program<'_>) -> Result<ProgramEnd, SystemError> {
+        self.run(program)
+    }
+
     fn run(&mut self, program: &Program<'_>) -> Result<ProgramEnd, SystemError> {
         let command = self.command(program)?;
         let name = PathBuf::from(command.get_program());
-        program::run(command, self.tree(), program.deadline, program.output_bytes)
-            .map_err(|error| SystemError::new("run", &name, &error))
+        program::run(command, self.tree(), program).map_err(|error| SystemError::new("run", &name, &error))
     }
 }
 

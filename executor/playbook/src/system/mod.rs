@@ -76,6 +76,8 @@ pub enum Content<'a> {
 pub struct Program<'a> {
     /// What to run.
     pub command: ProgramCommand<'a>,
+    /// Its standard input; nothing when this is empty.
+    pub input: &'a [u8],
     /// Where; a folder outside of a scratch tree is not used inside of it.
     pub folder: Option<&'a Path>,
     /// When it is ended.
@@ -91,6 +93,15 @@ pub enum ProgramCommand<'a> {
     Shell(&'a str),
     /// A tool by its name, looked up in the fixed search path, and its arguments.
     Tool(&'a str, &'a [&'a str]),
+}
+
+/// The user that a task acts as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Actor {
+    /// The user's number.
+    pub uid: u32,
+    /// The number of the user's own group.
+    pub gid: u32,
 }
 
 /// How a program ended.
@@ -161,6 +172,18 @@ pub trait System {
     /// When a directory cannot be read, or there is too much.
     fn list_tree(&mut self, path: &Path) -> Result<Vec<PathBuf>, SystemError>;
 
+    /// Where a link leads; `None`: there is no link.
+    ///
+    /// # Errors
+    /// When it cannot be known.
+    fn read_link(&mut self, path: &Path) -> Result<Option<PathBuf>, SystemError>;
+
+    /// Makes a symbolic link, or replaces a link or file by it at once.
+    ///
+    /// # Errors
+    /// When it cannot be made; what was there is untouched then.
+    fn make_link(&mut self, path: &Path, target: &Path) -> Result<(), SystemError>;
+
     /// Removes a file or a link.
     ///
     /// # Errors
@@ -190,6 +213,24 @@ pub trait System {
 
     /// A group's name, or the number where it has none.
     fn group_name(&mut self, gid: u32) -> String;
+
+    /// The user from here on: files are made and looked at, and programs run, as this user; `None`: as this program's own.
+    ///
+    /// # Errors
+    /// When this program may not do so.
+    fn act_as(&mut self, actor: Option<Actor>) -> Result<(), SystemError>;
+
+    /// The number of a user's own group.
+    ///
+    /// # Errors
+    /// When there is no such user.
+    fn own_group(&mut self, uid: u32) -> Result<u32, SystemError>;
+
+    /// Runs a program that only looks, to its end or to its deadline. A dry run does this too.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    fn query(&mut self, program: &Program<'_>) -> Result<ProgramEnd, SystemError>;
 
     /// Runs a program to its end, or to its deadline.
     ///

@@ -1,7 +1,7 @@
 //! Runs one program: clean environment, process group of its own, bounded output, ended as a group at its deadline.
 
 use std::fs::File;
-use std::io::{self, PipeReader, PipeWriter, Read as _};
+use std::io::{self, PipeReader, PipeWriter, Read as _, Seek as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
@@ -12,12 +12,13 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::{Pid, chroot};
 
-use super::ProgramEnd;
 use super::output::Bounded;
+use super::{Program, ProgramEnd};
 
 /// Between the polite signal and the one that cannot be refused.
 const GRACE: Duration = Duration::from_secs(2);
@@ -27,7 +28,7 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// The environment of every program. `ENV_PATH` and so on in files made by `template` are the same.
 pub(crate) const ENVIRONMENT: [(&str, &str); 6] = [
-    ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+    ("PATH", SEARCH_PATH),
     ("HOME", "/root"),
     ("USER", "root"),
     ("LOGNAME", "root"),
@@ -35,26 +36,22 @@ pub(crate) const ENVIRONMENT: [(&str, &str); 6] = [
     ("LANG", "C.UTF-8"),
 ];
 
-/// The folders of `PATH`.
-pub(super) fn search_path() -> impl Iterator<Item = &'static str> {
-    ENVIRONMENT[0].1.split(':')
-}
+/// `PATH`, where nothing else is said.
+pub(super) const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Starts a program and waits for its end or its deadline.
 pub(super) fn run(
     mut command: Command,
     root: Option<&Path>,
-    deadline: Instant,
-    output_bytes: usize,
+    program: &Program<'_>,
 ) -> io::Result<ProgramEnd> {
     let (reader, writer) = io::pipe()?;
-    // Opened here: a tree may have no /dev/null.
-    command.stdin(File::open("/dev/null")?).stdout(writer.try_clone()?).stderr(writer).process_group(0);
+    command.stdin(input_of(program.input)?).stdout(writer.try_clone()?).stderr(writer).process_group(0);
     let child = spawn(command, root)?;
     let group = Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?);
     let mut attendance =
-        Attendance { child, group, reader: Some(reader), output: Bounded::new(output_bytes) };
-    match attendance.attend_to_the_end(deadline) {
+        Attendance { child, group, reader: Some(reader), output: Bounded::new(program.output_bytes) };
+    match attendance.attend_to_the_end(program.deadline) {
         Ok((status, timed_out)) => {
             let output = attendance.output.into_output();
             Ok(ProgramEnd { exit_code: code_of(status), output, timed_out })
@@ -66,6 +63,18 @@ pub(super) fn run(
             Err(error)
         }
     }
+}
+
+/// A file, so that a program that does not read its input holds nothing up.
+fn input_of(input: &[u8]) -> io::Result<File> {
+    if input.is_empty() {
+        // Opened here: a tree may have no /dev/null.
+        return File::open("/dev/null");
+    }
+    let mut file = File::from(memfd_create("input", MFdFlags::MFD_CLOEXEC)?);
+    file.write_all(input)?;
+    file.rewind()?;
+    Ok(file)
 }
 
 fn code_of(status: ExitStatus) -> i32 {

@@ -14,8 +14,8 @@ use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, unlinkat};
 
-use super::Attributes;
 use super::tree::Place;
+use super::{Actor, Attributes};
 
 /// Owner, group and mode that the file shall have; all stated.
 #[derive(Clone, Copy)]
@@ -27,11 +27,17 @@ pub(super) struct Owned {
 
 impl Owned {
     /// What is asked for, else what the replaced file has, else what a new file gets.
-    pub(super) fn choose(attributes: Attributes, old: Option<&FileStat>, mode_if_new: u32) -> Self {
-        let (own_uid, own_gid) = (Uid::effective().as_raw(), Gid::effective().as_raw());
+    pub(super) fn choose(
+        attributes: Attributes,
+        old: Option<&FileStat>,
+        mode_if_new: u32,
+        actor: Option<Actor>,
+    ) -> Self {
+        let own = Actor { uid: Uid::effective().as_raw(), gid: Gid::effective().as_raw() };
+        let own = actor.unwrap_or(own);
         Self {
-            uid: attributes.uid.or(old.map(|s| s.st_uid)).unwrap_or(own_uid),
-            gid: attributes.gid.or(old.map(|s| s.st_gid)).unwrap_or(own_gid),
+            uid: attributes.uid.or(old.map(|s| s.st_uid)).unwrap_or(own.uid),
+            gid: attributes.gid.or(old.map(|s| s.st_gid)).unwrap_or(own.gid),
             mode: attributes.mode.or(old.map(|s| s.st_mode & 0o7777)).unwrap_or(mode_if_new),
         }
     }
@@ -48,6 +54,25 @@ pub(super) fn put(place: &Place, content: &mut dyn io::Read, owned: Owned, repla
         let _ = unlinkat(&place.folder, temporary.as_os_str(), UnlinkatFlags::NoRemoveDir);
     }
     result?;
+    sync_folder(&place.folder)
+}
+
+/// Makes a link, or puts it in the place of a file or link.
+pub(super) fn put_link(place: &Place, target: &std::path::Path) -> io::Result<()> {
+    let temporary = temporary_name(&place.name);
+    let make = || nix::unistd::symlinkat(target, &place.folder, temporary.as_os_str());
+    match make() {
+        Err(Errno::EEXIST) => {
+            unlinkat(&place.folder, temporary.as_os_str(), UnlinkatFlags::NoRemoveDir)?;
+            make()?;
+        }
+        other => other?,
+    }
+    let renamed = renameat(&place.folder, temporary.as_os_str(), &place.folder, place.name.as_os_str());
+    if renamed.is_err() {
+        let _ = unlinkat(&place.folder, temporary.as_os_str(), UnlinkatFlags::NoRemoveDir);
+    }
+    renamed?;
     sync_folder(&place.folder)
 }
 

@@ -11,6 +11,12 @@ pub(super) fn name_of(id: u32, lines: &str) -> Option<&str> {
     entries(lines).find(|(_, entry)| *entry == id).map(|(name, _)| name)
 }
 
+/// The number of the own group of the user with this number, from lines of `/etc/passwd`.
+pub(super) fn own_group_of(uid: u32, lines: &str) -> Option<u32> {
+    let mut users = lines.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    users.find(|fields| fields.get(2).and_then(|id| id.parse().ok()) == Some(uid))?.get(3)?.parse().ok()
+}
+
 fn entries(lines: &str) -> impl Iterator<Item = (&str, u32)> {
     lines.lines().filter_map(|line| {
         let mut fields = line.split(':');
@@ -34,5 +40,6 @@ mod tests {
         assert_eq!(id_of("99999999999", PASSWD), None);
         assert_eq!(name_of(1, PASSWD), Some("daemon"));
         assert_eq!(name_of(2, PASSWD), None);
+        assert_eq!((own_group_of(1007, PASSWD), own_group_of(2, PASSWD)), (Some(7), None));
     }
 }

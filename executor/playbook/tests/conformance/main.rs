@@ -137,7 +137,7 @@ impl Bench {
             }
         };
         let mut recorder = Recorder::default();
-        let mut system = HostSystem { root: "/".into(), shell: ShellPlace::Root };
+        let mut system = HostSystem::new("/".into(), ShellPlace::Root);
         let options = RunOptions { dry_run: text(case, "mode") == "check-local", ..RunOptions::default() };
         let outcome = keros_playbook::run(&script, &mut system, &options, &mut recorder);
         Seen { tasks: recorder.0, succeeded: matches!(outcome, Outcome::Succeeded { .. }), refused: None }
