@@ -16,6 +16,9 @@ pub(crate) const GNU_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr
 /// The names that the stub tool answers for.
 const STUBS: [&str; 6] = ["apt-cache", "apt-get", "dpkg", "dpkg-query", "getent", "systemctl"];
 
+/// The scratch folder's name in a tree: one that is part of no other text.
+const SCRATCH: &str = "scratch-of-the-case";
+
 /// The folders of one case.
 pub(crate) struct Bench {
     folder: tempfile::TempDir,
@@ -49,8 +52,8 @@ impl Bench {
         for name in ["passwd", "group", "os-release"] {
             fs::copy(Path::new("/etc").join(name), root.join("etc").join(name)).unwrap();
         }
-        let scratch = root.join("s");
-        let (scratch_in_script, search_path) = ("/s".to_owned(), "/bin".to_owned());
+        let scratch = root.join(SCRATCH);
+        let (scratch_in_script, search_path) = (format!("/{SCRATCH}"), "/bin".to_owned());
         Self { folder, scratch, scratch_in_script, root, search_path }.filled(case)
     }
 

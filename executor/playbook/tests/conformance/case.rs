@@ -54,6 +54,9 @@ pub(crate) struct Case {
     /// The files that we leave in the scratch folder where we differ from the recording.
     #[serde(default)]
     pub(crate) leaves: BTreeMap<String, Leaf>,
+    /// The commands that change something and reach the stub tools, where we differ from the recording.
+    #[serde(default)]
+    pub(crate) commands: Vec<String>,
     /// Why we differ.
     #[serde(default)]
     pub(crate) why: String,
@@ -137,8 +140,7 @@ pub(crate) enum Leaf {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Details {
     pub(crate) text: Option<String>,
-    /// `0o644`.
-    pub(crate) mode: Option<String>,
+    pub(crate) mode: Option<u32>,
     pub(crate) uid: Option<u32>,
     pub(crate) gid: Option<u32>,
     /// It is a link to there.

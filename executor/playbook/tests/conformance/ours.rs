@@ -80,7 +80,8 @@ pub(crate) fn run(case: &Case, bench: &Bench) -> Seen {
         }
     };
     let mut recorder = Recorder { bench, tasks: Vec::new() };
-    let mut system = HostSystem { root: bench.root.clone(), shell: ShellPlace::Root };
+    let mut system = HostSystem::new(bench.root.clone(), ShellPlace::Root);
+    system.search_path.clone_from(&bench.search_path);
     let outcome = keros_playbook::run(&script, &mut system, &options, &mut recorder);
     let end = if matches!(outcome, Outcome::Succeeded { .. }) { End::Succeeded } else { End::Failed };
     Seen { tasks: recorder.tasks, end }
