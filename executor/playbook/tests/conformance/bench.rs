@@ -16,14 +16,52 @@ pub(crate) const GNU_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr
 /// The names that the stub tool answers for.
 const STUBS: [&str; 6] = ["apt-cache", "apt-get", "dpkg", "dpkg-query", "getent", "systemctl"];
 
-/// The scratch folder's name in a tree: one that is part of no other text.
-const SCRATCH: &str = "scratch-of-the-case";
+/// What cases are run on: made once, used by many.
+pub(crate) struct Ground {
+    /// Holds the tools, or the tree.
+    folder: tempfile::TempDir,
+    /// The tree that is worked on; `/` for the machine itself.
+    pub(crate) root: PathBuf,
+    search_path: String,
+}
+
+impl Ground {
+    /// The machine itself, with its own tools.
+    pub(crate) fn machine() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { folder, root: "/".into(), search_path: GNU_PATH.to_owned() }
+    }
+
+    /// The machine itself, with the tools of BusyBox only.
+    pub(crate) fn busybox() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        link_applets(&busybox(), folder.path());
+        let search_path = folder.path().display().to_string();
+        Self { folder, root: "/".into(), search_path }
+    }
+
+    /// A tree that holds BusyBox and nothing else.
+    pub(crate) fn tree() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().to_owned();
+        for name in ["bin", "etc", "tmp"] {
+            fs::create_dir(root.join(name)).unwrap();
+        }
+        fs::copy(busybox(), root.join("bin/busybox")).unwrap();
+        link_applets(Path::new("/bin/busybox"), &root.join("bin"));
+        for name in ["passwd", "group", "os-release"] {
+            fs::copy(Path::new("/etc").join(name), root.join("etc").join(name)).unwrap();
+        }
+        Self { folder, root, search_path: "/bin".to_owned() }
+    }
+}
 
 /// The folders of one case.
 pub(crate) struct Bench {
+    /// With the script's folder.
     folder: tempfile::TempDir,
-    /// The scratch folder, and how a script calls it.
-    scratch: PathBuf,
+    /// On the machine, or in its tree.
+    scratch: tempfile::TempDir,
     scratch_in_script: String,
     /// The tree that is worked on; `/` for the machine itself.
     pub(crate) root: PathBuf,
@@ -31,35 +69,24 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    /// For the machine itself.
-    pub(crate) fn new(case: &Case, path: SearchPath) -> Self {
+    /// Makes the folders, and runs the setup.
+    pub(crate) fn new(case: &Case, ground: &Ground) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let scratch = folder.path().join("s");
-        let scratch_in_script = scratch.display().to_string();
-        let search_path = search_path(folder.path(), path);
-        Self { folder, scratch, scratch_in_script, root: "/".into(), search_path }.filled(case)
-    }
-
-    /// For a tree of its own that holds BusyBox and nothing else. The script's folder is outside of it.
-    pub(crate) fn in_a_tree(case: &Case) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().join("root");
-        for name in ["bin", "etc", "tmp"] {
-            fs::create_dir_all(root.join(name)).unwrap();
+        let scratch = tempfile::tempdir_in(ground.folder.path()).unwrap();
+        let is_tree = ground.root != Path::new("/");
+        let scratch_in_script =
+            if is_tree { scratch.path().strip_prefix(&ground.root).unwrap() } else { scratch.path() };
+        let scratch_in_script = Path::new("/").join(scratch_in_script).display().to_string();
+        let (root, mut search_path) = (ground.root.clone(), ground.search_path.clone());
+        if case.path == SearchPath::Fake {
+            stub_tools(&folder.path().join("tools"), &folder.path().join("commands"));
+            search_path = format!("{}:{search_path}", folder.path().join("tools").display());
         }
-        fs::copy(busybox(), root.join("bin/busybox")).unwrap();
-        link_applets(Path::new("/bin/busybox"), &root.join("bin"));
-        for name in ["passwd", "group", "os-release"] {
-            fs::copy(Path::new("/etc").join(name), root.join("etc").join(name)).unwrap();
-        }
-        let scratch = root.join(SCRATCH);
-        let (scratch_in_script, search_path) = (format!("/{SCRATCH}"), "/bin".to_owned());
         Self { folder, scratch, scratch_in_script, root, search_path }.filled(case)
     }
 
     fn filled(self, case: &Case) -> Self {
-        fs::create_dir(&self.scratch).unwrap();
-        fs::set_permissions(&self.scratch, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(self.scratch.path(), fs::Permissions::from_mode(0o755)).unwrap();
         fs::create_dir(self.play()).unwrap();
         for (name, content) in &case.files {
             let path = self.play().join(name);
@@ -68,7 +95,7 @@ impl Bench {
             fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         }
         let setup = format!("umask 022; {}", self.fill(&case.setup));
-        let status = Command::new("sh").arg("-ec").arg(setup).current_dir(&self.scratch).status();
+        let status = Command::new("sh").arg("-ec").arg(setup).current_dir(self.scratch.path()).status();
         assert!(status.unwrap().success(), "{}: its setup failed", case.name);
         self
     }
@@ -96,7 +123,7 @@ impl Bench {
     /// What is in the scratch folder.
     pub(crate) fn tree(&self) -> Tree {
         let mut tree = Tree::new();
-        self.list(&self.scratch, "", &mut tree);
+        self.list(self.scratch.path(), "", &mut tree);
         tree
     }
 
@@ -133,22 +160,6 @@ impl Bench {
 /// Bytes as text; those that are none are shown by number.
 fn text_of(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap_or_else(|_| format!("bytes {bytes:02x?}"))
-}
-
-fn search_path(folder: &Path, path: SearchPath) -> String {
-    let tools = folder.join("tools");
-    match path {
-        SearchPath::Gnu => return GNU_PATH.to_owned(),
-        SearchPath::Fake => {
-            stub_tools(&tools, &folder.join("commands"));
-            return format!("{}:{GNU_PATH}", tools.display());
-        }
-        SearchPath::Bb => {
-            fs::create_dir(&tools).unwrap();
-            link_applets(&busybox(), &tools);
-        }
-    }
-    tools.display().to_string()
 }
 
 /// The stub tool under each of its names. Its log's name stands in it, since our engine gives programs an environment of

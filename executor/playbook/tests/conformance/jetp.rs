@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::bench::Bench;
+use crate::bench::{Bench, Ground};
 use crate::case::Case;
 use crate::seen::{RecordedRun, RecordedTask, Recording};
 
@@ -27,8 +27,8 @@ impl Jetp {
     }
 
     /// Runs a case as often as it says.
-    pub(crate) fn record(&self, case: &Case) -> Recording {
-        let bench = Bench::new(case, case.path);
+    pub(crate) fn record(&self, case: &Case, ground: &Ground) -> Recording {
+        let bench = Bench::new(case, ground);
         fs::write(bench.play().join("playbook.yml"), bench.fill(&case.script())).unwrap();
         let runs = (0..case.runs).map(|_| self.run(case, &bench)).collect();
         let (tree, commands) = (bench.tree(), bench.commands());
