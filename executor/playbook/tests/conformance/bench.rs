@@ -44,9 +44,11 @@ impl Ground {
     pub(crate) fn tree() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().to_owned();
-        for name in ["bin", "etc", "tmp"] {
+        for name in ["bin", "dev", "etc", "tmp"] {
             fs::create_dir(root.join(name)).unwrap();
         }
+        // A shell opens it for programs in the background.
+        fs::write(root.join("dev/null"), "").unwrap();
         fs::copy(busybox(), root.join("bin/busybox")).unwrap();
         link_applets(Path::new("/bin/busybox"), &root.join("bin"));
         for name in ["passwd", "group", "os-release"] {

@@ -63,6 +63,15 @@ fn compare(case: &Case, done: &Done, recording: &Recording) -> Vec<String> {
     faults
 }
 
+/// Whether a recording agrees with what we promise instead.
+pub(crate) fn is_promised(case: &Case, recording: Option<&Recording>) -> bool {
+    recording.is_some_and(|recording| {
+        let runs = recording.runs.iter().map(crate::seen::RecordedRun::seen).collect();
+        let (tree, commands) = (recording.tree.clone(), recording.commands.clone());
+        faults(case, &Done { runs, tree, commands }, None).is_empty()
+    })
+}
+
 /// Commands that change something; what is asked, and how often, is each engine's own.
 fn acting(commands: &[String]) -> Vec<&str> {
     let asks = ["dpkg", "apt-cache", "getent", "systemctl is-", "systemctl show"];

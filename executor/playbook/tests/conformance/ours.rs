@@ -17,6 +17,8 @@ use crate::seen::{End, Seen, SeenTask};
 struct Recorder<'b> {
     bench: &'b Bench,
     tasks: Vec<SeenTask>,
+    /// Messages of the items of the loop under way.
+    said: Vec<String>,
 }
 
 impl Observer for Recorder<'_> {
@@ -28,6 +30,11 @@ impl Observer for Recorder<'_> {
                 self.tasks.push(SeenTask { kind, name, role, ..SeenTask::default() });
             }
             Event::Retrying { .. } => self.tasks.last_mut().unwrap().retries += 1,
+            Event::ItemEnded { result, .. } => {
+                if let Some(message) = &result.message {
+                    self.said.push(self.bench.emptied(message));
+                }
+            }
             Event::TaskEnded { result, notified, .. } => {
                 let task = self.tasks.last_mut().unwrap();
                 result.status.as_str().clone_into(&mut task.status);
@@ -38,9 +45,12 @@ impl Observer for Recorder<'_> {
                 if result.status == TaskStatus::Failed {
                     task.exit_code = result.exit_code.map(i64::from);
                     task.message = message;
-                } else {
+                } else if self.said.is_empty() {
                     task.said = message;
+                } else {
+                    task.said = Some(self.said.join("\n"));
                 }
+                self.said.clear();
             }
             _ => {}
         }
@@ -79,7 +89,7 @@ pub(crate) fn run(case: &Case, bench: &Bench) -> Seen {
             return Seen { tasks: Vec::new(), end: End::Refused(all.join("\n")) };
         }
     };
-    let mut recorder = Recorder { bench, tasks: Vec::new() };
+    let mut recorder = Recorder { bench, tasks: Vec::new(), said: Vec::new() };
     let mut system = HostSystem::new(bench.root.clone(), ShellPlace::Root);
     system.search_path.clone_from(&bench.search_path);
     let outcome = keros_playbook::run(&script, &mut system, &options, &mut recorder);

@@ -16,11 +16,7 @@ pub(crate) fn read() -> Recordings {
 
 pub(crate) fn write(recordings: &Recordings) {
     let line = |(name, recording): (&String, &Recording)| {
-        format!(
-            "{}: {}",
-            serde_json::to_string(name).unwrap(),
-            serde_json::to_string(recording).unwrap()
-        )
+        format!("{}: {}", serde_json::to_string(name).unwrap(), serde_json::to_string(recording).unwrap())
     };
     let lines: Vec<String> = recordings.iter().map(line).collect();
     fs::write(folder().join("recorded.json"), format!("{{\n{}\n}}\n", lines.join(",\n"))).unwrap();

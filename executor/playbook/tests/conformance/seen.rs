@@ -123,6 +123,8 @@ impl RecordedTask {
             other => other,
         };
         let changes = rest.trim_end_matches(')').split(',').filter(|name| !name.is_empty() && !is_ignored);
+        let mut changes: Vec<String> = changes.map(property).collect();
+        changes.sort();
         let mut notified = self.notified.clone();
         // A loop raises an event once for each item.
         notified.sort();
@@ -132,13 +134,23 @@ impl RecordedTask {
             role: self.role.clone(),
             name: self.name.to_lowercase(),
             status: status.to_owned(),
-            changes: changes.map(str::to_lowercase).collect(),
+            changes,
             exit_code: self.rc,
             retries: self.retries,
             notified,
             message: self.msg.clone(),
             said: self.said.clone(),
         }
+    }
+}
+
+/// jetp names what it did to a service, our engine what of it changed.
+fn property(change: &str) -> String {
+    match change {
+        "Start" | "Stop" => "started".to_owned(),
+        "Enable" | "Disable" => "enabled".to_owned(),
+        "Restart" => "restarted".to_owned(),
+        other => other.to_lowercase(),
     }
 }
 
@@ -152,6 +164,7 @@ pub(crate) fn comparable(mut ours: Seen, recorded: &Seen) -> Seen {
         if task.status != "modified" {
             task.changes.clear();
         }
+        task.changes.sort();
         let core = other.message.as_deref().unwrap_or_default();
         if other.message.is_none() || task.message.as_ref().is_some_and(|message| message.contains(core)) {
             task.message.clone_from(&other.message);
