@@ -45,6 +45,7 @@ impl Engine for PlaybookEngine<'_> {
             text: script.clone(),
             file: "script".to_owned(),
             folder: None,
+            role_folders: Vec::new(),
             extra_vars: vars.clone(),
         };
         let script = Script::parse(&source).map_err(|findings| refusal_of(&findings))?;
@@ -52,7 +53,7 @@ impl Engine for PlaybookEngine<'_> {
         let options = RunOptions {
             dry_run: command.options.dry_run,
             limits: command.limits.clamped(),
-            tags: Vec::new(),
+            ..RunOptions::default()
         };
         let tasks = script.task_count();
         let work = Box::new(move |observer: &mut dyn Observer| {

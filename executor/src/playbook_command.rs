@@ -49,6 +49,15 @@ pub(crate) struct PlaybookArgs {
     /// Run only tasks with one of these tags.
     #[arg(long, value_name = "TAG:TAG", value_delimiter = ':')]
     tags: Vec<String>,
+    /// Where roles are looked for, before `roles/` beside the script.
+    #[arg(short = 'r', long, value_name = "DIR:DIR", value_delimiter = ':', env = "JET_ROLES_PATH")]
+    roles: Vec<PathBuf>,
+    /// The user that tasks act as when neither they nor their play name one.
+    #[arg(long, value_name = "USER")]
+    sudo: Option<String>,
+    /// Where programs are looked up, and the PATH that they get.
+    #[arg(long, value_name = "DIR:DIR")]
+    path: Option<String>,
     /// Time limit of the whole run, seconds.
     #[arg(long, value_name = "S", default_value_t = JobLimits::default().total_s)]
     total_limit_s: u32,
@@ -90,7 +99,18 @@ fn check(args: &PlaybookArgs) -> Result<Script, Trouble> {
     let absolute = std::path::absolute(&args.file).map_err(|error| Trouble::Usage(error.to_string()))?;
     let folder = absolute.parent().map(Path::to_owned);
     let file = args.file.display().to_string();
-    Script::parse(&ScriptSource { text, file, folder, extra_vars }).map_err(Trouble::Invalid)
+    let role_folders = role_folders(&args.roles)?;
+    Script::parse(&ScriptSource { text, file, folder, role_folders, extra_vars }).map_err(Trouble::Invalid)
+}
+
+/// Absolute, since programs run in other folders.
+fn role_folders(folders: &[PathBuf]) -> Result<Vec<PathBuf>, Trouble> {
+    let absolute = |folder: &PathBuf| match std::fs::canonicalize(folder) {
+        Ok(path) if path.is_dir() => Ok(path),
+        Ok(_) => Err(Trouble::Usage(format!("--roles {}: not a directory", folder.display()))),
+        Err(error) => Err(Trouble::Usage(format!("--roles {}: {error}", folder.display()))),
+    };
+    folders.iter().map(absolute).collect()
 }
 
 fn read_script(path: &Path) -> Result<String, String> {
@@ -115,8 +135,12 @@ fn run_script(args: &PlaybookArgs, script: &Script) -> ExitCode {
     let shell = if args.host_shell { ShellPlace::Host } else { ShellPlace::Root };
     let root = std::fs::canonicalize(&args.root).unwrap_or_else(|_| args.root.clone());
     let mut system = HostSystem::new(root, shell);
+    if let Some(path) = &args.path {
+        system.search_path.clone_from(path);
+    }
     let limits = JobLimits { total_s: args.total_limit_s, task_s: args.task_limit_s, ..JobLimits::default() };
-    let options = RunOptions { dry_run: args.dry_run, limits, tags: args.tags.clone() };
+    let options =
+        RunOptions { dry_run: args.dry_run, limits, tags: args.tags.clone(), sudo: args.sudo.clone() };
     let outcome = if args.json {
         let outcome = keros_playbook::run(script, &mut system, &options, &mut JsonLines);
         let ended = JsonLines.event(&Event::Ended { outcome: outcome.clone() });

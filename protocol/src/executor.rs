@@ -53,7 +53,10 @@ pub enum Event {
         /// It is a handler.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         handler: bool,
-        /// Its line in the script, from 1.
+        /// The file that it stands in, where that is not the script itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        file: Option<String>,
+        /// Its line there, from 1.
         line: u32,
     },
     /// One item of a task's loop ended.

@@ -244,7 +244,10 @@ fn executor_events() {
     };
     frozen("event_started", &Event::Started { command_id: COMMAND, time_unix_s: 1_795_000_000, tasks: 3 });
     let (module, role) = ("template".to_owned(), Some("forwarder".to_owned()));
-    frozen("event_task_started", &Event::TaskStarted { task: task(), module, role, handler: true, line: 12 });
+    frozen(
+        "event_task_started",
+        &Event::TaskStarted { task: task(), module, role, handler: true, file: None, line: 12 },
+    );
     let item = json!({ "a": 1 });
     frozen(
         "event_item_ended",

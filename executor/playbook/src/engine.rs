@@ -10,12 +10,12 @@ use serde_json::{Map, Value};
 
 use crate::helpers::Registries;
 use crate::modules::{Action, Failure, Imagined, Run, Scope};
-use crate::play::Play;
+use crate::play::{Part, Play};
 use crate::run::{Observer, RunOptions, Stop};
 use crate::task::{Followup, Items, Task};
 use crate::template;
 use crate::variables::Variables;
-use crate::{Script, System};
+use crate::{Actor, Script, System};
 
 /// Items of one loop.
 const MAX_ITEMS: usize = 10_000;
@@ -43,6 +43,14 @@ impl Ended {
     const fn of(status: TaskStatus) -> Self {
         Self { result: TaskResult::of(status), notified: None, timed_out: None }
     }
+}
+
+/// Where in the script a task stands.
+#[derive(Clone, Copy)]
+struct Here<'a> {
+    play: &'a Play,
+    part: &'a Part,
+    is_handler: bool,
 }
 
 /// A run under way.
@@ -97,16 +105,23 @@ impl<'a> Engine<'a> {
         script.plays.iter().try_for_each(|play| self.play(play))
     }
 
-    fn play(&mut self, play: &Play) -> Result<(), Stop> {
-        self.variables.enter_play(play.variables.clone());
+    fn play(&mut self, play: &'a Play) -> Result<(), Stop> {
+        self.variables.enter_play(&play.variables);
         self.raised.clear();
-        play.tasks.iter().try_for_each(|task| self.task(task, false))?;
-        play.handlers.iter().try_for_each(|task| self.task(task, true))
+        for is_handler in [false, true] {
+            for part in &play.parts {
+                self.variables.enter_role(&part.variables);
+                let here = Here { play, part, is_handler };
+                let tasks = if is_handler { &part.handlers } else { &part.tasks };
+                tasks.iter().try_for_each(|task| self.task(task, here))?;
+            }
+        }
+        Ok(())
     }
 
-    fn task(&mut self, task: &Task, is_handler: bool) -> Result<(), Stop> {
+    fn task(&mut self, task: &Task, here: Here<'a>) -> Result<(), Stop> {
         self.number += 1;
-        if !self.is_selected(task) {
+        if !self.is_selected(task, here.part) {
             return Ok(());
         }
         let reference =
@@ -118,15 +133,16 @@ impl<'a> Engine<'a> {
         self.observer.event(&Event::TaskStarted {
             task: reference.clone(),
             module: task.module_name.to_owned(),
-            role: task.role.clone(),
-            handler: is_handler,
+            role: here.part.role.clone(),
+            handler: here.is_handler,
+            file: task.file.clone(),
             line: task.at.line,
         })?;
         let mut notified = BTreeSet::new();
-        let ended = self.task_result(task, is_handler, &reference, &mut notified)?;
+        let ended = self.task_result(task, here, &reference, &mut notified)?;
         self.summary.count(ended.result.status);
         let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        if !is_handler {
+        if !here.is_handler {
             self.raised.extend(notified.iter().cloned());
         }
         let notified = notified.into_iter().take(MAX_SHOWN_EVENTS).collect();
@@ -144,22 +160,24 @@ impl<'a> Engine<'a> {
         }
     }
 
-    fn is_selected(&self, task: &Task) -> bool {
-        self.options.tags.is_empty() || task.with.tags.iter().any(|tag| self.options.tags.contains(tag))
+    fn is_selected(&self, task: &Task, part: &Part) -> bool {
+        let mut tags = task.with.tags.iter().chain(&part.tags);
+        self.options.tags.is_empty() || tags.any(|tag| self.options.tags.contains(tag))
     }
 
     fn task_result(
         &mut self,
         task: &Task,
-        is_handler: bool,
+        here: Here<'a>,
         reference: &TaskRef,
         notified: &mut BTreeSet<String>,
     ) -> Result<Ended, Stop> {
+        let is_handler = here.is_handler;
         if is_handler && task.with.subscribe.as_ref().is_some_and(|event| !self.raised.contains(event)) {
             return Ok(Ended::of(TaskStatus::Skipped));
         }
         let Some(items) = &task.with.items else {
-            let ended = self.item(task, Value::Bool(true), reference)?;
+            let ended = self.item(task, here, Value::Bool(true), reference)?;
             notified.extend(ended.notified.clone().filter(|_| !is_handler));
             return Ok(ended);
         };
@@ -169,7 +187,7 @@ impl<'a> Engine<'a> {
         };
         let mut most: Option<Ended> = None;
         for (item, number) in items.into_iter().zip(1..) {
-            let ended = self.item(task, item.clone(), reference)?;
+            let ended = self.item(task, here, item.clone(), reference)?;
             notified.extend(ended.notified.clone().filter(|_| !is_handler));
             let (item, result) = (shown_item(item), ended.result.clone());
             self.observer.event(&Event::ItemEnded {
@@ -223,30 +241,30 @@ impl<'a> Engine<'a> {
         template::render(&template, &self.registries, self.variables.context()).map(Value::String)
     }
 
-    fn item(&mut self, task: &Task, item: Value, reference: &TaskRef) -> Result<Ended, Stop> {
+    fn item(&mut self, task: &Task, here: Here<'a>, item: Value, reference: &TaskRef) -> Result<Ended, Stop> {
         let before = self.variables.overlay(Map::from_iter([("item".to_owned(), item)]));
-        let ended = self.one(task, reference);
+        let ended = self.one(task, here, reference);
         self.variables.lay_back(before);
         ended
     }
 
     /// One item, or a task without items: condition, texts, action.
-    fn one(&mut self, task: &Task, reference: &TaskRef) -> Result<Ended, Stop> {
-        let script = self.script;
+    fn one(&mut self, task: &Task, here: Here<'a>, reference: &TaskRef) -> Result<Ended, Stop> {
         let mut scope = Scope {
             registries: &self.registries,
             variables: &mut self.variables,
-            folder: script.folder.as_deref(),
+            folder: here.part.folder.as_deref(),
         };
         match task.with.condition.as_ref().map_or(Ok(true), |condition| scope.holds(condition)) {
             Ok(true) => {}
             Ok(false) => return Ok(Ended::of(TaskStatus::Skipped)),
             Err(message) => return Ok(Ended::failed(message)),
         }
-        let prepared = Followup::prepare(task, &scope)
+        let prepared = default_user(here.play, self.options, &scope)
+            .and_then(|user| Followup::prepare(task, user.as_deref(), &mut scope))
             .and_then(|followup| Ok((task.module.prepare(&mut scope)?, followup)));
         match prepared {
-            Ok((mut action, followup)) => self.attempts(action.as_mut(), &followup, reference),
+            Ok((mut action, followup)) => self.attempts(action.as_mut(), here, &followup, reference),
             Err(message) => Ok(Ended::failed(message)),
         }
     }
@@ -255,6 +273,7 @@ impl<'a> Engine<'a> {
     fn attempts(
         &mut self,
         action: &mut dyn Action,
+        here: Here<'a>,
         followup: &Followup,
         reference: &TaskRef,
     ) -> Result<Ended, Stop> {
@@ -266,7 +285,7 @@ impl<'a> Engine<'a> {
             if Instant::now() >= deadline {
                 return Ok(self.timed_out(Failure::default(), limit));
             }
-            let failure = match self.act(action, deadline) {
+            let failure = match self.act_as(followup.user.as_deref(), action, here, deadline) {
                 Ok(result) => {
                     let notified = followup.notify.clone().filter(|_| result.status.is_change());
                     return Ok(Ended { result, notified, timed_out: None });
@@ -292,8 +311,29 @@ impl<'a> Engine<'a> {
         }
     }
 
-    fn act(&mut self, action: &mut dyn Action, deadline: Instant) -> Result<TaskResult, Failure> {
-        let script = self.script;
+    /// Acts as a user; whatever comes of it, this program is itself again afterwards.
+    fn act_as(
+        &mut self,
+        user: Option<&str>,
+        action: &mut dyn Action,
+        here: Here<'a>,
+        deadline: Instant,
+    ) -> Result<TaskResult, Failure> {
+        let Some(user) = user else { return self.act(action, here, deadline) };
+        let uid = self.system.user_id(user)?;
+        let gid = self.system.own_group(uid)?;
+        self.system.act_as(Some(Actor { uid, gid }))?;
+        let result = self.act(action, here, deadline);
+        self.system.act_as(None)?;
+        result
+    }
+
+    fn act(
+        &mut self,
+        action: &mut dyn Action,
+        here: Here<'a>,
+        deadline: Instant,
+    ) -> Result<TaskResult, Failure> {
         action.apply(&mut Run {
             system: self.system,
             variables: &mut self.variables,
@@ -302,7 +342,7 @@ impl<'a> Engine<'a> {
             imagined: &mut self.imagined,
             deadline,
             output_bytes: usize::try_from(self.limits.output_bytes).unwrap_or(usize::MAX),
-            folder: script.folder.as_deref(),
+            folder: here.part.folder.as_deref(),
         })
     }
 
@@ -315,6 +355,11 @@ impl<'a> Engine<'a> {
         let result = failed(Failure { message, ..failure }, TaskStatus::Failed);
         Ended { result, notified: None, timed_out: Some(limit) }
     }
+}
+
+/// The user that tasks of a play act as when they name none: the play's, else that of the run.
+fn default_user(play: &Play, options: &RunOptions, scope: &Scope<'_>) -> Result<Option<String>, String> {
+    Ok(scope.optional_word(play.sudo.as_ref())?.or_else(|| options.sudo.clone()))
 }
 
 fn failed(failure: Failure, status: TaskStatus) -> TaskResult {

@@ -2,7 +2,7 @@
 //!
 //! It must not know of commands, signatures or journals: it takes a text and gives events.
 //!
-//! Reading order: the text ([`ScriptSource`], `yaml`, `fields`, `findings`), what it says ([`Script`], `play`, `task`,
+//! Reading order: the text ([`ScriptSource`], `yaml`, `fields`, `findings`), what it says ([`Script`], `play`, `role`, `task`,
 //! `modules`), what it is filled with (`variables`, `template`), how it runs ([`run`], `engine`), on what ([`System`]).
 
 mod diagnostic;
@@ -13,6 +13,7 @@ mod findings;
 mod helpers;
 mod modules;
 mod play;
+mod role;
 mod run;
 mod script;
 mod system;

@@ -17,6 +17,8 @@ pub struct RunOptions {
     pub limits: JobLimits,
     /// Run only tasks with one of these tags; all when there are none.
     pub tags: Vec<String>,
+    /// The user that tasks act as when neither they nor their play name one; `None`: the one that runs this program.
+    pub sudo: Option<String>,
 }
 
 /// Hears of each step, before and after. `TaskStarted` must be durable when it returns: the task is not begun before.

@@ -1,7 +1,7 @@
 //! The variables of a run, by level, and what they come to together.
 //!
-//! Low to high: play defaults; what `set` and `save` stored; facts; play vars with vars_files; extra vars; the item of a
-//! loop. Role levels will stand between these.
+//! Low to high: play defaults; role defaults; what `set` and `save` stored; facts; play vars with vars_files; what the call
+//! of the role says; extra vars; the item of a loop.
 
 use handlebars::Context;
 use serde_json::{Map, Value};
@@ -37,17 +37,18 @@ pub fn merge_variables(base: &mut Map<String, Value>, over: Map<String, Value>) 
     }
 }
 
-/// The levels of a play, from its script.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct PlayVariables {
+/// The two levels of a play, or of a role.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub(crate) struct Levels {
     pub(crate) defaults: Map<String, Value>,
-    /// `vars` with `vars_files` merged over them.
+    /// `vars` of a play, with `vars_files` merged over them; `vars` of a role's call.
     pub(crate) vars: Map<String, Value>,
 }
 
 /// The variables of a run.
 pub(crate) struct Variables {
-    play: PlayVariables,
+    play: Levels,
+    role: Levels,
     stored: Map<String, Value>,
     stored_bytes: usize,
     facts: Map<String, Value>,
@@ -59,13 +60,26 @@ pub(crate) struct Variables {
 impl Variables {
     pub(crate) fn new(extra: Map<String, Value>) -> Self {
         let context = Context::from(Value::Object(extra.clone()));
-        let (play, stored, facts) = (PlayVariables::default(), Map::new(), Map::new());
-        Self { play, stored, stored_bytes: 0, facts, extra, context }
+        let (play, role, stored, facts) = (Levels::default(), Levels::default(), Map::new(), Map::new());
+        Self { play, role, stored, stored_bytes: 0, facts, extra, context }
     }
 
     /// Goes on to another play: its levels replace those of the play before.
-    pub(crate) fn enter_play(&mut self, play: PlayVariables) {
-        self.play = play;
+    pub(crate) fn enter_play(&mut self, play: &Levels) {
+        self.play = play.clone();
+        self.role = Levels::default();
+        self.renew_all();
+    }
+
+    /// Goes on to a role, or back to the play itself, whose levels are empty: nothing stays of the role before.
+    pub(crate) fn enter_role(&mut self, role: &Levels) {
+        if self.role != *role {
+            self.role = role.clone();
+            self.renew_all();
+        }
+    }
+
+    fn renew_all(&mut self) {
         let mut all = Map::new();
         for level in self.levels() {
             merge_variables(&mut all, level.clone());
@@ -122,8 +136,9 @@ impl Variables {
         }
     }
 
-    fn levels(&self) -> [&Map<String, Value>; 5] {
-        [&self.play.defaults, &self.stored, &self.facts, &self.play.vars, &self.extra]
+    fn levels(&self) -> [&Map<String, Value>; 7] {
+        let (play, role) = (&self.play, &self.role);
+        [&play.defaults, &role.defaults, &self.stored, &self.facts, &play.vars, &role.vars, &self.extra]
     }
 
     /// Merges one name anew.
@@ -169,7 +184,7 @@ mod tests {
     fn stored_values_stand_above_defaults_and_below_vars_and_extra() {
         let mut variables = Variables::new(map(json!({"e": "extra"})));
         let defaults = map(json!({"d": "default", "s": "default"}));
-        variables.enter_play(PlayVariables { defaults, vars: map(json!({"v": "var"})) });
+        variables.enter_play(&Levels { defaults, vars: map(json!({"v": "var"})) });
         for name in ["s", "v", "e"] {
             variables.store(name, json!("stored")).unwrap();
         }
@@ -182,8 +197,21 @@ mod tests {
         let mut variables = Variables::new(Map::new());
         variables.store("l", json!([1])).unwrap();
         variables.store("l", json!([2])).unwrap();
-        variables.enter_play(PlayVariables::default());
+        variables.enter_play(&Levels::default());
         assert_eq!(variables.get("l"), Some(&json!([2])));
+    }
+
+    #[test]
+    fn a_role_has_its_own_levels_and_leaves_nothing_behind() {
+        let mut variables = Variables::new(Map::new());
+        let play = Levels { defaults: map(json!({"a": 1, "b": 1})), vars: map(json!({"c": 1, "d": 1})) };
+        let role = Levels { defaults: map(json!({"b": 2, "c": 2})), vars: map(json!({"d": 2})) };
+        variables.enter_play(&play);
+        variables.enter_role(&role);
+        let all = json!({"a": 1, "b": 2, "c": 1, "d": 2});
+        assert_eq!(variables.context().data(), &all);
+        variables.enter_role(&Levels::default());
+        assert_eq!(variables.context().data(), &json!({"a": 1, "b": 1, "c": 1, "d": 1}));
     }
 
     #[test]

@@ -114,7 +114,7 @@ impl HostSystem {
         file.is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
     }
 
-    fn command(&self, program: &Program<'_>) -> Result<Command, SystemError> {
+    fn command(&mut self, program: &Program<'_>) -> Result<Command, SystemError> {
         let mut command = match program.command {
             ProgramCommand::Shell(text) => {
                 if self.tree().is_some() && !self.runs(Path::new("/bin/sh")) {
@@ -134,7 +134,8 @@ impl HostSystem {
         };
         command.env_clear().envs(program::ENVIRONMENT).env("PATH", &self.search_path);
         if let Some(actor) = self.actor {
-            command.uid(actor.uid).gid(actor.gid);
+            let user = users::user_of(actor.uid, &self.lines("/etc/passwd"));
+            command.envs(user.iter().flat_map(users::User::environment)).uid(actor.uid).gid(actor.gid);
         }
         if self.root != Path::new("/") && self.shell == ShellPlace::Host {
             command.env("KEROS_ROOT", &self.root).current_dir(program.folder.unwrap_or(&self.root));
@@ -305,8 +306,9 @@ impl System for HostSystem {
     }
 
     fn own_group(&mut self, uid: u32) -> Result<u32, SystemError> {
-        let group = users::own_group_of(uid, &self.lines("/etc/passwd"));
-        group.ok_or_else(|| SystemError::text(format!("there is no user {uid} in /etc/passwd")))
+        let user = users::user_of(uid, &self.lines("/etc/passwd"));
+        user.map(|user| user.gid)
+            .ok_or_else(|| SystemError::text(format!("there is no user {uid} in /etc/passwd")))
     }
 
     fn query(&mut self, program: &Program<'_>) -> Result<ProgramEnd, SystemError> {

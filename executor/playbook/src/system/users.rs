@@ -11,10 +11,30 @@ pub(super) fn name_of(id: u32, lines: &str) -> Option<&str> {
     entries(lines).find(|(_, entry)| *entry == id).map(|(name, _)| name)
 }
 
-/// The number of the own group of the user with this number, from lines of `/etc/passwd`.
-pub(super) fn own_group_of(uid: u32, lines: &str) -> Option<u32> {
-    let mut users = lines.lines().map(|line| line.split(':').collect::<Vec<_>>());
-    users.find(|fields| fields.get(2).and_then(|id| id.parse().ok()) == Some(uid))?.get(3)?.parse().ok()
+/// What a user's programs need to know.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct User {
+    name: String,
+    /// The number of the user's own group.
+    pub(super) gid: u32,
+    home: String,
+}
+
+impl User {
+    /// Variables of the environment that tell who runs a program.
+    pub(super) fn environment(&self) -> [(&'static str, &str); 3] {
+        [("USER", &self.name), ("LOGNAME", &self.name), ("HOME", &self.home)]
+    }
+}
+
+/// The user with this number, from lines of `/etc/passwd`.
+pub(super) fn user_of(uid: u32, lines: &str) -> Option<User> {
+    lines.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let [name, _, id, gid, _, home, ..] = fields.as_slice() else { return None };
+        let (id, gid): (u32, u32) = (id.parse().ok()?, gid.parse().ok()?);
+        (id == uid).then(|| User { name: (*name).to_owned(), gid, home: (*home).to_owned() })
+    })
 }
 
 fn entries(lines: &str) -> impl Iterator<Item = (&str, u32)> {
@@ -40,6 +60,8 @@ mod tests {
         assert_eq!(id_of("99999999999", PASSWD), None);
         assert_eq!(name_of(1, PASSWD), Some("daemon"));
         assert_eq!(name_of(2, PASSWD), None);
-        assert_eq!((own_group_of(1007, PASSWD), own_group_of(2, PASSWD)), (Some(7), None));
+        let daemon = user_of(1, PASSWD).unwrap();
+        assert_eq!((daemon.environment()[1], daemon.gid), (("LOGNAME", "daemon"), 1));
+        assert_eq!(user_of(2, PASSWD), None);
     }
 }

@@ -81,6 +81,7 @@ pub(crate) fn run(case: &Case, bench: &Bench) -> Seen {
         file: "playbook.yml".to_owned(),
         folder: Some(bench.play()),
         extra_vars,
+        ..ScriptSource::default()
     };
     let script = match Script::parse(&source) {
         Ok(script) => script,
