@@ -188,6 +188,12 @@ pub(crate) fn has_busybox() -> bool {
     ["/bin/busybox", "/usr/bin/busybox"].iter().any(|path| Path::new(path).exists())
 }
 
+/// Whether the machine has what a case needs.
+pub(crate) fn has_tools_for(case: &Case) -> bool {
+    let is_here = |tool: &String| GNU_PATH.split(':').any(|folder| Path::new(folder).join(tool).exists());
+    case.needs.as_ref().is_none_or(is_here)
+}
+
 fn link_applets(to: &Path, folder: &Path) {
     let listed = Command::new(busybox()).arg("--list").output().unwrap();
     for name in String::from_utf8(listed.stdout).unwrap().lines().filter(|name| *name != "busybox") {

@@ -60,6 +60,8 @@ pub(crate) struct Case {
     /// Why we differ.
     #[serde(default)]
     pub(crate) why: String,
+    /// A tool that must be on the machine; the case is left out where it is not.
+    pub(crate) needs: Option<String>,
     /// What this version still lacks for it.
     pub(crate) not_yet: Option<String>,
     /// Why it cannot give the same result on a scratch tree.

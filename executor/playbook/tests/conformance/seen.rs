@@ -123,8 +123,6 @@ impl RecordedTask {
             other => other,
         };
         let changes = rest.trim_end_matches(')').split(',').filter(|name| !name.is_empty() && !is_ignored);
-        let mut changes: Vec<String> = changes.map(property).collect();
-        changes.sort();
         let mut notified = self.notified.clone();
         // A loop raises an event once for each item.
         notified.sort();
@@ -134,7 +132,7 @@ impl RecordedTask {
             role: self.role.clone(),
             name: self.name.to_lowercase(),
             status: status.to_owned(),
-            changes,
+            changes: changes.map(property).collect(),
             exit_code: self.rc,
             retries: self.retries,
             notified,
@@ -164,7 +162,6 @@ pub(crate) fn comparable(mut ours: Seen, recorded: &Seen) -> Seen {
         if task.status != "modified" {
             task.changes.clear();
         }
-        task.changes.sort();
         let core = other.message.as_deref().unwrap_or_default();
         if other.message.is_none() || task.message.as_ref().is_some_and(|message| message.contains(core)) {
             task.message.clone_from(&other.message);
