@@ -64,7 +64,7 @@ impl Engine for PlaybookEngine<'_> {
 }
 
 /// One refusal for all findings: a limit first (the rest was not read then), what is wrong before what is not supported.
-fn refusal_of(findings: &[Diagnostic]) -> Refusal {
+pub(crate) fn refusal_of(findings: &[Diagnostic]) -> Refusal {
     let has = |kind| findings.iter().any(|finding| finding.kind == kind);
     let reason = if has(DiagnosticKind::TooLarge) {
         RefusalReason::TooLarge

@@ -12,10 +12,11 @@ use crate::helpers::Registries;
 use crate::modules::{Action, Failure, Imagined, Run, Scope};
 use crate::play::{Part, Play};
 use crate::run::{Observer, RunOptions, Stop};
+use crate::secrets::Secrets;
 use crate::task::{Followup, Items, Task};
 use crate::template;
 use crate::variables::Variables;
-use crate::{Actor, Script, System};
+use crate::{Actor, Cancel, Script, System};
 
 /// Items of one loop.
 const MAX_ITEMS: usize = 10_000;
@@ -70,6 +71,8 @@ pub(crate) struct Engine<'a> {
     raised: BTreeSet<String>,
     /// Of the task before.
     number: u32,
+    /// The last task that ended.
+    last: Option<TaskRef>,
 }
 
 impl<'a> Engine<'a> {
@@ -78,6 +81,7 @@ impl<'a> Engine<'a> {
         system: &'a mut dyn System,
         options: &'a RunOptions,
         observer: &'a mut dyn Observer,
+        secrets: Secrets,
     ) -> Self {
         let limits = options.limits.clamped();
         Self {
@@ -87,12 +91,13 @@ impl<'a> Engine<'a> {
             observer,
             limits,
             deadline: Instant::now() + Duration::from_secs(limits.total_s.into()),
-            variables: Variables::new(script.extra_vars.clone()),
+            variables: Variables::new(script.extra_vars.clone()).heard_by(secrets),
             registries: Registries::new(),
             imagined: Imagined::default(),
             summary: Summary::default(),
             raised: BTreeSet::new(),
             number: 0,
+            last: None,
         }
     }
 
@@ -126,6 +131,9 @@ impl<'a> Engine<'a> {
         }
         let reference =
             TaskRef { number: self.number, count: self.script.task_count(), name: shorten(&task.name, 256) };
+        if self.is_cancelled() {
+            return Err(Stop::Cancelled { task: self.last.take() });
+        }
         let began = Instant::now();
         if began >= self.deadline {
             return Err(Stop::TimedOut { limit: TimeLimit::Total, task: None, output: None });
@@ -141,7 +149,7 @@ impl<'a> Engine<'a> {
         let mut notified = BTreeSet::new();
         let ended = self.task_result(task, here, &reference, &mut notified)?;
         self.summary.count(ended.result.status);
-        let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let duration_ms = ms_since(began);
         if !here.is_handler {
             self.raised.extend(notified.iter().cloned());
         }
@@ -154,10 +162,23 @@ impl<'a> Engine<'a> {
             duration_ms,
         })?;
         match (ended.timed_out, result.status) {
+            (Some(_), _) if self.is_cancelled() => Err(Stop::Cancelled { task: Some(task) }),
             (Some(limit), _) => Err(Stop::TimedOut { limit, task: Some(task), output: result.output }),
             (None, TaskStatus::Failed) => Err(Stop::Failed { task, result: Box::new(result) }),
-            _ => Ok(()),
+            _ => {
+                self.last = Some(task);
+                Ok(())
+            }
         }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.options.cancel.as_ref().is_some_and(Cancel::is_asked)
+    }
+
+    /// Whether a task must not act any more.
+    fn is_over(&self, deadline: Instant) -> bool {
+        Instant::now() >= deadline || self.is_cancelled()
     }
 
     fn is_selected(&self, task: &Task, part: &Part) -> bool {
@@ -187,6 +208,7 @@ impl<'a> Engine<'a> {
         };
         let mut most: Option<Ended> = None;
         for (item, number) in items.into_iter().zip(1..) {
+            let began = Instant::now();
             let ended = self.item(task, here, item.clone(), reference)?;
             notified.extend(ended.notified.clone().filter(|_| !is_handler));
             let (item, result) = (shown_item(item), ended.result.clone());
@@ -195,6 +217,7 @@ impl<'a> Engine<'a> {
                 item_number: number,
                 item,
                 result,
+                duration_ms: Some(ms_since(began)),
             })?;
             let last = ended.result.status == TaskStatus::Failed;
             if most.as_ref().is_none_or(|most| weight(&ended) > weight(most)) {
@@ -222,7 +245,10 @@ impl<'a> Engine<'a> {
                     .get(name)
                     .ok_or_else(|| format!("variable not found for items: {name}"))?;
                 let list = value.as_array().ok_or("with/items variable did not resolve to a list")?;
-                list.iter().map(|value| self.rendered_item(value)).collect::<Result<Vec<_>, _>>()?
+                let list =
+                    list.iter().map(|value| self.rendered_item(value)).collect::<Result<Vec<_>, _>>()?;
+                list.iter().for_each(|value| self.variables.secrets().learn(name, value));
+                list
             }
         };
         match list.len() {
@@ -250,6 +276,9 @@ impl<'a> Engine<'a> {
 
     /// One item, or a task without items: condition, texts, action.
     fn one(&mut self, task: &Task, here: Here<'a>, reference: &TaskRef) -> Result<Ended, Stop> {
+        if let Some(message) = self.variables.secrets().take_complaint() {
+            return Ok(Ended::failed(message));
+        }
         let mut scope = Scope {
             registries: &self.registries,
             variables: &mut self.variables,
@@ -281,33 +310,48 @@ impl<'a> Engine<'a> {
         let deadline = task_deadline.min(self.deadline);
         let limit = if self.deadline <= task_deadline { TimeLimit::Total } else { TimeLimit::Task };
         let mut left = if self.options.dry_run { 0 } else { followup.retry };
+        let mut attempts = 0_u32;
         loop {
-            if Instant::now() >= deadline {
+            if self.is_over(deadline) {
                 return Ok(self.timed_out(Failure::default(), limit));
             }
-            let failure = match self.act_as(followup.user.as_deref(), action, here, deadline) {
-                Ok(result) => {
+            attempts += 1;
+            let acted = self.act_as(followup.user.as_deref(), action, here, deadline);
+            let complaint = self.variables.secrets().take_complaint();
+            let failure = match complaint.map_or(acted, |message| Err(message.into())) {
+                Ok(mut result) => {
+                    result.attempts = Some(attempts).filter(|attempts| *attempts > 1);
                     let notified = followup.notify.clone().filter(|_| result.status.is_change());
                     return Ok(Ended { result, notified, timed_out: None });
                 }
                 Err(failure) => failure,
             };
-            if failure.timed_out || Instant::now() >= deadline {
+            if failure.timed_out || self.is_over(deadline) {
                 return Ok(self.timed_out(failure, limit));
             }
             if left == 0 {
                 let status = if followup.ignore_errors { TaskStatus::Ignored } else { TaskStatus::Failed };
-                return Ok(Ended { result: failed(failure, status), notified: None, timed_out: None });
+                let mut result = failed(failure, status);
+                result.attempts = Some(attempts).filter(|attempts| *attempts > 1);
+                return Ok(Ended { result, notified: None, timed_out: None });
             }
             left -= 1;
             let (task, delay_s) = (reference.clone(), followup.delay_s);
             let message = shorten(&failure.message, MAX_TEXT_BYTES);
             self.observer.event(&Event::Retrying { task, left, delay_s, message })?;
             let pause = Duration::from_secs(delay_s.into());
-            std::thread::sleep(pause.min(deadline.saturating_duration_since(Instant::now())));
-            if Instant::now() >= deadline {
+            self.rest(pause.min(deadline.saturating_duration_since(Instant::now())));
+            if self.is_over(deadline) {
                 return Ok(self.timed_out(failure, limit));
             }
+        }
+    }
+
+    /// A pause that ends early when the run is cancelled.
+    fn rest(&self, pause: Duration) {
+        match &self.options.cancel {
+            Some(cancel) => _ = cancel.wait(pause),
+            None => std::thread::sleep(pause),
         }
     }
 
@@ -351,7 +395,10 @@ impl<'a> Engine<'a> {
             TimeLimit::Task => self.limits.task_s,
             TimeLimit::Total => self.limits.total_s,
         };
-        let message = format!("ended after its time limit of {seconds} s ({})", limit.as_str());
+        let message = match self.is_cancelled() {
+            true => "ended: the run was cancelled".to_owned(),
+            false => format!("ended after its time limit of {seconds} s ({})", limit.as_str()),
+        };
         let result = failed(Failure { message, ..failure }, TaskStatus::Failed);
         Ended { result, notified: None, timed_out: Some(limit) }
     }
@@ -364,7 +411,11 @@ fn default_user(play: &Play, options: &RunOptions, scope: &Scope<'_>) -> Result<
 
 fn failed(failure: Failure, status: TaskStatus) -> TaskResult {
     let message = Some(shorten(&failure.message, MAX_TEXT_BYTES));
-    TaskResult { status, changes: Vec::new(), message, exit_code: failure.exit_code, output: failure.output }
+    TaskResult { message, exit_code: failure.exit_code, output: failure.output, ..TaskResult::of(status) }
+}
+
+fn ms_since(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// An item as an event tells of it: a long one is cut, as text.

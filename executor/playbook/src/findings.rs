@@ -37,6 +37,11 @@ impl Findings {
         self.add(DiagnosticKind::Unsupported, at, message, None);
     }
 
+    /// With what was probably meant.
+    pub(crate) fn invalid_because(&mut self, at: Position, message: &str, suggestion: Option<String>) {
+        self.add(DiagnosticKind::Invalid, at, message, suggestion);
+    }
+
     /// Something that is none of the known names, with the one that was probably meant.
     pub(crate) fn unknown(&mut self, at: Position, message: &str, name: &str, known: &[&str]) {
         let suggestion = nearest(name, known).map(|near| format!("did you mean `{near}`?"));

@@ -5,6 +5,7 @@
 //! Reading order: the text ([`ScriptSource`], `yaml`, `fields`, `findings`), what it says ([`Script`], `play`, `role`, `task`,
 //! `modules`), what it is filled with (`variables`, `template`), how it runs ([`run`], `engine`), on what ([`System`]).
 
+mod cancel;
 mod diagnostic;
 mod else_if;
 mod engine;
@@ -16,12 +17,15 @@ mod play;
 mod role;
 mod run;
 mod script;
+mod secrets;
+mod suggestions;
 mod system;
 mod task;
 mod template;
 mod variables;
 mod yaml;
 
+pub use cancel::Cancel;
 pub use diagnostic::{Diagnostic, DiagnosticKind};
 pub use run::{Observer, RunOptions, run};
 pub use script::{Script, ScriptSource, parse_variables};

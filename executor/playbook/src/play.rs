@@ -8,6 +8,7 @@ use crate::fields::Fields;
 use crate::findings::Findings;
 use crate::role;
 use crate::script::ScriptSource;
+use crate::secrets::SecretPath;
 use crate::task::Task;
 use crate::template::Text;
 use crate::variables::{Levels, merge_variables};
@@ -22,6 +23,8 @@ pub(crate) struct Play {
     pub(crate) variables: Levels,
     /// The user that tasks act as, when they name none.
     pub(crate) sudo: Option<Text>,
+    /// Variables whose values are never shown.
+    pub(crate) secrets: Vec<SecretPath>,
     /// The roles, in order; then the play's own tasks.
     pub(crate) parts: Vec<Part>,
 }
@@ -86,6 +89,7 @@ impl Play {
         check_groups(&mut fields);
         check_without_effect(&mut fields);
         let sudo = fields.text("sudo");
+        let secrets = SecretPath::of_play(&mut fields);
         let folder = reader.source.folder.as_deref();
         let variables = play_variables(&mut fields, folder);
         let mut parts = Vec::new();
@@ -99,7 +103,7 @@ impl Play {
         let (role, tags, folder) = (None, Vec::new(), folder.map(Path::to_owned));
         parts.push(Part { role, folder, variables: Levels::default(), tags, tasks, handlers });
         fields.finish();
-        Self { variables, sudo, parts }
+        Self { variables, sudo, secrets, parts }
     }
 
     /// Tasks and handlers.

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::Diagnostic;
 use crate::findings::Findings;
 use crate::play::{Play, Reader, variables_of};
+use crate::secrets;
 use crate::yaml::{self, Node, Position, Yaml};
 
 /// Where a script comes from.
@@ -41,6 +42,7 @@ impl Script {
     pub fn parse(source: &ScriptSource) -> Result<Self, Vec<Diagnostic>> {
         let mut findings = Findings::new(&source.file);
         let plays = parse_plays(source, &mut findings);
+        secrets::check(&plays, &source.extra_vars, &mut findings);
         if !findings.is_empty() {
             return Err(findings.into_list());
         }

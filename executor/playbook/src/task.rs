@@ -3,6 +3,7 @@
 use crate::fields::Fields;
 use crate::findings::Findings;
 use crate::modules::{self, CheckContext, Module, NOT_YET, Scope};
+use crate::suggestions;
 use crate::template::{Condition, Text};
 use crate::yaml::{Node, Position, Yaml};
 
@@ -67,7 +68,8 @@ impl Task {
         findings: &mut Findings,
     ) -> Option<Self> {
         let Some(tag) = node.tag.as_deref() else {
-            findings.invalid(node.at, "a task begins with its module: `- !module { … }`");
+            let message = "a task begins with its module: `- !module { … }`";
+            findings.invalid_because(node.at, message, suggestions::for_untagged(node));
             return None;
         };
         let (module_name, parse) = find_module(tag, node, findings)?;
@@ -92,8 +94,12 @@ fn find_module(tag: &str, node: &Node, findings: &mut Findings) -> Option<Module
     }
     if NOT_YET.contains(&tag) {
         findings.unsupported(node.at, &format!("this version cannot run the module `{tag}`"));
-    } else {
-        findings.unknown(node.at, &format!("there is no module `{tag}`"), tag, &modules::names());
+        return None;
+    }
+    let message = format!("there is no module `{tag}`");
+    match suggestions::for_module(tag) {
+        Some(suggestion) => findings.invalid_because(node.at, &message, Some(suggestion)),
+        None => findings.unknown(node.at, &message, tag, &modules::names()),
     }
     None
 }

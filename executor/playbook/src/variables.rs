@@ -6,6 +6,8 @@
 use handlebars::Context;
 use serde_json::{Map, Value};
 
+use crate::secrets::Secrets;
+
 /// Text that `set` and `save` may store in one run, bytes.
 const MAX_STORED_BYTES: usize = 4 * 1024 * 1024;
 
@@ -55,13 +57,25 @@ pub(crate) struct Variables {
     extra: Map<String, Value>,
     /// All levels merged; kept up to date key by key.
     context: Context,
+    /// Hears of every value that did not come with the script.
+    secrets: Secrets,
 }
 
 impl Variables {
     pub(crate) fn new(extra: Map<String, Value>) -> Self {
         let context = Context::from(Value::Object(extra.clone()));
         let (play, role, stored, facts) = (Levels::default(), Levels::default(), Map::new(), Map::new());
-        Self { play, role, stored, stored_bytes: 0, facts, extra, context }
+        Self { play, role, stored, stored_bytes: 0, facts, extra, context, secrets: Secrets::default() }
+    }
+
+    /// The same, with somebody who hears of new values.
+    pub(crate) fn heard_by(self, secrets: Secrets) -> Self {
+        Self { secrets, ..self }
+    }
+
+    /// The one who hears of new values.
+    pub(crate) const fn secrets(&self) -> &Secrets {
+        &self.secrets
     }
 
     /// Goes on to another play: its levels replace those of the play before.
@@ -102,6 +116,7 @@ impl Variables {
     /// # Errors
     /// When all stored values together are too large.
     pub(crate) fn store(&mut self, name: &str, value: Value) -> Result<(), String> {
+        self.secrets.learn(name, &value);
         let size = size_of(&value) + name.len();
         let freed = self.stored.get(name).map_or(0, |old| size_of(old) + name.len());
         if self.stored_bytes + size > MAX_STORED_BYTES + freed {
@@ -115,12 +130,14 @@ impl Variables {
 
     /// Stores a fact about the machine.
     pub(crate) fn fact(&mut self, name: &str, value: Value) {
+        self.secrets.learn(name, &value);
         self.facts.insert(name.to_owned(), value);
         self.renew(name);
     }
 
     /// Lays values over all others until the returned ones are laid back.
     pub(crate) fn overlay(&mut self, values: Map<String, Value>) -> Vec<(String, Option<Value>)> {
+        values.iter().for_each(|(name, value)| self.secrets.learn(name, value));
         let Value::Object(all) = self.context.data_mut() else { return Vec::new() };
         values.into_iter().map(|(name, value)| (name.clone(), all.insert(name, value))).collect()
     }

@@ -98,7 +98,7 @@ fn done(status: TaskStatus, changes: Vec<Change>) -> TaskResult {
 }
 
 fn change(property: &str, before: Option<String>, after: Option<String>) -> Change {
-    Change { property: property.to_owned(), before, after }
+    Change { property: property.to_owned(), before, after, diff: None }
 }
 
 /// What the check knows about the place of a task.

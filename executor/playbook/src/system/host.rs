@@ -19,6 +19,7 @@ use super::{
     Actor, Attributes, Content, FileKind, MAX_TREE_ENTRIES, Metadata, Program, ProgramCommand, ProgramEnd,
     System, SystemError, program, reading, users,
 };
+use crate::Cancel;
 
 /// Greatest `/etc/passwd` or `/etc/group` that is read, bytes.
 const MAX_USERS_BYTES: u64 = 4 * 1024 * 1024;
@@ -42,6 +43,8 @@ pub struct HostSystem {
     pub shell: ShellPlace,
     /// `PATH` of programs; tools are looked up in its folders.
     pub search_path: String,
+    /// Ends the program under way, when the run is cancelled.
+    pub cancel: Option<Cancel>,
     /// The user that tasks act as.
     actor: Option<Actor>,
 }
@@ -50,7 +53,7 @@ impl HostSystem {
     /// A tree (`/` for the machine itself) with the ordinary search path.
     #[must_use]
     pub fn new(root: PathBuf, shell: ShellPlace) -> Self {
-        Self { root, shell, search_path: program::SEARCH_PATH.to_owned(), actor: None }
+        Self { root, shell, search_path: program::SEARCH_PATH.to_owned(), cancel: None, actor: None }
     }
 
     fn stat(&self, path: &Path, last: LastLink) -> Result<Option<FileStat>, SystemError> {
@@ -318,7 +321,8 @@ impl System for HostSystem {
     fn run(&mut self, program: &Program<'_>) -> Result<ProgramEnd, SystemError> {
         let command = self.command(program)?;
         let name = PathBuf::from(command.get_program());
-        program::run(command, self.tree(), program).map_err(|error| SystemError::new("run", &name, &error))
+        program::run(command, self.tree(), program, self.cancel.as_ref())
+            .map_err(|error| SystemError::new("run", &name, &error))
     }
 }
 

@@ -111,7 +111,7 @@ pub struct ProgramEnd {
     pub exit_code: i32,
     /// Standard output and error.
     pub output: Output,
-    /// Its deadline came first, and it was ended with all of its process group.
+    /// Its deadline came first, or the run was cancelled: it was ended with all of its process group.
     pub timed_out: bool,
 }
 
