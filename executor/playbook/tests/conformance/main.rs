@@ -35,15 +35,15 @@ fn done(case: &Case, bench: &Bench) -> Done {
     Done { runs, tree: bench.tree(), commands: bench.commands() }
 }
 
-/// All cases whose tools are here, each with its ground.
+/// All cases, each with its ground; those whose tools are not here are skipped by name.
 fn each(mut take: impl FnMut(&Case, &Ground)) {
     let machine = Ground::machine();
     let busybox = bench::has_busybox().then(Ground::busybox);
-    for case in case::all().into_iter().filter(bench::has_tools_for) {
-        match (case.path, &busybox) {
-            (SearchPath::Bb, Some(busybox)) => take(&case, busybox),
-            (SearchPath::Bb, None) => {}
-            _ => take(&case, &machine),
+    for case in case::all() {
+        let ground = if case.path == SearchPath::Bb { busybox.as_ref() } else { Some(&machine) };
+        match ground.filter(|_| bench::has_tools_for(&case)) {
+            Some(ground) => take(&case, ground),
+            None => keros_skip::skipped(&format!("{}: BusyBox or {:?} is missing", case.name, case.needs)),
         }
     }
 }
