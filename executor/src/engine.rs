@@ -52,6 +52,7 @@ impl Engine for PlaybookEngine<'_> {
         let mut system = HostSystem::new(self.settings.root.clone(), self.settings.shell_place());
         let options = RunOptions {
             dry_run: command.options.dry_run,
+            diff: false,
             limits: command.limits.clamped(),
             ..RunOptions::default()
         };

@@ -84,6 +84,9 @@ pub(crate) struct PlaybookArgs {
     /// Change nothing; say what would change
     #[arg(long)]
     dry_run: bool,
+    /// Show how files change, line by line; a dry run always does
+    #[arg(long)]
+    diff: bool,
     /// Print events, one JSON object per line
     #[arg(long)]
     json: bool,
@@ -224,9 +227,14 @@ fn run_observed(
     system.search_path = args.path.clone().or(own).unwrap_or(system.search_path);
     system.cancel = Some(signals.cancel.clone());
     let limits = JobLimits { total_s: args.total_limit_s, task_s: args.task_limit_s, ..JobLimits::default() };
-    let (tags, sudo) = (args.tags.clone(), args.sudo.clone());
-    let cancel = Some(signals.cancel.clone());
-    let options = RunOptions { dry_run: args.dry_run, limits, tags, sudo, cancel };
+    let options = RunOptions {
+        dry_run: args.dry_run,
+        diff: args.diff,
+        limits,
+        tags: args.tags.clone(),
+        sudo: args.sudo.clone(),
+        cancel: Some(signals.cancel.clone()),
+    };
     keros_playbook::run(script, &mut system, &options, observer)
 }
 

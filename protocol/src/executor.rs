@@ -290,7 +290,7 @@ pub struct Change {
     /// After.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
-    /// The difference of two texts, line by line, as `diff -u` shows it; bounded.
+    /// Content only, and where it was asked for: the lines that differ, as a unified diff, or why there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diff: Option<String>,
 }

@@ -1,5 +1,7 @@
 //! The engine: plays, tasks, items, attempts.
 
+mod doubt;
+
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -8,7 +10,9 @@ use keros_protocol::limits::{MAX_TEXT_BYTES, shorten};
 use keros_protocol::{JobLimits, Summary, TaskRef, TimeLimit};
 use serde_json::{Map, Value};
 
+use self::doubt::Doubt;
 use crate::helpers::Registries;
+use crate::mentions;
 use crate::modules::{Action, Failure, Imagined, Run, Scope};
 use crate::play::{Part, Play};
 use crate::run::{Observer, RunOptions, Stop};
@@ -69,6 +73,8 @@ pub(crate) struct Engine<'a> {
     pub(crate) summary: Summary,
     /// Events raised in this play.
     raised: BTreeSet<String>,
+    /// What of this play a dry run cannot tell.
+    doubt: Doubt,
     /// Of the task before.
     number: u32,
     /// The last task that ended.
@@ -96,6 +102,7 @@ impl<'a> Engine<'a> {
             imagined: Imagined::default(),
             summary: Summary::default(),
             raised: BTreeSet::new(),
+            doubt: Doubt::default(),
             number: 0,
             last: None,
         }
@@ -113,6 +120,7 @@ impl<'a> Engine<'a> {
     fn play(&mut self, play: &'a Play) -> Result<(), Stop> {
         self.variables.enter_play(&play.variables);
         self.raised.clear();
+        self.doubt = Doubt::default();
         for is_handler in [false, true] {
             for part in &play.parts {
                 self.variables.enter_role(&part.variables);
@@ -146,6 +154,7 @@ impl<'a> Engine<'a> {
             file: task.file.clone(),
             line: task.at.line,
         })?;
+        self.variables.unknown.begin_task(&task.name);
         let mut notified = BTreeSet::new();
         let ended = self.task_result(task, here, &reference, &mut notified)?;
         self.summary.count(ended.result.status);
@@ -194,8 +203,9 @@ impl<'a> Engine<'a> {
         notified: &mut BTreeSet<String>,
     ) -> Result<Ended, Stop> {
         let is_handler = here.is_handler;
-        if is_handler && task.with.subscribe.as_ref().is_some_and(|event| !self.raised.contains(event)) {
-            return Ok(Ended::of(TaskStatus::Skipped));
+        let subscribe = task.with.subscribe.as_ref().filter(|_| is_handler);
+        if let Some(event) = subscribe.filter(|event| !self.raised.contains(*event)) {
+            return Ok(self.uncalled(task, here, event));
         }
         let Some(items) = &task.with.items else {
             let ended = self.item(task, here, Value::Bool(true), reference)?;
@@ -204,7 +214,7 @@ impl<'a> Engine<'a> {
         };
         let items = match self.items(items) {
             Ok(items) => items,
-            Err(message) => return Ok(Ended::failed(message)),
+            Err(message) => return Ok(self.refused(task, here, message)),
         };
         let mut most: Option<Ended> = None;
         for (item, number) in items.into_iter().zip(1..) {
@@ -232,14 +242,14 @@ impl<'a> Engine<'a> {
 
     /// The items of a loop; texts among them rendered.
     fn items(&self, items: &Items) -> Result<Vec<Value>, String> {
-        let context = self.variables.context();
         let list = match items {
             Items::Texts(texts) => {
                 let rendered =
-                    texts.iter().map(|text| text.render(&self.registries, context).map(Value::from));
+                    texts.iter().map(|text| text.render(&self.registries, &self.variables).map(Value::from));
                 rendered.collect::<Result<Vec<_>, _>>()?
             }
             Items::Variable(name) => {
+                self.variables.refuse_unknown([name.as_str()])?;
                 let value = self
                     .variables
                     .get(name)
@@ -263,6 +273,7 @@ impl<'a> Engine<'a> {
         if !text.contains("{{") {
             return Ok(value.clone());
         }
+        self.variables.refuse_unknown(mentions::in_template(text))?;
         let template = template::compile(text).map_err(|fault| fault.message)?;
         template::render(&template, &self.registries, self.variables.context()).map(Value::String)
     }
@@ -287,14 +298,17 @@ impl<'a> Engine<'a> {
         match task.with.condition.as_ref().map_or(Ok(true), |condition| scope.holds(condition)) {
             Ok(true) => {}
             Ok(false) => return Ok(Ended::of(TaskStatus::Skipped)),
-            Err(message) => return Ok(Ended::failed(message)),
+            Err(message) => return Ok(self.refused(task, here, message)),
         }
         let prepared = default_user(here.play, self.options, &scope)
             .and_then(|user| Followup::prepare(task, user.as_deref(), &mut scope))
             .and_then(|followup| Ok((task.module.prepare(&mut scope)?, followup)));
         match prepared {
-            Ok((mut action, followup)) => self.attempts(action.as_mut(), here, &followup, reference),
-            Err(message) => Ok(Ended::failed(message)),
+            Ok((mut action, followup)) => {
+                let ended = self.attempts(action.as_mut(), here, &followup, reference)?;
+                Ok(self.told(task, here, ended))
+            }
+            Err(message) => Ok(self.refused(task, here, message)),
         }
     }
 
@@ -383,6 +397,7 @@ impl<'a> Engine<'a> {
             variables: &mut self.variables,
             registries: &self.registries,
             dry_run: self.options.dry_run,
+            diff: self.options.diff || self.options.dry_run,
             imagined: &mut self.imagined,
             deadline,
             output_bytes: usize::try_from(self.limits.output_bytes).unwrap_or(usize::MAX),

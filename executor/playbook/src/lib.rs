@@ -12,6 +12,7 @@ mod engine;
 mod fields;
 mod findings;
 mod helpers;
+mod mentions;
 mod modules;
 mod play;
 mod role;
@@ -22,6 +23,7 @@ mod suggestions;
 mod system;
 mod task;
 mod template;
+mod unknown;
 mod variables;
 mod yaml;
 

@@ -7,6 +7,7 @@ use keros_protocol::{JobLimits, Outcome, Output, Summary, TaskRef, TimeLimit};
 
 use crate::engine::Engine;
 use crate::secrets::Secrets;
+use crate::system::Model;
 use crate::{Cancel, Script, System};
 
 /// How to run.
@@ -14,6 +15,8 @@ use crate::{Cancel, Script, System};
 pub struct RunOptions {
     /// Change nothing, report what would change.
     pub dry_run: bool,
+    /// Show how contents change, line by line; a dry run always does.
+    pub diff: bool,
     /// Time and output limits.
     pub limits: JobLimits,
     /// Run only tasks with one of these tags; all when there are none.
@@ -40,6 +43,13 @@ pub fn run(
     options: &RunOptions,
     observer: &mut dyn Observer,
 ) -> Outcome {
+    let mut model;
+    let system: &mut dyn System = if options.dry_run {
+        model = Model::new(system);
+        &mut model
+    } else {
+        system
+    };
     let secrets = Secrets::of(script);
     let mut observer = secrets.around(observer);
     let mut engine = Engine::new(script, system, options, &mut observer, secrets.clone());

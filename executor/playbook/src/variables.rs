@@ -7,6 +7,7 @@ use handlebars::Context;
 use serde_json::{Map, Value};
 
 use crate::secrets::Secrets;
+use crate::unknown::Unknown;
 
 /// Text that `set` and `save` may store in one run, bytes.
 const MAX_STORED_BYTES: usize = 4 * 1024 * 1024;
@@ -59,13 +60,18 @@ pub(crate) struct Variables {
     context: Context,
     /// Hears of every value that did not come with the script.
     secrets: Secrets,
+    /// What a dry run cannot know.
+    pub(crate) unknown: Unknown,
+    /// Names that are laid over all others.
+    laid_over: Vec<String>,
 }
 
 impl Variables {
     pub(crate) fn new(extra: Map<String, Value>) -> Self {
         let context = Context::from(Value::Object(extra.clone()));
         let (play, role, stored, facts) = (Levels::default(), Levels::default(), Map::new(), Map::new());
-        Self { play, role, stored, stored_bytes: 0, facts, extra, context, secrets: Secrets::default() }
+        let (secrets, unknown, laid_over) = (Secrets::default(), Unknown::default(), Vec::new());
+        Self { play, role, stored, stored_bytes: 0, facts, extra, context, secrets, unknown, laid_over }
     }
 
     /// The same, with somebody who hears of new values.
@@ -124,8 +130,37 @@ impl Variables {
         }
         self.stored_bytes = self.stored_bytes + size - freed;
         self.stored.insert(name.to_owned(), value);
+        self.unknown.remove(name);
         self.renew(name);
         Ok(())
+    }
+
+    /// Only a run would know what is stored under this name from here on.
+    pub(crate) fn forget(&mut self, name: &str) {
+        self.unknown.insert(name);
+    }
+
+    /// Refuses names whose values a dry run cannot know.
+    ///
+    /// # Errors
+    /// The reason, for a person.
+    pub(crate) fn refuse_unknown<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> Result<(), String> {
+        if self.unknown.is_empty() {
+            return Ok(());
+        }
+        for name in names {
+            let mut meant = self.unknown.meant_by(name).filter(|unknown| !self.is_hidden(unknown));
+            meant.try_for_each(|unknown| self.unknown.refuse(unknown))?;
+        }
+        Ok(())
+    }
+
+    /// Something of a higher level takes the place of what is stored, and is not merged with it.
+    fn is_hidden(&self, name: &str) -> bool {
+        let replaces = |value: &Value| !value.is_object() && !value.is_null();
+        let mut above = [&self.facts, &self.play.vars, &self.role.vars, &self.extra].into_iter();
+        self.laid_over.iter().any(|over| over == name)
+            || above.any(|level| level.get(name).is_some_and(replaces))
     }
 
     /// Stores a fact about the machine.
@@ -139,11 +174,13 @@ impl Variables {
     pub(crate) fn overlay(&mut self, values: Map<String, Value>) -> Vec<(String, Option<Value>)> {
         values.iter().for_each(|(name, value)| self.secrets.learn(name, value));
         let Value::Object(all) = self.context.data_mut() else { return Vec::new() };
+        self.laid_over.extend(values.keys().cloned());
         values.into_iter().map(|(name, value)| (name.clone(), all.insert(name, value))).collect()
     }
 
     /// Undoes [`Variables::overlay`].
     pub(crate) fn lay_back(&mut self, before: Vec<(String, Option<Value>)>) {
+        self.laid_over.truncate(self.laid_over.len().saturating_sub(before.len()));
         let Value::Object(all) = self.context.data_mut() else { return };
         for (name, value) in before {
             match value {

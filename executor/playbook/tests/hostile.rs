@@ -178,7 +178,7 @@ fn a_script_that_came_alone_gives_its_texts_itself() {
 
 #[test]
 fn what_this_version_cannot_do_is_refused_by_name() {
-    for module in ["apt", "dnf", "yum", "git", "user", "group", "external", "pacman", "zypper", "homebrew"] {
+    for module in ["apt", "dnf", "yum", "git", "user", "group", "pacman", "zypper", "homebrew"] {
         let text = tasks(&format!("    - !{module} {{ anything: goes }}\n"));
         refused(&text, DiagnosticKind::Unsupported, &format!("cannot run the module `{module}`"));
     }

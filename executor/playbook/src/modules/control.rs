@@ -75,6 +75,7 @@ impl Debug {
 
 impl Module for Debug {
     fn prepare(&self, scope: &mut Scope<'_>) -> Result<Box<dyn Action + '_>, String> {
+        scope.variables.refuse_unknown(self.0.iter().flatten().map(String::as_str))?;
         let Some(all) = scope.variables.context().data().as_object() else {
             return Ok(Box::new(Say(String::new())));
         };
@@ -209,6 +210,10 @@ impl Module for Set {
             values.insert(name.clone(), Value::String(scope.message(text)?));
         }
         Ok(Box::new(Store(values)))
+    }
+
+    fn saves(&self, _: &Scope<'_>) -> Vec<String> {
+        self.texts.iter().map(|(name, _)| name).chain(self.values.keys()).cloned().collect()
     }
 }
 

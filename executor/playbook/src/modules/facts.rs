@@ -14,6 +14,11 @@ const MAX_OS_RELEASE_BYTES: u64 = 64 * 1024;
 /// Only KerOS 6 has it, whatever its os-release says.
 const BOARD_INFO: &str = "/run/boardinfo.env";
 const KEROS: &str = "KerOS";
+/// What is always told, besides the keys of `/etc/os-release`.
+const FACTS: [&str; 3] = [TYPE, FLAVOR, ARCHITECTURE];
+const TYPE: &str = "jet_os_type";
+const FLAVOR: &str = "jet_os_flavor";
+const ARCHITECTURE: &str = "jet_arch";
 
 #[derive(Debug)]
 pub(super) struct Facts;
@@ -34,6 +39,10 @@ impl Module for Facts {
     fn prepare(&self, _: &mut Scope<'_>) -> Result<Box<dyn Action + '_>, String> {
         Ok(Box::new(Self))
     }
+
+    fn saves(&self, _: &Scope<'_>) -> Vec<String> {
+        FACTS.map(str::to_owned).into()
+    }
 }
 
 impl Action for Facts {
@@ -45,10 +54,10 @@ impl Action for Facts {
         };
         let release = os_release(&text);
         let is_keros = run.system.metadata(Path::new(BOARD_INFO))?.is_some();
-        run.variables.fact("jet_os_type", Value::from("Linux"));
-        run.variables.fact("jet_os_flavor", Value::from(if is_keros { KEROS } else { flavor(&release) }));
+        run.variables.fact(TYPE, Value::from("Linux"));
+        run.variables.fact(FLAVOR, Value::from(if is_keros { KEROS } else { flavor(&release) }));
         if let Ok(name) = nix::sys::utsname::uname() {
-            run.variables.fact("jet_arch", Value::from(name.machine().to_string_lossy()));
+            run.variables.fact(ARCHITECTURE, Value::from(name.machine().to_string_lossy()));
         }
         for (key, value) in release {
             run.variables.fact(&format!("jet_os_release_{key}"), Value::from(value));

@@ -3,14 +3,14 @@
 
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read as _, Seek as _, Write as _};
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -27,6 +27,9 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How long output is still read after the program itself has ended: a program that it left in the background may hold
 /// the pipe open for ever.
 const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// Greatest program of the script's own, bytes: it is held in memory.
+const MAX_PROGRAM_BYTES: u64 = 16 * 1024 * 1024;
 
 /// The environment of every program. `ENV_PATH` and so on in files made by `template` are the same.
 pub(crate) const ENVIRONMENT: [(&str, &str); 6] = [
@@ -66,6 +69,22 @@ pub(super) fn run(
             Err(error)
         }
     }
+}
+
+/// A private copy of a program in memory, and the path by which it is started. Nothing is written to the tree, whose file systems may
+/// refuse programs, and nothing is left behind however this ends. Whoever is started opens the path by itself, so the file
+/// must stay open here until then, and is inherited; sealed, nobody can change it.
+pub(super) fn copy_of_program(path: &Path) -> io::Result<(File, PathBuf)> {
+    let mut copy = File::from(memfd_create("module", MFdFlags::MFD_ALLOW_SEALING)?);
+    io::copy(&mut File::open(path)?.take(MAX_PROGRAM_BYTES + 1), &mut copy)?;
+    if copy.metadata()?.len() > MAX_PROGRAM_BYTES {
+        return Err(io::Error::other(format!("it has more than {MAX_PROGRAM_BYTES} bytes")));
+    }
+    let seals =
+        SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_SEAL;
+    fcntl(&copy, FcntlArg::F_ADD_SEALS(seals))?;
+    let path = PathBuf::from(format!("/proc/self/fd/{}", copy.as_raw_fd()));
+    Ok((copy, path))
 }
 
 /// A file, so that a program that does not read its input holds nothing up.

@@ -1,13 +1,59 @@
 //! Names and numbers of users and groups, from the tree's own `/etc/passwd` and `/etc/group`.
 
+use std::path::Path;
+
+use super::{System, SystemError};
+
+/// Greatest `/etc/passwd` or `/etc/group` that is read, bytes.
+const MAX_USERS_BYTES: u64 = 4 * 1024 * 1024;
+
+const USERS: &str = "/etc/passwd";
+const GROUPS: &str = "/etc/group";
+
+pub(super) fn user_id(system: &mut dyn System, user: &str) -> Result<u32, SystemError> {
+    id("user", user, system, USERS)
+}
+
+pub(super) fn group_id(system: &mut dyn System, group: &str) -> Result<u32, SystemError> {
+    id("group", group, system, GROUPS)
+}
+
+pub(super) fn user_name(system: &mut dyn System, uid: u32) -> String {
+    name_of(uid, &lines(system, USERS)).map_or_else(|| uid.to_string(), str::to_owned)
+}
+
+pub(super) fn group_name(system: &mut dyn System, gid: u32) -> String {
+    name_of(gid, &lines(system, GROUPS)).map_or_else(|| gid.to_string(), str::to_owned)
+}
+
+pub(super) fn own_group(system: &mut dyn System, uid: u32) -> Result<u32, SystemError> {
+    let user = user(system, uid).map(|user| user.gid);
+    user.ok_or_else(|| SystemError::text(format!("there is no user {uid} in {USERS}")))
+}
+
+/// The user with this number.
+pub(super) fn user(system: &mut dyn System, uid: u32) -> Option<User> {
+    user_of(uid, &lines(system, USERS))
+}
+
+fn id(what: &str, name: &str, system: &mut dyn System, file: &str) -> Result<u32, SystemError> {
+    let id = id_of(name, &lines(system, file));
+    id.ok_or_else(|| SystemError::text(format!("there is no {what} {name:?} in {file}")))
+}
+
+fn lines(system: &mut dyn System, file: &str) -> String {
+    let bytes = system.read(Path::new(file), MAX_USERS_BYTES).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 /// The number beside a name in lines of `name:password:number:…`. A text of digits that is no name is a number.
-pub(super) fn id_of(name: &str, lines: &str) -> Option<u32> {
+fn id_of(name: &str, lines: &str) -> Option<u32> {
     let by_name = entries(lines).find(|(entry, _)| *entry == name).map(|(_, id)| id);
     by_name.or_else(|| name.bytes().all(|b| b.is_ascii_digit()).then(|| name.parse().ok()).flatten())
 }
 
 /// The first name with this number.
-pub(super) fn name_of(id: u32, lines: &str) -> Option<&str> {
+fn name_of(id: u32, lines: &str) -> Option<&str> {
     entries(lines).find(|(_, entry)| *entry == id).map(|(name, _)| name)
 }
 
@@ -16,7 +62,7 @@ pub(super) fn name_of(id: u32, lines: &str) -> Option<&str> {
 pub(super) struct User {
     name: String,
     /// The number of the user's own group.
-    pub(super) gid: u32,
+    gid: u32,
     home: String,
 }
 
@@ -28,7 +74,7 @@ impl User {
 }
 
 /// The user with this number, from lines of `/etc/passwd`.
-pub(super) fn user_of(uid: u32, lines: &str) -> Option<User> {
+fn user_of(uid: u32, lines: &str) -> Option<User> {
     lines.lines().find_map(|line| {
         let fields: Vec<&str> = line.split(':').collect();
         let [name, _, id, gid, _, home, ..] = fields.as_slice() else { return None };
