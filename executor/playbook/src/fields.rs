@@ -90,6 +90,15 @@ impl<'n, 'f> Fields<'n, 'f> {
         Some(text)
     }
 
+    /// Reports a text that is no template and breaks its field's rule; the same rule is asked again when the task runs.
+    pub(crate) fn checked(&mut self, text: Option<&Text>, rule: impl Fn(&str) -> Result<(), String>) {
+        if let Some(text) = text.filter(|text| text.is_literal())
+            && let Err(message) = rule(text.source.trim())
+        {
+            self.findings.invalid(text.at, &message);
+        }
+    }
+
     /// A list of texts.
     pub(crate) fn texts(&mut self, key: &'static str) -> Option<Vec<&'n Node>> {
         let node = self.node(key)?;

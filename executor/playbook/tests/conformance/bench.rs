@@ -132,7 +132,9 @@ impl Bench {
     /// Command lines that reached the stub tools.
     pub(crate) fn commands(&self) -> Vec<String> {
         let log = fs::read_to_string(self.folder.path().join("commands")).unwrap_or_default();
-        log.lines().map(str::to_owned).collect()
+        // An argument of several lines goes on in the next.
+        let begins = |line: &&str| STUBS.iter().any(|tool| line.split(' ').next() == Some(tool));
+        log.lines().filter(begins).map(str::to_owned).collect()
     }
 
     fn list(&self, folder: &Path, prefix: &str, tree: &mut Tree) {

@@ -76,10 +76,18 @@ pub(crate) fn is_promised(case: &Case, recording: Option<&Recording>) -> bool {
     })
 }
 
-/// Commands that change something; what is asked, and how often, is each engine's own.
-fn acting(commands: &[String]) -> Vec<&str> {
-    let asks = ["dpkg", "apt-cache", "getent", "systemctl is-", "systemctl show"];
-    commands.iter().map(String::as_str).filter(|line| !asks.iter().any(|ask| line.starts_with(ask))).collect()
+/// What is asked of the tools that change something: what is only looked up, and by which options, is each engine's own.
+fn acting(commands: &[String]) -> Vec<String> {
+    let looks = ["dpkg", "apt-cache", "getent", "systemctl is-", "systemctl show"];
+    let acting = commands.iter().filter(|line| !looks.iter().any(|look| line.starts_with(look)));
+    acting.map(|line| without_options(line)).collect()
+}
+
+fn without_options(line: &str) -> String {
+    let words = line.split(' ').collect::<Vec<_>>();
+    let is_option = |at: usize| words[at].starts_with('-') || (at > 0 && words[at - 1] == "-o");
+    let kept = (0..words.len()).filter(|at| !is_option(*at)).map(|at| words[at]);
+    kept.collect::<Vec<_>>().join(" ")
 }
 
 fn compare_with_promise(case: &Case, done: &Done) -> Vec<String> {

@@ -166,6 +166,10 @@ pub(crate) fn comparable(mut ours: Seen, recorded: &Seen) -> Seen {
         if other.message.is_none() || task.message.as_ref().is_some_and(|message| message.contains(core)) {
             task.message.clone_from(&other.message);
         }
+        // jetp has one name for both.
+        if other.name == "yum_dnf" && matches!(task.name.as_str(), "yum" | "dnf") {
+            task.name.clone_from(&other.name);
+        }
         // Older recordings have no output of `echo`.
         if other.said.is_none() {
             task.said = None;

@@ -10,6 +10,7 @@ mod tree;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use nix::errno::Errno;
 
@@ -292,6 +293,14 @@ impl System for Model<'_> {
 
     fn is_read_only(&mut self, folder: &Path) -> bool {
         self.machine.is_read_only(folder)
+    }
+
+    fn has_tool(&mut self, name: &str) -> bool {
+        self.machine.has_tool(name)
+    }
+
+    fn lock_users(&mut self, _: Instant) -> Result<Option<std::fs::File>, SystemError> {
+        Ok(None)
     }
 
     fn query(&mut self, program: &Program<'_>) -> Result<ProgramEnd, SystemError> {

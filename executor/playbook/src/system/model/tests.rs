@@ -242,7 +242,15 @@ fn a_model_runs_no_program() {
     let mut machine = HostSystem::new(folder.path().to_owned(), ShellPlace::Host);
     let command = super::super::ProgramCommand::Shell("echo x > \"$KEROS_ROOT/f\"");
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-    let program = Program { command, input: b"", folder: None, within: None, deadline, output_bytes: 100 };
+    let program = Program {
+        command,
+        input: b"",
+        environment: &[],
+        folder: None,
+        within: None,
+        deadline,
+        output_bytes: 100,
+    };
     let message = Model::new(&mut machine).run(&program).unwrap_err().to_string();
     assert!(message.contains("a dry run runs no program"), "{message}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
