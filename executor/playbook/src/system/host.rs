@@ -372,12 +372,13 @@ impl HostSystem {
 
     /// Removes all that is in a directory. It may belong to somebody who changes it meanwhile, so that no link in it is followed.
     fn empty(&mut self, path: &Path) -> Result<(), SystemError> {
-        let inside = self.list_tree(path)?;
+        let mut inside = self.list_tree(path)?;
+        // What lies deeper comes later, and where one cannot be removed a dry run knows which were before it.
+        inside.sort();
         let opening = |source: io::Error| SystemError::new("remove", path, &source);
         let place = walk(&self.root, path, LastLink::Keep).map_err(opening)?;
         let folder = openat(&place.folder, place.name.as_os_str(), FOLDER, Mode::empty())
             .map_err(|errno| opening(errno.into()))?;
-        // What lies deeper comes later in the list.
         for entry in inside.iter().rev() {
             let removed = remove_below(&folder, entry.strip_prefix(path).unwrap_or(entry));
             match removed {
@@ -399,9 +400,11 @@ impl HostSystem {
             if name == "." || name == ".." {
                 continue;
             }
-            let child = self.stat(&path.join(&name), LastLink::Keep).map_err(io::Error::other)?;
+            let child = self.stat(&path.join(&name), LastLink::Keep).map_err(io::Error::from)?;
             entries.push((name, child.is_some_and(|stat| kind_of(&stat) == FileKind::Directory)));
         }
+        // The least is taken from the end of what is pending, so that the order is that of the paths.
+        entries.sort_by(|(a, _), (b, _)| b.cmp(a));
         Ok(entries)
     }
 }
