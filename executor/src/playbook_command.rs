@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use keros_playbook::{
-    Diagnostic, HostSystem, Observer, RunOptions, Script, ScriptSource, ShellPlace, merge_variables,
+    Diagnostic, Durability, HostSystem, Observer, RunOptions, Script, ScriptSource, ShellPlace, merge_variables,
     parse_variables,
 };
 use keros_protocol::executor::{Change, Event, TaskResult, TaskStatus};
@@ -115,6 +115,8 @@ fn run_script(args: &PlaybookArgs, script: &Script) -> ExitCode {
     let shell = if args.host_shell { ShellPlace::Host } else { ShellPlace::Root };
     let root = std::fs::canonicalize(&args.root).unwrap_or_else(|_| args.root.clone());
     let mut system = HostSystem::new(root, shell);
+    // Nothing is recorded task by task here, so files need not be durable task by task.
+    system.durability = Durability::Grouped;
     let limits = JobLimits { total_s: args.total_limit_s, task_s: args.task_limit_s, ..JobLimits::default() };
     let options = RunOptions { dry_run: args.dry_run, limits, tags: args.tags.clone() };
     let outcome = if args.json {

@@ -15,7 +15,7 @@ use crate::run::{Observer, RunOptions, Stop};
 use crate::task::{Followup, Items, Task};
 use crate::template;
 use crate::variables::Variables;
-use crate::{Script, System};
+use crate::{Script, System, SystemError};
 
 /// Items of one loop.
 const MAX_ITEMS: usize = 10_000;
@@ -86,6 +86,14 @@ impl<'a> Engine<'a> {
             raised: BTreeSet::new(),
             number: 0,
         }
+    }
+
+    /// Makes durable what the tasks did.
+    ///
+    /// # Errors
+    /// Names what is not as a task said.
+    pub(crate) fn checkpoint(&mut self) -> Result<(), SystemError> {
+        self.system.checkpoint()
     }
 
     /// Runs all plays.
@@ -283,6 +291,8 @@ impl<'a> Engine<'a> {
             left -= 1;
             let (task, delay_s) = (reference.clone(), followup.delay_s);
             let message = shorten(&failure.message, MAX_TEXT_BYTES);
+            // Whoever reads of the tasks before may end this program now; an error comes again at the end of the run.
+            let _ = self.system.checkpoint();
             self.observer.event(&Event::Retrying { task, left, delay_s, message })?;
             let pause = Duration::from_secs(delay_s.into());
             std::thread::sleep(pause.min(deadline.saturating_duration_since(Instant::now())));

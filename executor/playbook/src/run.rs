@@ -3,6 +3,7 @@
 use std::io;
 
 use keros_protocol::executor::{Event, TaskResult};
+use keros_protocol::limits::{MAX_TEXT_BYTES, shorten};
 use keros_protocol::{JobLimits, Outcome, Output, Summary, TaskRef, TimeLimit};
 
 use crate::engine::Engine;
@@ -36,10 +37,31 @@ pub fn run(
     observer: &mut dyn Observer,
 ) -> Outcome {
     let mut engine = Engine::new(script, system, options, observer);
-    match engine.plays() {
+    let ended = engine.plays();
+    // However it ended: what tasks did before is done.
+    let durable = engine.checkpoint();
+    let outcome = match ended {
         Ok(()) => Outcome::Succeeded { summary: engine.summary, dry_run: options.dry_run },
         Err(stop) => stop.outcome(engine.summary),
+    };
+    match durable {
+        Ok(()) => outcome,
+        Err(error) => not_durable(outcome, &error.to_string(), engine.summary),
     }
+}
+
+/// What tasks called done is not done: no run succeeds then, and one that failed for another reason says both.
+fn not_durable(outcome: Outcome, error: &str, summary: Summary) -> Outcome {
+    let (task, exit_code, message, output) = match outcome {
+        Outcome::Failed { task, exit_code, message, output, .. } => {
+            (task, exit_code, format!("{message}; and {error}"), output)
+        }
+        Outcome::TimedOut { limit, task, output, .. } => {
+            (task, None, format!("ended by its time limit ({}); and {error}", limit.as_str()), output)
+        }
+        _ => (None, None, error.to_owned(), None),
+    };
+    Outcome::Failed { task, exit_code, message: shorten(&message, MAX_TEXT_BYTES), output, summary }
 }
 
 /// Why a run ends before its last task.

@@ -26,6 +26,9 @@ const GRACE: Duration = Duration::from_secs(2);
 /// the pipe open for ever.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
+/// Compared at a time.
+const COMPARED_BYTES: usize = 8 * 1024;
+
 /// The environment of every program. `ENV_PATH` and so on in files made by `template` are the same.
 pub(crate) const ENVIRONMENT: [(&str, &str); 6] = [
     ("PATH", SEARCH_PATH),
@@ -206,7 +209,7 @@ fn wait(ended: Option<&PipeReader>, output: Option<&PipeReader>, left: Duration)
 
 /// Whether two readers give the same bytes.
 pub(super) fn same_bytes(mut a: impl io::Read, mut b: impl io::Read) -> io::Result<bool> {
-    let (mut x, mut y) = (vec![0_u8; 64 * 1024], vec![0_u8; 64 * 1024]);
+    let (mut x, mut y) = ([0_u8; COMPARED_BYTES], [0_u8; COMPARED_BYTES]);
     loop {
         let (n, m) = (fill(&mut a, &mut x)?, fill(&mut b, &mut y)?);
         if x[..n] != y[..m] {

@@ -1,5 +1,48 @@
 //! Names and numbers of users and groups, from the tree's own `/etc/passwd` and `/etc/group`.
 
+use nix::sys::stat::FileStat;
+
+pub(super) const USERS_FILE: &str = "/etc/passwd";
+pub(super) const GROUPS_FILE: &str = "/etc/group";
+
+/// The two files as they were last read.
+#[derive(Debug, Default)]
+pub(super) struct UserFiles {
+    pub(super) users: Kept,
+    pub(super) groups: Kept,
+}
+
+impl UserFiles {
+    pub(super) fn of(&mut self, path: &str) -> &mut Kept {
+        if path == GROUPS_FILE { &mut self.groups } else { &mut self.users }
+    }
+}
+
+/// A file as it was last read.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    pub(super) stamp: Option<Stamp>,
+    pub(super) lines: String,
+}
+
+/// What changes when a file's content does: device, inode, size, times of content and inode.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Stamp([i128; 7]);
+
+impl Stamp {
+    pub(super) fn of(stat: &FileStat) -> Self {
+        Self([
+            stat.st_dev.into(),
+            stat.st_ino.into(),
+            stat.st_size.into(),
+            stat.st_mtime.into(),
+            stat.st_mtime_nsec.into(),
+            stat.st_ctime.into(),
+            stat.st_ctime_nsec.into(),
+        ])
+    }
+}
+
 /// The number beside a name in lines of `name:password:number:…`. A text of digits that is no name is a number.
 pub(super) fn id_of(name: &str, lines: &str) -> Option<u32> {
     let by_name = entries(lines).find(|(entry, _)| *entry == name).map(|(_, id)| id);
