@@ -9,8 +9,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 use keros_playbook::{
-    Diagnostic, Durability, HostSystem, Observer, RunOptions, Script, ScriptSource, ShellPlace, merge_variables,
-    parse_variables,
+    Diagnostic, Durability, HostSystem, Observer, RunOptions, Script, ScriptSource, ShellPlace,
+    merge_variables, parse_variables,
 };
 use keros_protocol::executor::{Change, Event, TaskResult, TaskStatus};
 use keros_protocol::limits::MAX_SCRIPT_BYTES;

@@ -12,6 +12,7 @@ mod fields;
 mod findings;
 mod helpers;
 mod modules;
+mod parts;
 mod play;
 mod run;
 mod script;

@@ -4,14 +4,13 @@ use std::borrow::Cow;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Component, Path, PathBuf};
 
-use handlebars::Template;
 use keros_protocol::executor::{TaskResult, TaskStatus};
 
 use super::attributes::{AttributeFields, Wanted, drift};
 use super::{Action, CheckContext, Failure, Module, Run, Scope, change, done};
 use crate::fields::Fields;
 use crate::system::{Content, FileKind, Metadata};
-use crate::template::{self, MAX_TEMPLATE_BYTES, Text};
+use crate::template::{self, Compiled, MAX_TEMPLATE_BYTES, Text};
 
 /// Greatest content that is shown in a change, bytes.
 const MAX_SHOWN_BYTES: usize = 256;
@@ -28,7 +27,7 @@ enum Source {
     /// `copy` with `src`.
     File(Text),
     /// `template` with `src`; compiled already when the check could find it.
-    Template(Text, Option<Template>),
+    Template(Text, Option<Compiled>),
     /// `copy` with `content`.
     Verbatim(String),
     /// `template` with `content`.
@@ -117,7 +116,7 @@ fn find_source(name: &str, kind: &str, folder: Option<&Path>) -> Result<PathBuf,
     if path.is_file() { Ok(path) } else { Err(format!("field (src): no such file: {name}")) }
 }
 
-fn compile_file(path: &Path) -> Result<Template, String> {
+fn compile_file(path: &Path) -> Result<Compiled, String> {
     let mut bytes = Vec::new();
     let file =
         std::fs::File::open(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
@@ -127,7 +126,7 @@ fn compile_file(path: &Path) -> Result<Template, String> {
     compile_bytes(bytes, path)
 }
 
-fn compile_bytes(bytes: Vec<u8>, path: &Path) -> Result<Template, String> {
+fn compile_bytes(bytes: Vec<u8>, path: &Path) -> Result<Compiled, String> {
     let text = String::from_utf8(bytes).map_err(|_| format!("{} is not UTF-8 text", path.display()))?;
     template::compile(&text).map_err(|fault| format!("{}: {}", path.display(), fault.message))
 }
@@ -165,7 +164,7 @@ fn bytes(text: String) -> Prepare<'static> {
     Prepare::Bytes(Cow::Owned(text.into_bytes()))
 }
 
-fn rendered(scope: &mut Scope<'_>, template: &Template) -> Result<String, String> {
+fn rendered(scope: &mut Scope<'_>, template: &Compiled) -> Result<String, String> {
     let text = scope.file_content(template)?;
     if text.is_empty() { Err("evaluated to empty string".to_owned()) } else { Ok(text) }
 }

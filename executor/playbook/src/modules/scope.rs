@@ -98,7 +98,7 @@ impl Scope<'_> {
     }
 
     /// A file's content, where the programs' environment is known as `ENV_PATH` and so on.
-    pub(crate) fn file_content(&mut self, template: &handlebars::Template) -> Result<String, String> {
+    pub(crate) fn file_content(&mut self, template: &template::Compiled) -> Result<String, String> {
         let environment =
             ENVIRONMENT.iter().map(|(name, value)| (format!("ENV_{name}"), Value::from(*value)));
         let before = self.variables.overlay(environment.collect::<Map<_, _>>());
