@@ -2,9 +2,8 @@
 //!
 //! The template engine counts lines from the beginning for each tag, so its time grows with the square of a template's
 //! length; in parts of some dozens of tags it grows with the length. A cut is made after a line break between two tags,
-//! outside of all blocks, and only where nothing crosses it: no `~` trims blanks there, and what tags alone on their
-//! lines take away ends at a line break (the engine sees the text after a cut as a mark, see [`END_MARK`]). Whoever
-//! defines partials, calls them, writes raw blocks or escaped braces gets no cut: those mean more than their place says.
+//! outside of all blocks, and only where nothing crosses it: no `~` trims blanks there, and what a tag alone on its line
+//! takes away ends at that line's break. Whoever defines partials, calls them, writes raw blocks or escaped braces gets no cut: those mean more than their place says.
 //!
 //! The cuts are found without a full parse. That is safe: where a part compiles by itself, a whole template is
 //! compiled to the same; where one does not, the caller compiles the whole.
@@ -14,18 +13,12 @@ const PART_TAGS: usize = 32;
 /// Or bytes.
 const PART_BYTES: usize = 16 * 1024;
 
-/// Stands for the text after a cut, which is never empty and which the engine must not take for the template's end: at
-/// the end it leaves blanks that it would take away before other text.
-pub(crate) const END_MARK: char = 'x';
-
 /// Consecutive lines of a template.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Part<'s> {
     pub(crate) text: &'s str,
     /// Lines before it.
     pub(crate) lines_before: usize,
-    /// Nothing follows.
-    pub(crate) is_last: bool,
 }
 
 /// The parts of a template: one, where it is short or cannot be cut.
@@ -39,7 +32,7 @@ pub(crate) fn split_each(source: &str, part_tags: usize) -> Vec<Part<'_>> {
     let (mut parts, mut begin, mut lines_before) = (Vec::with_capacity(cuts.len() + 1), 0, 0);
     for end in cuts.into_iter().chain([source.len()]) {
         let text = &source[begin..end];
-        parts.push(Part { text, lines_before, is_last: end == source.len() });
+        parts.push(Part { text, lines_before });
         lines_before += text.matches('\n').count();
         begin = end;
     }

@@ -13,7 +13,7 @@ use keros_protocol::limits::shorten;
 use crate::else_if;
 use crate::findings::Findings;
 use crate::helpers::{Registries, TICK};
-use crate::parts::{self, END_MARK, Part};
+use crate::parts::{self, Part};
 use crate::yaml::Position;
 
 /// A template's text, bytes.
@@ -141,7 +141,7 @@ pub(crate) fn compile(source: &str) -> Result<Compiled, TemplateFault> {
 }
 
 fn compile_whole(source: &str) -> Result<Compiled, TemplateFault> {
-    let whole = Part { text: source, lines_before: 0, is_last: true };
+    let whole = Part { text: source, lines_before: 0 };
     Ok(Compiled(Box::new([compile_part(&whole)?])))
 }
 
@@ -152,34 +152,18 @@ fn compile_part(part: &Part<'_>) -> Result<Template, TemplateFault> {
         );
         return Err(TemplateFault::size(message));
     }
-    let mut rewritten = else_if::rewrite(part.text);
-    if !part.is_last {
-        rewritten.text.push(END_MARK);
-    }
+    let rewritten = else_if::rewrite(part.text);
     let mut template = Template::compile(&rewritten.text).map_err(|error| {
         let line = error.line_no.map(|line| rewritten.written_line(line) + part.lines_before);
         let place = line.map_or_else(String::new, |line| format!(" in line {line} of the template"));
         TemplateFault::syntax(format!("Template error: {}{place}", error.reason()))
     })?;
-    if !part.is_last {
-        remove_end_mark(&mut template)?;
-    }
     adapt(&mut template, Inside::Nothing)?;
     Ok(template)
 }
 
 fn fits_a_part(text: &str) -> bool {
     text.len() <= MAX_PART_BYTES && text.matches("{{").count() <= MAX_PART_TAGS
-}
-
-/// It is the last character of the last text, for a part ends outside of all tags and blocks.
-fn remove_end_mark(template: &mut Template) -> Result<(), TemplateFault> {
-    let last = match template.elements.last_mut() {
-        Some(TemplateElement::RawString(text)) => text.pop(),
-        _ => None,
-    };
-    let fault = || TemplateFault::syntax("Template error: a tag in quotes".to_owned());
-    last.filter(|mark| *mark == END_MARK).map(|_| ()).ok_or_else(fault)
 }
 
 /// What a part of a template stands in, as far as partials are concerned.
