@@ -127,7 +127,7 @@ fn run_script(args: &PlaybookArgs, script: &Script) -> ExitCode {
         }
         outcome
     } else {
-        let mut report = Report { colours: io::stdout().is_terminal(), dry_run: args.dry_run };
+        let mut report = Report { colours: io::stdout().is_terminal(), dry_run: args.dry_run, told: None };
         let _ = writeln!(io::stdout(), "{}", header(args, script));
         let outcome = keros_playbook::run(script, &mut system, &options, &mut report);
         let _ = report.end(&outcome);
@@ -163,6 +163,8 @@ impl Observer for JsonLines {
 struct Report {
     colours: bool,
     dry_run: bool,
+    /// Why a task failed, as it was printed.
+    told: Option<String>,
 }
 
 impl Observer for Report {
@@ -175,6 +177,7 @@ impl Observer for Report {
                 format!("    {message}\n    again in {delay_s} s, {left} left after that\n")
             }
             Event::TaskEnded { task, result, notified, .. } => {
+                self.told.clone_from(&result.message);
                 let mut text = self.line(&format!("{}/{} {}", task.number, task.count, task.name), result);
                 for event in notified {
                     let _ = writeln!(text, "    notified: {event}");
@@ -226,7 +229,14 @@ impl Report {
         let mut out = io::stdout().lock();
         writeln!(out, "\n{}", counts(&summary))?;
         let dry = if self.dry_run { " (dry run: nothing was changed)" } else { "" };
-        writeln!(out, "{}{dry}", self.paint(&outcome.to_string(), colour))
+        writeln!(out, "{}{dry}", self.paint(&outcome.to_string(), colour))?;
+        match outcome {
+            // Such as files that could not be made durable after their tasks.
+            Outcome::Failed { message, .. } if self.told.as_ref() != Some(message) => {
+                out.write_all(indented(message).as_bytes())
+            }
+            _ => Ok(()),
+        }
     }
 }
 

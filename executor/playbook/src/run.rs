@@ -54,7 +54,9 @@ pub fn run(
 fn not_durable(outcome: Outcome, error: &str, summary: Summary) -> Outcome {
     let (task, exit_code, message, output) = match outcome {
         Outcome::Failed { task, exit_code, message, output, .. } => {
-            (task, exit_code, format!("{message}; and {error}"), output)
+            // The task that an error first came up in says it already.
+            let both = if message.contains(error) { message } else { format!("{message}; and {error}") };
+            (task, exit_code, both, output)
         }
         Outcome::TimedOut { limit, task, output, .. } => {
             (task, None, format!("ended by its time limit ({}); and {error}", limit.as_str()), output)

@@ -33,9 +33,13 @@ pub(crate) const MAX_RENDERED_BYTES: usize = 1024 * 1024;
 /// Of an expression, in messages, bytes.
 const MAX_SHOWN_BYTES: usize = 200;
 
-/// A text field of a task.
+/// A text field of a task. Most tasks leave most fields out, so it is a pointer: a task of a long script is small.
 #[derive(Debug)]
-pub(crate) struct Text {
+pub(crate) struct Text(Box<Field>);
+
+/// What is known of a text field.
+#[derive(Debug)]
+pub(crate) struct Field {
     /// The field's name.
     pub(crate) key: &'static str,
     /// The text as it was written.
@@ -44,6 +48,14 @@ pub(crate) struct Text {
     pub(crate) at: Position,
     /// Absent when nothing in it is to be replaced.
     template: Option<Compiled>,
+}
+
+impl std::ops::Deref for Text {
+    type Target = Field;
+
+    fn deref(&self) -> &Field {
+        &self.0
+    }
 }
 
 impl Text {
@@ -61,7 +73,7 @@ impl Text {
                 return None;
             }
         };
-        Some(Self { key, source: source.into(), at, template })
+        Some(Self(Box::new(Field { key, source: source.into(), at, template })))
     }
 
     /// It is the same whatever the variables are.
