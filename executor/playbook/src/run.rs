@@ -7,17 +7,25 @@ use keros_protocol::limits::{MAX_TEXT_BYTES, shorten};
 use keros_protocol::{JobLimits, Outcome, Output, Summary, TaskRef, TimeLimit};
 
 use crate::engine::Engine;
-use crate::{Script, System};
+use crate::secrets::Secrets;
+use crate::system::Model;
+use crate::{Cancel, Script, System};
 
 /// How to run.
 #[derive(Debug, Clone, Default)]
 pub struct RunOptions {
     /// Change nothing, report what would change.
     pub dry_run: bool,
+    /// Show how contents change, line by line; a dry run always does.
+    pub diff: bool,
     /// Time and output limits.
     pub limits: JobLimits,
     /// Run only tasks with one of these tags; all when there are none.
     pub tags: Vec<String>,
+    /// Ends the run early. The system that it runs on must have the same one, to end its programs.
+    pub cancel: Option<Cancel>,
+    /// The user that tasks act as when neither they nor their play name one; `None`: the one that runs this program.
+    pub sudo: Option<String>,
 }
 
 /// Hears of each step, before and after. `TaskStarted` must be durable when it returns: the task is not begun before.
@@ -36,40 +44,51 @@ pub fn run(
     options: &RunOptions,
     observer: &mut dyn Observer,
 ) -> Outcome {
-    let mut engine = Engine::new(script, system, options, observer);
+    let mut model;
+    let system: &mut dyn System = if options.dry_run {
+        model = Model::new(system);
+        &mut model
+    } else {
+        system
+    };
+    let secrets = Secrets::of(script);
+    let mut observer = secrets.around(observer);
+    let mut engine = Engine::new(script, system, options, &mut observer, secrets.clone());
     let ended = engine.plays();
     // However it ended: what tasks did before is done.
     let durable = engine.checkpoint();
-    let outcome = match ended {
+    let mut outcome = match ended {
         Ok(()) => Outcome::Succeeded { summary: engine.summary, dry_run: options.dry_run },
         Err(stop) => stop.outcome(engine.summary),
     };
-    match durable {
-        Ok(()) => outcome,
-        Err(error) => not_durable(outcome, &error.to_string(), engine.summary),
+    if let Err(error) = durable {
+        outcome = not_durable(outcome, &error.to_string(), engine.summary);
     }
+    secrets.hide(&mut outcome);
+    outcome
 }
 
-/// What tasks called done is not done: no run succeeds then, and one that failed for another reason says both.
+/// What tasks called done is not done: no run ends well then, and one that ended badly for another reason says both.
 fn not_durable(outcome: Outcome, error: &str, summary: Summary) -> Outcome {
-    let (task, exit_code, message, output) = match outcome {
-        Outcome::Failed { task, exit_code, message, output, .. } => {
-            // The task that an error first came up in says it already.
-            let both = if message.contains(error) { message } else { format!("{message}; and {error}") };
-            (task, exit_code, both, output)
+    let before = match outcome {
+        // The task that the error first came up in says it already.
+        Outcome::Failed { ref message, .. } if message.contains(error) => return outcome,
+        Outcome::Failed { task: Some(task), message, .. } => {
+            format!("task {} {}: {message}; and ", task.number, task.name)
         }
-        Outcome::TimedOut { limit, task, output, .. } => {
-            (task, None, format!("ended by its time limit ({}); and {error}", limit.as_str()), output)
-        }
-        _ => (None, None, error.to_owned(), None),
+        Outcome::Failed { message, .. } => format!("{message}; and "),
+        Outcome::Succeeded { .. } => String::new(),
+        other => format!("{other}; and "),
     };
-    Outcome::Failed { task, exit_code, message: shorten(&message, MAX_TEXT_BYTES), output, summary }
+    let message = shorten(&format!("{before}{error}"), MAX_TEXT_BYTES);
+    Outcome::Failed { task: None, exit_code: None, message, output: None, summary }
 }
 
 /// Why a run ends before its last task.
 pub(crate) enum Stop {
     Failed { task: TaskRef, result: Box<TaskResult> },
     TimedOut { limit: TimeLimit, task: Option<TaskRef>, output: Option<Output> },
+    Cancelled { task: Option<TaskRef> },
     Observer(io::Error),
 }
 
@@ -90,6 +109,7 @@ impl Stop {
                 summary,
             },
             Self::TimedOut { limit, task, output } => Outcome::TimedOut { limit, task, output, summary },
+            Self::Cancelled { task } => Outcome::Cancelled { task, summary },
             Self::Observer(error) => Outcome::Failed {
                 task: None,
                 exit_code: None,

@@ -53,7 +53,13 @@ impl Bench {
 
     fn run(&mut self, tasks: &str, observer: &mut dyn Observer) -> Outcome {
         let text = format!("- name: p\n  groups: [all]\n  tasks:\n{tasks}");
-        let source = ScriptSource { text, file: "s.yml".to_owned(), folder: None, extra_vars: Map::new() };
+        let source = ScriptSource {
+            text,
+            file: "s.yml".to_owned(),
+            folder: None,
+            extra_vars: Map::new(),
+            ..ScriptSource::default()
+        };
         let script = Script::parse(&source).unwrap();
         let limits = JobLimits { total_s: 2, ..JobLimits::default() };
         let options = RunOptions { limits, ..RunOptions::default() };
@@ -225,7 +231,7 @@ fn a_file_that_cannot_get_its_name_fails_the_run_by_name_and_the_others_are_in_p
         ("!echo { msg: x }", None),
         ("!shell { cmd: 'true', and: { ignore_errors: true } }", None),
         ("!shell { cmd: 'true' }", None),
-        ("!fail { msg: enough }", Some("enough; and ")),
+        ("!fail { msg: enough }", Some("task 4 fail: enough; and ")),
     ] {
         let mut bench = Bench::new();
         let mut observer = InTheWay(bench.on_disk("/b"));

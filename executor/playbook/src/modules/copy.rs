@@ -7,10 +7,10 @@ use std::path::{Component, Path, PathBuf};
 use keros_protocol::executor::{TaskResult, TaskStatus};
 
 use super::attributes::{AttributeFields, Wanted, drift};
-use super::{Action, CheckContext, Failure, Module, Run, Scope, change, done};
+use super::{Action, CheckContext, Failure, Module, Run, Scope, change, diff, done};
 use crate::fields::Fields;
 use crate::system::{Content, FileKind, Metadata};
-use crate::template::{self, Compiled, MAX_TEMPLATE_BYTES, Text};
+use crate::template::{MAX_TEMPLATE_BYTES, TemplateFile, Text};
 
 /// Greatest content that is shown in a change, bytes.
 const MAX_SHOWN_BYTES: usize = 256;
@@ -27,7 +27,7 @@ enum Source {
     /// `copy` with `src`.
     File(Text),
     /// `template` with `src`; compiled already when the check could find it.
-    Template(Text, Option<Compiled>),
+    Template(Text, Option<TemplateFile>),
     /// `copy` with `content`.
     Verbatim(String),
     /// `template` with `content`.
@@ -116,7 +116,7 @@ fn find_source(name: &str, kind: &str, folder: Option<&Path>) -> Result<PathBuf,
     if path.is_file() { Ok(path) } else { Err(format!("field (src): no such file: {name}")) }
 }
 
-fn compile_file(path: &Path) -> Result<Compiled, String> {
+fn compile_file(path: &Path) -> Result<TemplateFile, String> {
     let mut bytes = Vec::new();
     let file =
         std::fs::File::open(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
@@ -126,9 +126,9 @@ fn compile_file(path: &Path) -> Result<Compiled, String> {
     compile_bytes(bytes, path)
 }
 
-fn compile_bytes(bytes: Vec<u8>, path: &Path) -> Result<Compiled, String> {
+fn compile_bytes(bytes: Vec<u8>, path: &Path) -> Result<TemplateFile, String> {
     let text = String::from_utf8(bytes).map_err(|_| format!("{} is not UTF-8 text", path.display()))?;
-    template::compile(&text).map_err(|fault| format!("{}: {}", path.display(), fault.message))
+    TemplateFile::compile(&text).map_err(|fault| format!("{}: {}", path.display(), fault.message))
 }
 
 impl Module for Copy {
@@ -164,7 +164,7 @@ fn bytes(text: String) -> Prepare<'static> {
     Prepare::Bytes(Cow::Owned(text.into_bytes()))
 }
 
-fn rendered(scope: &mut Scope<'_>, template: &Compiled) -> Result<String, String> {
+fn rendered(scope: &mut Scope<'_>, template: &TemplateFile) -> Result<String, String> {
     let text = scope.file_content(template)?;
     if text.is_empty() { Err("evaluated to empty string".to_owned()) } else { Ok(text) }
 }
@@ -226,10 +226,10 @@ fn place(
 ) -> Result<TaskResult, Failure> {
     let wanted = wanted.resolve(run.system)?;
     let Some(is) = run.system.metadata(dest)? else {
-        if !run.dry_run {
-            run.system.put_file(dest, content, wanted, mode_if_new)?;
-        }
-        return Ok(done(TaskStatus::Created, vec![change("content", None, shown(content))]));
+        let mut made = change("content", None, shown(content));
+        made.diff = diff::of(dest, None, content, run);
+        run.system.put_file(dest, content, wanted, mode_if_new)?;
+        return Ok(done(TaskStatus::Created, vec![made]));
     };
     match is.kind {
         FileKind::File => {}
@@ -238,11 +238,11 @@ fn place(
     }
     let (missing, mut changes) = drift(wanted, &is, run.system);
     if !run.system.holds(dest, content)? {
-        changes.push(change("content", shown_file(dest, &is, run), shown(content)));
-        if !run.dry_run {
-            run.system.put_file(dest, content, wanted, mode_if_new)?;
-        }
-    } else if !changes.is_empty() && !run.dry_run {
+        let mut changed = change("content", shown_file(dest, &is, run), shown(content));
+        changed.diff = diff::of(dest, Some(&is), content, run);
+        changes.push(changed);
+        run.system.put_file(dest, content, wanted, mode_if_new)?;
+    } else if !changes.is_empty() {
         run.system.set_attributes(dest, missing)?;
     }
     let status = if changes.is_empty() { TaskStatus::Matched } else { TaskStatus::Modified };

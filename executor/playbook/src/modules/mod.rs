@@ -4,12 +4,16 @@
 //! applied, perhaps several times. It touches the machine only through [`System`].
 
 mod attributes;
+mod command;
 mod control;
 mod copy;
+mod diff;
 mod directory;
+mod external;
 mod facts;
 mod file;
 mod imagined;
+mod result;
 mod scope;
 mod service;
 mod shell;
@@ -38,6 +42,11 @@ pub(crate) trait Module: Debug {
     /// # Errors
     /// In words. `ignore_errors` and `retry` do not cover these.
     fn prepare(&self, scope: &mut Scope<'_>) -> Result<Box<dyn Action + '_>, String>;
+
+    /// Names under which it stores something: a dry run that cannot tell what the task would do knows none of them.
+    fn saves(&self, _: &Scope<'_>) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// A module whose texts are rendered.
@@ -56,6 +65,8 @@ pub(crate) struct Run<'a> {
     pub(crate) registries: &'a Registries,
     /// Nothing may be changed but files, which a dry run's system only models; services, packages and the like go into `imagined`.
     pub(crate) dry_run: bool,
+    /// Changed contents are told line by line.
+    pub(crate) diff: bool,
     pub(crate) imagined: &'a mut Imagined,
     /// When a program that is started is ended.
     pub(crate) deadline: Instant,
@@ -98,7 +109,7 @@ fn done(status: TaskStatus, changes: Vec<Change>) -> TaskResult {
 }
 
 fn change(property: &str, before: Option<String>, after: Option<String>) -> Change {
-    Change { property: property.to_owned(), before, after }
+    Change { property: property.to_owned(), before, after, diff: None }
 }
 
 /// What the check knows about the place of a task.
@@ -112,12 +123,14 @@ pub(crate) struct CheckContext<'a> {
 type Parse = fn(&mut Fields<'_, '_>, &CheckContext<'_>) -> Option<Box<dyn Module>>;
 
 /// Every module that this version knows. Names are exact.
-const MODULES: [(&str, Parse); 13] = [
+const MODULES: [(&str, Parse); 15] = [
     ("assert", control::Assert::parse),
+    ("command", command::Command::parse),
     ("copy", copy::parse_copy),
     ("debug", control::Debug::parse),
     ("directory", directory::Directory::parse),
     ("echo", control::Echo::parse),
+    ("external", external::External::parse),
     ("facts", facts::Facts::parse),
     ("fail", control::Fail::parse),
     ("file", file::File::parse),
@@ -129,8 +142,8 @@ const MODULES: [(&str, Parse); 13] = [
 ];
 
 /// Modules of the language that this version cannot run: a script with one is refused before anything is done.
-pub(crate) const NOT_YET: [&str; 10] =
-    ["apt", "dnf", "external", "git", "group", "homebrew", "pacman", "user", "yum", "zypper"];
+pub(crate) const NOT_YET: [&str; 9] =
+    ["apt", "dnf", "git", "group", "homebrew", "pacman", "user", "yum", "zypper"];
 
 /// Finds a module's parser, and its name with a life of its own.
 pub(crate) fn find(name: &str) -> Option<(&'static str, Parse)> {

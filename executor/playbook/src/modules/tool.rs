@@ -25,6 +25,7 @@ fn program<'p>(name: &'p str, arguments: &'p [&'p str], run: &Run<'_>) -> Progra
         command: ProgramCommand::Tool(name, arguments),
         input: &[],
         folder: None,
+        within: None,
         deadline: run.deadline,
         output_bytes: run.output_bytes,
     }

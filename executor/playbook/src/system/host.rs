@@ -1,5 +1,6 @@
 //! The machine itself, or a scratch tree on it.
 
+use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -8,8 +9,9 @@ use std::process::Command;
 
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, readlinkat};
+use nix::fcntl::{OFlag, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, mkdirat};
+use nix::sys::statvfs::{FsFlags, fstatvfs};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, setfsgid, setfsuid, unlinkat};
 
 use super::lookup::open_at;
@@ -21,6 +23,7 @@ use super::{
     Actor, Attributes, Content, FileKind, MAX_TREE_ENTRIES, Metadata, Program, ProgramCommand, ProgramEnd,
     System, SystemError, program, reading,
 };
+use crate::Cancel;
 
 /// Where programs run when the work is done on a scratch tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,6 +46,8 @@ pub struct HostSystem {
     pub search_path: String,
     /// When files that are put in place are durable.
     pub durability: Durability,
+    /// Ends the program under way, when the run is cancelled.
+    pub cancel: Option<Cancel>,
     /// The user that tasks act as.
     actor: Option<Actor>,
     pub(super) pending: Pending,
@@ -68,6 +73,7 @@ impl HostSystem {
             shell,
             search_path: program::SEARCH_PATH.to_owned(),
             durability: Durability::default(),
+            cancel: None,
             actor: None,
             pending: Pending::default(),
             users: UserFiles::default(),
@@ -81,15 +87,18 @@ impl HostSystem {
 
     /// A tool's path, for the one who starts it.
     fn tool(&self, name: &str) -> Result<PathBuf, SystemError> {
-        let found = self
-            .search_path
-            .split(':')
-            .map(|folder| Path::new(folder).join(name))
-            .find(|path| self.runs(path));
+        // To join an absolute name to a folder gives that name alone.
+        let mut places = self.search_path.split(':').map(|folder| Path::new(folder).join(name));
+        let found = places.find(|path| self.runs(path));
         let path = found
             .ok_or_else(|| SystemError::text(format!("there is no `{name}` here: nothing can be done")))?;
         let outside = self.root != Path::new("/") && self.shell == ShellPlace::Host;
-        Ok(if outside { self.root.join(path.strip_prefix("/").unwrap_or(&path)) } else { path })
+        Ok(if outside { self.outside(&path) } else { path })
+    }
+
+    /// A path below the root, as it is called outside of it.
+    fn outside(&self, path: &Path) -> PathBuf {
+        self.root.join(path.strip_prefix("/").unwrap_or(path))
     }
 
     fn runs(&self, path: &Path) -> bool {
@@ -98,7 +107,9 @@ impl HostSystem {
         file.is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
     }
 
-    fn command(&self, program: &Program<'_>) -> Result<Command, SystemError> {
+    /// The command for a program, and the file that must be open when it is started.
+    fn command(&mut self, program: &Program<'_>) -> Result<(Command, Option<File>), SystemError> {
+        let mut kept = None;
         let mut command = match program.command {
             ProgramCommand::Shell(text) => {
                 if self.tree().is_some() && !self.runs(Path::new("/bin/sh")) {
@@ -115,17 +126,34 @@ impl HostSystem {
                 command.args(arguments);
                 command
             }
+            ProgramCommand::Script(path) => {
+                if self.tree().is_some() && self.open(Path::new("/proc/self/status")).is_err() {
+                    let root = self.root.display();
+                    return Err(SystemError::text(format!(
+                        "{root} has no /proc, without which no module of a script runs in it"
+                    )));
+                }
+                let (file, copy) =
+                    program::copy_of_program(path).map_err(|error| SystemError::new("run", path, &error))?;
+                kept = Some(file);
+                Command::new(copy)
+            }
         };
         command.env_clear().envs(program::ENVIRONMENT).env("PATH", &self.search_path);
         if let Some(actor) = self.actor {
-            command.uid(actor.uid).gid(actor.gid);
+            let user = users::user(self, actor.uid);
+            command.envs(user.iter().flat_map(users::User::environment)).uid(actor.uid).gid(actor.gid);
         }
         if self.root != Path::new("/") && self.shell == ShellPlace::Host {
-            command.env("KEROS_ROOT", &self.root).current_dir(program.folder.unwrap_or(&self.root));
+            let within = program.within.map(|folder| self.outside(folder));
+            let folder = within.as_deref().or(program.folder).unwrap_or(&self.root);
+            command.env("KEROS_ROOT", &self.root).current_dir(folder);
+        } else if let Some(folder) = program.within {
+            command.current_dir(folder);
         } else if self.tree().is_none() {
             command.current_dir(program.folder.unwrap_or_else(|| Path::new("/")));
         }
-        Ok(command)
+        Ok((command, kept))
     }
 }
 
@@ -143,7 +171,7 @@ impl System for HostSystem {
         let mut bytes = Vec::new();
         let length = file.take(max_bytes + 1).read_to_end(&mut bytes).map_err(reading(path))?;
         if length as u64 > max_bytes {
-            return Err(SystemError::text(format!("{} is longer than {max_bytes} bytes", path.display())));
+            return Err(SystemError::too_long(path, max_bytes));
         }
         Ok(bytes)
     }
@@ -171,10 +199,10 @@ impl System for HostSystem {
         if let Some(old) = &old
             && kind_of(old) != FileKind::File
         {
-            let what = if kind_of(old) == FileKind::Directory { "a directory" } else { "not a regular file" };
-            return Err(SystemError::text(format!("cannot write {}: it is {what}", path.display())));
+            return Err(SystemError::in_the_way(path, kind_of(old)));
         }
-        let owned = Owned::choose(attributes, old.as_ref(), mode_if_new, self.actor);
+        let is = old.as_ref().map(metadata_of);
+        let owned = Owned::choose(attributes, is.as_ref(), mode_if_new, self.actor);
         let (mut source, _) = self.open_content(content).map_err(reading(source_path(content, path)))?;
         if self.durability == Durability::EachFile {
             return replace::put(&place, &mut source, owned, old.is_some()).map_err(writing(path));
@@ -221,8 +249,7 @@ impl System for HostSystem {
                 }
                 found.push(entry);
                 if found.len() > MAX_TREE_ENTRIES {
-                    let message = format!("{} holds more than {MAX_TREE_ENTRIES} entries", path.display());
-                    return Err(SystemError::text(message));
+                    return Err(SystemError::too_many(path));
                 }
             }
         }
@@ -230,18 +257,19 @@ impl System for HostSystem {
     }
 
     fn read_link(&mut self, path: &Path) -> Result<Option<PathBuf>, SystemError> {
-        let place = find(&self.root, path, LastLink::Keep).map_err(reading(path))?;
+        let reading = |error: io::Error| SystemError::new("read the link", path, &error);
+        let place = find(&self.root, path, LastLink::Keep).map_err(reading)?;
         let Some(place) = place.filter(|place| !place.is_nameless()) else { return Ok(None) };
         match readlinkat(&place.folder, place.name.as_os_str()) {
             Ok(target) => Ok(Some(target.into())),
             Err(Errno::EINVAL | Errno::ENOENT) => Ok(None),
-            Err(errno) => Err(SystemError::new("read the link", path, &errno.into())),
+            Err(errno) => Err(reading(errno.into())),
         }
     }
 
     fn make_link(&mut self, path: &Path, target: &Path) -> Result<(), SystemError> {
         self.pending.settle()?;
-        let making = |error: &io::Error| parent_error("make the link", path, error);
+        let making = |error: &io::Error| SystemError::below_folder("make the link", path, error);
         let place = walk(&self.root, path, LastLink::Keep).map_err(|error| making(&error))?;
         replace::put_link(&place, target).map_err(|error| making(&error))
     }
@@ -253,7 +281,7 @@ impl System for HostSystem {
 
     fn remove_directory(&mut self, path: &Path, recurse: bool) -> Result<(), SystemError> {
         self.pending.settle()?;
-        self.refuse_root(path)?;
+        self.refuse_all_but_directories(path)?;
         let inside = if recurse { self.list_tree(path)? } else { Vec::new() };
         // What lies deeper comes later in the list.
         for entry in inside.iter().rev() {
@@ -268,27 +296,23 @@ impl System for HostSystem {
     }
 
     fn user_id(&mut self, user: &str) -> Result<u32, SystemError> {
-        let found = users::id_of(user, self.user_lines());
-        found.ok_or_else(|| SystemError::text(format!("there is no user {user:?} in {}", users::USERS_FILE)))
+        users::user_id_in(user, self.user_lines())
     }
 
     fn group_id(&mut self, group: &str) -> Result<u32, SystemError> {
-        let found = users::id_of(group, self.group_lines());
-        found.ok_or_else(|| {
-            SystemError::text(format!("there is no group {group:?} in {}", users::GROUPS_FILE))
-        })
+        users::group_id_in(group, self.group_lines())
     }
 
     fn user_name(&mut self, uid: u32) -> String {
-        users::name_of(uid, self.user_lines()).map_or_else(|| uid.to_string(), str::to_owned)
+        users::name_in(uid, self.user_lines())
     }
 
     fn group_name(&mut self, gid: u32) -> String {
-        users::name_of(gid, self.group_lines()).map_or_else(|| gid.to_string(), str::to_owned)
+        users::name_in(gid, self.group_lines())
     }
 
     fn act_as(&mut self, actor: Option<Actor>) -> Result<(), SystemError> {
-        let own = Actor { uid: Uid::effective().as_raw(), gid: Gid::effective().as_raw() };
+        let own = Actor::own();
         let next = actor.unwrap_or(own);
         if next != self.actor.unwrap_or(own) {
             // The next user may not be allowed to give them their names.
@@ -305,8 +329,15 @@ impl System for HostSystem {
     }
 
     fn own_group(&mut self, uid: u32) -> Result<u32, SystemError> {
-        let group = users::own_group_of(uid, self.user_lines());
-        group.ok_or_else(|| SystemError::text(format!("there is no user {uid} in /etc/passwd")))
+        users::own_group(self, uid)
+    }
+
+    fn is_read_only(&mut self, folder: &Path) -> bool {
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let found = walk(&self.root, folder, LastLink::Follow)
+            .and_then(|place| Ok(openat(&place.folder, place.name.as_os_str(), flags, Mode::empty())?))
+            .and_then(|folder| Ok(fstatvfs(&folder)?));
+        found.is_ok_and(|found| found.flags().contains(FsFlags::ST_RDONLY))
     }
 
     fn query(&mut self, program: &Program<'_>) -> Result<ProgramEnd, SystemError> {
@@ -317,9 +348,10 @@ impl System for HostSystem {
         self.pending.settle()?;
         // It may be one that adds users.
         self.users = UserFiles::default();
-        let command = self.command(program)?;
+        let (command, _kept) = self.command(program)?;
         let name = PathBuf::from(command.get_program());
-        program::run(command, self.tree(), program).map_err(|error| SystemError::new("run", &name, &error))
+        program::run(command, self.tree(), program, self.cancel.as_ref())
+            .map_err(|error| SystemError::new("run", &name, &error))
     }
 
     fn checkpoint(&mut self) -> Result<(), SystemError> {
@@ -331,7 +363,7 @@ impl System for HostSystem {
 impl HostSystem {
     /// Where a file is to be written, so that no file that waits is in the way.
     fn place_to_write(&mut self, path: &Path) -> Result<Place, SystemError> {
-        let writing = |error: io::Error| parent_error("write", path, &error);
+        let writing = |error: io::Error| SystemError::below_folder("write", path, &error);
         let place = self.place(path, LastLink::Follow).map_err(writing)?;
         if self.pending.is_in_the_way_of(&place).map_err(writing)? {
             self.pending.settle()?;
@@ -343,14 +375,18 @@ impl HostSystem {
     }
 
     /// Before anything in it is removed.
-    fn refuse_root(&self, path: &Path) -> Result<(), SystemError> {
-        let place =
-            walk(&self.root, path, LastLink::Keep).map_err(|e| SystemError::new("remove", path, &e))?;
+    fn refuse_all_but_directories(&self, path: &Path) -> Result<(), SystemError> {
+        let removing = |source: io::Error| SystemError::new("remove", path, &source);
+        let place = walk(&self.root, path, LastLink::Keep).map_err(removing)?;
         if place.is_nameless() {
-            let message = format!("{} is never removed: it is the root, or ends in `..`", path.display());
-            return Err(SystemError::text(message));
+            return Err(SystemError::never_removed(path));
         }
-        Ok(())
+        // What a link leads to must not be emptied.
+        match place.stat().map_err(removing)? {
+            Some(stat) if kind_of(&stat) == FileKind::Directory => Ok(()),
+            Some(_) => Err(removing(Errno::ENOTDIR.into())),
+            None => Err(removing(Errno::ENOENT.into())),
+        }
     }
 
     fn remove(&self, path: &Path, flags: UnlinkatFlags) -> Result<(), SystemError> {
@@ -379,37 +415,26 @@ impl HostSystem {
 }
 
 /// The file that an error in reading a content is about.
-const fn source_path<'p>(content: &Content<'p>, path: &'p Path) -> &'p Path {
+pub(super) const fn source_path<'p>(content: &Content<'p>, path: &'p Path) -> &'p Path {
     match content {
         Content::Bytes(_) => path,
         Content::File(source) | Content::Machine(source) => source,
     }
 }
 
-const fn attributes_of(is_last: bool, attributes: Attributes) -> Attributes {
+pub(super) const fn attributes_of(is_last: bool, attributes: Attributes) -> Attributes {
     if is_last { attributes } else { Attributes { uid: None, gid: None, mode: None } }
 }
 
 /// `/a`, `/a/b`, `/a/b/c`.
-fn ancestors(path: &Path) -> Vec<&Path> {
+pub(super) fn ancestors(path: &Path) -> Vec<&Path> {
     let mut all: Vec<&Path> = path.ancestors().filter(|part| part.file_name().is_some()).collect();
     all.reverse();
     all
 }
 
-fn writing(path: &Path) -> impl Fn(io::Error) -> SystemError + '_ {
+pub(super) fn writing(path: &Path) -> impl Fn(io::Error) -> SystemError + '_ {
     move |source| SystemError::new("write", path, &source)
-}
-
-fn parent_error(doing: &str, path: &Path, source: &io::Error) -> SystemError {
-    if source.raw_os_error() == Some(Errno::ENOENT as i32) {
-        let folder = path.parent().unwrap_or(path).display();
-        return SystemError::text(format!(
-            "cannot {doing} {}: the directory {folder} is not there",
-            path.display()
-        ));
-    }
-    SystemError::new(doing, path, source)
 }
 
 fn kind_of(stat: &FileStat) -> FileKind {

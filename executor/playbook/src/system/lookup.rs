@@ -11,9 +11,6 @@ use nix::sys::stat::{FileStat, Mode};
 use super::tree::{LastLink, Place, walk};
 use super::{Content, HostSystem, SystemError, reading, users};
 
-/// Greatest `/etc/passwd` or `/etc/group` that is read, bytes.
-const MAX_USERS_BYTES: u64 = 4 * 1024 * 1024;
-
 impl HostSystem {
     /// The place that a path names.
     pub(super) fn place(&mut self, path: &Path, last: LastLink) -> io::Result<Place> {
@@ -65,13 +62,13 @@ impl HostSystem {
 
     /// The lines of `/etc/passwd`; none when it cannot be read.
     pub(super) fn user_lines(&mut self) -> &str {
-        self.refresh(users::USERS_FILE);
+        self.refresh(users::USERS);
         &self.users.users.lines
     }
 
     /// The lines of `/etc/group`; none when it cannot be read.
     pub(super) fn group_lines(&mut self) -> &str {
-        self.refresh(users::GROUPS_FILE);
+        self.refresh(users::GROUPS);
         &self.users.groups.lines
     }
 
@@ -85,7 +82,7 @@ impl HostSystem {
         }
         let mut bytes = Vec::new();
         let file = self.open(Path::new(path));
-        let read = file.and_then(|file| file.take(MAX_USERS_BYTES).read_to_end(&mut bytes));
+        let read = file.and_then(|file| file.take(users::MAX_USERS_BYTES).read_to_end(&mut bytes));
         let lines = read.map_or_else(|_| String::new(), |_| String::from_utf8_lossy(&bytes).into_owned());
         *self.users.of(path) = users::Kept { stamp, lines };
     }

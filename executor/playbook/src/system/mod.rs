@@ -6,6 +6,7 @@
 mod error;
 mod host;
 mod lookup;
+mod model;
 mod output;
 mod pending;
 mod program;
@@ -21,6 +22,7 @@ use keros_protocol::Output;
 
 pub use error::SystemError;
 pub use host::{Durability, HostSystem, ShellPlace};
+pub(crate) use model::Model;
 pub(crate) use program::ENVIRONMENT;
 
 /// What is at a path, links followed.
@@ -82,6 +84,8 @@ pub struct Program<'a> {
     pub input: &'a [u8],
     /// Where; a folder outside of a scratch tree is not used inside of it.
     pub folder: Option<&'a Path>,
+    /// Where on the machine itself, below its root; goes before `folder`.
+    pub within: Option<&'a Path>,
     /// When it is ended.
     pub deadline: Instant,
     /// Output kept, bytes, head and tail together.
@@ -93,8 +97,10 @@ pub struct Program<'a> {
 pub enum ProgramCommand<'a> {
     /// A command line for `/bin/sh -c`.
     Shell(&'a str),
-    /// A tool by its name, looked up in the fixed search path, and its arguments.
+    /// A tool by its name, looked up in the fixed search path, or by its absolute path below the root; and its arguments.
     Tool(&'a str, &'a [&'a str]),
+    /// A program in the script's own folder, which need not be executable there.
+    Script(&'a Path),
 }
 
 /// The user that a task acts as.
@@ -106,6 +112,13 @@ pub struct Actor {
     pub gid: u32,
 }
 
+impl Actor {
+    /// The user that this program runs as.
+    fn own() -> Self {
+        Self { uid: nix::unistd::geteuid().as_raw(), gid: nix::unistd::getegid().as_raw() }
+    }
+}
+
 /// How a program ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProgramEnd {
@@ -113,7 +126,7 @@ pub struct ProgramEnd {
     pub exit_code: i32,
     /// Standard output and error.
     pub output: Output,
-    /// Its deadline came first, and it was ended with all of its process group.
+    /// Its deadline came first, or the run was cancelled: it was ended with all of its process group.
     pub timed_out: bool,
 }
 
@@ -227,6 +240,9 @@ pub trait System {
     /// # Errors
     /// When there is no such user.
     fn own_group(&mut self, uid: u32) -> Result<u32, SystemError>;
+
+    /// Whether the file system of a directory is mounted so that nothing can be written: a dry run asks before it says that it would.
+    fn is_read_only(&mut self, folder: &Path) -> bool;
 
     /// Runs a program that only looks, to its end or to its deadline. A dry run does this too.
     ///

@@ -1,9 +1,62 @@
 //! Names and numbers of users and groups, from the tree's own `/etc/passwd` and `/etc/group`.
 
+use std::path::Path;
+
 use nix::sys::stat::FileStat;
 
-pub(super) const USERS_FILE: &str = "/etc/passwd";
-pub(super) const GROUPS_FILE: &str = "/etc/group";
+use super::{System, SystemError};
+
+/// Greatest `/etc/passwd` or `/etc/group` that is read, bytes.
+pub(super) const MAX_USERS_BYTES: u64 = 4 * 1024 * 1024;
+
+pub(super) const USERS: &str = "/etc/passwd";
+pub(super) const GROUPS: &str = "/etc/group";
+
+pub(super) fn user_id(system: &mut dyn System, user: &str) -> Result<u32, SystemError> {
+    user_id_in(user, &lines(system, USERS))
+}
+
+pub(super) fn group_id(system: &mut dyn System, group: &str) -> Result<u32, SystemError> {
+    group_id_in(group, &lines(system, GROUPS))
+}
+
+pub(super) fn user_name(system: &mut dyn System, uid: u32) -> String {
+    name_in(uid, &lines(system, USERS))
+}
+
+pub(super) fn group_name(system: &mut dyn System, gid: u32) -> String {
+    name_in(gid, &lines(system, GROUPS))
+}
+
+pub(super) fn own_group(system: &mut dyn System, uid: u32) -> Result<u32, SystemError> {
+    let user = user(system, uid).map(|user| user.gid);
+    user.ok_or_else(|| SystemError::text(format!("there is no user {uid} in {USERS}")))
+}
+
+/// The user with this number.
+pub(super) fn user(system: &mut dyn System, uid: u32) -> Option<User> {
+    user_of(uid, &lines(system, USERS))
+}
+
+pub(super) fn user_id_in(user: &str, lines: &str) -> Result<u32, SystemError> {
+    let id = id_of(user, lines);
+    id.ok_or_else(|| SystemError::text(format!("there is no user {user:?} in {USERS}")))
+}
+
+pub(super) fn group_id_in(group: &str, lines: &str) -> Result<u32, SystemError> {
+    let id = id_of(group, lines);
+    id.ok_or_else(|| SystemError::text(format!("there is no group {group:?} in {GROUPS}")))
+}
+
+/// The name that goes with a number, or the number where there is none.
+pub(super) fn name_in(id: u32, lines: &str) -> String {
+    name_of(id, lines).map_or_else(|| id.to_string(), str::to_owned)
+}
+
+fn lines(system: &mut dyn System, file: &str) -> String {
+    let bytes = system.read(Path::new(file), MAX_USERS_BYTES).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
 
 /// The two files as they were last read.
 #[derive(Debug, Default)]
@@ -14,7 +67,7 @@ pub(super) struct UserFiles {
 
 impl UserFiles {
     pub(super) fn of(&mut self, path: &str) -> &mut Kept {
-        if path == GROUPS_FILE { &mut self.groups } else { &mut self.users }
+        if path == GROUPS { &mut self.groups } else { &mut self.users }
     }
 }
 
@@ -44,20 +97,40 @@ impl Stamp {
 }
 
 /// The number beside a name in lines of `name:password:number:…`. A text of digits that is no name is a number.
-pub(super) fn id_of(name: &str, lines: &str) -> Option<u32> {
+fn id_of(name: &str, lines: &str) -> Option<u32> {
     let by_name = entries(lines).find(|(entry, _)| *entry == name).map(|(_, id)| id);
     by_name.or_else(|| name.bytes().all(|b| b.is_ascii_digit()).then(|| name.parse().ok()).flatten())
 }
 
 /// The first name with this number.
-pub(super) fn name_of(id: u32, lines: &str) -> Option<&str> {
+fn name_of(id: u32, lines: &str) -> Option<&str> {
     entries(lines).find(|(_, entry)| *entry == id).map(|(name, _)| name)
 }
 
-/// The number of the own group of the user with this number, from lines of `/etc/passwd`.
-pub(super) fn own_group_of(uid: u32, lines: &str) -> Option<u32> {
-    let mut users = lines.lines().map(|line| line.split(':').collect::<Vec<_>>());
-    users.find(|fields| fields.get(2).and_then(|id| id.parse().ok()) == Some(uid))?.get(3)?.parse().ok()
+/// What a user's programs need to know.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct User {
+    name: String,
+    /// The number of the user's own group.
+    gid: u32,
+    home: String,
+}
+
+impl User {
+    /// Variables of the environment that tell who runs a program.
+    pub(super) fn environment(&self) -> [(&'static str, &str); 3] {
+        [("USER", &self.name), ("LOGNAME", &self.name), ("HOME", &self.home)]
+    }
+}
+
+/// The user with this number, from lines of `/etc/passwd`.
+fn user_of(uid: u32, lines: &str) -> Option<User> {
+    lines.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let [name, _, id, gid, _, home, ..] = fields.as_slice() else { return None };
+        let (id, gid): (u32, u32) = (id.parse().ok()?, gid.parse().ok()?);
+        (id == uid).then(|| User { name: (*name).to_owned(), gid, home: (*home).to_owned() })
+    })
 }
 
 fn entries(lines: &str) -> impl Iterator<Item = (&str, u32)> {
@@ -83,6 +156,8 @@ mod tests {
         assert_eq!(id_of("99999999999", PASSWD), None);
         assert_eq!(name_of(1, PASSWD), Some("daemon"));
         assert_eq!(name_of(2, PASSWD), None);
-        assert_eq!((own_group_of(1007, PASSWD), own_group_of(2, PASSWD)), (Some(7), None));
+        let daemon = user_of(1, PASSWD).unwrap();
+        assert_eq!((daemon.environment()[1], daemon.gid), (("LOGNAME", "daemon"), 1));
+        assert_eq!(user_of(2, PASSWD), None);
     }
 }
