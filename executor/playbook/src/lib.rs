@@ -10,6 +10,8 @@ mod else_if;
 mod engine;
 mod fields;
 mod findings;
+#[doc(hidden)]
+pub mod fuzzing;
 mod helpers;
 mod modules;
 mod play;
@@ -26,6 +28,6 @@ pub use run::{Observer, RunOptions, run};
 pub use script::{Script, ScriptSource, parse_variables};
 pub use system::{
     Actor, Attributes, Content, FileKind, HostSystem, MAX_TREE_ENTRIES, Metadata, Program, ProgramCommand,
-    ProgramEnd, ShellPlace, System, SystemError,
+    ProgramEnd, ShellPlace, Stream, System, SystemError,
 };
 pub use variables::merge_variables;

@@ -18,6 +18,7 @@ mod service;
 mod shell;
 mod stat;
 mod tool;
+mod unpack;
 
 use std::fmt::Debug;
 use std::path::Path;
@@ -28,6 +29,7 @@ use keros_protocol::executor::{Change, TaskResult, TaskStatus};
 
 pub(crate) use imagined::Imagined;
 pub(crate) use scope::Scope;
+pub(crate) use unpack::check_archive;
 
 use crate::fields::Fields;
 use crate::helpers::Registries;
@@ -115,7 +117,7 @@ pub(crate) struct CheckContext<'a> {
 type Parse = fn(&mut Fields<'_, '_>, &CheckContext<'_>) -> Option<Box<dyn Module>>;
 
 /// Every module that this version knows. Names are exact.
-const MODULES: [(&str, Parse); 15] = [
+const MODULES: [(&str, Parse); 16] = [
     ("assert", control::Assert::parse),
     ("command", command::Command::parse),
     ("copy", copy::parse_copy),
@@ -131,6 +133,7 @@ const MODULES: [(&str, Parse); 15] = [
     ("shell", shell::Shell::parse),
     ("stat", stat::Stat::parse),
     ("template", copy::parse_template),
+    ("unpack", unpack::Unpack::parse),
 ];
 
 /// Modules of the language that this version cannot run: a script with one is refused before anything is done.

@@ -58,7 +58,7 @@ impl HostSystem {
         place.map_or(Ok(None), |place| place.stat()).map_err(reading(path))
     }
 
-    fn open(&self, path: &Path) -> io::Result<File> {
+    fn open_file(&self, path: &Path) -> io::Result<File> {
         let place = walk(&self.root, path, LastLink::Follow)?;
         // Without O_NONBLOCK a named pipe would hang the run.
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
@@ -70,11 +70,12 @@ impl HostSystem {
     }
 
     /// A content, and how long it is.
-    fn open_content<'c>(&self, content: &Content<'c>) -> io::Result<(Box<dyn io::Read + 'c>, u64)> {
+    fn open_content<'c>(&self, content: &'c Content<'_>) -> io::Result<(Box<dyn io::Read + 'c>, u64)> {
         let file = match content {
             Content::Bytes(bytes) => return Ok((Box::new(*bytes), bytes.len() as u64)),
             Content::File(path) => File::open(path)?,
-            Content::Machine(path) => self.open(path)?,
+            Content::Machine(path) => self.open_file(path)?,
+            Content::Stream(stream) => return Ok((Box::new(stream.reader()), stream.length())),
         };
         let length = file.metadata()?.len();
         Ok((Box::new(file), length))
@@ -113,7 +114,7 @@ impl HostSystem {
     }
 
     fn runs(&self, path: &Path) -> bool {
-        let file = self.open(path).and_then(|file| file.metadata());
+        let file = self.open_file(path).and_then(|file| file.metadata());
         file.is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
     }
 
@@ -137,7 +138,7 @@ impl HostSystem {
                 command
             }
             ProgramCommand::Script(path) => {
-                if self.tree().is_some() && self.open(Path::new("/proc/self/status")).is_err() {
+                if self.tree().is_some() && self.open_file(Path::new("/proc/self/status")).is_err() {
                     let root = self.root.display();
                     return Err(SystemError::text(format!(
                         "{root} has no /proc, without which no module of a script runs in it"
@@ -175,8 +176,12 @@ impl System for HostSystem {
         Ok(self.stat(path, LastLink::Keep)?.map(|stat| metadata_of(&stat)))
     }
 
+    fn open(&mut self, path: &Path) -> Result<File, SystemError> {
+        self.open_file(path).map_err(reading(path))
+    }
+
     fn read(&mut self, path: &Path, max_bytes: u64) -> Result<Vec<u8>, SystemError> {
-        let file = self.open(path).map_err(reading(path))?;
+        let file = self.open_file(path).map_err(reading(path))?;
         let mut bytes = Vec::new();
         let length = file.take(max_bytes + 1).read_to_end(&mut bytes).map_err(reading(path))?;
         if length as u64 > max_bytes {
@@ -186,7 +191,7 @@ impl System for HostSystem {
     }
 
     fn holds(&mut self, path: &Path, content: &Content<'_>) -> Result<bool, SystemError> {
-        let file = self.open(path).map_err(reading(path))?;
+        let file = self.open_file(path).map_err(reading(path))?;
         let length = file.metadata().map_err(reading(path))?.len();
         let (mut source, source_length) =
             self.open_content(content).map_err(reading(source_path(content, path)))?;
@@ -379,9 +384,9 @@ impl HostSystem {
 }
 
 /// The file that an error in reading a content is about.
-const fn source_path<'p>(content: &Content<'p>, path: &'p Path) -> &'p Path {
+const fn source_path<'p>(content: &'p Content<'_>, path: &'p Path) -> &'p Path {
     match content {
-        Content::Bytes(_) => path,
+        Content::Bytes(_) | Content::Stream(_) => path,
         Content::File(source) | Content::Machine(source) => source,
     }
 }

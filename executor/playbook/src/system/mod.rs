@@ -8,9 +8,11 @@ mod host;
 mod output;
 mod program;
 mod replace;
+mod stream;
 mod tree;
 mod users;
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -20,6 +22,7 @@ use keros_protocol::Output;
 pub use error::SystemError;
 pub use host::{HostSystem, ShellPlace};
 pub(crate) use program::ENVIRONMENT;
+pub use stream::Stream;
 
 /// What is at a path, links followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +72,8 @@ pub enum Content<'a> {
     File(&'a Path),
     /// What a file of the machine itself, below its root, holds.
     Machine(&'a Path),
+    /// What a reader gives; it can be used once.
+    Stream(&'a Stream<'a>),
 }
 
 /// A program to run.
@@ -132,6 +137,12 @@ pub trait System {
     /// # Errors
     /// When it cannot be known.
     fn link_metadata(&mut self, path: &Path) -> Result<Option<Metadata>, SystemError>;
+
+    /// Opens a file to read it piece by piece.
+    ///
+    /// # Errors
+    /// When it is not there, is no file, or cannot be read.
+    fn open(&mut self, path: &Path) -> Result<File, SystemError>;
 
     /// A file's content, at most this many bytes.
     ///

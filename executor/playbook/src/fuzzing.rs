@@ -1,0 +1,57 @@
+//! Where fuzzing enters: whatever the input is, these must come back, soon and without much memory.
+
+use std::io;
+use std::path::Path;
+
+use handlebars::Context;
+use keros_protocol::JobLimits;
+use keros_protocol::executor::Event;
+use serde_json::{Map, json};
+
+use crate::helpers::Registries;
+use crate::template::{self, Condition};
+use crate::{HostSystem, Observer, RunOptions, Script, ScriptSource, ShellPlace, modules, run};
+
+/// Checks a script, and runs a valid one dry against a tree without programs.
+pub fn script(text: &str, tree: &Path) {
+    let source = ScriptSource {
+        text: text.to_owned(),
+        file: "script".to_owned(),
+        folder: Some(tree.to_owned()),
+        extra_vars: Map::new(),
+    };
+    let Ok(script) = Script::parse(&source) else { return };
+    let mut system = HostSystem::new(tree.to_owned(), ShellPlace::Root);
+    let limits = JobLimits { task_s: 2, total_s: 5, ..JobLimits::default() };
+    let options = RunOptions { dry_run: true, limits, tags: Vec::new() };
+    run(&script, &mut system, &options, &mut Nobody);
+}
+
+struct Nobody;
+
+impl Observer for Nobody {
+    fn event(&mut self, _: &Event) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Compiles and renders a text as a template, and asks it as a condition.
+pub fn template(text: &str) {
+    let registries = Registries::new();
+    let context = Context::from(json!({
+        "s": " Ab ", "n": 5, "f": 1.5, "z": null, "no": false, "e": "", "o": {},
+        "l": ["x", "y", 3], "m": {"k": "v", "deep": {"l": [1, 2]}}, "item": {"name": "i"},
+    }));
+    if let Ok(template) = template::compile(text) {
+        let _ = template::render(&template, &registries, &context);
+        let _ = registries.render_filtered(&template, &context);
+    }
+    if let Ok(condition) = Condition::compile(text) {
+        let _ = condition.holds(&registries, &context);
+    }
+}
+
+/// Reads an archive as `unpack` does before it writes anything.
+pub fn archive(bytes: &[u8]) {
+    let _ = modules::check_archive(bytes);
+}
