@@ -8,6 +8,7 @@ mod command;
 mod control;
 mod copy;
 mod directory;
+mod download;
 mod external;
 mod facts;
 mod file;
@@ -117,12 +118,13 @@ pub(crate) struct CheckContext<'a> {
 type Parse = fn(&mut Fields<'_, '_>, &CheckContext<'_>) -> Option<Box<dyn Module>>;
 
 /// Every module that this version knows. Names are exact.
-const MODULES: [(&str, Parse); 16] = [
+const MODULES: [(&str, Parse); 17] = [
     ("assert", control::Assert::parse),
     ("command", command::Command::parse),
     ("copy", copy::parse_copy),
     ("debug", control::Debug::parse),
     ("directory", directory::Directory::parse),
+    ("download", download::Download::parse),
     ("echo", control::Echo::parse),
     ("external", external::External::parse),
     ("facts", facts::Facts::parse),

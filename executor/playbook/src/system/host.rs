@@ -14,7 +14,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, mkdirat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, setfsgid, setfsuid, unlinkat};
 
 use super::replace::{self, Owned};
-use super::tree::{LastLink, find, walk};
+use super::tree::{LastLink, Place, find, walk};
 use super::{
     Actor, Attributes, Content, FileKind, MAX_TREE_ENTRIES, Metadata, Program, ProgramCommand, ProgramEnd,
     System, SystemError, program, reading, users,
@@ -79,6 +79,25 @@ impl HostSystem {
         };
         let length = file.metadata()?.len();
         Ok((Box::new(file), length))
+    }
+
+    /// The place of a file to write, and what is there; an error when that is no file.
+    fn place_of_file(&self, path: &Path) -> Result<(Place, Option<FileStat>), SystemError> {
+        let place =
+            walk(&self.root, path, LastLink::Follow).map_err(|error| parent_error("write", path, &error))?;
+        let old = place.stat().map_err(writing(path))?;
+        if let Some(old) = &old
+            && kind_of(old) != FileKind::File
+        {
+            let what = if kind_of(old) == FileKind::Directory { "a directory" } else { "not a regular file" };
+            return Err(SystemError::text(format!("cannot write {}: it is {what}", path.display())));
+        }
+        Ok((place, old))
+    }
+
+    /// The user that files are made as.
+    fn own_uid(&self) -> u32 {
+        self.actor.map_or_else(|| Uid::effective().as_raw(), |actor| actor.uid)
     }
 
     fn lines(&mut self, path: &str) -> String {
@@ -208,18 +227,26 @@ impl System for HostSystem {
         attributes: Attributes,
         mode_if_new: u32,
     ) -> Result<(), SystemError> {
-        let place =
-            walk(&self.root, path, LastLink::Follow).map_err(|error| parent_error("write", path, &error))?;
-        let old = place.stat().map_err(writing(path))?;
-        if let Some(old) = &old
-            && kind_of(old) != FileKind::File
-        {
-            let what = if kind_of(old) == FileKind::Directory { "a directory" } else { "not a regular file" };
-            return Err(SystemError::text(format!("cannot write {}: it is {what}", path.display())));
-        }
+        let (place, old) = self.place_of_file(path)?;
         let owned = Owned::choose(attributes, old.as_ref(), mode_if_new, self.actor);
         let (mut source, _) = self.open_content(content).map_err(reading(source_path(content, path)))?;
         replace::put(&place, &mut source, owned, old.is_some()).map_err(writing(path))
+    }
+
+    fn open_part(&mut self, path: &Path) -> Result<File, SystemError> {
+        let (place, _) = self.place_of_file(path)?;
+        replace::open_part(&place, self.own_uid()).map_err(writing(path))
+    }
+
+    fn put_part(&mut self, path: &Path, attributes: Attributes, mode_if_new: u32) -> Result<(), SystemError> {
+        let (place, old) = self.place_of_file(path)?;
+        let owned = Owned::choose(attributes, old.as_ref(), mode_if_new, self.actor);
+        replace::put_part(&place, self.own_uid(), owned, old.is_some()).map_err(writing(path))
+    }
+
+    fn remove_part(&mut self, path: &Path) -> Result<(), SystemError> {
+        let (place, _) = self.place_of_file(path)?;
+        replace::remove_part(&place).map_err(|error| SystemError::new("remove the part of", path, &error))
     }
 
     fn make_directory(&mut self, path: &Path, attributes: Attributes) -> Result<(), SystemError> {

@@ -169,6 +169,48 @@ pub trait System {
         mode_if_new: u32,
     ) -> Result<(), SystemError>;
 
+    /// The file beside a path in which a download is collected, to be read and added to; what an earlier attempt left is still in it.
+    ///
+    /// # Errors
+    /// When it cannot be made; always, where nothing is downloaded.
+    fn open_part(&mut self, path: &Path) -> Result<File, SystemError> {
+        Err(no_part(path))
+    }
+
+    /// Puts what was collected beside a path in the path's place, as [`System::put_file`] would.
+    ///
+    /// # Errors
+    /// The old file is untouched then.
+    fn put_part(
+        &mut self,
+        path: &Path,
+        _attributes: Attributes,
+        _mode_if_new: u32,
+    ) -> Result<(), SystemError> {
+        Err(no_part(path))
+    }
+
+    /// Removes what was collected beside a path.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    fn remove_part(&mut self, path: &Path) -> Result<(), SystemError> {
+        Err(no_part(path))
+    }
+
+    /// In a dry run: a file would be here from now on, but what is in it is not known. Nothing is to be done where nothing is modelled.
+    ///
+    /// # Errors
+    /// When there could be no such file.
+    fn expect_file(
+        &mut self,
+        _path: &Path,
+        _attributes: Attributes,
+        _mode_if_new: u32,
+    ) -> Result<(), SystemError> {
+        Ok(())
+    }
+
     /// Makes a directory and those above it; the attributes are for the last one.
     ///
     /// # Errors
@@ -256,6 +298,10 @@ pub trait System {
 
 /// Entries of a directory tree that one task handles.
 pub const MAX_TREE_ENTRIES: usize = 100_000;
+
+fn no_part(path: &Path) -> SystemError {
+    SystemError::text(format!("nothing is downloaded to {} here", path.display()))
+}
 
 fn reading(path: &Path) -> impl Fn(io::Error) -> SystemError + '_ {
     move |source| SystemError::new("read", path, &source)
