@@ -275,7 +275,7 @@ fn an_archive_that_was_cut_or_changed_is_found_out_before_anything_is_written() 
 
 #[test]
 fn bombs_are_refused_by_their_size_before_anything_is_written() {
-    let zeros = vec![0; 40 << 20];
+    let zeros = vec![0; 30 << 20];
     let plain = tar(&[file("first", "x"), tar_entry(b"bomb", b'0', b"", 0o644, &zeros)]);
     let zipped = zip(&[Zipped::file("first", b"x"), Zipped::file("bomb", &zeros)]);
     for archive in [Some(gz(&plain)), xz(&plain, &["-6"]), Some(zipped)].into_iter().flatten() {
@@ -291,10 +291,10 @@ fn bombs_are_refused_by_their_size_before_anything_is_written() {
     entries.extend((0..300).map(|number| hard_link(&format!("h{number}"), "f")));
     assert!(bench(&gz(&tar(&entries))).one(TASK).1.contains("too much for one of its size"));
     let many: Vec<_> = (0..100_001).map(|number| folder(&format!("d{number}"), 0o755)).collect();
-    assert!(bench(&gz(&tar(&many))).one(TASK).1.contains("more than 100000 entries"));
+    assert!(bench(&tar(&many)).one(TASK).1.contains("more than 100000 entries"));
     let deep = "d/".repeat(2000);
     let long: Vec<_> = (0..5).map(|number| file(&format!("{number}/{deep}f"), "")).collect();
-    assert!(bench(&gz(&tar(&long))).one(TASK).1.contains("bytes of names"));
+    assert!(bench(&tar(&long)).one(TASK).1.contains("bytes of names"));
 }
 
 #[test]

@@ -50,3 +50,27 @@ impl Read for Whole<'_, '_> {
         Ok(length)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::system::{Attributes, Content, HostSystem, ShellPlace, System as _};
+
+    #[test]
+    fn a_stream_that_ends_early_leaves_the_old_file_and_a_long_one_is_read_to_its_length() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, path) = (folder.path().join("f"), std::path::Path::new("/f"));
+        std::fs::write(&file, "old").unwrap();
+        let mut system = HostSystem::new(folder.path().to_owned(), ShellPlace::Root);
+        let mut put = |length| {
+            let mut reader = &b"content"[..];
+            let stream = Stream::new(&mut reader, length);
+            system.put_file(path, &Content::Stream(&stream), Attributes::default(), 0o644)
+        };
+        assert!(put(8).is_err());
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "old");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+        assert!(put(4).is_ok());
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "cont");
+    }
+}

@@ -6,6 +6,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use keros_playbook::{Diagnostic, HostSystem, Observer, RunOptions, Script, ScriptSource, ShellPlace};
 use keros_protocol::executor::{Event, TaskResult};
@@ -91,11 +92,14 @@ impl Bench {
         fs::write(path, content).unwrap();
     }
 
-    /// Puts a program into the tree.
+    /// Puts a program into the tree. Another process writes it: what this one has open for writing may be inherited by a program that
+    /// another test starts just then, and a file that is open for writing can't be run.
     pub(crate) fn program(&self, path: &str, text: &str) {
-        let path = self.path(path);
+        let (path, draft) = (self.path(path), self.folder.path().join("draft"));
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, text).unwrap();
+        fs::write(&draft, text).unwrap();
+        let copied = Command::new("cp").arg(&draft).arg(&path).status().unwrap();
+        assert!(copied.success());
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 }
