@@ -13,6 +13,7 @@ use crate::{exit, listen, playbook_command, session, show};
 
 const EXAMPLES: &str = "\
 Examples:
+  keros-executor check site.yml           what is wrong with a script, before it goes anywhere
   keros-executor playbook site.yml --dry-run
                                           what a script would change here
   keros-executor jobs                     what has run on this gateway, newest first
@@ -37,6 +38,8 @@ enum Task {
     Session(Settings),
     /// Check a JetPorch script and run it here by hand: without signature, journal or report
     Playbook(playbook_command::PlaybookArgs),
+    /// Check JetPorch scripts whole, and run nothing
+    Check(playbook_command::CheckArgs),
     /// Accept connections on a Unix socket and start a session for each (for gateways without systemd)
     Listen(ListenArgs),
     /// List the jobs that were started here, newest first
@@ -90,14 +93,19 @@ pub(crate) struct JobArgs {
 pub(crate) fn parse() -> Cli {
     Cli::try_parse().unwrap_or_else(|error| {
         let _ = error.print();
-        std::process::exit(if error.use_stderr() { 64 } else { 0 })
+        if error.use_stderr() {
+            playbook_command::refuse_command_line(&error.to_string());
+            std::process::exit(64)
+        }
+        std::process::exit(0)
     })
 }
 
 /// Does what was asked.
 pub(crate) fn dispatch(cli: Cli) -> ExitCode {
     let result = match cli.command {
-        Task::Playbook(args) => return playbook_command::run(args),
+        Task::Playbook(args) => return playbook_command::run(&args),
+        Task::Check(args) => return playbook_command::check(&args),
         Task::Session(settings) => session::serve_standard_streams(&settings),
         Task::Listen(args) => listen::listen(&args),
         Task::Jobs(args) => show::jobs(&args),

@@ -45,14 +45,16 @@ impl Engine for PlaybookEngine<'_> {
             text: script.clone(),
             file: "script".to_owned(),
             folder: None,
+            role_folders: Vec::new(),
             extra_vars: vars.clone(),
         };
         let script = Script::parse(&source).map_err(|findings| refusal_of(&findings))?;
         let mut system = HostSystem::new(self.settings.root.clone(), self.settings.shell_place());
         let options = RunOptions {
             dry_run: command.options.dry_run,
+            diff: false,
             limits: command.limits.clamped(),
-            tags: Vec::new(),
+            ..RunOptions::default()
         };
         let tasks = script.task_count();
         let work = Box::new(move |observer: &mut dyn Observer| {
@@ -63,7 +65,7 @@ impl Engine for PlaybookEngine<'_> {
 }
 
 /// One refusal for all findings: a limit first (the rest was not read then), what is wrong before what is not supported.
-fn refusal_of(findings: &[Diagnostic]) -> Refusal {
+pub(crate) fn refusal_of(findings: &[Diagnostic]) -> Refusal {
     let has = |kind| findings.iter().any(|finding| finding.kind == kind);
     let reason = if has(DiagnosticKind::TooLarge) {
         RefusalReason::TooLarge

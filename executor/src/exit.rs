@@ -74,7 +74,9 @@ Exit codes:
   70  internal error
   74  the disk, a socket or a process failed
   75  busy: another job is running, or another listener holds the socket; try again later
-  77  a folder that root relies on belongs to, or can be changed by, somebody else";
+  77  a folder that root relies on belongs to, or can be changed by, somebody else
+  129, 130, 143
+      playbook: ended by SIGHUP, SIGINT, SIGTERM";
 
 /// Prints a failure to standard error and gives the exit code.
 pub(crate) fn report(result: Result<(), Failure>) -> ExitCode {

@@ -4,7 +4,7 @@
 //! In reading order: what can be asked ([`cli`], [`settings`]); one request and its answer ([`request`], [`session`]);
 //! whether a command may run ([`admit`], [`trust`], [`clock`]); what is kept on disk ([`state`]); how a job begins and
 //! runs ([`begin`], [`runner`], [`engine`]); how it is followed and settled ([`follow`], [`settle`], [`stragglers`]);
-//! the listener for gateways without systemd ([`listen`]); a script run by hand ([`playbook_command`]); what a person reads
+//! the listener for gateways without systemd ([`listen`]); a script checked or run by hand ([`playbook_command`]); what a person reads
 //! ([`show`]); how it all ends ([`exit`]).
 
 mod admit;

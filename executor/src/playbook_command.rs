@@ -1,21 +1,38 @@
-//! `keros-executor playbook FILE`: checks and runs a script by hand, and prints what a person wants to read.
+//! `keros-executor playbook FILE`: checks and runs a script by hand, and prints what a person or a program wants to read.
 //!
 //! It takes no lock and writes no journal: it is for the person at the machine, and for scratch trees.
+//!
+//! In reading order: the script and its variables ([`source`]), what is wrong with it ([`faults`], [`check`]), how a run is
+//! told ([`stream`] for programs, [`report`], [`progress`] and [`style`] for people), how it is ended early ([`signals`]).
 
-use std::fmt::Write as _;
-use std::io::{self, IsTerminal as _, Write as _};
+mod check;
+mod faults;
+mod progress;
+mod report;
+mod signals;
+mod source;
+mod stream;
+mod style;
+
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use keros_playbook::{
-    Diagnostic, HostSystem, Observer, RunOptions, Script, ScriptSource, ShellPlace, merge_variables,
-    parse_variables,
-};
-use keros_protocol::executor::{Change, Event, TaskResult, TaskStatus};
-use keros_protocol::limits::MAX_SCRIPT_BYTES;
-use keros_protocol::{JobLimits, Outcome, Summary};
-use serde_json::{Map, Value};
+use keros_playbook::{Diagnostic, HostSystem, Observer, RunOptions, Script, ShellPlace};
+use keros_protocol::eligibility::Refusal;
+use keros_protocol::executor::{Event, STREAM_FORMAT};
+use keros_protocol::text::printable;
+use keros_protocol::{JobLimits, Outcome, RefusalReason};
+
+pub(crate) use check::{CheckArgs, check};
+
+use crate::engine::refusal_of;
+use report::Report;
+use signals::Signals;
+use source::{ScriptOptions, Trouble};
+use stream::JsonLines;
+use style::{Style, plural};
 
 /// A task failed, or a time limit ended the run.
 const EXIT_FAILED: u8 = 1;
@@ -25,256 +42,218 @@ const EXIT_WOULD_CHANGE: u8 = 2;
 const EXIT_USAGE: u8 = 64;
 /// The script is not valid (`EX_DATAERR` of sysexits.h).
 const EXIT_INVALID: u8 = 65;
+/// Nobody hears what the run says: its output was closed (`EX_IOERR` of sysexits.h).
+const EXIT_UNHEARD: u8 = 74;
+
+const HELP: &str = "\
+Examples:
+  keros-executor playbook site.yml --dry-run    what would change here
+  keros-executor playbook site.yml              change it
+  keros-executor playbook site.yml --root /tmp/tree --host-shell
+                                                try it on a tree instead of the machine
+  keros-executor playbook site.yml --json | jq 'select(.event == \"task_ended\")'
+
+SIGINT (Ctrl-C), SIGTERM and SIGHUP end the run in order: the program under way gets SIGTERM with its process group, two
+seconds later SIGKILL; no other change is begun; the end says `cancelled`. When the standard output is closed (`| head`),
+the run ends before the next change. With --json the last line is always an `ended`; the events are described in
+docs/events.md.
+
+Exit codes:
+  0    all well
+  1    a task failed, or a time limit ended the run
+  2    with --dry-run: something would change
+  64   the command line cannot be used
+  65   the script is not valid; nothing was run
+  74   the standard output was closed
+  129, 130, 143
+       ended by SIGHUP, SIGINT, SIGTERM";
 
 /// Check a JetPorch script and run it here.
 #[derive(Debug, Args)]
+#[command(after_help = HELP)]
 pub(crate) struct PlaybookArgs {
-    /// The script.
+    /// The script
+    #[arg(value_hint = clap::ValueHint::FilePath)]
     file: PathBuf,
-    /// Work on this tree instead of the machine itself.
-    #[arg(long, value_name = "DIR", default_value = "/")]
+    /// Work on this tree instead of the machine itself
+    #[arg(long, value_name = "DIR", default_value = "/", value_hint = clap::ValueHint::DirPath)]
     root: PathBuf,
-    /// Run programs outside of the tree (its folder is in KEROS_ROOT) instead of by chroot.
+    /// Run programs outside of the tree (its folder is in KEROS_ROOT) instead of by chroot
     #[arg(long)]
     host_shell: bool,
-    /// Change nothing; say what would change.
+    /// Change nothing; say what would change
     #[arg(long)]
     dry_run: bool,
-    /// Print events, one JSON object per line.
+    /// Show how files change, line by line; a dry run always does
+    #[arg(long)]
+    diff: bool,
+    /// Print events, one JSON object per line
     #[arg(long)]
     json: bool,
-    /// Variables of the highest precedence: @FILE (YAML or JSON), or one YAML or JSON mapping; later ones are merged over earlier ones.
-    #[arg(short = 'e', long = "extra-vars", value_name = "VARS")]
-    extra_vars: Vec<String>,
-    /// Run only tasks with one of these tags.
+    #[command(flatten)]
+    options: ScriptOptions,
+    /// Run only tasks with one of these tags
     #[arg(long, value_name = "TAG:TAG", value_delimiter = ':')]
     tags: Vec<String>,
-    /// Time limit of the whole run, seconds.
+    /// The user that tasks act as when neither they nor their play name one
+    #[arg(long, value_name = "USER")]
+    sudo: Option<String>,
+    /// Where programs are looked up, and the PATH that they get [default: PATH; the usual folders with --root, and in jobs]
+    #[arg(long, value_name = "DIR:DIR")]
+    path: Option<String>,
+    /// Time limit of the whole run, seconds
     #[arg(long, value_name = "S", default_value_t = JobLimits::default().total_s)]
     total_limit_s: u32,
-    /// Time limit of one task, seconds.
+    /// Time limit of one task, seconds
     #[arg(long, value_name = "S", default_value_t = JobLimits::default().task_s)]
     task_limit_s: u32,
 }
 
 /// Runs the command.
-pub(crate) fn run(args: PlaybookArgs) -> ExitCode {
-    match check(&args) {
-        Ok(script) => run_script(&args, &script),
-        Err(Trouble::Usage(message)) => {
-            eprintln!("keros-executor playbook: {message}");
-            ExitCode::from(EXIT_USAGE)
-        }
-        Err(Trouble::Invalid(findings)) => {
-            eprint!("{}", describe(&findings));
-            ExitCode::from(EXIT_INVALID)
-        }
-    }
-}
-
-/// Why nothing was run.
-enum Trouble {
-    Usage(String),
-    Invalid(Vec<Diagnostic>),
-}
-
-fn check(args: &PlaybookArgs) -> Result<Script, Trouble> {
-    if !args.root.is_dir() {
-        return Err(Trouble::Usage(format!("--root {}: no such directory", args.root.display())));
-    }
-    let text = read_script(&args.file).map_err(Trouble::Usage)?;
-    let mut extra_vars = Map::new();
-    for argument in &args.extra_vars {
-        merge_variables(&mut extra_vars, extra(argument)?);
-    }
-    let absolute = std::path::absolute(&args.file).map_err(|error| Trouble::Usage(error.to_string()))?;
-    let folder = absolute.parent().map(Path::to_owned);
-    let file = args.file.display().to_string();
-    Script::parse(&ScriptSource { text, file, folder, extra_vars }).map_err(Trouble::Invalid)
-}
-
-fn read_script(path: &Path) -> Result<String, String> {
-    use std::io::Read as _;
-    let mut text = String::new();
-    let file = std::fs::File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    // One byte more than allowed is enough for the check to refuse it by name.
-    let mut limited = file.take(MAX_SCRIPT_BYTES as u64 + 4);
-    limited.read_to_string(&mut text).map_err(|error| format!("{}: {error}", path.display()))?;
-    Ok(text)
-}
-
-fn extra(argument: &str) -> Result<Map<String, Value>, Trouble> {
-    let (text, file) = match argument.strip_prefix('@') {
-        Some(path) => (read_script(Path::new(path)).map_err(Trouble::Usage)?, path),
-        None => (argument.to_owned(), "-e"),
+pub(crate) fn run(args: &PlaybookArgs) -> ExitCode {
+    let signals = match Signals::watch() {
+        Ok(signals) => signals,
+        Err(error) => return refuse(args, Trouble::Usage(format!("cannot watch for signals: {error}"))),
     };
-    parse_variables(&text, file).map_err(Trouble::Invalid)
+    let script = if args.root.is_dir() {
+        args.options.load(&args.file)
+    } else {
+        Err(Trouble::Usage(format!("--root {}: no such directory", args.root.display())))
+    };
+    match script {
+        Ok(script) => run_script(args, &script, &signals),
+        Err(trouble) => refuse(args, trouble),
+    }
 }
 
-fn run_script(args: &PlaybookArgs, script: &Script) -> ExitCode {
+/// A command line that cannot be read ends the stream of events as well, when one was asked for.
+pub(crate) fn refuse_command_line(message: &str) {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|word| word == "playbook") && arguments.any(|word| word == "--json") {
+        // Whoever closed the stream has the exit code.
+        let _ = JsonLines.event(&refused(Refusal::new(RefusalReason::Unparsable, message.trim())));
+    }
+}
+
+/// Nothing is run: says why.
+fn refuse(args: &PlaybookArgs, trouble: Trouble) -> ExitCode {
+    let (code, text, findings, refusal) = match trouble {
+        Trouble::Usage(message) => {
+            let text = format!("keros-executor: playbook: {}\n", printable(&message));
+            (EXIT_USAGE, text, Vec::new(), Refusal::new(RefusalReason::Unparsable, message))
+        }
+        Trouble::Invalid(findings) => {
+            let count = faults::count(&findings);
+            let text = format!("{}{count} found: nothing was run\n", faults::describe(&findings));
+            let refusal = refusal_of(&findings);
+            (EXIT_INVALID, text, findings, refusal)
+        }
+    };
+    if !args.json {
+        let _ = io::stderr().write_all(text.as_bytes());
+        return ExitCode::from(code);
+    }
+    if findings.is_empty() {
+        let _ = io::stderr().write_all(text.as_bytes());
+    }
+    let told = tell_refusal(args, findings, refusal);
+    ExitCode::from(if told.is_ok() { code } else { EXIT_UNHEARD })
+}
+
+fn tell_refusal(args: &PlaybookArgs, findings: Vec<Diagnostic>, refusal: Refusal) -> io::Result<()> {
+    JsonLines.event(&started(args, None))?;
+    findings.into_iter().try_for_each(|finding| JsonLines.event(&faults::event(finding)))?;
+    JsonLines.event(&refused(refusal))
+}
+
+fn refused(refusal: Refusal) -> Event {
+    let Refusal { reason, detail } = refusal;
+    Event::Ended { outcome: Outcome::Refused { reason, detail } }
+}
+
+fn started(args: &PlaybookArgs, tasks: Option<u32>) -> Event {
+    Event::RunStarted {
+        format: STREAM_FORMAT,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        file: args.file.display().to_string(),
+        tasks,
+        dry_run: args.dry_run,
+        root: args.root.display().to_string(),
+    }
+}
+
+fn run_script(args: &PlaybookArgs, script: &Script, signals: &Signals) -> ExitCode {
+    let told = if args.json {
+        run_for_programs(args, script, signals)
+    } else {
+        run_for_people(args, script, signals)
+    };
+    match told {
+        Ok(outcome) => ExitCode::from(exit_code(&outcome, args.dry_run, signals)),
+        Err(_) => ExitCode::from(EXIT_UNHEARD),
+    }
+}
+
+/// # Errors
+/// When the end could not be told.
+fn run_for_programs(args: &PlaybookArgs, script: &Script, signals: &Signals) -> io::Result<Outcome> {
+    JsonLines.event(&started(args, Some(script.task_count())))?;
+    let outcome = run_observed(args, script, signals, &mut JsonLines);
+    JsonLines.event(&Event::Ended { outcome: outcome.clone() })?;
+    Ok(outcome)
+}
+
+/// # Errors
+/// When the end could not be told.
+fn run_for_people(args: &PlaybookArgs, script: &Script, signals: &Signals) -> io::Result<Outcome> {
+    let style = Style::of_standard_output();
+    let mut report = Report::new(style, args.dry_run, args.file.display().to_string());
+    report.print(&header(args, script))?;
+    let outcome = run_observed(args, script, signals, &mut report);
+    report.end(&outcome)?;
+    Ok(outcome)
+}
+
+fn run_observed(
+    args: &PlaybookArgs,
+    script: &Script,
+    signals: &Signals,
+    observer: &mut dyn Observer,
+) -> Outcome {
     let shell = if args.host_shell { ShellPlace::Host } else { ShellPlace::Root };
     let root = std::fs::canonicalize(&args.root).unwrap_or_else(|_| args.root.clone());
     let mut system = HostSystem::new(root, shell);
+    let own = std::env::var("PATH").ok().filter(|path| args.root == Path::new("/") && !path.is_empty());
+    system.search_path = args.path.clone().or(own).unwrap_or(system.search_path);
+    system.cancel = Some(signals.cancel.clone());
     let limits = JobLimits { total_s: args.total_limit_s, task_s: args.task_limit_s, ..JobLimits::default() };
-    let options = RunOptions { dry_run: args.dry_run, limits, tags: args.tags.clone() };
-    let outcome = if args.json {
-        let outcome = keros_playbook::run(script, &mut system, &options, &mut JsonLines);
-        let ended = JsonLines.event(&Event::Ended { outcome: outcome.clone() });
-        if ended.is_err() {
-            return ExitCode::from(EXIT_FAILED);
-        }
-        outcome
-    } else {
-        let mut report = Report { colours: io::stdout().is_terminal(), dry_run: args.dry_run };
-        let _ = writeln!(io::stdout(), "{}", header(args, script));
-        let outcome = keros_playbook::run(script, &mut system, &options, &mut report);
-        let _ = report.end(&outcome);
-        outcome
+    let options = RunOptions {
+        dry_run: args.dry_run,
+        diff: args.diff,
+        limits,
+        tags: args.tags.clone(),
+        sudo: args.sudo.clone(),
+        cancel: Some(signals.cancel.clone()),
     };
-    exit_code(&outcome, args.dry_run)
+    keros_playbook::run(script, &mut system, &options, observer)
 }
 
-fn exit_code(outcome: &Outcome, dry_run: bool) -> ExitCode {
+fn exit_code(outcome: &Outcome, dry_run: bool, signals: &Signals) -> u8 {
     match outcome {
-        Outcome::Succeeded { summary, .. } if dry_run && summary.changed() > 0 => {
-            ExitCode::from(EXIT_WOULD_CHANGE)
-        }
-        Outcome::Succeeded { .. } => ExitCode::SUCCESS,
-        _ => ExitCode::from(EXIT_FAILED),
-    }
-}
-
-/// Events as the agent would get them.
-struct JsonLines;
-
-impl Observer for JsonLines {
-    fn event(&mut self, event: &Event) -> io::Result<()> {
-        let mut line = serde_json::to_vec(event)?;
-        line.push(b'\n');
-        let mut out = io::stdout().lock();
-        out.write_all(&line)?;
-        out.flush()
-    }
-}
-
-/// One line per task, for a person.
-struct Report {
-    colours: bool,
-    dry_run: bool,
-}
-
-impl Observer for Report {
-    fn event(&mut self, event: &Event) -> io::Result<()> {
-        let text = match event {
-            Event::ItemEnded { task, item, result, .. } if result.status != TaskStatus::Failed => {
-                self.line(&format!("{} [{}]", task.name, shown(item)), result)
-            }
-            Event::Retrying { left, delay_s, message, .. } => {
-                format!("    {message}\n    again in {delay_s} s, {left} left after that\n")
-            }
-            Event::TaskEnded { task, result, notified, .. } => {
-                let mut text = self.line(&format!("{}/{} {}", task.number, task.count, task.name), result);
-                for event in notified {
-                    let _ = writeln!(text, "    notified: {event}");
-                }
-                text
-            }
-            _ => return Ok(()),
-        };
-        let mut out = io::stdout().lock();
-        out.write_all(text.as_bytes())?;
-        out.flush()
-    }
-}
-
-impl Report {
-    fn line(&self, name: &str, result: &TaskResult) -> String {
-        let (mark, colour) = match result.status {
-            TaskStatus::Failed => ("!", "31"),
-            TaskStatus::Ignored => ("!", "33"),
-            TaskStatus::Matched | TaskStatus::Passive => ("·", "2"),
-            TaskStatus::Skipped => ("-", "2"),
-            _ => ("✓", "32"),
-        };
-        let would = if self.dry_run && result.status.is_change() { "would be " } else { "" };
-        let mut text = format!("{} {name}: {would}{}\n", self.paint(mark, colour), result.status.as_str());
-        for change in &result.changes {
-            let _ = writeln!(text, "    {}", describe_change(change));
-        }
-        if let Some(message) = &result.message {
-            text.push_str(&indented(message));
-        }
-        let is_failure = matches!(result.status, TaskStatus::Failed | TaskStatus::Ignored);
-        if let Some(output) = result.output.as_ref().filter(|_| is_failure) {
-            text.push_str(&indented(&output.to_string()));
-        }
-        text
-    }
-
-    fn paint(&self, text: &str, colour: &str) -> String {
-        if self.colours { format!("\u{1b}[{colour}m{text}\u{1b}[0m") } else { text.to_owned() }
-    }
-
-    fn end(&self, outcome: &Outcome) -> io::Result<()> {
-        let (summary, colour) = match outcome {
-            Outcome::Succeeded { summary, .. } => (*summary, "32"),
-            Outcome::Failed { summary, .. } | Outcome::TimedOut { summary, .. } => (*summary, "31"),
-            _ => (Summary::default(), "31"),
-        };
-        let mut out = io::stdout().lock();
-        writeln!(out, "\n{}", counts(&summary))?;
-        let dry = if self.dry_run { " (dry run: nothing was changed)" } else { "" };
-        writeln!(out, "{}{dry}", self.paint(&outcome.to_string(), colour))
+        Outcome::Succeeded { summary, .. } if dry_run && summary.changed() > 0 => EXIT_WOULD_CHANGE,
+        Outcome::Succeeded { .. } => 0,
+        Outcome::Cancelled { .. } => signals.exit_code().unwrap_or(EXIT_FAILED),
+        _ => EXIT_FAILED,
     }
 }
 
 fn header(args: &PlaybookArgs, script: &Script) -> String {
-    let place =
-        if args.root == Path::new("/") { String::new() } else { format!(" on {}", args.root.display()) };
-    format!("{}: {}{place}", args.file.display(), plural(script.task_count(), "task"))
+    let (file, root) = (printable(&args.file.to_string_lossy()), printable(&args.root.to_string_lossy()));
+    let place = if args.root == Path::new("/") { String::new() } else { format!(" on {root}") };
+    format!("{file}: {}{place}\n", plural(script.task_count(), "task"))
 }
 
-fn counts(summary: &Summary) -> String {
-    format!("{} | {summary}", plural(summary.total(), "task"))
-}
-
-fn describe_change(change: &Change) -> String {
-    let quoted = |text: &Option<String>| text.as_ref().map(|text| format!("{text:?}"));
-    match (quoted(&change.before), quoted(&change.after)) {
-        (Some(before), Some(after)) => format!("{}: {before} -> {after}", change.property),
-        (None, Some(after)) => format!("{}: {after}", change.property),
-        (Some(before), None) => format!("{}: was {before}", change.property),
-        (None, None) => change.property.clone(),
-    }
-}
-
-fn shown(item: &Value) -> String {
-    item.as_str().map_or_else(|| item.to_string(), str::to_owned)
-}
-
-fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("    {line}\n")).collect()
-}
-
-/// All findings, each with its line of the text and a mark below it.
-fn describe(findings: &[Diagnostic]) -> String {
-    let mut text = String::new();
-    for finding in findings {
-        let _ = writeln!(text, "{finding}");
-        let source = read_script(Path::new(&finding.file)).unwrap_or_default();
-        if let Some(line) = source.lines().nth((finding.line as usize).wrapping_sub(1)) {
-            let shown: String = line.chars().take(120).collect();
-            let _ = writeln!(text, "{:>5} | {shown}", finding.line);
-            if finding.column > 0 && finding.column <= 120 {
-                let _ = writeln!(text, "      | {}^", " ".repeat(finding.column as usize - 1));
-            }
-        }
-    }
-    let count = u32::try_from(findings.len()).unwrap_or(u32::MAX);
-    let _ = writeln!(text, "{} found: nothing was run", plural(count, "fault"));
-    text
-}
-
-fn plural(count: u32, thing: &str) -> String {
-    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
+/// To the standard error; that it is closed is no reason to panic.
+fn complain(message: &str) {
+    let _ = writeln!(io::stderr(), "keros-executor: {}", printable(message));
 }

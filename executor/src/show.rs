@@ -3,7 +3,8 @@
 use std::fs::File;
 use std::io::{self, Read as _, Write};
 
-use keros_protocol::executor::{Event, TaskResult};
+use keros_protocol::executor::{Change, Event, TaskResult};
+use keros_protocol::text::{printable, printable_lines};
 use keros_protocol::{Command, CommandId, Outcome, Output};
 use serde_json::json;
 
@@ -39,7 +40,7 @@ pub(crate) fn jobs(args: &JobsArgs) -> Result<(), Failure> {
             json!({ "command_id": job.id(), "standing": standing.word(), "outcome": standing.outcome() })
                 .to_string()
         } else {
-            format!("{}  {standing}", job.id())
+            format!("{}  {}", job.id(), printable(&standing.to_string()))
         };
         print(&mut out, &line)?;
     }
@@ -73,7 +74,7 @@ pub(crate) fn job(args: &JobArgs) -> Result<(), Failure> {
         Ok(event) => tell(&mut out, &event),
         Err(_) => Ok(()),
     })?;
-    print(&mut out, &format!("Outcome  {}", standing(&state, &job)?))
+    print(&mut out, &format!("Outcome  {}", printable(&standing(&state, &job)?.to_string())))
 }
 
 impl Standing {
@@ -156,20 +157,25 @@ fn tell(out: &mut impl Write, event: &Event) -> Result<(), Failure> {
     match event {
         Event::TaskStarted { task, module, handler, .. } => {
             let handler = if *handler { ", handler" } else { "" };
-            print(out, &format!("{:>4}/{}  {}  ({module}{handler})", task.number, task.count, task.name))
+            let name = printable(&task.name);
+            print(out, &format!("{:>4}/{}  {name}  ({module}{handler})", task.number, task.count))
         }
-        Event::ItemEnded { item, result, .. } => {
-            print(out, &format!("         item {item}: {}", result.status.as_str()))
+        Event::ItemEnded { item, result, duration_ms, .. } => {
+            let item = printable(&item.to_string());
+            let took = duration_ms.map_or_else(String::new, |ms| format!(" in {ms} ms"));
+            print(out, &format!("         item {item}: {}{took}", result.status.as_str()))
         }
         Event::Retrying { left, delay_s, message, .. } => {
+            let message = printable(message);
             print(out, &format!("         failed: {message}; again in {delay_s} s, {left} attempts left"))
         }
         Event::TaskEnded { result, duration_ms, .. } => {
-            print(out, &format!("         {} in {duration_ms} ms", result.status.as_str()))?;
+            let attempts = result.attempts.map_or_else(String::new, |count| format!(", {count} attempts"));
+            print(out, &format!("         {} in {duration_ms} ms{attempts}", result.status.as_str()))?;
             tell_details(out, result)
         }
         Event::Ended { outcome: Outcome::Failed { message, .. } } => {
-            print(out, &format!("Failed   {message}"))
+            print(out, &format!("Failed   {}", printable(message)))
         }
         _ => Ok(()),
     }
@@ -177,31 +183,33 @@ fn tell(out: &mut impl Write, event: &Event) -> Result<(), Failure> {
 
 fn tell_details(out: &mut impl Write, result: &TaskResult) -> Result<(), Failure> {
     for change in &result.changes {
-        let before = change.before.as_deref().unwrap_or("-");
-        let after = change.after.as_deref().unwrap_or("-");
-        if before.len() + after.len() < 80 && !before.contains('\n') && !after.contains('\n') {
-            print(out, &format!("         {}: {before} -> {after}", change.property))?;
-        } else {
-            print(out, &format!("         {} changed", change.property))?;
-        }
+        tell_change(out, change)?;
     }
     if let Some(message) = &result.message {
-        for line in message.lines() {
-            print(out, &format!("         {}", printable(line)))?;
+        for line in printable_lines(message) {
+            print(out, &format!("         {line}"))?;
         }
     }
     if let Some(code) = result.exit_code.filter(|code| *code != 0) {
         print(out, &format!("         exit code {code}"))?;
     }
-    for line in result.output.as_ref().map(Output::to_string).unwrap_or_default().lines() {
-        print(out, &format!("         | {}", printable(line)))?;
+    for line in printable_lines(&result.output.as_ref().map(Output::to_string).unwrap_or_default()) {
+        print(out, &format!("         | {line}"))?;
     }
     Ok(())
 }
 
-/// What a program printed must not steer the reader's terminal.
-fn printable(line: &str) -> String {
-    line.chars().map(|c| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c }).collect()
+fn tell_change(out: &mut impl Write, change: &Change) -> Result<(), Failure> {
+    let property = printable(&change.property);
+    let before = change.before.as_deref().unwrap_or("-");
+    let after = change.after.as_deref().unwrap_or("-");
+    let is_short = before.len() + after.len() < 80 && !before.contains('\n') && !after.contains('\n');
+    if is_short && change.diff.is_none() {
+        return print(out, &format!("         {property}: {} -> {}", printable(before), printable(after)));
+    }
+    print(out, &format!("         {property} changed"))?;
+    printable_lines(change.diff.as_deref().unwrap_or_default())
+        .try_for_each(|line| print(out, &format!("           {line}")))
 }
 
 /// A reader that has seen enough (`| head`) is no error.

@@ -32,6 +32,16 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
+/// A run's text with its time as `in T s`.
+fn timeless(output: &Output) -> String {
+    let mut text = text(&output.stdout);
+    if let Some(end) = text.find(" s | ") {
+        let start = text[..end].rfind(' ').unwrap() + 1;
+        text.replace_range(start..end, "T");
+    }
+    text
+}
+
 /// A folder with the script and an empty tree.
 fn bench() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -61,10 +71,10 @@ demo.yml: 5 tasks on tree
     roof
 ✓ 5/5 seen: created
 
-5 tasks | 3 created, 1 passive, 1 failed but ignored
+5 tasks in T s | 3 created, 1 passive, 1 failed but ignored
 succeeded
 ";
-    assert_eq!(text(&output.stdout), expected);
+    assert_eq!(timeless(&output), expected);
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(fs::read_to_string(folder.path().join("tree/conf")).unwrap(), "site=roof\n");
 }
@@ -91,7 +101,8 @@ fn json_gives_events_and_an_end() {
     let output = playbook(folder.path(), &arguments);
     let events: Vec<serde_json::Value> =
         text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(events.first().unwrap()["event"], "task_started");
+    assert_eq!(events.first().unwrap()["event"], "run_started");
+    assert_eq!(events[0]["tasks"], 5);
     assert_eq!(events.last().unwrap()["event"], "ended");
     assert_eq!(events.last().unwrap()["status"], "succeeded");
     assert_eq!(fs::read_to_string(folder.path().join("tree/conf")).unwrap(), "site=mast\n");
@@ -107,13 +118,34 @@ fn faults_are_shown_with_their_lines() {
     .unwrap();
     let output = playbook(folder.path(), &["bad.yml", "--root", "tree"]);
     let expected = "\
-bad.yml:4:7: there is no module `shel` (did you mean `shell`?)
+bad.yml:4:7: there is no module `shel`
     4 |     - !shel { cmd: ls }
       |       ^
+      = did you mean `shell`?
 1 fault found: nothing was run
 ";
     assert_eq!(text(&output.stderr), expected);
     assert_eq!(output.status.code(), Some(65));
+}
+
+#[test]
+fn the_item_that_failed_is_named() {
+    let folder = bench();
+    let script = "- name: x\n  groups: [all]\n  tasks:\n    - !shell { cmd: 'test {{ item }} = a', with: { items: [a, b, c] } }\n";
+    fs::write(folder.path().join("fails.yml"), script).unwrap();
+    let output = playbook(folder.path(), &["fails.yml", "--root", "tree", "--host-shell"]);
+    let expected = "\
+fails.yml: 1 task on tree
+✓ shell [a]: executed
+! shell [b]: failed
+! 1/1 shell: failed
+    the command failed with exit code 1
+
+1 task in T s | 1 failed
+failed: task 1 of 1 (shell), exit code 1
+    at fails.yml:4
+";
+    assert_eq!(timeless(&output), expected);
 }
 
 #[test]
@@ -123,7 +155,8 @@ fn failures_and_wrong_use_have_their_exit_codes() {
         .unwrap();
     let output = playbook(folder.path(), &["fails.yml", "--root", "tree"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stdout).ends_with("1 task | 1 failed\nfailed: task 1 of 1 (fail)\n"));
+    let end = "1 task in T s | 1 failed\nfailed: task 1 of 1 (fail)\n    at fails.yml:3\n";
+    assert!(timeless(&output).ends_with(end), "{output:?}");
     for wrong in [&["missing.yml"][..], &["demo.yml", "--root", "nowhere"], &["demo.yml", "--bogus"], &[]] {
         assert_eq!(playbook(folder.path(), wrong).status.code(), Some(64), "{wrong:?}");
     }

@@ -7,6 +7,7 @@ use crate::{Eui, UnixSeconds};
 
 /// Names one command for one gateway: a UUID of version 7. It is run at most once, ever.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct CommandId(pub uuid::Uuid);
 

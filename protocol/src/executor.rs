@@ -24,11 +24,16 @@ pub enum Request {
     Status {},
 }
 
+/// Version of the stream of `keros-executor playbook --json`. A change that an older reader would misunderstand makes a new
+/// one; a new field or a new event does not.
+pub const STREAM_FORMAT: u32 = 1;
+
 /// One line of the executor's standard output, and of its journal.
 ///
 /// A session that runs or follows a command ends with exactly one [`Event::Ended`]. A session that is lost before that line
 /// says nothing about the job: attach again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// The job begins; from here on this command id is never started again.
@@ -39,6 +44,48 @@ pub enum Event {
         time_unix_s: UnixSeconds,
         /// Tasks and handlers of the job.
         tasks: u32,
+    },
+    /// A script is checked and run by hand: the first line of that stream, which is in no journal.
+    RunStarted {
+        /// Version of the stream: [`STREAM_FORMAT`].
+        format: u32,
+        /// The executor's version.
+        version: String,
+        /// The script, as the user named it.
+        file: String,
+        /// Tasks and handlers of the script; absent when it is refused.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tasks: Option<u32>,
+        /// Nothing is changed, only told.
+        dry_run: bool,
+        /// The tree that is worked on; `/` is the machine itself.
+        root: String,
+    },
+    /// The check of a script found a fault: nothing is run.
+    Finding {
+        /// What sort of fault it is.
+        kind: FindingKind,
+        /// The file, as the user named it.
+        file: String,
+        /// Line, from 1; 0 when it is about the whole file.
+        line: u32,
+        /// Column in characters, from 1; 0 when it is about the whole line.
+        column: u32,
+        /// What is wrong, in words.
+        message: String,
+        /// What was probably meant.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        suggestion: Option<String>,
+    },
+    /// One file was only checked. All of its findings came before.
+    Checked {
+        /// The file, as the user named it.
+        file: String,
+        /// Tasks and handlers of the script; absent when it has faults.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tasks: Option<u32>,
+        /// How many faults it has.
+        faults: u32,
     },
     /// A task begins. In the journal it is written, and synced, before anything is changed.
     TaskStarted {
@@ -53,7 +100,10 @@ pub enum Event {
         /// It is a handler.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         handler: bool,
-        /// Its line in the script, from 1.
+        /// The file that it stands in, where that is not the script itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        file: Option<String>,
+        /// Its line there, from 1.
         line: u32,
     },
     /// One item of a task's loop ended.
@@ -67,6 +117,12 @@ pub enum Event {
         item: Value,
         /// What became of it.
         result: TaskResult,
+        /// The event that it raised for handlers.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        notified: Option<String>,
+        /// How long it took, milliseconds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        duration_ms: Option<u64>,
     },
     /// A task failed and is tried again.
     Retrying {
@@ -114,8 +170,22 @@ pub enum Event {
     },
 }
 
+/// What sort of fault the check of a script found; decides the name of the refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum FindingKind {
+    /// Not valid: the refusal is `unparsable`.
+    Invalid,
+    /// It exceeds a limit: the refusal is `too_large`.
+    TooLarge,
+    /// Valid, but this version or this gateway cannot do it: the refusal is `unsupported`.
+    Unsupported,
+}
+
 /// What became of a task or an item.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TaskResult {
     /// How it ended; in a dry run: how it would end.
     pub status: TaskStatus,
@@ -131,18 +201,22 @@ pub struct TaskResult {
     /// What the program printed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Output>,
+    /// How often it was tried, when that was more than once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
 }
 
 impl TaskResult {
     /// A result with only a status.
     #[must_use]
     pub const fn of(status: TaskStatus) -> Self {
-        Self { status, changes: Vec::new(), message: None, exit_code: None, output: None }
+        Self { status, changes: Vec::new(), message: None, exit_code: None, output: None, attempts: None }
     }
 }
 
 /// How a task ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TaskStatus {
     /// Something was made that was not there.
@@ -209,6 +283,7 @@ impl Summary {
 
 /// One property that was changed, or would be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Change {
     /// `content`, `owner`, `group`, `mode`, `enabled`, `started`, …
     pub property: String,
@@ -218,6 +293,9 @@ pub struct Change {
     /// After.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
+    /// Content only, and where it was asked for: the lines that differ, as a unified diff, or why there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diff: Option<String>,
 }
 
 /// What a journal that stops without [`Event::Ended`] says: the job was interrupted, at the task that had begun.

@@ -18,6 +18,7 @@ mod keys;
 pub mod limits;
 mod report;
 mod telemetry;
+pub mod text;
 pub mod topics;
 
 pub use command::{Command, CommandId, Job, JobLimits, JobOptions, UpdateId};

@@ -35,6 +35,7 @@ pub struct Report {
 
 /// What became of a command on the gateway. The wire has its name in the field `status`, the rest beside it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum Outcome {
     /// It is stored on the gateway.
@@ -198,6 +199,7 @@ impl fmt::Display for Outcome {
 
 /// Why a command was not started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RefusalReason {
     /// A JetPorch script for a gateway that is not on KerOS 6.
@@ -280,6 +282,7 @@ impl fmt::Display for RefusalReason {
 
 /// Which time limit ended a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TimeLimit {
     /// The limit of the whole job.
@@ -301,6 +304,7 @@ impl TimeLimit {
 
 /// What was under way when a job was interrupted.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Interruption {
     /// The first task that may have been under way; absent: none had begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -325,6 +329,7 @@ impl fmt::Display for Interruption {
 
 /// Names one task of a job, for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TaskRef {
     /// From 1, in run order, handlers after the tasks of their play.
     pub number: u32,
@@ -342,6 +347,7 @@ impl fmt::Display for TaskRef {
 
 /// Counts of a job's tasks by how they ended; each task that was reached is counted in exactly one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Summary {
     /// Something was made that was not there.
@@ -409,6 +415,7 @@ impl fmt::Display for Summary {
 
 /// What a program printed, standard output and error together, bounded.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Output {
     /// The beginning; all of it when nothing was left out. Bytes that are not UTF-8 are shown as U+FFFD.
     pub head: String,

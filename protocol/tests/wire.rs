@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use keros_protocol::executor::{Change, Event, Request, TaskResult, TaskStatus};
+use keros_protocol::executor::{Change, Event, FindingKind, Request, TaskResult, TaskStatus};
 use keros_protocol::{
     Cancellation, ClockState, Command, CommandId, Delivery, Disk, Downlink, Envelope, Eui, Interruption, Job,
     JobLimits, JobOptions, JobUnderWay, KeyRing, Outcome, Output, Package, RefusalReason, Report,
@@ -237,18 +237,30 @@ fn executor_events() {
             property: "mode".to_owned(),
             before: Some("0600".to_owned()),
             after: Some("0644".to_owned()),
+            diff: None,
         }],
         message: Some("m".to_owned()),
         exit_code: Some(0),
         output: Some(Output { head: "out\n".to_owned(), ..Output::default() }),
+        attempts: None,
     };
     frozen("event_started", &Event::Started { command_id: COMMAND, time_unix_s: 1_795_000_000, tasks: 3 });
     let (module, role) = ("template".to_owned(), Some("forwarder".to_owned()));
-    frozen("event_task_started", &Event::TaskStarted { task: task(), module, role, handler: true, line: 12 });
+    frozen(
+        "event_task_started",
+        &Event::TaskStarted { task: task(), module, role, handler: true, file: None, line: 12 },
+    );
     let item = json!({ "a": 1 });
     frozen(
         "event_item_ended",
-        &Event::ItemEnded { task: task(), item_number: 1, item, result: result.clone() },
+        &Event::ItemEnded {
+            task: task(),
+            item_number: 1,
+            item,
+            result: result.clone(),
+            notified: None,
+            duration_ms: None,
+        },
     );
     let message = "exit code 1".to_owned();
     frozen("event_retrying", &Event::Retrying { task: task(), left: 2, delay_s: 1, message });
@@ -260,6 +272,53 @@ fn executor_events() {
     );
     frozen("event_status", &Event::Status { version: "0.1.0".to_owned(), running: Some(COMMAND) });
     frozen("event_request_failed", &Event::RequestFailed { message: "another job is running".to_owned() });
+}
+
+#[test]
+fn executor_events_with_what_came_later() {
+    let diff = Some("@@ -1 +1 @@\n-a\n+b\n".to_owned());
+    let change = Change { property: "content".to_owned(), before: None, after: None, diff };
+    let result =
+        TaskResult { changes: vec![change], attempts: Some(3), ..TaskResult::of(TaskStatus::Modified) };
+    let item_ended = |notified: Option<&str>| Event::ItemEnded {
+        task: task(),
+        item_number: 1,
+        item: json!("a"),
+        result: result.clone(),
+        notified: notified.map(str::to_owned),
+        duration_ms: Some(7),
+    };
+    let (module, file) = ("file".to_owned(), Some("roles/radio/tasks/main.yml".to_owned()));
+    frozen(
+        "event_task_started_2",
+        &Event::TaskStarted { task: task(), module, role: None, handler: false, file, line: 3 },
+    );
+    frozen("event_item_ended_2", &item_ended(None));
+    frozen("event_item_ended_3", &item_ended(Some("restart")));
+    let notified = Vec::new();
+    frozen("event_task_ended_2", &Event::TaskEnded { task: task(), result, notified, duration_ms: 12 });
+}
+
+#[test]
+fn events_of_a_script_run_by_hand() {
+    let file = || "site.yml".to_owned();
+    let (version, root) = ("0.1.0".to_owned(), "/".to_owned());
+    frozen(
+        "event_run_started",
+        &Event::RunStarted { format: 1, version, file: file(), tasks: Some(3), dry_run: true, root },
+    );
+    frozen(
+        "event_finding",
+        &Event::Finding {
+            kind: FindingKind::Invalid,
+            file: file(),
+            line: 4,
+            column: 7,
+            message: "there is no module `shel`".to_owned(),
+            suggestion: Some("did you mean `shell`?".to_owned()),
+        },
+    );
+    frozen("event_checked", &Event::Checked { file: file(), tasks: Some(3), faults: 0 });
 }
 
 /// What a stranger may send: never a panic, always an error.

@@ -128,7 +128,11 @@ pub(crate) fn heard(
         executor::Event::ItemEnded { .. }
         | executor::Event::Retrying { .. }
         | executor::Event::TaskEnded { .. } => return,
-        executor::Event::Started { .. } | executor::Event::Status { .. } => {
+        executor::Event::Started { .. }
+        | executor::Event::Status { .. }
+        | executor::Event::RunStarted { .. }
+        | executor::Event::Finding { .. }
+        | executor::Event::Checked { .. } => {
             effects.push(Effect::Note(Note::Unexpected("an executor's line about something else")));
             return;
         }

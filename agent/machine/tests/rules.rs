@@ -106,7 +106,14 @@ fn started(number: u64) -> executor::Event {
 
 fn at_task(number: u32) -> executor::Event {
     let task = TaskRef { number, count: 9, name: "t".to_owned() };
-    executor::Event::TaskStarted { task, module: "shell".to_owned(), role: None, handler: false, line: 1 }
+    executor::Event::TaskStarted {
+        task,
+        module: "shell".to_owned(),
+        role: None,
+        handler: false,
+        file: None,
+        line: 1,
+    }
 }
 
 fn succeeded() -> executor::Event {

@@ -68,8 +68,12 @@ fn variables_of(option: &str) -> anyhow::Result<Map<String, Value>> {
 
 /// Checks the script as a gateway will, without the files that a gateway may have.
 pub(super) fn check(text: &str, file: &str, vars: &Map<String, Value>) -> Checked {
-    let source =
-        ScriptSource { text: text.to_owned(), file: file.to_owned(), folder: None, extra_vars: vars.clone() };
+    let source = ScriptSource {
+        text: text.to_owned(),
+        file: file.to_owned(),
+        extra_vars: vars.clone(),
+        ..ScriptSource::default()
+    };
     match Script::parse(&source) {
         Ok(_) => Checked::Fit(Vec::new()),
         Err(findings) if findings.iter().all(|f| f.kind == DiagnosticKind::Unsupported) => {

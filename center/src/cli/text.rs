@@ -3,17 +3,8 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+pub(crate) use keros_protocol::text::printable;
 use keros_protocol::{Outcome, Summary, UnixSeconds};
-
-/// Replaces what could move the cursor or change colours: a gateway's words must not draw on the operator's screen.
-pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() || is_direction(c) { '\u{fffd}' } else { c }).collect()
-}
-
-/// Characters that turn the direction of writing.
-const fn is_direction(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
 
 /// Lines with columns as wide as their widest cell; the last column is not padded.
 pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
@@ -130,11 +121,6 @@ pub(crate) fn utc(unix_s: UnixSeconds) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_gateways_words_cannot_draw_on_the_screen() {
-        assert_eq!(printable("a\x1b[2Jb\r\u{202e}c"), "a\u{fffd}[2Jb\u{fffd}\u{fffd}c");
-    }
 
     #[test]
     fn columns_are_aligned() {

@@ -198,7 +198,7 @@ pub(super) mod tests {
              7076FF0056070103  klk-wiis-3  waiting   -\n\
              \n\
              7076FF0056070102:\n  \
-             a JetPorch script needs KerOS 6, this gateway has 5.10.1\u{fffd}[2J\n"
+             a JetPorch script needs KerOS 6, this gateway has 5.10.1\\u{1b}[2J\n"
         );
         assert!(text.contains("Outcomes: 1 none, 1 refused, 1 succeeded"), "{text}");
     }

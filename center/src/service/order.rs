@@ -104,8 +104,8 @@ fn check_job(job: &Job) -> Result<(), OrderError> {
             check_script(&ScriptSource {
                 text: script.clone(),
                 file: "script".to_owned(),
-                folder: None,
                 extra_vars: vars.clone(),
+                ..ScriptSource::default()
             })
         }
         Job::MagicLink { digest, source } => check_magic_link(digest, source),

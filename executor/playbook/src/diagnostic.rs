@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+pub use keros_protocol::executor::FindingKind as DiagnosticKind;
+
 /// One finding of the check before anything is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
@@ -17,17 +19,6 @@ pub struct Diagnostic {
     pub message: String,
     /// What was probably meant.
     pub suggestion: Option<String>,
-}
-
-/// What sort of finding a [`Diagnostic`] is; decides the name of the refusal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DiagnosticKind {
-    /// Not valid: the refusal is `unparsable`.
-    Invalid,
-    /// It exceeds a limit: the refusal is `too_large`.
-    TooLarge,
-    /// Valid, but this version or this gateway cannot do it: the refusal is `unsupported`.
-    Unsupported,
 }
 
 impl fmt::Display for Diagnostic {

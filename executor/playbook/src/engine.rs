@@ -1,5 +1,7 @@
 //! The engine: plays, tasks, items, attempts.
 
+mod doubt;
+
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -8,14 +10,17 @@ use keros_protocol::limits::{MAX_TEXT_BYTES, shorten};
 use keros_protocol::{JobLimits, Summary, TaskRef, TimeLimit};
 use serde_json::{Map, Value};
 
+use self::doubt::Doubt;
 use crate::helpers::Registries;
+use crate::mentions;
 use crate::modules::{Action, Failure, Imagined, Run, Scope};
-use crate::play::Play;
+use crate::play::{Part, Play};
 use crate::run::{Observer, RunOptions, Stop};
+use crate::secrets::Secrets;
 use crate::task::{Followup, Items, Task};
 use crate::template;
 use crate::variables::Variables;
-use crate::{Script, System};
+use crate::{Actor, Cancel, Script, System};
 
 /// Items of one loop.
 const MAX_ITEMS: usize = 10_000;
@@ -45,6 +50,14 @@ impl Ended {
     }
 }
 
+/// Where in the script a task stands.
+#[derive(Clone, Copy)]
+struct Here<'a> {
+    play: &'a Play,
+    part: &'a Part,
+    is_handler: bool,
+}
+
 /// A run under way.
 pub(crate) struct Engine<'a> {
     script: &'a Script,
@@ -60,8 +73,12 @@ pub(crate) struct Engine<'a> {
     pub(crate) summary: Summary,
     /// Events raised in this play.
     raised: BTreeSet<String>,
+    /// What of this play a dry run cannot tell.
+    doubt: Doubt,
     /// Of the task before.
     number: u32,
+    /// The last task that ended.
+    last: Option<TaskRef>,
 }
 
 impl<'a> Engine<'a> {
@@ -70,6 +87,7 @@ impl<'a> Engine<'a> {
         system: &'a mut dyn System,
         options: &'a RunOptions,
         observer: &'a mut dyn Observer,
+        secrets: Secrets,
     ) -> Self {
         let limits = options.limits.clamped();
         Self {
@@ -79,12 +97,14 @@ impl<'a> Engine<'a> {
             observer,
             limits,
             deadline: Instant::now() + Duration::from_secs(limits.total_s.into()),
-            variables: Variables::new(script.extra_vars.clone()),
+            variables: Variables::new(script.extra_vars.clone()).heard_by(secrets),
             registries: Registries::new(),
             imagined: Imagined::default(),
             summary: Summary::default(),
             raised: BTreeSet::new(),
+            doubt: Doubt::default(),
             number: 0,
+            last: None,
         }
     }
 
@@ -97,20 +117,31 @@ impl<'a> Engine<'a> {
         script.plays.iter().try_for_each(|play| self.play(play))
     }
 
-    fn play(&mut self, play: &Play) -> Result<(), Stop> {
-        self.variables.enter_play(play.variables.clone());
+    fn play(&mut self, play: &'a Play) -> Result<(), Stop> {
+        self.variables.enter_play(&play.variables);
         self.raised.clear();
-        play.tasks.iter().try_for_each(|task| self.task(task, false))?;
-        play.handlers.iter().try_for_each(|task| self.task(task, true))
+        self.doubt = Doubt::default();
+        for is_handler in [false, true] {
+            for part in &play.parts {
+                self.variables.enter_role(&part.variables);
+                let here = Here { play, part, is_handler };
+                let tasks = if is_handler { &part.handlers } else { &part.tasks };
+                tasks.iter().try_for_each(|task| self.task(task, here))?;
+            }
+        }
+        Ok(())
     }
 
-    fn task(&mut self, task: &Task, is_handler: bool) -> Result<(), Stop> {
+    fn task(&mut self, task: &Task, here: Here<'a>) -> Result<(), Stop> {
         self.number += 1;
-        if !self.is_selected(task) {
+        if !self.is_selected(task, here.part) {
             return Ok(());
         }
         let reference =
             TaskRef { number: self.number, count: self.script.task_count(), name: shorten(&task.name, 256) };
+        if self.is_cancelled() {
+            return Err(Stop::Cancelled { task: self.last.take() });
+        }
         let began = Instant::now();
         if began >= self.deadline {
             return Err(Stop::TimedOut { limit: TimeLimit::Total, task: None, output: None });
@@ -118,15 +149,17 @@ impl<'a> Engine<'a> {
         self.observer.event(&Event::TaskStarted {
             task: reference.clone(),
             module: task.module_name.to_owned(),
-            role: task.role.clone(),
-            handler: is_handler,
+            role: here.part.role.clone(),
+            handler: here.is_handler,
+            file: task.file.clone(),
             line: task.at.line,
         })?;
+        self.variables.unknown.begin_task(&task.name);
         let mut notified = BTreeSet::new();
-        let ended = self.task_result(task, is_handler, &reference, &mut notified)?;
+        let ended = self.task_result(task, here, &reference, &mut notified)?;
         self.summary.count(ended.result.status);
-        let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        if !is_handler {
+        let duration_ms = ms_since(began);
+        if !here.is_handler {
             self.raised.extend(notified.iter().cloned());
         }
         let notified = notified.into_iter().take(MAX_SHOWN_EVENTS).collect();
@@ -138,45 +171,65 @@ impl<'a> Engine<'a> {
             duration_ms,
         })?;
         match (ended.timed_out, result.status) {
+            (Some(_), _) if self.is_cancelled() => Err(Stop::Cancelled { task: Some(task) }),
             (Some(limit), _) => Err(Stop::TimedOut { limit, task: Some(task), output: result.output }),
             (None, TaskStatus::Failed) => Err(Stop::Failed { task, result: Box::new(result) }),
-            _ => Ok(()),
+            _ => {
+                self.last = Some(task);
+                Ok(())
+            }
         }
     }
 
-    fn is_selected(&self, task: &Task) -> bool {
-        self.options.tags.is_empty() || task.with.tags.iter().any(|tag| self.options.tags.contains(tag))
+    fn is_cancelled(&self) -> bool {
+        self.options.cancel.as_ref().is_some_and(Cancel::is_asked)
+    }
+
+    /// Whether a task must not act any more.
+    fn is_over(&self, deadline: Instant) -> bool {
+        Instant::now() >= deadline || self.is_cancelled()
+    }
+
+    fn is_selected(&self, task: &Task, part: &Part) -> bool {
+        let mut tags = task.with.tags.iter().chain(&part.tags);
+        self.options.tags.is_empty() || tags.any(|tag| self.options.tags.contains(tag))
     }
 
     fn task_result(
         &mut self,
         task: &Task,
-        is_handler: bool,
+        here: Here<'a>,
         reference: &TaskRef,
         notified: &mut BTreeSet<String>,
     ) -> Result<Ended, Stop> {
-        if is_handler && task.with.subscribe.as_ref().is_some_and(|event| !self.raised.contains(event)) {
-            return Ok(Ended::of(TaskStatus::Skipped));
+        let is_handler = here.is_handler;
+        let subscribe = task.with.subscribe.as_ref().filter(|_| is_handler);
+        if let Some(event) = subscribe.filter(|event| !self.raised.contains(*event)) {
+            return Ok(self.uncalled(task, here, event));
         }
         let Some(items) = &task.with.items else {
-            let ended = self.item(task, Value::Bool(true), reference)?;
+            let ended = self.item(task, here, Value::Bool(true), reference)?;
             notified.extend(ended.notified.clone().filter(|_| !is_handler));
             return Ok(ended);
         };
         let items = match self.items(items) {
             Ok(items) => items,
-            Err(message) => return Ok(Ended::failed(message)),
+            Err(message) => return Ok(self.refused(task, here, message)),
         };
         let mut most: Option<Ended> = None;
         for (item, number) in items.into_iter().zip(1..) {
-            let ended = self.item(task, item.clone(), reference)?;
-            notified.extend(ended.notified.clone().filter(|_| !is_handler));
+            let began = Instant::now();
+            let ended = self.item(task, here, item.clone(), reference)?;
+            let raised = ended.notified.clone().filter(|_| !is_handler);
+            notified.extend(raised.clone());
             let (item, result) = (shown_item(item), ended.result.clone());
             self.observer.event(&Event::ItemEnded {
                 task: reference.clone(),
                 item_number: number,
                 item,
                 result,
+                notified: raised,
+                duration_ms: Some(ms_since(began)),
             })?;
             let last = ended.result.status == TaskStatus::Failed;
             if most.as_ref().is_none_or(|most| weight(&ended) > weight(most)) {
@@ -191,20 +244,23 @@ impl<'a> Engine<'a> {
 
     /// The items of a loop; texts among them rendered.
     fn items(&self, items: &Items) -> Result<Vec<Value>, String> {
-        let context = self.variables.context();
         let list = match items {
             Items::Texts(texts) => {
                 let rendered =
-                    texts.iter().map(|text| text.render(&self.registries, context).map(Value::from));
+                    texts.iter().map(|text| text.render(&self.registries, &self.variables).map(Value::from));
                 rendered.collect::<Result<Vec<_>, _>>()?
             }
             Items::Variable(name) => {
+                self.variables.refuse_unknown([name.as_str()])?;
                 let value = self
                     .variables
                     .get(name)
                     .ok_or_else(|| format!("variable not found for items: {name}"))?;
                 let list = value.as_array().ok_or("with/items variable did not resolve to a list")?;
-                list.iter().map(|value| self.rendered_item(value)).collect::<Result<Vec<_>, _>>()?
+                let list =
+                    list.iter().map(|value| self.rendered_item(value)).collect::<Result<Vec<_>, _>>()?;
+                list.iter().for_each(|value| self.variables.secrets().learn(name, value));
+                list
             }
         };
         match list.len() {
@@ -219,35 +275,42 @@ impl<'a> Engine<'a> {
         if !text.contains("{{") {
             return Ok(value.clone());
         }
+        self.variables.refuse_unknown(mentions::in_template(text))?;
         let template = template::compile(text).map_err(|fault| fault.message)?;
         template::render(&template, &self.registries, self.variables.context()).map(Value::String)
     }
 
-    fn item(&mut self, task: &Task, item: Value, reference: &TaskRef) -> Result<Ended, Stop> {
+    fn item(&mut self, task: &Task, here: Here<'a>, item: Value, reference: &TaskRef) -> Result<Ended, Stop> {
         let before = self.variables.overlay(Map::from_iter([("item".to_owned(), item)]));
-        let ended = self.one(task, reference);
+        let ended = self.one(task, here, reference);
         self.variables.lay_back(before);
         ended
     }
 
     /// One item, or a task without items: condition, texts, action.
-    fn one(&mut self, task: &Task, reference: &TaskRef) -> Result<Ended, Stop> {
-        let script = self.script;
+    fn one(&mut self, task: &Task, here: Here<'a>, reference: &TaskRef) -> Result<Ended, Stop> {
+        if let Some(message) = self.variables.secrets().take_complaint() {
+            return Ok(Ended::failed(message));
+        }
         let mut scope = Scope {
             registries: &self.registries,
             variables: &mut self.variables,
-            folder: script.folder.as_deref(),
+            folder: here.part.folder.as_deref(),
         };
         match task.with.condition.as_ref().map_or(Ok(true), |condition| scope.holds(condition)) {
             Ok(true) => {}
             Ok(false) => return Ok(Ended::of(TaskStatus::Skipped)),
-            Err(message) => return Ok(Ended::failed(message)),
+            Err(message) => return Ok(self.refused(task, here, message)),
         }
-        let prepared = Followup::prepare(task, &scope)
+        let prepared = default_user(here.play, self.options, &scope)
+            .and_then(|user| Followup::prepare(task, user.as_deref(), &mut scope))
             .and_then(|followup| Ok((task.module.prepare(&mut scope)?, followup)));
         match prepared {
-            Ok((mut action, followup)) => self.attempts(action.as_mut(), &followup, reference),
-            Err(message) => Ok(Ended::failed(message)),
+            Ok((mut action, followup)) => {
+                let ended = self.attempts(action.as_mut(), here, &followup, reference)?;
+                Ok(self.told(task, here, ended))
+            }
+            Err(message) => Ok(self.refused(task, here, message)),
         }
     }
 
@@ -255,6 +318,7 @@ impl<'a> Engine<'a> {
     fn attempts(
         &mut self,
         action: &mut dyn Action,
+        here: Here<'a>,
         followup: &Followup,
         reference: &TaskRef,
     ) -> Result<Ended, Stop> {
@@ -262,47 +326,84 @@ impl<'a> Engine<'a> {
         let deadline = task_deadline.min(self.deadline);
         let limit = if self.deadline <= task_deadline { TimeLimit::Total } else { TimeLimit::Task };
         let mut left = if self.options.dry_run { 0 } else { followup.retry };
+        let mut attempts = 0_u32;
         loop {
-            if Instant::now() >= deadline {
+            if self.is_over(deadline) {
                 return Ok(self.timed_out(Failure::default(), limit));
             }
-            let failure = match self.act(action, deadline) {
-                Ok(result) => {
+            attempts += 1;
+            let acted = self.act_as(followup.user.as_deref(), action, here, deadline);
+            let complaint = self.variables.secrets().take_complaint();
+            let failure = match complaint.map_or(acted, |message| Err(message.into())) {
+                Ok(mut result) => {
+                    result.attempts = Some(attempts).filter(|attempts| *attempts > 1);
                     let notified = followup.notify.clone().filter(|_| result.status.is_change());
                     return Ok(Ended { result, notified, timed_out: None });
                 }
                 Err(failure) => failure,
             };
-            if failure.timed_out || Instant::now() >= deadline {
+            if failure.timed_out || self.is_over(deadline) {
                 return Ok(self.timed_out(failure, limit));
             }
             if left == 0 {
                 let status = if followup.ignore_errors { TaskStatus::Ignored } else { TaskStatus::Failed };
-                return Ok(Ended { result: failed(failure, status), notified: None, timed_out: None });
+                let mut result = failed(failure, status);
+                result.attempts = Some(attempts).filter(|attempts| *attempts > 1);
+                return Ok(Ended { result, notified: None, timed_out: None });
             }
             left -= 1;
             let (task, delay_s) = (reference.clone(), followup.delay_s);
             let message = shorten(&failure.message, MAX_TEXT_BYTES);
             self.observer.event(&Event::Retrying { task, left, delay_s, message })?;
             let pause = Duration::from_secs(delay_s.into());
-            std::thread::sleep(pause.min(deadline.saturating_duration_since(Instant::now())));
-            if Instant::now() >= deadline {
+            self.rest(pause.min(deadline.saturating_duration_since(Instant::now())));
+            if self.is_over(deadline) {
                 return Ok(self.timed_out(failure, limit));
             }
         }
     }
 
-    fn act(&mut self, action: &mut dyn Action, deadline: Instant) -> Result<TaskResult, Failure> {
-        let script = self.script;
+    /// A pause that ends early when the run is cancelled.
+    fn rest(&self, pause: Duration) {
+        match &self.options.cancel {
+            Some(cancel) => _ = cancel.wait(pause),
+            None => std::thread::sleep(pause),
+        }
+    }
+
+    /// Acts as a user; whatever comes of it, this program is itself again afterwards.
+    fn act_as(
+        &mut self,
+        user: Option<&str>,
+        action: &mut dyn Action,
+        here: Here<'a>,
+        deadline: Instant,
+    ) -> Result<TaskResult, Failure> {
+        let Some(user) = user else { return self.act(action, here, deadline) };
+        let uid = self.system.user_id(user)?;
+        let gid = self.system.own_group(uid)?;
+        self.system.act_as(Some(Actor { uid, gid }))?;
+        let result = self.act(action, here, deadline);
+        self.system.act_as(None)?;
+        result
+    }
+
+    fn act(
+        &mut self,
+        action: &mut dyn Action,
+        here: Here<'a>,
+        deadline: Instant,
+    ) -> Result<TaskResult, Failure> {
         action.apply(&mut Run {
             system: self.system,
             variables: &mut self.variables,
             registries: &self.registries,
             dry_run: self.options.dry_run,
+            diff: self.options.diff || self.options.dry_run,
             imagined: &mut self.imagined,
             deadline,
             output_bytes: usize::try_from(self.limits.output_bytes).unwrap_or(usize::MAX),
-            folder: script.folder.as_deref(),
+            folder: here.part.folder.as_deref(),
         })
     }
 
@@ -311,15 +412,27 @@ impl<'a> Engine<'a> {
             TimeLimit::Task => self.limits.task_s,
             TimeLimit::Total => self.limits.total_s,
         };
-        let message = format!("ended after its time limit of {seconds} s ({})", limit.as_str());
+        let message = match self.is_cancelled() {
+            true => "ended: the run was cancelled".to_owned(),
+            false => format!("ended after its time limit of {seconds} s ({})", limit.as_str()),
+        };
         let result = failed(Failure { message, ..failure }, TaskStatus::Failed);
         Ended { result, notified: None, timed_out: Some(limit) }
     }
 }
 
+/// The user that tasks of a play act as when they name none: the play's, else that of the run.
+fn default_user(play: &Play, options: &RunOptions, scope: &Scope<'_>) -> Result<Option<String>, String> {
+    Ok(scope.optional_word(play.sudo.as_ref())?.or_else(|| options.sudo.clone()))
+}
+
 fn failed(failure: Failure, status: TaskStatus) -> TaskResult {
     let message = Some(shorten(&failure.message, MAX_TEXT_BYTES));
-    TaskResult { status, changes: Vec::new(), message, exit_code: failure.exit_code, output: failure.output }
+    TaskResult { message, exit_code: failure.exit_code, output: failure.output, ..TaskResult::of(status) }
+}
+
+fn ms_since(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// An item as an event tells of it: a long one is cut, as text.

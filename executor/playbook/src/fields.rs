@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::findings::Findings;
+use crate::suggestions;
 use crate::template::Text;
 use crate::yaml::{Node, Position, Yaml, pairs_to_json};
 
@@ -73,7 +74,8 @@ impl<'n, 'f> Fields<'n, 'f> {
         let text = self.text(key)?;
         if text.is_literal() && !matches!(text.source.trim(), "true" | "false") {
             let message = format!("field ({key}) value is not a boolean: {}", text.source.trim());
-            self.findings.unknown(text.at, &message, "", &[]);
+            let suggestion = suggestions::for_boolean(&text.source);
+            self.findings.invalid_because(text.at, &message, Some(suggestion.to_owned()));
         }
         Some(text)
     }
@@ -86,6 +88,15 @@ impl<'n, 'f> Fields<'n, 'f> {
             self.findings.invalid(text.at, &message);
         }
         Some(text)
+    }
+
+    /// Reports a text that is no template and breaks its field's rule; the same rule is asked again when the task runs.
+    pub(crate) fn checked(&mut self, text: Option<&Text>, rule: impl Fn(&str) -> Result<(), String>) {
+        if let Some(text) = text.filter(|text| text.is_literal())
+            && let Err(message) = rule(text.source.trim())
+        {
+            self.findings.invalid(text.at, &message);
+        }
     }
 
     /// A list of texts.
@@ -137,7 +148,10 @@ impl<'n, 'f> Fields<'n, 'f> {
             let name = key.text().unwrap_or_default();
             if !self.asked.contains(&name) {
                 let message = format!("{} has no key `{name}`", self.what);
-                self.findings.unknown(key.at, &message, name, &self.asked);
+                match suggestions::for_key(&self.what, name) {
+                    Some(hint) => self.findings.invalid_because(key.at, &message, Some(hint.to_owned())),
+                    None => self.findings.unknown(key.at, &message, name, &self.asked),
+                }
             }
         }
     }

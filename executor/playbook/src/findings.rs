@@ -1,5 +1,7 @@
 //! Collects what is wrong with a script, so that a person sees all of it at once.
 
+use std::path::Path;
+
 use keros_protocol::limits::{MAX_TEXT_BYTES, shorten};
 
 use crate::yaml::Position;
@@ -12,13 +14,15 @@ const MAX_FINDINGS: usize = 100;
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     /// The file that is being read, as the user named it.
-    pub(crate) file: String,
+    file: String,
+    /// The file that a finding is about is another than the script.
+    is_other_file: bool,
     list: Vec<Diagnostic>,
 }
 
 impl Findings {
     pub(crate) fn new(file: &str) -> Self {
-        Self { file: file.to_owned(), list: Vec::new() }
+        Self { file: file.to_owned(), ..Self::default() }
     }
 
     pub(crate) fn invalid(&mut self, at: Position, message: &str) {
@@ -33,20 +37,45 @@ impl Findings {
         self.add(DiagnosticKind::Unsupported, at, message, None);
     }
 
+    /// With what was probably meant.
+    pub(crate) fn invalid_because(&mut self, at: Position, message: &str, suggestion: Option<String>) {
+        self.add(DiagnosticKind::Invalid, at, message, suggestion);
+    }
+
     /// Something that is none of the known names, with the one that was probably meant.
     pub(crate) fn unknown(&mut self, at: Position, message: &str, name: &str, known: &[&str]) {
         let suggestion = nearest(name, known).map(|near| format!("did you mean `{near}`?"));
         self.add(DiagnosticKind::Invalid, at, message, suggestion);
     }
 
+    /// Reads another file, whose name its findings have.
+    pub(crate) fn within<T>(&mut self, file: &Path, read: impl FnOnce(&mut Self) -> T) -> T {
+        let before = std::mem::replace(&mut self.file, file.display().to_string());
+        let was_other = std::mem::replace(&mut self.is_other_file, true);
+        let result = read(self);
+        (self.file, self.is_other_file) = (before, was_other);
+        result
+    }
+
+    /// The file that is being read, where that is not the script.
+    pub(crate) fn other_file(&self) -> Option<String> {
+        self.is_other_file.then(|| self.file.clone())
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.list.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// All findings, those about the first file first, in the order of the text.
+    /// All findings: those about the script first, then file by file, in the order of each text.
     pub(crate) fn into_list(mut self) -> Vec<Diagnostic> {
-        let file = self.file;
-        self.list.sort_by_key(|finding| (finding.file != file, finding.line, finding.column));
+        let main = self.file;
+        let place =
+            |finding: &Diagnostic| (finding.file != main, finding.file.clone(), finding.line, finding.column);
+        self.list.sort_by_key(place);
         self.list
     }
 

@@ -3,13 +3,13 @@
 use std::io;
 use std::path::Path;
 
-use handlebars::Context;
 use keros_protocol::JobLimits;
 use keros_protocol::executor::Event;
-use serde_json::{Map, json};
+use serde_json::json;
 
 use crate::helpers::Registries;
 use crate::template::{self, Condition};
+use crate::variables::Variables;
 use crate::{HostSystem, Observer, RunOptions, Script, ScriptSource, ShellPlace, modules, run};
 
 /// Checks a script, and runs a valid one dry against a tree without programs.
@@ -18,12 +18,12 @@ pub fn script(text: &str, tree: &Path) {
         text: text.to_owned(),
         file: "script".to_owned(),
         folder: Some(tree.to_owned()),
-        extra_vars: Map::new(),
+        ..ScriptSource::default()
     };
     let Ok(script) = Script::parse(&source) else { return };
     let mut system = HostSystem::new(tree.to_owned(), ShellPlace::Root);
     let limits = JobLimits { task_s: 2, total_s: 5, ..JobLimits::default() };
-    let options = RunOptions { dry_run: true, limits, tags: Vec::new() };
+    let options = RunOptions { dry_run: true, limits, ..RunOptions::default() };
     run(&script, &mut system, &options, &mut Nobody);
 }
 
@@ -38,16 +38,18 @@ impl Observer for Nobody {
 /// Compiles and renders a text as a template, and asks it as a condition.
 pub fn template(text: &str) {
     let registries = Registries::new();
-    let context = Context::from(json!({
+    let values = json!({
         "s": " Ab ", "n": 5, "f": 1.5, "z": null, "no": false, "e": "", "o": {},
         "l": ["x", "y", 3], "m": {"k": "v", "deep": {"l": [1, 2]}}, "item": {"name": "i"},
-    }));
+    });
+    let variables = Variables::new(values.as_object().cloned().unwrap_or_default());
+    let context = variables.context();
     if let Ok(template) = template::compile(text) {
-        let _ = template::render(&template, &registries, &context);
-        let _ = registries.render_filtered(&template, &context);
+        let _ = template::render(&template, &registries, context);
+        let _ = registries.render_filtered(&template, context);
     }
     if let Ok(condition) = Condition::compile(text) {
-        let _ = condition.holds(&registries, &context);
+        let _ = condition.holds(&registries, &variables);
     }
 }
 

@@ -2,9 +2,10 @@
 //!
 //! It must not know of commands, signatures or journals: it takes a text and gives events.
 //!
-//! Reading order: the text ([`ScriptSource`], `yaml`, `fields`, `findings`), what it says ([`Script`], `play`, `task`,
+//! Reading order: the text ([`ScriptSource`], `yaml`, `fields`, `findings`), what it says ([`Script`], `play`, `role`, `task`,
 //! `modules`), what it is filled with (`variables`, `template`), how it runs ([`run`], `engine`), on what ([`System`]).
 
+mod cancel;
 mod diagnostic;
 mod else_if;
 mod engine;
@@ -13,16 +14,22 @@ mod findings;
 #[doc(hidden)]
 pub mod fuzzing;
 mod helpers;
+mod mentions;
 mod modules;
 mod play;
+mod role;
 mod run;
 mod script;
+mod secrets;
+mod suggestions;
 mod system;
 mod task;
 mod template;
+mod unknown;
 mod variables;
 mod yaml;
 
+pub use cancel::Cancel;
 pub use diagnostic::{Diagnostic, DiagnosticKind};
 pub use run::{Observer, RunOptions, run};
 pub use script::{Script, ScriptSource, parse_variables};

@@ -1,53 +1,125 @@
-//! A play: variables, tasks and handlers, and its check.
+//! A play: variables, roles, tasks and handlers, and its check.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
 use crate::fields::Fields;
 use crate::findings::Findings;
+use crate::role;
+use crate::script::ScriptSource;
+use crate::secrets::SecretPath;
 use crate::task::Task;
-use crate::variables::{PlayVariables, merge_variables};
+use crate::template::Text;
+use crate::variables::{Levels, merge_variables};
 use crate::yaml::{self, Node, Position, Yaml, pairs_to_json};
 
 /// Tasks and handlers of one script. The page takes some 5,000; more is a mistake.
-pub(crate) const MAX_TASKS: usize = 5_000;
+const MAX_TASKS: usize = 5_000;
 
 /// A checked play.
 #[derive(Debug)]
 pub(crate) struct Play {
-    pub(crate) variables: PlayVariables,
+    pub(crate) variables: Levels,
+    /// The user that tasks act as, when they name none.
+    pub(crate) sudo: Option<Text>,
+    /// Variables whose values are never shown.
+    pub(crate) secrets: Vec<SecretPath>,
+    /// The roles, in order; then the play's own tasks.
+    pub(crate) parts: Vec<Part>,
+}
+
+/// Tasks and handlers that share a folder and variables: a role that a play calls, or what stands in the play itself.
+#[derive(Debug)]
+pub(crate) struct Part {
+    /// The role's name, as it calls itself.
+    pub(crate) role: Option<String>,
+    /// The folder of `files/`, `templates/` and relative paths; `None`: the script came alone.
+    pub(crate) folder: Option<PathBuf>,
+    /// The role's own.
+    pub(crate) variables: Levels,
+    /// Tags of all its tasks.
+    pub(crate) tags: Vec<String>,
     pub(crate) tasks: Vec<Task>,
     pub(crate) handlers: Vec<Task>,
 }
 
-impl Play {
-    pub(crate) fn parse(
-        node: &Node,
+/// Reads the parts of a script: knows where they are, and how many tasks there may still be.
+pub(crate) struct Reader<'s> {
+    source: &'s ScriptSource,
+    room: usize,
+}
+
+impl<'s> Reader<'s> {
+    pub(crate) const fn new(source: &'s ScriptSource) -> Self {
+        Self { source, room: MAX_TASKS }
+    }
+
+    /// Where roles are looked for, the first that has one wins.
+    pub(crate) fn role_folders(&self) -> Vec<PathBuf> {
+        let own = self.source.folder.as_ref().map(|folder| folder.join("roles"));
+        self.source.role_folders.iter().cloned().chain(own).collect()
+    }
+
+    /// Reads a list of tasks or handlers.
+    pub(crate) fn tasks(
+        &mut self,
+        nodes: &[Node],
+        is_handler: bool,
         folder: Option<&Path>,
-        room: &mut usize,
         findings: &mut Findings,
-    ) -> Self {
+    ) -> Vec<Task> {
+        if nodes.len() > self.room {
+            let at = nodes.get(self.room).map_or(Position::default(), |node| node.at);
+            findings.too_large(at, &format!("more than {MAX_TASKS} tasks and handlers"));
+            self.room = 0;
+            return Vec::new();
+        }
+        self.room -= nodes.len();
+        nodes.iter().filter_map(|node| Task::parse(node, is_handler, folder, findings)).collect()
+    }
+}
+
+impl Play {
+    pub(crate) fn parse(node: &Node, reader: &mut Reader<'_>, findings: &mut Findings) -> Self {
         let mut fields = Fields::of(node, "a play", findings);
         if fields.plain("name").is_none() {
             fields.missing("name");
         }
         check_groups(&mut fields);
         check_without_effect(&mut fields);
-        let defaults = fields.variables("defaults");
-        let mut vars = fields.variables("vars");
-        for file in fields.texts("vars_files").unwrap_or_default() {
-            let read = read_variables(file, folder, fields.findings);
-            merge_variables(&mut vars, read);
-        }
-        if let Some(role) = fields.list("roles").and_then(<[Node]>::first) {
-            fields.findings.unsupported(role.at, "this version cannot run roles");
-        }
-        let tasks = parse_tasks("tasks", false, &mut fields, folder, room);
-        let handlers = parse_tasks("handlers", true, &mut fields, folder, room);
+        let sudo = fields.text("sudo");
+        let secrets = SecretPath::of_play(&mut fields);
+        let folder = reader.source.folder.as_deref();
+        let variables = play_variables(&mut fields, folder);
+        let mut parts = Vec::new();
+        let calls = fields.list("roles").unwrap_or_default();
+        parts.extend(calls.iter().filter_map(|call| role::read(call, reader, fields.findings)));
+        let mut read = |key, is_handler| {
+            let nodes = fields.list(key).unwrap_or_default();
+            reader.tasks(nodes, is_handler, folder, fields.findings)
+        };
+        let (tasks, handlers) = (read("tasks", false), read("handlers", true));
+        let (role, tags, folder) = (None, Vec::new(), folder.map(Path::to_owned));
+        parts.push(Part { role, folder, variables: Levels::default(), tags, tasks, handlers });
         fields.finish();
-        Self { variables: PlayVariables { defaults, vars }, tasks, handlers }
+        Self { variables, sudo, secrets, parts }
     }
+
+    /// Tasks and handlers.
+    pub(crate) fn task_count(&self) -> usize {
+        self.parts.iter().map(|part| part.tasks.len() + part.handlers.len()).sum()
+    }
+}
+
+fn play_variables(fields: &mut Fields<'_, '_>, folder: Option<&Path>) -> Levels {
+    let defaults = fields.variables("defaults");
+    let mut vars = fields.variables("vars");
+    for file in fields.texts("vars_files").unwrap_or_default() {
+        let read = read_variables(file, folder, fields.findings);
+        merge_variables(&mut vars, read);
+    }
+    Levels { defaults, vars }
 }
 
 fn check_groups(fields: &mut Fields<'_, '_>) {
@@ -70,35 +142,14 @@ fn check_groups(fields: &mut Fields<'_, '_>) {
 
 /// Keys of the language that mean nothing on the machine itself. They are checked all the same.
 fn check_without_effect(fields: &mut Fields<'_, '_>) {
-    if let Some(node) = fields.node("sudo")
-        && node.text().map(str::trim) != Some("root")
-    {
-        fields.findings.unsupported(node.at, "this version runs tasks as root only");
+    if let Some(node) = fields.node("sudo_template") {
+        let why = "programs are started as the user directly, by no other program: leave `sudo_template` out";
+        fields.findings.unsupported(node.at, why);
     }
-    for key in ["ssh_user", "sudo_template"] {
-        fields.plain(key);
-    }
+    fields.plain("ssh_user");
     for key in ["ssh_port", "batch_size"] {
         fields.number(key);
     }
-}
-
-fn parse_tasks(
-    key: &'static str,
-    is_handler: bool,
-    fields: &mut Fields<'_, '_>,
-    folder: Option<&Path>,
-    room: &mut usize,
-) -> Vec<Task> {
-    let nodes = fields.list(key).unwrap_or_default();
-    if nodes.len() > *room {
-        let at = nodes.get(*room).map_or(Position::default(), |node| node.at);
-        fields.findings.too_large(at, &format!("more than {MAX_TASKS} tasks and handlers"));
-        *room = 0;
-        return Vec::new();
-    }
-    *room -= nodes.len();
-    nodes.iter().filter_map(|node| Task::parse(node, is_handler, folder, fields.findings)).collect()
 }
 
 fn read_variables(node: &Node, folder: Option<&Path>, findings: &mut Findings) -> Map<String, Value> {
@@ -107,13 +158,9 @@ fn read_variables(node: &Node, folder: Option<&Path>, findings: &mut Findings) -
         findings.invalid(node.at, &format!("vars_files: {name}: this script came without files: use `vars`"));
         return Map::new();
     };
-    match read_bounded(&folder.join(name)) {
-        Ok(text) => {
-            let script = std::mem::replace(&mut findings.file, folder.join(name).display().to_string());
-            let variables = variables_of(&text, findings);
-            findings.file = script;
-            variables
-        }
+    let path = folder.join(name);
+    match read_bounded(&path) {
+        Ok(text) => findings.within(&path, |findings| variables_of(&text, findings)),
         Err(error) => {
             findings.invalid(node.at, &format!("vars_files: {name}: {error}"));
             Map::new()
@@ -121,7 +168,8 @@ fn read_variables(node: &Node, folder: Option<&Path>, findings: &mut Findings) -
     }
 }
 
-fn read_bounded(path: &Path) -> std::io::Result<String> {
+/// Reads a text no longer than a script may be.
+pub(crate) fn read_bounded(path: &Path) -> std::io::Result<String> {
     use std::io::Read as _;
     let mut text = String::new();
     let limit = keros_protocol::limits::MAX_SCRIPT_BYTES;

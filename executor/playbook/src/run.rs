@@ -6,17 +6,25 @@ use keros_protocol::executor::{Event, TaskResult};
 use keros_protocol::{JobLimits, Outcome, Output, Summary, TaskRef, TimeLimit};
 
 use crate::engine::Engine;
-use crate::{Script, System};
+use crate::secrets::Secrets;
+use crate::system::Model;
+use crate::{Cancel, Script, System};
 
 /// How to run.
 #[derive(Debug, Clone, Default)]
 pub struct RunOptions {
     /// Change nothing, report what would change.
     pub dry_run: bool,
+    /// Show how contents change, line by line; a dry run always does.
+    pub diff: bool,
     /// Time and output limits.
     pub limits: JobLimits,
     /// Run only tasks with one of these tags; all when there are none.
     pub tags: Vec<String>,
+    /// Ends the run early. The system that it runs on must have the same one, to end its programs.
+    pub cancel: Option<Cancel>,
+    /// The user that tasks act as when neither they nor their play name one; `None`: the one that runs this program.
+    pub sudo: Option<String>,
 }
 
 /// Hears of each step, before and after. `TaskStarted` must be durable when it returns: the task is not begun before.
@@ -35,17 +43,29 @@ pub fn run(
     options: &RunOptions,
     observer: &mut dyn Observer,
 ) -> Outcome {
-    let mut engine = Engine::new(script, system, options, observer);
-    match engine.plays() {
+    let mut model;
+    let system: &mut dyn System = if options.dry_run {
+        model = Model::new(system);
+        &mut model
+    } else {
+        system
+    };
+    let secrets = Secrets::of(script);
+    let mut observer = secrets.around(observer);
+    let mut engine = Engine::new(script, system, options, &mut observer, secrets.clone());
+    let mut outcome = match engine.plays() {
         Ok(()) => Outcome::Succeeded { summary: engine.summary, dry_run: options.dry_run },
         Err(stop) => stop.outcome(engine.summary),
-    }
+    };
+    secrets.hide(&mut outcome);
+    outcome
 }
 
 /// Why a run ends before its last task.
 pub(crate) enum Stop {
     Failed { task: TaskRef, result: Box<TaskResult> },
     TimedOut { limit: TimeLimit, task: Option<TaskRef>, output: Option<Output> },
+    Cancelled { task: Option<TaskRef> },
     Observer(io::Error),
 }
 
@@ -66,6 +86,7 @@ impl Stop {
                 summary,
             },
             Self::TimedOut { limit, task, output } => Outcome::TimedOut { limit, task, output, summary },
+            Self::Cancelled { task } => Outcome::Cancelled { task, summary },
             Self::Observer(error) => Outcome::Failed {
                 task: None,
                 exit_code: None,

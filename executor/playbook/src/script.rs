@@ -7,11 +7,12 @@ use serde_json::{Map, Value};
 
 use crate::Diagnostic;
 use crate::findings::Findings;
-use crate::play::{MAX_TASKS, Play, variables_of};
+use crate::play::{Play, Reader, variables_of};
+use crate::secrets;
 use crate::yaml::{self, Node, Position, Yaml};
 
 /// Where a script comes from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct ScriptSource {
     /// The YAML text.
     pub text: String,
@@ -19,6 +20,8 @@ pub struct ScriptSource {
     pub file: String,
     /// The folder that `files/`, `templates/`, `roles/` and relative paths are in; `None` for a script that came alone.
     pub folder: Option<PathBuf>,
+    /// Where roles are looked for before the script's own `roles/`; the first that has one wins.
+    pub role_folders: Vec<PathBuf>,
     /// Variables of the highest precedence.
     pub extra_vars: Map<String, Value>,
 }
@@ -27,7 +30,6 @@ pub struct ScriptSource {
 #[derive(Debug)]
 pub struct Script {
     pub(crate) plays: Vec<Play>,
-    pub(crate) folder: Option<PathBuf>,
     pub(crate) extra_vars: Map<String, Value>,
     tasks: u32,
 }
@@ -40,12 +42,13 @@ impl Script {
     pub fn parse(source: &ScriptSource) -> Result<Self, Vec<Diagnostic>> {
         let mut findings = Findings::new(&source.file);
         let plays = parse_plays(source, &mut findings);
+        secrets::check(&plays, &source.extra_vars, &mut findings);
         if !findings.is_empty() {
             return Err(findings.into_list());
         }
-        let tasks = plays.iter().map(|play| play.tasks.len() + play.handlers.len()).sum::<usize>();
-        let (folder, extra_vars) = (source.folder.clone(), source.extra_vars.clone());
-        Ok(Self { plays, folder, extra_vars, tasks: u32::try_from(tasks).unwrap_or(u32::MAX) })
+        let tasks = plays.iter().map(Play::task_count).sum::<usize>();
+        let tasks = u32::try_from(tasks).unwrap_or(u32::MAX);
+        Ok(Self { plays, extra_vars: source.extra_vars.clone(), tasks })
     }
 
     /// Tasks and handlers of all plays.
@@ -69,8 +72,8 @@ fn parse_plays(source: &ScriptSource, findings: &mut Findings) -> Vec<Play> {
         return Vec::new();
     };
     let nodes = plays_of(&root, findings);
-    let mut room = MAX_TASKS;
-    nodes.iter().map(|node| Play::parse(node, source.folder.as_deref(), &mut room, findings)).collect()
+    let mut reader = Reader::new(source);
+    nodes.iter().map(|node| Play::parse(node, &mut reader, findings)).collect()
 }
 
 fn plays_of<'n>(root: &'n Node, findings: &mut Findings) -> &'n [Node] {

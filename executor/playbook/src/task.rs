@@ -2,7 +2,8 @@
 
 use crate::fields::Fields;
 use crate::findings::Findings;
-use crate::modules::{self, CheckContext, Module, NOT_YET, Scope};
+use crate::modules::{self, CheckContext, Module, Scope, UNSUPPORTED};
+use crate::suggestions;
 use crate::template::{Condition, Text};
 use crate::yaml::{Node, Position, Yaml};
 
@@ -22,8 +23,8 @@ pub(crate) struct Task {
     pub(crate) module: Box<dyn Module>,
     pub(crate) with: With,
     pub(crate) and: And,
-    /// The role that it is from.
-    pub(crate) role: Option<String>,
+    /// The file that it stands in, where that is not the script.
+    pub(crate) file: Option<String>,
 }
 
 /// Whether, how often and for whom a task runs.
@@ -34,7 +35,7 @@ pub(crate) struct With {
     /// Handlers only: the event.
     pub(crate) subscribe: Option<String>,
     pub(crate) tags: Vec<String>,
-    /// Must be root: this program has no other user.
+    /// The user that it acts as.
     pub(crate) sudo: Option<Text>,
     /// Must be `localhost`.
     pub(crate) delegate_to: Option<Text>,
@@ -67,7 +68,8 @@ impl Task {
         findings: &mut Findings,
     ) -> Option<Self> {
         let Some(tag) = node.tag.as_deref() else {
-            findings.invalid(node.at, "a task begins with its module: `- !module { … }`");
+            let message = "a task begins with its module: `- !module { … }`";
+            findings.invalid_because(node.at, message, suggestions::for_untagged(node));
             return None;
         };
         let (module_name, parse) = find_module(tag, node, findings)?;
@@ -79,7 +81,8 @@ impl Task {
         let module = parse(&mut fields, &CheckContext { folder, unconditional });
         fields.finish();
         let with = with.unwrap_or_default();
-        Some(Self { at: node.at, module_name, name, module: module?, with, and, role: None })
+        let file = findings.other_file();
+        Some(Self { at: node.at, module_name, name, module: module?, with, and, file })
     }
 }
 
@@ -89,10 +92,14 @@ fn find_module(tag: &str, node: &Node, findings: &mut Findings) -> Option<Module
     if let Some(entry) = modules::find(tag) {
         return Some(entry);
     }
-    if NOT_YET.contains(&tag) {
-        findings.unsupported(node.at, &format!("this version cannot run the module `{tag}`"));
-    } else {
-        findings.unknown(node.at, &format!("there is no module `{tag}`"), tag, &modules::names());
+    if let Some((_, why)) = UNSUPPORTED.iter().find(|(name, _)| *name == tag) {
+        findings.unsupported(node.at, &format!("{why} `{tag}`"));
+        return None;
+    }
+    let message = format!("there is no module `{tag}`");
+    match suggestions::for_module(tag) {
+        Some(suggestion) => findings.invalid_because(node.at, &message, Some(suggestion)),
+        None => findings.unknown(node.at, &message, tag, &modules::names()),
     }
     None
 }
@@ -116,10 +123,6 @@ impl With {
         let tags = fields.texts("tags").unwrap_or_default();
         let tags = tags.iter().filter_map(|node| node.text()).map(str::to_owned).collect();
         let (sudo, delegate_to) = (fields.text("sudo"), fields.text("delegate_to"));
-        if let Some(user) = sudo.as_ref().filter(|user| user.is_literal() && user.source.trim() != "root") {
-            let message = format!("this version runs tasks as root only, not as {}", user.source.trim());
-            fields.findings.unsupported(user.at, &message);
-        }
         fields.finish();
         Self { condition, items, subscribe, tags, sudo, delegate_to }
     }
@@ -165,15 +168,28 @@ pub(crate) struct Followup {
     pub(crate) ignore_errors: bool,
     pub(crate) retry: u32,
     pub(crate) delay_s: u32,
+    /// The user to act as, when it is not this program's own.
+    pub(crate) user: Option<String>,
 }
 
 impl Followup {
-    /// Renders it, and refuses what `with` asks for and is not so: another user, another host.
+    /// Renders it; `default_user` is the play's.
     ///
     /// # Errors
     /// In words.
-    pub(crate) fn prepare(task: &Task, scope: &Scope<'_>) -> Result<Self, String> {
-        check_user_and_place(task, scope)?;
+    pub(crate) fn prepare(
+        task: &Task,
+        default_user: Option<&str>,
+        scope: &mut Scope<'_>,
+    ) -> Result<Self, String> {
+        if let Some(host) = scope.optional_word(task.with.delegate_to.as_ref())? {
+            if host != "localhost" {
+                return Err(format!("delegate_to: only localhost is here, not {host}"));
+            }
+            scope.variables.fact("delegate_host", host.into());
+        }
+        let user = scope.optional_word(task.with.sudo.as_ref())?;
+        let user = user.or_else(|| default_user.map(str::to_owned)).filter(|user| user != "root");
         let and = &task.and;
         let notify = and.notify.as_ref().map(|text| scope.text(text)).transpose()?;
         if notify.as_ref().is_some_and(|event| event.len() > MAX_EVENT_BYTES) {
@@ -188,19 +204,7 @@ impl Followup {
             ignore_errors: scope.flag(and.ignore_errors.as_ref())?.unwrap_or(false),
             retry,
             delay_s: scope.number(and.delay.as_ref())?.unwrap_or(1),
+            user,
         })
     }
-}
-
-/// `sudo` and `delegate_to` are accepted where they ask for what is so anyway.
-fn check_user_and_place(task: &Task, scope: &Scope<'_>) -> Result<(), String> {
-    if let Some(user) = scope.optional_word(task.with.sudo.as_ref())?.filter(|user| user != "root") {
-        return Err(format!("this version runs tasks as root only, not as {user}"));
-    }
-    if let Some(host) =
-        scope.optional_word(task.with.delegate_to.as_ref())?.filter(|host| host != "localhost")
-    {
-        return Err(format!("delegate_to: only localhost is here, not {host}"));
-    }
-    Ok(())
 }

@@ -3,7 +3,7 @@
 //! handlebars 4.5 in strict mode without escaping, with two bounds of ours (nesting and size), `else if` rewritten to
 //! what this version understands, and the string helpers.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use handlebars::template::{ExpressionSpec, HelperTemplate, Parameter, TemplateElement, TemplateMapping};
 use handlebars::{Context, Output, RenderContext, Renderable as _, Template};
@@ -13,6 +13,8 @@ use keros_protocol::limits::shorten;
 use crate::else_if;
 use crate::findings::Findings;
 use crate::helpers::{Registries, TICK};
+use crate::mentions;
+use crate::variables::Variables;
 use crate::yaml::Position;
 
 /// A template's text, bytes. The engine's time grows with the square of the number of tags, so both are bounded:
@@ -68,8 +70,10 @@ impl Text {
     ///
     /// # Errors
     /// In words: an undefined variable, a helper's complaint, a result that is too long.
-    pub(crate) fn render(&self, registries: &Registries, context: &Context) -> Result<String, String> {
-        self.template.as_ref().map_or_else(|| Ok(self.source.clone()), |t| render(t, registries, context))
+    pub(crate) fn render(&self, registries: &Registries, variables: &Variables) -> Result<String, String> {
+        let Some(template) = &self.template else { return Ok(self.source.clone()) };
+        variables.refuse_unknown(mentions::in_template(&self.source))?;
+        render(template, registries, variables.context())
     }
 
     /// The text as a shell command: every value that is filled in must be harmless to a shell.
@@ -79,11 +83,31 @@ impl Text {
     pub(crate) fn render_command(
         &self,
         registries: &Registries,
-        context: &Context,
+        variables: &Variables,
     ) -> Result<String, String> {
         let Some(template) = &self.template else { return Ok(self.source.clone()) };
-        let (rendered, refused) = registries.render_filtered(template, context);
+        variables.refuse_unknown(mentions::in_template(&self.source))?;
+        let (rendered, refused) = registries.render_filtered(template, variables.context());
         refused.map_or(rendered, Err)
+    }
+}
+
+/// A file that is a template.
+#[derive(Debug)]
+pub(crate) struct TemplateFile {
+    pub(crate) template: Template,
+    /// The variables that it mentions.
+    pub(crate) names: BTreeSet<String>,
+}
+
+impl TemplateFile {
+    /// Compiles a file's text.
+    ///
+    /// # Errors
+    /// Bad syntax, or a bound exceeded.
+    pub(crate) fn compile(source: &str) -> Result<Self, TemplateFault> {
+        let names = mentions::in_template(source).map(str::to_owned).collect();
+        Ok(Self { template: compile(source)?, names })
     }
 }
 
@@ -314,8 +338,9 @@ impl Condition {
     ///
     /// # Errors
     /// In words, when a helper's parameter is undefined.
-    pub(crate) fn holds(&self, registries: &Registries, context: &Context) -> Result<bool, String> {
-        let result = render(&self.template, registries, context);
+    pub(crate) fn holds(&self, registries: &Registries, variables: &Variables) -> Result<bool, String> {
+        variables.refuse_unknown(mentions::in_expression(&self.source))?;
+        let result = render(&self.template, registries, variables.context());
         result.map(|text| text == "1").map_err(|error| {
             let why = if error.contains("Couldn't read parameter") {
                 "one or more parameters may be undefined"
@@ -465,8 +490,9 @@ mod tests {
     #[test]
     fn conditions_follow_the_rules_of_if() {
         let registries = Registries::new();
-        let context = Context::from(json!({"n": 5, "s": "x", "l": [0, 1], "e": "", "o": {}}));
-        let holds = |text: &str| Condition::compile(text).unwrap().holds(&registries, &context);
+        let variables = json!({"n": 5, "s": "x", "l": [0, 1], "e": "", "o": {}});
+        let variables = Variables::new(variables.as_object().unwrap().clone());
+        let holds = |text: &str| Condition::compile(text).unwrap().holds(&registries, &variables);
         for text in
             ["n", "s", "l.[1]", "(eq n 5)", "(and (gt n 4) (not e))", "(or e (lte n 5))", "true", " n "]
         {

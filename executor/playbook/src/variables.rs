@@ -1,10 +1,13 @@
 //! The variables of a run, by level, and what they come to together.
 //!
-//! Low to high: play defaults; what `set` and `save` stored; facts; play vars with vars_files; extra vars; the item of a
-//! loop. Role levels will stand between these.
+//! Low to high: play defaults; role defaults; what `set` and `save` stored; facts; play vars with vars_files; what the call
+//! of the role says; extra vars; the item of a loop.
 
 use handlebars::Context;
 use serde_json::{Map, Value};
+
+use crate::secrets::Secrets;
+use crate::unknown::Unknown;
 
 /// Text that `set` and `save` may store in one run, bytes.
 const MAX_STORED_BYTES: usize = 4 * 1024 * 1024;
@@ -37,35 +40,66 @@ pub fn merge_variables(base: &mut Map<String, Value>, over: Map<String, Value>) 
     }
 }
 
-/// The levels of a play, from its script.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct PlayVariables {
+/// The two levels of a play, or of a role.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub(crate) struct Levels {
     pub(crate) defaults: Map<String, Value>,
-    /// `vars` with `vars_files` merged over them.
+    /// `vars` of a play, with `vars_files` merged over them; `vars` of a role's call.
     pub(crate) vars: Map<String, Value>,
 }
 
 /// The variables of a run.
 pub(crate) struct Variables {
-    play: PlayVariables,
+    play: Levels,
+    role: Levels,
     stored: Map<String, Value>,
     stored_bytes: usize,
     facts: Map<String, Value>,
     extra: Map<String, Value>,
     /// All levels merged; kept up to date key by key.
     context: Context,
+    /// Hears of every value that did not come with the script.
+    secrets: Secrets,
+    /// What a dry run cannot know.
+    pub(crate) unknown: Unknown,
+    /// Names that are laid over all others.
+    laid_over: Vec<String>,
 }
 
 impl Variables {
     pub(crate) fn new(extra: Map<String, Value>) -> Self {
         let context = Context::from(Value::Object(extra.clone()));
-        let (play, stored, facts) = (PlayVariables::default(), Map::new(), Map::new());
-        Self { play, stored, stored_bytes: 0, facts, extra, context }
+        let (play, role, stored, facts) = (Levels::default(), Levels::default(), Map::new(), Map::new());
+        let (secrets, unknown, laid_over) = (Secrets::default(), Unknown::default(), Vec::new());
+        Self { play, role, stored, stored_bytes: 0, facts, extra, context, secrets, unknown, laid_over }
+    }
+
+    /// The same, with somebody who hears of new values.
+    pub(crate) fn heard_by(self, secrets: Secrets) -> Self {
+        Self { secrets, ..self }
+    }
+
+    /// The one who hears of new values.
+    pub(crate) const fn secrets(&self) -> &Secrets {
+        &self.secrets
     }
 
     /// Goes on to another play: its levels replace those of the play before.
-    pub(crate) fn enter_play(&mut self, play: PlayVariables) {
-        self.play = play;
+    pub(crate) fn enter_play(&mut self, play: &Levels) {
+        self.play = play.clone();
+        self.role = Levels::default();
+        self.renew_all();
+    }
+
+    /// Goes on to a role, or back to the play itself, whose levels are empty: nothing stays of the role before.
+    pub(crate) fn enter_role(&mut self, role: &Levels) {
+        if self.role != *role {
+            self.role = role.clone();
+            self.renew_all();
+        }
+    }
+
+    fn renew_all(&mut self) {
         let mut all = Map::new();
         for level in self.levels() {
             merge_variables(&mut all, level.clone());
@@ -88,6 +122,7 @@ impl Variables {
     /// # Errors
     /// When all stored values together are too large.
     pub(crate) fn store(&mut self, name: &str, value: Value) -> Result<(), String> {
+        self.secrets.learn(name, &value);
         let size = size_of(&value) + name.len();
         let freed = self.stored.get(name).map_or(0, |old| size_of(old) + name.len());
         if self.stored_bytes + size > MAX_STORED_BYTES + freed {
@@ -95,24 +130,57 @@ impl Variables {
         }
         self.stored_bytes = self.stored_bytes + size - freed;
         self.stored.insert(name.to_owned(), value);
+        self.unknown.remove(name);
         self.renew(name);
         Ok(())
     }
 
+    /// Only a run would know what is stored under this name from here on.
+    pub(crate) fn forget(&mut self, name: &str) {
+        self.unknown.insert(name);
+    }
+
+    /// Refuses names whose values a dry run cannot know.
+    ///
+    /// # Errors
+    /// The reason, for a person.
+    pub(crate) fn refuse_unknown<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> Result<(), String> {
+        if self.unknown.is_empty() {
+            return Ok(());
+        }
+        for name in names {
+            let mut meant = self.unknown.meant_by(name).filter(|unknown| !self.is_hidden(unknown));
+            meant.try_for_each(|unknown| self.unknown.refuse(unknown))?;
+        }
+        Ok(())
+    }
+
+    /// Something of a higher level takes the place of what is stored, and is not merged with it.
+    fn is_hidden(&self, name: &str) -> bool {
+        let replaces = |value: &Value| !value.is_object() && !value.is_null();
+        let mut above = [&self.facts, &self.play.vars, &self.role.vars, &self.extra].into_iter();
+        self.laid_over.iter().any(|over| over == name)
+            || above.any(|level| level.get(name).is_some_and(replaces))
+    }
+
     /// Stores a fact about the machine.
     pub(crate) fn fact(&mut self, name: &str, value: Value) {
+        self.secrets.learn(name, &value);
         self.facts.insert(name.to_owned(), value);
         self.renew(name);
     }
 
     /// Lays values over all others until the returned ones are laid back.
     pub(crate) fn overlay(&mut self, values: Map<String, Value>) -> Vec<(String, Option<Value>)> {
+        values.iter().for_each(|(name, value)| self.secrets.learn(name, value));
         let Value::Object(all) = self.context.data_mut() else { return Vec::new() };
+        self.laid_over.extend(values.keys().cloned());
         values.into_iter().map(|(name, value)| (name.clone(), all.insert(name, value))).collect()
     }
 
     /// Undoes [`Variables::overlay`].
     pub(crate) fn lay_back(&mut self, before: Vec<(String, Option<Value>)>) {
+        self.laid_over.truncate(self.laid_over.len().saturating_sub(before.len()));
         let Value::Object(all) = self.context.data_mut() else { return };
         for (name, value) in before {
             match value {
@@ -122,8 +190,9 @@ impl Variables {
         }
     }
 
-    fn levels(&self) -> [&Map<String, Value>; 5] {
-        [&self.play.defaults, &self.stored, &self.facts, &self.play.vars, &self.extra]
+    fn levels(&self) -> [&Map<String, Value>; 7] {
+        let (play, role) = (&self.play, &self.role);
+        [&play.defaults, &role.defaults, &self.stored, &self.facts, &play.vars, &role.vars, &self.extra]
     }
 
     /// Merges one name anew.
@@ -169,7 +238,7 @@ mod tests {
     fn stored_values_stand_above_defaults_and_below_vars_and_extra() {
         let mut variables = Variables::new(map(json!({"e": "extra"})));
         let defaults = map(json!({"d": "default", "s": "default"}));
-        variables.enter_play(PlayVariables { defaults, vars: map(json!({"v": "var"})) });
+        variables.enter_play(&Levels { defaults, vars: map(json!({"v": "var"})) });
         for name in ["s", "v", "e"] {
             variables.store(name, json!("stored")).unwrap();
         }
@@ -182,8 +251,21 @@ mod tests {
         let mut variables = Variables::new(Map::new());
         variables.store("l", json!([1])).unwrap();
         variables.store("l", json!([2])).unwrap();
-        variables.enter_play(PlayVariables::default());
+        variables.enter_play(&Levels::default());
         assert_eq!(variables.get("l"), Some(&json!([2])));
+    }
+
+    #[test]
+    fn a_role_has_its_own_levels_and_leaves_nothing_behind() {
+        let mut variables = Variables::new(Map::new());
+        let play = Levels { defaults: map(json!({"a": 1, "b": 1})), vars: map(json!({"c": 1, "d": 1})) };
+        let role = Levels { defaults: map(json!({"b": 2, "c": 2})), vars: map(json!({"d": 2})) };
+        variables.enter_play(&play);
+        variables.enter_role(&role);
+        let all = json!({"a": 1, "b": 2, "c": 1, "d": 2});
+        assert_eq!(variables.context().data(), &all);
+        variables.enter_role(&Levels::default());
+        assert_eq!(variables.context().data(), &json!({"a": 1, "b": 1, "c": 1, "d": 1}));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 use serde_json::{Map, Number, Value};
 
 use crate::findings::Findings;
+use crate::suggestions;
 
 /// Values in one file, aliases expanded. 256 KiB of text hold some 25,000 values in an ordinary script.
 pub(crate) const MAX_NODES: usize = 100_000;
@@ -151,7 +152,10 @@ pub(crate) fn load(text: &str, findings: &mut Findings) -> Option<Node> {
                 if error.info().contains("recursion limit") {
                     loader.too_deep(at);
                 } else {
-                    loader.findings.invalid(at, &format!("not valid YAML: {}", error.info()));
+                    let line = text.lines().nth(error.marker().line().saturating_sub(1)).unwrap_or_default();
+                    let suggestion = suggestions::for_yaml(error.info(), line).map(str::to_owned);
+                    let message = format!("not valid YAML: {}", error.info());
+                    loader.findings.invalid_because(at, &message, suggestion);
                 }
                 return None;
             }
@@ -304,7 +308,9 @@ impl<'f> Loader<'f> {
 
 fn check_key(key: &Node, lines: &mut HashMap<String, u32>, findings: &mut Findings) -> Option<()> {
     let Some(text) = key.text() else {
-        findings.invalid(key.at, &format!("a key must be text, not {}", key.kind()));
+        let hint = "a value that begins with `{{` must be quoted: \"{{ name }}\"".to_owned();
+        let suggestion = matches!(key.value, Yaml::Map(_)).then_some(hint);
+        findings.invalid_because(key.at, &format!("a key must be text, not {}", key.kind()), suggestion);
         return None;
     };
     if let Some(first) = lines.insert(text.to_owned(), key.at.line) {

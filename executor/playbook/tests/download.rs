@@ -160,10 +160,13 @@ fn a_server_that_stops_in_the_middle_does_not_hang_the_run() {
 fn a_dry_run_asks_nobody_and_later_tasks_know_of_the_file() {
     let (server, mut bench) = (Server::start(), Bench::new());
     bench.dry_run = true;
+    let again = task(&server, "/file");
     let unpack = "!unpack { src: /f, dest: / }";
-    bench.run(&[&task(&server, "/file"), &task(&server, "/file"), unpack]);
+    bench.run(&[&again, &again, "!stat { path: /f, save: s }", "!assert { true: s.exists }", unpack]);
     let statuses: Vec<_> = bench.results.iter().map(|result| result.status.as_str()).collect();
-    assert_eq!(statuses, ["created", "matched", "executed"]);
+    assert_eq!(statuses, ["created", "matched", "passive", "passive", "skipped"]);
+    let why = bench.results[4].message.clone().unwrap();
+    assert_eq!(why, "cannot be told in a dry run: the archive is one that only a run downloads");
     assert!(server.asked().is_empty() && names(&bench).is_empty());
 }
 

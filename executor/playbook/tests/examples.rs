@@ -46,7 +46,13 @@ impl Example {
         let folder =
             Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/playbooks").canonicalize().unwrap();
         let text = fs::read_to_string(folder.join(name)).unwrap();
-        let source = ScriptSource { text, file: name.to_owned(), folder: Some(folder), extra_vars };
+        let source = ScriptSource {
+            text,
+            file: name.to_owned(),
+            folder: Some(folder),
+            extra_vars,
+            ..ScriptSource::default()
+        };
         let script = Script::parse(&source).unwrap();
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join("etc")).unwrap();
@@ -202,5 +208,17 @@ fn assert_and_fail() {
 fn stat_and_facts() {
     let example = Example::run("stat-and-facts.yml");
     assert_eq!(example.statuses, ["created", "passive", "passive", "passive", "created"]);
-    assert_eq!(example.text("/seen"), "true false 0o640 false Linux Debian 6.3.1\n");
+    assert_eq!(example.text("/seen"), "true false 0o640 false Linux KerOS 6.3.1\n");
+}
+
+#[test]
+fn secrets() {
+    let example = Example::run("secrets.yml");
+    assert_eq!(example.statuses, ["created", "passive", "passive", "executed", "passive"]);
+    assert_eq!(example.text("/wifi"), "ssid=roof\npsk=correct-horse\n");
+    assert_eq!(example.messages[1], "the key of roof is ***");
+    assert_eq!(
+        example.messages[4],
+        "token: {\"out\":\"***\",\"rc\":0}\nwifi: {\"key\":\"***\",\"ssid\":\"roof\"}"
+    );
 }

@@ -3,14 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
 
 use keros_playbook::{Diagnostic, DiagnosticKind, Script, ScriptSource};
-use serde_json::Map;
 
 fn findings(text: &str) -> Vec<Diagnostic> {
     let source = ScriptSource {
         text: text.to_owned(),
         file: "s.yml".to_owned(),
         folder: None,
-        extra_vars: Map::new(),
+        ..ScriptSource::default()
     };
     Script::parse(&source).err().unwrap_or_default()
 }
@@ -30,14 +29,14 @@ fn refused(text: &str, kind: DiagnosticKind, words: &str) {
 #[test]
 fn all_faults_are_told_at_once_with_place_and_suggestion() {
     let text = tasks(
-        "    - !shel { cmd: ls }\n    - !file { pth: /x }\n    - !apt { package: x }\n    - !echo { msg: '{{a', with: { condtion: x } }\n",
+        "    - !shel { cmd: ls }\n    - !file { pth: /x }\n    - !pacman { package: x }\n    - !echo { msg: '{{a', with: { condtion: x } }\n",
     );
     let found: Vec<String> = findings(&text).iter().map(ToString::to_string).collect();
     let expected = [
         "s.yml:4:7: there is no module `shel` (did you mean `shell`?)",
         "s.yml:5:7: the module `file` needs the key `path`",
         "s.yml:5:15: the module `file` has no key `pth` (did you mean `path`?)",
-        "s.yml:6:7: this version cannot run the module `apt`",
+        "s.yml:6:7: no gateway has the package manager of the module `pacman`",
         "s.yml:7:35: `with` has no key `condtion` (did you mean `condition`?)",
     ];
     for line in expected {
@@ -173,20 +172,13 @@ fn a_script_that_came_alone_gives_its_texts_itself() {
     refused(&both, DiagnosticKind::Invalid, "exactly one of `src` and `content`");
     let vars = "- name: p\n  groups: [all]\n  vars_files: [v.yml]\n";
     refused(vars, DiagnosticKind::Invalid, "came without files");
+    let role = "- name: p\n  groups: [all]\n  roles: [{ role: r }]\n";
+    refused(role, DiagnosticKind::Invalid, "role not found: r (this script came without files)");
 }
 
 #[test]
 fn what_this_version_cannot_do_is_refused_by_name() {
-    for module in ["apt", "dnf", "yum", "git", "user", "group", "pacman", "zypper", "homebrew"] {
-        let text = tasks(&format!("    - !{module} {{ anything: goes }}\n"));
-        refused(&text, DiagnosticKind::Unsupported, &format!("cannot run the module `{module}`"));
-    }
-    refused("- name: p\n  groups: [all]\n  roles: [{ role: r }]\n", DiagnosticKind::Unsupported, "roles");
-    refused("- name: p\n  groups: [all]\n  sudo: joe\n", DiagnosticKind::Unsupported, "root only");
-    refused(
-        &tasks("    - !echo { msg: x, with: { sudo: joe } }\n"),
-        DiagnosticKind::Unsupported,
-        "root only",
-    );
+    let template = "- name: p\n  groups: [all]\n  sudo_template: x\n";
+    refused(template, DiagnosticKind::Unsupported, "leave `sudo_template` out");
     refused(&tasks("    - !facts { ohai: true }\n"), DiagnosticKind::Unsupported, "ohai");
 }

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use keros_playbook::{HostSystem, Observer, RunOptions, Script, ScriptSource, ShellPlace};
 use keros_protocol::executor::{Event, TaskResult};
 use keros_protocol::{JobLimits, Outcome, TimeLimit};
-use serde_json::Map;
 
 struct Bench {
     root: tempfile::TempDir,
@@ -47,7 +46,7 @@ impl Bench {
 
     fn run_in(&mut self, tasks: &str, shell: ShellPlace) -> Outcome {
         let text = format!("- name: p\n  groups: [all]\n  tasks:\n{tasks}");
-        let source = ScriptSource { text, file: "s.yml".to_owned(), folder: None, extra_vars: Map::new() };
+        let source = ScriptSource { text, file: "s.yml".to_owned(), ..ScriptSource::default() };
         let script = Script::parse(&source).unwrap();
         let mut system = HostSystem::new(self.root.path().to_owned(), shell);
         let options = RunOptions { limits: self.limits, tags: self.tags.clone(), ..RunOptions::default() };

@@ -122,6 +122,20 @@ fn a_dry_run_writes_nothing() {
     bench.dry_run = true;
     assert_eq!(bench.one(TASK).0, "created");
     assert_eq!(bench.one("!unpack { src: a, dest: /new, create: true }").0, "created");
+    bench.run(&[
+        TASK,
+        TASK,
+        "!copy { src: /d/app/same, dest: /d/app/conf }",
+        "!copy { content: 'a = 2', dest: /d/app/conf }",
+        "!file { path: /d/app/now, remove: true }",
+        TASK,
+        "!copy { src: a, dest: /a }",
+        "!unpack { src: /a, dest: /d }",
+    ]);
+    let statuses: Vec<_> = bench.results.iter().map(|result| result.status.as_str()).collect();
+    // Later tasks see what earlier ones would have done.
+    let expected = ["created", "matched", "matched", "modified", "removed", "modified", "created", "matched"];
+    assert_eq!(statuses, expected);
     assert_eq!(fs::read_dir(bench.path("d")).unwrap().count(), 0);
     assert!(!bench.path("new").exists());
 }

@@ -42,8 +42,14 @@ impl Engine for FakeEngine {
             for number in 1..=TASKS {
                 let task = TaskRef { number, count: TASKS, name: format!("task {number}") };
                 let (module, line) = ("shell".to_owned(), number);
-                let started =
-                    Event::TaskStarted { task: task.clone(), module, role: None, handler: false, line };
+                let started = Event::TaskStarted {
+                    task: task.clone(),
+                    module,
+                    role: None,
+                    handler: false,
+                    file: None,
+                    line,
+                };
                 observer.event(&started).unwrap();
                 lost(2 * number - 1);
                 let result = TaskResult::of(TaskStatus::Executed);

@@ -214,8 +214,14 @@ mod tests {
         let path = folder.path().join("journal");
         let mut journal = Journal::create(&path).unwrap();
         let line = 1;
-        let started =
-            Event::TaskStarted { task: task(), module: "echo".to_owned(), role: None, handler: false, line };
+        let started = Event::TaskStarted {
+            task: task(),
+            module: "echo".to_owned(),
+            role: None,
+            handler: false,
+            file: None,
+            line,
+        };
         journal.event(&started).unwrap();
         let length = path.metadata().unwrap().len();
         journal.release_reserve();

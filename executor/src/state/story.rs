@@ -87,7 +87,14 @@ mod tests {
 
     fn task_started(number: u32) -> Event {
         let task = TaskRef { number, count: 2, name: format!("task {number}") };
-        Event::TaskStarted { task, module: "shell".to_owned(), role: None, handler: false, line: number }
+        Event::TaskStarted {
+            task,
+            module: "shell".to_owned(),
+            role: None,
+            handler: false,
+            file: None,
+            line: number,
+        }
     }
 
     fn ended() -> Event {

@@ -481,6 +481,7 @@ fn task_started(number: u32) -> executor::Event {
         module: "shell".to_owned(),
         role: None,
         handler: false,
+        file: None,
         line: number,
     }
 }

@@ -1,5 +1,5 @@
 //! What a person reads. Pure: views and the time in, text out. Whatever came from elsewhere (errors, names, a program's
-//! output) loses its control characters, so that it cannot play with the terminal.
+//! output) has its control characters escaped, so that it cannot play with the terminal.
 
 mod job;
 mod status;
@@ -10,6 +10,7 @@ pub(super) use job::{job, jobs};
 pub(super) use status::status;
 
 use keros_protocol::UnixSeconds;
+use keros_protocol::text::printable;
 
 use super::time::utc_and_distance;
 use crate::local::TelemetryAnswer;
@@ -66,15 +67,9 @@ impl Page {
     }
 }
 
-/// Control characters become visible marks.
+/// One line: what would steer the terminal is shown as an escape.
 fn clean(text: &str) -> String {
-    text.chars()
-        .map(|c| match c {
-            '\n' | '\t' | '\r' => ' ',
-            c if c.is_control() => char::REPLACEMENT_CHARACTER,
-            c => c,
-        })
-        .collect()
+    printable(&text.replace(['\n', '\t', '\r'], " "))
 }
 
 fn cut(line: &str, max_chars: usize) -> String {

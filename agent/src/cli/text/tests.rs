@@ -126,7 +126,7 @@ Agent       0.1.0, started 2026-11-22 21:19:52 UTC (1 d 2 h ago)
 
 Connection  NOT CONNECTED, waiting before the next attempt to center.example.or…
             TLS, since 2026-11-23 21:18:52 UTC (2 h 01 min ago)
-            last error: connection refused (os error 111)\u{fffd}[2J
+            last error: connection refused (os error 111)\\u{1b}[2J
 
 Telemetry   last sent  never since the start
             answered   never since the start
@@ -181,7 +181,7 @@ Message     the command ended with exit code 2
 Tasks       1 created, 1 executed, 1 failed
 Output
   first line
-   second \u{fffd}[31mline
+   second \\u{1b}[31mline
   [… 1000 bytes left out …]
   last line
 "

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use keros_protocol::executor::{TaskResult, TaskStatus};
+use keros_protocol::executor::TaskResult;
 
 use super::result::{Judge, ResultFields};
 use super::{Action, CheckContext, Failure, Module, Run, Scope};
@@ -69,6 +69,10 @@ impl Module for Command {
         let judge = self.result.prepare(scope)?;
         Ok(Box::new(Prepared { arguments, input: input.unwrap_or_default(), folder, judge }))
     }
+
+    fn saves(&self, scope: &Scope<'_>) -> Vec<String> {
+        self.result.saves(scope)
+    }
 }
 
 fn absolute(scope: &Scope<'_>, text: &Text) -> Result<PathBuf, String> {
@@ -88,11 +92,11 @@ struct Prepared<'m> {
 
 impl Action for Prepared<'_> {
     fn apply(&mut self, run: &mut Run<'_>) -> Result<TaskResult, Failure> {
-        if run.dry_run {
-            return Ok(TaskResult::of(TaskStatus::Executed));
-        }
         if let Some(folder) = &self.folder {
             refuse_no_directory(folder, run)?;
+        }
+        if run.dry_run {
+            return self.judge.foretell(run);
         }
         let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
         let Some((name, arguments)) = arguments.split_first() else {
@@ -101,6 +105,7 @@ impl Action for Prepared<'_> {
         let end = run.system.run(&Program {
             command: ProgramCommand::Tool(name, arguments),
             input: self.input.as_bytes(),
+            environment: &[],
             folder: run.folder,
             within: self.folder.as_deref(),
             deadline: run.deadline,

@@ -75,6 +75,7 @@ impl Debug {
 
 impl Module for Debug {
     fn prepare(&self, scope: &mut Scope<'_>) -> Result<Box<dyn Action + '_>, String> {
+        scope.variables.refuse_unknown(self.0.iter().flatten().map(String::as_str))?;
         let Some(all) = scope.variables.context().data().as_object() else {
             return Ok(Box::new(Say(String::new())));
         };
@@ -208,12 +209,13 @@ impl Module for Set {
     fn prepare(&self, scope: &mut Scope<'_>) -> Result<Box<dyn Action + '_>, String> {
         let mut values = self.values.clone();
         for (name, text) in &self.texts {
-            values.insert(
-                name.clone(),
-                Value::String(text.render(scope.registries, scope.variables.context())?),
-            );
+            values.insert(name.clone(), Value::String(text.render(scope.registries, scope.variables)?));
         }
         Ok(Box::new(Store(values)))
+    }
+
+    fn saves(&self, _: &Scope<'_>) -> Vec<String> {
+        self.texts.iter().map(|(name, _)| name).chain(self.values.keys()).cloned().collect()
     }
 }
 

@@ -4,14 +4,13 @@ use std::borrow::Cow;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Component, Path, PathBuf};
 
-use handlebars::Template;
 use keros_protocol::executor::{TaskResult, TaskStatus};
 
 use super::attributes::{AttributeFields, Wanted, drift};
-use super::{Action, CheckContext, Failure, Module, Run, Scope, change, done};
+use super::{Action, CheckContext, Failure, Module, Run, Scope, change, diff, done};
 use crate::fields::Fields;
 use crate::system::{Content, FileKind, Metadata};
-use crate::template::{self, MAX_TEMPLATE_BYTES, Text};
+use crate::template::{MAX_TEMPLATE_BYTES, TemplateFile, Text};
 
 /// Greatest content that is shown in a change, bytes.
 const MAX_SHOWN_BYTES: usize = 256;
@@ -28,7 +27,7 @@ enum Source {
     /// `copy` with `src`.
     File(Text),
     /// `template` with `src`; compiled already when the check could find it.
-    Template(Text, Option<Template>),
+    Template(Text, Option<TemplateFile>),
     /// `copy` with `content`.
     Verbatim(String),
     /// `template` with `content`.
@@ -58,7 +57,7 @@ fn parse(
     }
     let source = match (has_src, is_template) {
         (true, true) => fields.text("src").and_then(|src| check_template(src, fields, check)),
-        (true, false) => fields.text("src").and_then(|src| check_file(src, fields, check)),
+        (true, false) => check_file(fields, check).map(Source::File),
         (false, true) => fields.text("content").map(Source::Inline),
         (false, false) => fields.plain("content").map(Source::Verbatim),
     };
@@ -73,7 +72,9 @@ pub(super) fn early<'t>(src: &'t Text, check: &CheckContext<'_>) -> Option<&'t s
     (src.is_literal() && check.unconditional && !name.starts_with('/')).then_some(name)
 }
 
-fn check_file(src: Text, fields: &mut Fields<'_, '_>, check: &CheckContext<'_>) -> Option<Source> {
+/// The `src` that names a file, looked up already when that can be.
+pub(super) fn check_file(fields: &mut Fields<'_, '_>, check: &CheckContext<'_>) -> Option<Text> {
+    let src = fields.text("src")?;
     refuse_without_folder(&src, fields, check)?;
     if let Some(name) = early(&src, check)
         && let Err(message) = find_source(name, "files", check.folder)
@@ -81,7 +82,7 @@ fn check_file(src: Text, fields: &mut Fields<'_, '_>, check: &CheckContext<'_>) 
         fields.findings.invalid(src.at, &message);
         return None;
     }
-    Some(Source::File(src))
+    Some(src)
 }
 
 fn check_template(src: Text, fields: &mut Fields<'_, '_>, check: &CheckContext<'_>) -> Option<Source> {
@@ -121,7 +122,7 @@ pub(super) fn find_source(name: &str, kind: &str, folder: Option<&Path>) -> Resu
     if path.is_file() { Ok(path) } else { Err(format!("field (src): no such file: {name}")) }
 }
 
-fn compile_file(path: &Path) -> Result<Template, String> {
+fn compile_file(path: &Path) -> Result<TemplateFile, String> {
     let mut bytes = Vec::new();
     let file =
         std::fs::File::open(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
@@ -131,9 +132,9 @@ fn compile_file(path: &Path) -> Result<Template, String> {
     compile_bytes(bytes, path)
 }
 
-fn compile_bytes(bytes: Vec<u8>, path: &Path) -> Result<Template, String> {
+fn compile_bytes(bytes: Vec<u8>, path: &Path) -> Result<TemplateFile, String> {
     let text = String::from_utf8(bytes).map_err(|_| format!("{} is not UTF-8 text", path.display()))?;
-    template::compile(&text).map_err(|fault| format!("{}: {}", path.display(), fault.message))
+    TemplateFile::compile(&text).map_err(|fault| format!("{}: {}", path.display(), fault.message))
 }
 
 impl Module for Copy {
@@ -169,7 +170,7 @@ fn bytes(text: String) -> Prepare<'static> {
     Prepare::Bytes(Cow::Owned(text.into_bytes()))
 }
 
-fn rendered(scope: &mut Scope<'_>, template: &Template) -> Result<String, String> {
+fn rendered(scope: &mut Scope<'_>, template: &TemplateFile) -> Result<String, String> {
     let text = scope.file_content(template)?;
     if text.is_empty() { Err("evaluated to empty string".to_owned()) } else { Ok(text) }
 }
@@ -231,10 +232,10 @@ fn place(
 ) -> Result<TaskResult, Failure> {
     let wanted = wanted.resolve(run.system)?;
     let Some(is) = run.system.metadata(dest)? else {
-        if !run.dry_run {
-            run.system.put_file(dest, content, wanted, mode_if_new)?;
-        }
-        return Ok(done(TaskStatus::Created, vec![change("content", None, shown(content))]));
+        let mut made = change("content", None, shown(content));
+        made.diff = diff::of(dest, None, content, run);
+        run.system.put_file(dest, content, wanted, mode_if_new)?;
+        return Ok(done(TaskStatus::Created, vec![made]));
     };
     match is.kind {
         FileKind::File => {}
@@ -243,11 +244,11 @@ fn place(
     }
     let (missing, mut changes) = drift(wanted, &is, run.system);
     if !run.system.holds(dest, content)? {
-        changes.push(change("content", shown_file(dest, &is, run), shown(content)));
-        if !run.dry_run {
-            run.system.put_file(dest, content, wanted, mode_if_new)?;
-        }
-    } else if !changes.is_empty() && !run.dry_run {
+        let mut changed = change("content", shown_file(dest, &is, run), shown(content));
+        changed.diff = diff::of(dest, Some(&is), content, run);
+        changes.push(changed);
+        run.system.put_file(dest, content, wanted, mode_if_new)?;
+    } else if !changes.is_empty() {
         run.system.set_attributes(dest, missing)?;
     }
     let status = if changes.is_empty() { TaskStatus::Matched } else { TaskStatus::Modified };

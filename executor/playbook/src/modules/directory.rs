@@ -57,9 +57,6 @@ impl Prepared {
         if is.kind != FileKind::Directory {
             return Err(format!("{} is not a directory", self.path.display()).into());
         }
-        if run.dry_run {
-            return Ok(TaskResult::of(TaskStatus::Removed));
-        }
         run.system.remove_directory(&self.path, self.recurse)?;
         Ok(TaskResult::of(TaskStatus::Removed))
     }
@@ -67,16 +64,14 @@ impl Prepared {
     fn make(&self, run: &mut Run<'_>) -> Result<TaskResult, Failure> {
         let wanted = self.wanted.resolve(run.system)?;
         let Some(is) = run.system.metadata(&self.path)? else {
-            if !run.dry_run {
-                run.system.make_directory(&self.path, wanted)?;
-            }
+            run.system.make_directory(&self.path, wanted)?;
             return Ok(TaskResult::of(TaskStatus::Created));
         };
         if is.kind != FileKind::Directory {
             return Err(format!("{} is not a directory", self.path.display()).into());
         }
         let (missing, mut changes) = drift(wanted, &is, run.system);
-        if !run.dry_run && !changes.is_empty() {
+        if !changes.is_empty() {
             run.system.set_attributes(&self.path, missing)?;
         }
         if self.recurse {
@@ -99,9 +94,7 @@ impl Prepared {
                 continue;
             }
             adjusted += 1;
-            if !run.dry_run {
-                run.system.set_attributes(&entry, missing)?;
-            }
+            run.system.set_attributes(&entry, missing)?;
         }
         Ok(adjusted)
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use keros_protocol::executor::{TaskResult, TaskStatus};
+use keros_protocol::executor::TaskResult;
 use serde_json::{Map, Value};
 
 use super::result::{Judge, ResultFields};
@@ -97,7 +97,7 @@ impl Parameter {
     fn render(&self, scope: &Scope<'_>, room: &mut usize) -> Result<Value, String> {
         Ok(match self {
             Self::Text(text) => {
-                let rendered = text.render(scope.registries, scope.variables.context())?;
+                let rendered = text.render(scope.registries, scope.variables)?;
                 *room = room
                     .checked_sub(rendered.len())
                     .ok_or_else(|| format!("field (params): more than {MAX_RENDERED_BYTES} bytes of text"))?;
@@ -122,6 +122,10 @@ impl Module for External {
         let input = self.parameters.render(scope, &mut room)?.to_string();
         Ok(Box::new(Prepared { program, input, judge: self.result.prepare(scope)? }))
     }
+
+    fn saves(&self, scope: &Scope<'_>) -> Vec<String> {
+        self.result.saves(scope)
+    }
 }
 
 struct Prepared<'m> {
@@ -133,11 +137,12 @@ struct Prepared<'m> {
 impl Action for Prepared<'_> {
     fn apply(&mut self, run: &mut Run<'_>) -> Result<TaskResult, Failure> {
         if run.dry_run {
-            return Ok(TaskResult::of(TaskStatus::Executed));
+            return self.judge.foretell(run);
         }
         let end = run.system.run(&Program {
             command: ProgramCommand::Script(&self.program),
             input: self.input.as_bytes(),
+            environment: &[],
             folder: run.folder,
             within: None,
             deadline: run.deadline,

@@ -11,6 +11,15 @@ use crate::fields::Fields;
 /// Greatest `/etc/os-release`, bytes.
 const MAX_OS_RELEASE_BYTES: u64 = 64 * 1024;
 
+/// Only KerOS 6 has it, whatever its os-release says.
+const BOARD_INFO: &str = "/run/boardinfo.env";
+const KEROS: &str = "KerOS";
+/// What is always told, besides the keys of `/etc/os-release`.
+const FACTS: [&str; 3] = [TYPE, FLAVOR, ARCHITECTURE];
+const TYPE: &str = "jet_os_type";
+const FLAVOR: &str = "jet_os_flavor";
+const ARCHITECTURE: &str = "jet_arch";
+
 #[derive(Debug)]
 pub(super) struct Facts;
 
@@ -30,6 +39,10 @@ impl Module for Facts {
     fn prepare(&self, _: &mut Scope<'_>) -> Result<Box<dyn Action + '_>, String> {
         Ok(Box::new(Self))
     }
+
+    fn saves(&self, _: &Scope<'_>) -> Vec<String> {
+        FACTS.map(str::to_owned).into()
+    }
 }
 
 impl Action for Facts {
@@ -40,10 +53,11 @@ impl Action for Facts {
             None => String::new(),
         };
         let release = os_release(&text);
-        run.variables.fact("jet_os_type", Value::from("Linux"));
-        run.variables.fact("jet_os_flavor", Value::from(flavor(&release)));
+        let is_keros = run.system.metadata(Path::new(BOARD_INFO))?.is_some();
+        run.variables.fact(TYPE, Value::from("Linux"));
+        run.variables.fact(FLAVOR, Value::from(if is_keros { KEROS } else { flavor(&release) }));
         if let Ok(name) = nix::sys::utsname::uname() {
-            run.variables.fact("jet_arch", Value::from(name.machine().to_string_lossy()));
+            run.variables.fact(ARCHITECTURE, Value::from(name.machine().to_string_lossy()));
         }
         for (key, value) in release {
             run.variables.fact(&format!("jet_os_release_{key}"), Value::from(value));
@@ -59,9 +73,12 @@ fn os_release(text: &str) -> Vec<(String, String)> {
     pairs.map(|(key, value)| (key.trim().to_lowercase(), value.trim().replace(['"', '\''], ""))).collect()
 }
 
-/// The family by ID_LIKE, else by ID.
+/// KerOS by its name; else the family by ID_LIKE, else by ID.
 fn flavor(release: &[(String, String)]) -> &'static str {
     let value = |key: &str| release.iter().find(|(k, _)| k == key).map_or("", |(_, v)| v.as_str());
+    if ["id", "name", "id_like"].iter().any(|key| value(key).to_lowercase().contains("keros")) {
+        return KEROS;
+    }
     let mut words = value("id_like").split_whitespace().chain([value("id")]);
     let family = |word: &str| match word {
         "rhel" | "fedora" | "centos" => Some("EL"),
@@ -83,6 +100,7 @@ mod tests {
         assert_eq!(release[1], ("name".to_owned(), "Debian GNU/Linux".to_owned()));
         assert_eq!(release[2].1, "a=b");
         assert_eq!(flavor(&os_release("ID=poky\nID_LIKE=\"x fedora\"")), "EL");
+        assert_eq!(flavor(&os_release("ID=keros\nID_LIKE=debian")), "KerOS");
         assert_eq!(flavor(&[]), "Unknown");
     }
 }

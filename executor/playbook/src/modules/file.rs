@@ -52,18 +52,14 @@ impl Prepared {
             return Ok(TaskResult::of(TaskStatus::Matched));
         };
         self.refuse_directory(is.kind)?;
-        if !run.dry_run {
-            run.system.remove_file(&self.path)?;
-        }
+        run.system.remove_file(&self.path)?;
         Ok(TaskResult::of(TaskStatus::Removed))
     }
 
     fn make(&self, run: &mut Run<'_>) -> Result<TaskResult, Failure> {
         let wanted = self.wanted.resolve(run.system)?;
         let Some(is) = run.system.metadata(&self.path)? else {
-            if !run.dry_run {
-                run.system.put_file(&self.path, &Content::Bytes(b""), wanted, 0o644)?;
-            }
+            run.system.put_file(&self.path, &Content::Bytes(b""), wanted, 0o644)?;
             return Ok(TaskResult::of(TaskStatus::Created));
         };
         self.refuse_directory(is.kind)?;
@@ -71,9 +67,7 @@ impl Prepared {
         if changes.is_empty() {
             return Ok(TaskResult::of(TaskStatus::Matched));
         }
-        if !run.dry_run {
-            run.system.set_attributes(&self.path, missing)?;
-        }
+        run.system.set_attributes(&self.path, missing)?;
         Ok(done(TaskStatus::Modified, changes))
     }
 

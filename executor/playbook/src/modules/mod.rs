@@ -3,16 +3,20 @@
 //! A module is parsed when the script is checked, prepared (all its texts rendered) when its task's turn comes, and then
 //! applied, perhaps several times. It touches the machine only through [`System`].
 
+mod accounts;
 mod attributes;
 mod command;
 mod control;
 mod copy;
+mod diff;
 mod directory;
 mod download;
 mod external;
 mod facts;
 mod file;
+mod git;
 mod imagined;
+mod package;
 mod result;
 mod scope;
 mod service;
@@ -44,6 +48,11 @@ pub(crate) trait Module: Debug {
     /// # Errors
     /// In words. `ignore_errors` and `retry` do not cover these.
     fn prepare(&self, scope: &mut Scope<'_>) -> Result<Box<dyn Action + '_>, String>;
+
+    /// Names under which it stores something: a dry run that cannot tell what the task would do knows none of them.
+    fn saves(&self, _: &Scope<'_>) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// A module whose texts are rendered.
@@ -62,6 +71,8 @@ pub(crate) struct Run<'a> {
     pub(crate) registries: &'a Registries,
     /// Nothing may be changed but files, which a dry run's system only models; services, packages and the like go into `imagined`.
     pub(crate) dry_run: bool,
+    /// Changed contents are told line by line.
+    pub(crate) diff: bool,
     pub(crate) imagined: &'a mut Imagined,
     /// When a program that is started is ended.
     pub(crate) deadline: Instant,
@@ -104,7 +115,7 @@ fn done(status: TaskStatus, changes: Vec<Change>) -> TaskResult {
 }
 
 fn change(property: &str, before: Option<String>, after: Option<String>) -> Change {
-    Change { property: property.to_owned(), before, after }
+    Change { property: property.to_owned(), before, after, diff: None }
 }
 
 /// What the check knows about the place of a task.
@@ -118,29 +129,38 @@ pub(crate) struct CheckContext<'a> {
 type Parse = fn(&mut Fields<'_, '_>, &CheckContext<'_>) -> Option<Box<dyn Module>>;
 
 /// Every module that this version knows. Names are exact.
-const MODULES: [(&str, Parse); 17] = [
+const MODULES: [(&str, Parse); 25] = [
+    ("apt", package::parse_apt),
     ("assert", control::Assert::parse),
     ("command", command::Command::parse),
     ("copy", copy::parse_copy),
+    ("deb", package::parse_deb),
     ("debug", control::Debug::parse),
     ("directory", directory::Directory::parse),
     ("download", download::Download::parse),
+    ("dnf", package::parse_dnf),
     ("echo", control::Echo::parse),
     ("external", external::External::parse),
     ("facts", facts::Facts::parse),
     ("fail", control::Fail::parse),
     ("file", file::File::parse),
+    ("git", git::Git::parse),
+    ("group", accounts::Group::parse),
+    ("opkg", package::parse_opkg),
     ("sd_service", service::Service::parse),
     ("set", control::Set::parse),
     ("shell", shell::Shell::parse),
     ("stat", stat::Stat::parse),
     ("template", copy::parse_template),
     ("unpack", unpack::Unpack::parse),
+    ("user", accounts::User::parse),
+    ("yum", package::parse_dnf),
 ];
 
-/// Modules of the language that this version cannot run: a script with one is refused before anything is done.
-pub(crate) const NOT_YET: [&str; 9] =
-    ["apt", "dnf", "git", "group", "homebrew", "pacman", "user", "yum", "zypper"];
+/// Modules of the language that this program does not have, and why: a script with one is refused before anything is done.
+pub(crate) const UNSUPPORTED: [(&str, &str); 3] =
+    [("homebrew", NO_GATEWAY), ("pacman", NO_GATEWAY), ("zypper", NO_GATEWAY)];
+const NO_GATEWAY: &str = "no gateway has the package manager of the module";
 
 /// Finds a module's parser, and its name with a life of its own.
 pub(crate) fn find(name: &str) -> Option<(&'static str, Parse)> {
@@ -149,5 +169,6 @@ pub(crate) fn find(name: &str) -> Option<(&'static str, Parse)> {
 
 /// All names of the language.
 pub(crate) fn names() -> Vec<&'static str> {
-    MODULES.iter().map(|(name, _)| *name).chain(NOT_YET).collect()
+    let unsupported = UNSUPPORTED.iter().map(|(name, _)| *name);
+    MODULES.iter().map(|(name, _)| *name).chain(unsupported).collect()
 }

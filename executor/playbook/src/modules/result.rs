@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Failure, Run, Scope};
 use crate::fields::Fields;
+use crate::mentions;
 use crate::system::ProgramEnd;
 use crate::template::{Condition, Text};
 
@@ -23,6 +24,11 @@ impl ResultFields {
             failed_when: When::parse(fields, "failed_when"),
             changed_when: When::parse(fields, "changed_when"),
         }
+    }
+
+    /// The name under which the result is saved.
+    pub(super) fn saves(&self, scope: &Scope<'_>) -> Vec<String> {
+        self.save.iter().filter_map(|name| scope.word(name).ok()).collect()
     }
 
     pub(super) fn prepare(&self, scope: &Scope<'_>) -> Result<Judge<'_>, String> {
@@ -49,13 +55,17 @@ impl When {
     }
 
     fn holds(&self, run: &Run<'_>) -> Result<bool, String> {
-        let context = run.variables.context();
         if let Some(condition) = &self.condition {
-            return condition.holds(run.registries, context);
+            return condition.holds(run.registries, run.variables);
         }
-        let source = self.text.render(run.registries, context)?;
+        let source = self.text.render(run.registries, run.variables)?;
         let condition = Condition::compile(&source).map_err(|fault| fault.message)?;
-        condition.holds(run.registries, context)
+        condition.holds(run.registries, run.variables)
+    }
+
+    /// That it holds, for a failure.
+    fn message(&self) -> String {
+        format!("failed_when holds: {}", self.text.source.trim())
     }
 }
 
@@ -86,6 +96,32 @@ impl Judge<'_> {
         self.judge(end, values, run)
     }
 
+    /// What a dry run says of a program that it does not run: conditions that do not ask for its result are judged as they
+    /// are in a run, and what would be saved is not known.
+    pub(super) fn foretell(&self, run: &mut Run<'_>) -> Result<TaskResult, Failure> {
+        let failed = self.foretold(self.fields.failed_when.as_ref(), run)?;
+        let changed = self.foretold(self.fields.changed_when.as_ref(), run)?;
+        if let Some(name) = &self.save {
+            run.variables.forget(name);
+        }
+        if let (Some(when), Some(true)) = (&self.fields.failed_when, failed) {
+            return Err(when.message().into());
+        }
+        let status = if changed == Some(false) { TaskStatus::Passive } else { TaskStatus::Executed };
+        Ok(TaskResult::of(status))
+    }
+
+    /// Whether a condition holds; `None`: there is none, or it asks for the result.
+    fn foretold(&self, when: Option<&When>, run: &Run<'_>) -> Result<Option<bool>, String> {
+        let Some(when) = when else { return Ok(None) };
+        let is_result = |name: &str| matches!(name, "rc" | "out") || self.save.as_deref() == Some(name);
+        let asks = |text: &str| mentions::in_expression(text).any(is_result);
+        if asks(&when.text.source) || asks(&when.text.render(run.registries, run.variables)?) {
+            return Ok(None);
+        }
+        when.holds(run).map(Some)
+    }
+
     fn save(&self, values: Map<String, Value>, run: &mut Run<'_>) -> Result<(), Failure> {
         let Some(name) = &self.save else { return Ok(()) };
         Ok(run.variables.store(name, Value::Object(values))?)
@@ -104,7 +140,7 @@ impl Judge<'_> {
         let (exit_code, output) = (Some(end.exit_code), Some(end.output));
         if failed? {
             let message = match (&self.fields.failed_when, end.exit_code) {
-                (Some(when), _) => format!("failed_when holds: {}", when.text.source.trim()),
+                (Some(when), _) => when.message(),
                 (None, code) => format!("the command failed with exit code {code}"),
             };
             return Err(Failure { message, exit_code, output, timed_out: false });

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::helpers::Registries;
 use crate::system::ENVIRONMENT;
-use crate::template::{self, Condition, Text};
+use crate::template::{self, Condition, TemplateFile, Text};
 use crate::variables::Variables;
 
 /// What the texts of a task are rendered with.
@@ -20,13 +20,13 @@ pub(crate) struct Scope<'a> {
 impl Scope<'_> {
     /// A message: as it comes, but not empty.
     pub(crate) fn message(&self, text: &Text) -> Result<String, String> {
-        let rendered = text.render(self.registries, self.variables.context())?;
+        let rendered = text.render(self.registries, self.variables)?;
         if rendered.is_empty() { Err(empty(text)) } else { Ok(rendered) }
     }
 
     /// A text as it comes, also an empty one; only NUL, which no program can be given, is refused.
     pub(crate) fn verbatim(&self, text: &Text) -> Result<String, String> {
-        let rendered = text.render(self.registries, self.variables.context())?;
+        let rendered = text.render(self.registries, self.variables)?;
         if rendered.contains('\0') {
             return Err(format!("field ({}): a NUL character is not allowed", text.key));
         }
@@ -35,7 +35,7 @@ impl Scope<'_> {
 
     /// A text without blanks at its ends.
     pub(crate) fn text(&self, text: &Text) -> Result<String, String> {
-        let rendered = text.render(self.registries, self.variables.context())?;
+        let rendered = text.render(self.registries, self.variables)?;
         let trimmed = rendered.trim();
         if trimmed.is_empty() {
             return Err(empty(text));
@@ -91,11 +91,10 @@ impl Scope<'_> {
 
     /// A shell command: values that mean something to a shell are refused, unless that is wanted.
     pub(crate) fn command(&self, text: &Text, is_unsafe: bool) -> Result<String, String> {
-        let context = self.variables.context();
         let rendered = if is_unsafe {
-            text.render(self.registries, context)
+            text.render(self.registries, self.variables)
         } else {
-            text.render_command(self.registries, context)
+            text.render_command(self.registries, self.variables)
         }?;
         if rendered.trim().is_empty() {
             return Err(empty(text));
@@ -107,17 +106,18 @@ impl Scope<'_> {
     }
 
     /// A file's content, where the programs' environment is known as `ENV_PATH` and so on.
-    pub(crate) fn file_content(&mut self, template: &handlebars::Template) -> Result<String, String> {
+    pub(crate) fn file_content(&mut self, file: &TemplateFile) -> Result<String, String> {
+        self.variables.refuse_unknown(file.names.iter().map(String::as_str))?;
         let environment =
             ENVIRONMENT.iter().map(|(name, value)| (format!("ENV_{name}"), Value::from(*value)));
         let before = self.variables.overlay(environment.collect::<Map<_, _>>());
-        let rendered = template::render(template, self.registries, self.variables.context());
+        let rendered = template::render(&file.template, self.registries, self.variables.context());
         self.variables.lay_back(before);
         rendered
     }
 
     pub(crate) fn holds(&self, condition: &Condition) -> Result<bool, String> {
-        condition.holds(self.registries, self.variables.context())
+        condition.holds(self.registries, self.variables)
     }
 }
 

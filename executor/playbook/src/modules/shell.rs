@@ -1,6 +1,6 @@
 //! `shell`: a command line, run by `/bin/sh`.
 
-use keros_protocol::executor::{TaskResult, TaskStatus};
+use keros_protocol::executor::TaskResult;
 
 use super::result::{Judge, ResultFields};
 use super::{Action, CheckContext, Failure, Module, Run, Scope};
@@ -29,6 +29,10 @@ impl Module for Shell {
         let command = scope.command(&self.command, is_unsafe)?;
         Ok(Box::new(Prepared { command, judge: self.result.prepare(scope)? }))
     }
+
+    fn saves(&self, scope: &Scope<'_>) -> Vec<String> {
+        self.result.saves(scope)
+    }
 }
 
 struct Prepared<'m> {
@@ -39,11 +43,12 @@ struct Prepared<'m> {
 impl Action for Prepared<'_> {
     fn apply(&mut self, run: &mut Run<'_>) -> Result<TaskResult, Failure> {
         if run.dry_run {
-            return Ok(TaskResult::of(TaskStatus::Executed));
+            return self.judge.foretell(run);
         }
         let end = run.system.run(&Program {
             command: ProgramCommand::Shell(&self.command),
             input: &[],
+            environment: &[],
             folder: run.folder,
             within: None,
             deadline: run.deadline,

@@ -28,6 +28,10 @@ impl Module for Stat {
     fn prepare(&self, scope: &mut Scope<'_>) -> Result<Box<dyn Action + '_>, String> {
         Ok(Box::new(Prepared { path: scope.path(&self.path)?, save: scope.word(&self.save)? }))
     }
+
+    fn saves(&self, scope: &Scope<'_>) -> Vec<String> {
+        scope.word(&self.save).into_iter().collect()
+    }
 }
 
 struct Prepared {

@@ -5,20 +5,63 @@ use std::path::Path;
 
 use nix::libc;
 
+use super::{FileKind, MAX_TREE_ENTRIES};
+
 /// Something that the machine refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct SystemError(String);
+#[error("{message}")]
+pub struct SystemError {
+    message: String,
+    /// The kernel's number of it, so that a dry run's model can tell of it by the path that its task names.
+    errno: Option<i32>,
+}
 
 impl SystemError {
     /// An operation on a path that failed.
     pub(crate) fn new(doing: &str, path: &Path, source: &io::Error) -> Self {
-        Self(format!("cannot {doing} {}: {}", path.display(), reason(source)))
+        let message = format!("cannot {doing} {}: {}", path.display(), reason(source));
+        Self { message, errno: source.raw_os_error() }
+    }
+
+    /// Like [`SystemError::new`], for a name that shall be made: the folder may be missing.
+    pub(super) fn below_folder(doing: &str, path: &Path, source: &io::Error) -> Self {
+        if source.raw_os_error() != Some(libc::ENOENT) {
+            return Self::new(doing, path, source);
+        }
+        let folder = path.parent().unwrap_or(path).display();
+        Self::text(format!("cannot {doing} {}: the directory {folder} is not there", path.display()))
+    }
+
+    /// A file shall be written where there is something else.
+    pub(super) fn in_the_way(path: &Path, kind: FileKind) -> Self {
+        let what = if kind == FileKind::Directory { "a directory" } else { "not a regular file" };
+        Self::text(format!("cannot write {}: it is {what}", path.display()))
+    }
+
+    /// The root shall be removed.
+    pub(super) fn never_removed(path: &Path) -> Self {
+        Self::text(format!("{} is never removed: it is the root, or ends in `..`", path.display()))
+    }
+
+    /// A file is longer than who asks for it can take.
+    pub(super) fn too_long(path: &Path, max_bytes: u64) -> Self {
+        Self::text(format!("{} is longer than {max_bytes} bytes", path.display()))
+    }
+
+    /// A directory tree is larger than one task handles.
+    pub(super) fn too_many(path: &Path) -> Self {
+        Self::text(format!("{} holds more than {MAX_TREE_ENTRIES} entries", path.display()))
     }
 
     /// Anything else, in words.
     pub(crate) fn text(message: impl Into<String>) -> Self {
-        Self(message.into())
+        Self { message: message.into(), errno: None }
+    }
+}
+
+impl From<SystemError> for io::Error {
+    fn from(error: SystemError) -> Self {
+        error.errno.map_or_else(|| Self::other(error.message), Self::from_raw_os_error)
     }
 }
 

@@ -6,11 +6,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, mkdirat};
+use nix::sys::statvfs::{FsFlags, fstatvfs};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, setfsgid, setfsuid, unlinkat};
 
 use super::replace::{self, Owned};
@@ -19,9 +21,7 @@ use super::{
     Actor, Attributes, Content, FileKind, MAX_TREE_ENTRIES, Metadata, Program, ProgramCommand, ProgramEnd,
     System, SystemError, program, reading, users,
 };
-
-/// Greatest `/etc/passwd` or `/etc/group` that is read, bytes.
-const MAX_USERS_BYTES: u64 = 4 * 1024 * 1024;
+use crate::Cancel;
 
 /// Where programs run when the work is done on a scratch tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,6 +42,8 @@ pub struct HostSystem {
     pub shell: ShellPlace,
     /// `PATH` of programs; tools are looked up in its folders.
     pub search_path: String,
+    /// Ends the program under way, when the run is cancelled.
+    pub cancel: Option<Cancel>,
     /// The user that tasks act as.
     actor: Option<Actor>,
 }
@@ -50,7 +52,7 @@ impl HostSystem {
     /// A tree (`/` for the machine itself) with the ordinary search path.
     #[must_use]
     pub fn new(root: PathBuf, shell: ShellPlace) -> Self {
-        Self { root, shell, search_path: program::SEARCH_PATH.to_owned(), actor: None }
+        Self { root, shell, search_path: program::SEARCH_PATH.to_owned(), cancel: None, actor: None }
     }
 
     fn stat(&self, path: &Path, last: LastLink) -> Result<Option<FileStat>, SystemError> {
@@ -83,32 +85,20 @@ impl HostSystem {
 
     /// The place of a file to write, and what is there; an error when that is no file.
     fn place_of_file(&self, path: &Path) -> Result<(Place, Option<FileStat>), SystemError> {
-        let place =
-            walk(&self.root, path, LastLink::Follow).map_err(|error| parent_error("write", path, &error))?;
+        let place = walk(&self.root, path, LastLink::Follow)
+            .map_err(|error| SystemError::below_folder("write", path, &error))?;
         let old = place.stat().map_err(writing(path))?;
         if let Some(old) = &old
             && kind_of(old) != FileKind::File
         {
-            let what = if kind_of(old) == FileKind::Directory { "a directory" } else { "not a regular file" };
-            return Err(SystemError::text(format!("cannot write {}: it is {what}", path.display())));
+            return Err(SystemError::in_the_way(path, kind_of(old)));
         }
         Ok((place, old))
     }
 
     /// The user that files are made as.
     fn own_uid(&self) -> u32 {
-        self.actor.map_or_else(|| Uid::effective().as_raw(), |actor| actor.uid)
-    }
-
-    fn lines(&mut self, path: &str) -> String {
-        let bytes = self.read(Path::new(path), MAX_USERS_BYTES).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).into_owned()
-    }
-
-    fn id(&mut self, what: &str, name: &str, file: &str) -> Result<u32, SystemError> {
-        let lines = self.lines(file);
-        users::id_of(name, &lines)
-            .ok_or_else(|| SystemError::text(format!("there is no {what} {name:?} in {file}")))
+        self.actor.unwrap_or_else(Actor::own).uid
     }
 
     /// The tree to change into; none for the machine itself and for programs that run outside of the tree.
@@ -138,7 +128,7 @@ impl HostSystem {
     }
 
     /// The command for a program, and the file that must be open when it is started.
-    fn command(&self, program: &Program<'_>) -> Result<(Command, Option<File>), SystemError> {
+    fn command(&mut self, program: &Program<'_>) -> Result<(Command, Option<File>), SystemError> {
         let mut kept = None;
         let mut command = match program.command {
             ProgramCommand::Shell(text) => {
@@ -170,8 +160,10 @@ impl HostSystem {
             }
         };
         command.env_clear().envs(program::ENVIRONMENT).env("PATH", &self.search_path);
+        command.envs(program.environment.iter().copied());
         if let Some(actor) = self.actor {
-            command.uid(actor.uid).gid(actor.gid);
+            let user = users::user(self, actor.uid);
+            command.envs(user.iter().flat_map(users::User::environment)).uid(actor.uid).gid(actor.gid);
         }
         if self.root != Path::new("/") && self.shell == ShellPlace::Host {
             let within = program.within.map(|folder| self.outside(folder));
@@ -204,7 +196,7 @@ impl System for HostSystem {
         let mut bytes = Vec::new();
         let length = file.take(max_bytes + 1).read_to_end(&mut bytes).map_err(reading(path))?;
         if length as u64 > max_bytes {
-            return Err(SystemError::text(format!("{} is longer than {max_bytes} bytes", path.display())));
+            return Err(SystemError::too_long(path, max_bytes));
         }
         Ok(bytes)
     }
@@ -228,7 +220,8 @@ impl System for HostSystem {
         mode_if_new: u32,
     ) -> Result<(), SystemError> {
         let (place, old) = self.place_of_file(path)?;
-        let owned = Owned::choose(attributes, old.as_ref(), mode_if_new, self.actor);
+        let is = old.as_ref().map(metadata_of);
+        let owned = Owned::choose(attributes, is.as_ref(), mode_if_new, self.actor);
         let (mut source, _) = self.open_content(content).map_err(reading(source_path(content, path)))?;
         replace::put(&place, &mut source, owned, old.is_some()).map_err(writing(path))
     }
@@ -240,7 +233,8 @@ impl System for HostSystem {
 
     fn put_part(&mut self, path: &Path, attributes: Attributes, mode_if_new: u32) -> Result<(), SystemError> {
         let (place, old) = self.place_of_file(path)?;
-        let owned = Owned::choose(attributes, old.as_ref(), mode_if_new, self.actor);
+        let is = old.as_ref().map(metadata_of);
+        let owned = Owned::choose(attributes, is.as_ref(), mode_if_new, self.actor);
         replace::put_part(&place, self.own_uid(), owned, old.is_some()).map_err(writing(path))
     }
 
@@ -285,8 +279,7 @@ impl System for HostSystem {
                 }
                 found.push(entry);
                 if found.len() > MAX_TREE_ENTRIES {
-                    let message = format!("{} holds more than {MAX_TREE_ENTRIES} entries", path.display());
-                    return Err(SystemError::text(message));
+                    return Err(SystemError::too_many(path));
                 }
             }
         }
@@ -294,17 +287,18 @@ impl System for HostSystem {
     }
 
     fn read_link(&mut self, path: &Path) -> Result<Option<PathBuf>, SystemError> {
-        let place = find(&self.root, path, LastLink::Keep).map_err(reading(path))?;
+        let reading = |error: io::Error| SystemError::new("read the link", path, &error);
+        let place = find(&self.root, path, LastLink::Keep).map_err(reading)?;
         let Some(place) = place.filter(|place| !place.is_nameless()) else { return Ok(None) };
         match readlinkat(&place.folder, place.name.as_os_str()) {
             Ok(target) => Ok(Some(target.into())),
             Err(Errno::EINVAL | Errno::ENOENT) => Ok(None),
-            Err(errno) => Err(SystemError::new("read the link", path, &errno.into())),
+            Err(errno) => Err(reading(errno.into())),
         }
     }
 
     fn make_link(&mut self, path: &Path, target: &Path) -> Result<(), SystemError> {
-        let making = |error: &io::Error| parent_error("make the link", path, error);
+        let making = |error: &io::Error| SystemError::below_folder("make the link", path, error);
         let place = walk(&self.root, path, LastLink::Keep).map_err(|error| making(&error))?;
         replace::put_link(&place, target).map_err(|error| making(&error))
     }
@@ -314,7 +308,7 @@ impl System for HostSystem {
     }
 
     fn remove_directory(&mut self, path: &Path, recurse: bool) -> Result<(), SystemError> {
-        self.refuse_root(path)?;
+        self.refuse_all_but_directories(path)?;
         let inside = if recurse { self.list_tree(path)? } else { Vec::new() };
         // What lies deeper comes later in the list.
         for entry in inside.iter().rev() {
@@ -329,23 +323,23 @@ impl System for HostSystem {
     }
 
     fn user_id(&mut self, user: &str) -> Result<u32, SystemError> {
-        self.id("user", user, "/etc/passwd")
+        users::user_id(self, user)
     }
 
     fn group_id(&mut self, group: &str) -> Result<u32, SystemError> {
-        self.id("group", group, "/etc/group")
+        users::group_id(self, group)
     }
 
     fn user_name(&mut self, uid: u32) -> String {
-        users::name_of(uid, &self.lines("/etc/passwd")).map_or_else(|| uid.to_string(), str::to_owned)
+        users::user_name(self, uid)
     }
 
     fn group_name(&mut self, gid: u32) -> String {
-        users::name_of(gid, &self.lines("/etc/group")).map_or_else(|| gid.to_string(), str::to_owned)
+        users::group_name(self, gid)
     }
 
     fn act_as(&mut self, actor: Option<Actor>) -> Result<(), SystemError> {
-        let own = Actor { uid: Uid::effective().as_raw(), gid: Gid::effective().as_raw() };
+        let own = Actor::own();
         let next = actor.unwrap_or(own);
         // The group first: the user may not be allowed to change it. Each call gives what was before, so it is asked twice.
         setfsgid(Gid::from_raw(next.gid));
@@ -358,8 +352,26 @@ impl System for HostSystem {
     }
 
     fn own_group(&mut self, uid: u32) -> Result<u32, SystemError> {
-        let group = users::own_group_of(uid, &self.lines("/etc/passwd"));
-        group.ok_or_else(|| SystemError::text(format!("there is no user {uid} in /etc/passwd")))
+        users::own_group(self, uid)
+    }
+
+    fn is_read_only(&mut self, folder: &Path) -> bool {
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let found = walk(&self.root, folder, LastLink::Follow)
+            .and_then(|place| Ok(openat(&place.folder, place.name.as_os_str(), flags, Mode::empty())?))
+            .and_then(|folder| Ok(fstatvfs(&folder)?));
+        found.is_ok_and(|found| found.flags().contains(FsFlags::ST_RDONLY))
+    }
+
+    fn has_tool(&mut self, name: &str) -> bool {
+        self.tool(name).is_ok()
+    }
+
+    fn lock_users(&mut self, until: Instant) -> Result<Option<File>, SystemError> {
+        let path = Path::new(users::LOCK_FILE);
+        let locking = |source: io::Error| SystemError::new("lock", path, &source);
+        let place = walk(&self.root, path, LastLink::Follow).map_err(locking)?;
+        users::lock(&place, until).map(Some).map_err(locking)
     }
 
     fn query(&mut self, program: &Program<'_>) -> Result<ProgramEnd, SystemError> {
@@ -369,20 +381,25 @@ impl System for HostSystem {
     fn run(&mut self, program: &Program<'_>) -> Result<ProgramEnd, SystemError> {
         let (command, _kept) = self.command(program)?;
         let name = PathBuf::from(command.get_program());
-        program::run(command, self.tree(), program).map_err(|error| SystemError::new("run", &name, &error))
+        program::run(command, self.tree(), program, self.cancel.as_ref())
+            .map_err(|error| SystemError::new("run", &name, &error))
     }
 }
 
 impl HostSystem {
     /// Before anything in it is removed.
-    fn refuse_root(&self, path: &Path) -> Result<(), SystemError> {
-        let place =
-            walk(&self.root, path, LastLink::Keep).map_err(|e| SystemError::new("remove", path, &e))?;
+    fn refuse_all_but_directories(&self, path: &Path) -> Result<(), SystemError> {
+        let removing = |source: io::Error| SystemError::new("remove", path, &source);
+        let place = walk(&self.root, path, LastLink::Keep).map_err(removing)?;
         if place.is_nameless() {
-            let message = format!("{} is never removed: it is the root, or ends in `..`", path.display());
-            return Err(SystemError::text(message));
+            return Err(SystemError::never_removed(path));
         }
-        Ok(())
+        // What a link leads to must not be emptied.
+        match place.stat().map_err(removing)? {
+            Some(stat) if kind_of(&stat) == FileKind::Directory => Ok(()),
+            Some(_) => Err(removing(Errno::ENOTDIR.into())),
+            None => Err(removing(Errno::ENOENT.into())),
+        }
     }
 
     fn remove(&self, path: &Path, flags: UnlinkatFlags) -> Result<(), SystemError> {
@@ -411,37 +428,26 @@ impl HostSystem {
 }
 
 /// The file that an error in reading a content is about.
-const fn source_path<'p>(content: &'p Content<'_>, path: &'p Path) -> &'p Path {
+pub(super) const fn source_path<'p>(content: &'p Content<'_>, path: &'p Path) -> &'p Path {
     match content {
         Content::Bytes(_) | Content::Stream(_) => path,
         Content::File(source) | Content::Machine(source) => source,
     }
 }
 
-const fn attributes_of(is_last: bool, attributes: Attributes) -> Attributes {
+pub(super) const fn attributes_of(is_last: bool, attributes: Attributes) -> Attributes {
     if is_last { attributes } else { Attributes { uid: None, gid: None, mode: None } }
 }
 
 /// `/a`, `/a/b`, `/a/b/c`.
-fn ancestors(path: &Path) -> Vec<&Path> {
+pub(super) fn ancestors(path: &Path) -> Vec<&Path> {
     let mut all: Vec<&Path> = path.ancestors().filter(|part| part.file_name().is_some()).collect();
     all.reverse();
     all
 }
 
-fn writing(path: &Path) -> impl Fn(io::Error) -> SystemError + '_ {
+pub(super) fn writing(path: &Path) -> impl Fn(io::Error) -> SystemError + '_ {
     move |source| SystemError::new("write", path, &source)
-}
-
-fn parent_error(doing: &str, path: &Path, source: &io::Error) -> SystemError {
-    if source.raw_os_error() == Some(Errno::ENOENT as i32) {
-        let folder = path.parent().unwrap_or(path).display();
-        return SystemError::text(format!(
-            "cannot {doing} {}: the directory {folder} is not there",
-            path.display()
-        ));
-    }
-    SystemError::new(doing, path, source)
 }
 
 fn kind_of(stat: &FileStat) -> FileKind {

@@ -5,6 +5,7 @@
 
 mod error;
 mod host;
+mod model;
 mod output;
 mod program;
 mod replace;
@@ -21,6 +22,7 @@ use keros_protocol::Output;
 
 pub use error::SystemError;
 pub use host::{HostSystem, ShellPlace};
+pub(crate) use model::Model;
 pub(crate) use program::ENVIRONMENT;
 pub use stream::Stream;
 
@@ -83,6 +85,8 @@ pub struct Program<'a> {
     pub command: ProgramCommand<'a>,
     /// Its standard input; nothing when this is empty.
     pub input: &'a [u8],
+    /// Added to the environment that every program gets.
+    pub environment: &'a [(&'a str, &'a str)],
     /// Where; a folder outside of a scratch tree is not used inside of it.
     pub folder: Option<&'a Path>,
     /// Where on the machine itself, below its root; goes before `folder`.
@@ -113,6 +117,13 @@ pub struct Actor {
     pub gid: u32,
 }
 
+impl Actor {
+    /// The user that this program runs as.
+    fn own() -> Self {
+        Self { uid: nix::unistd::geteuid().as_raw(), gid: nix::unistd::getegid().as_raw() }
+    }
+}
+
 /// How a program ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProgramEnd {
@@ -120,7 +131,7 @@ pub struct ProgramEnd {
     pub exit_code: i32,
     /// Standard output and error.
     pub output: Output,
-    /// Its deadline came first, and it was ended with all of its process group.
+    /// Its deadline came first, or the run was cancelled: it was ended with all of its process group.
     pub timed_out: bool,
 }
 
@@ -198,17 +209,18 @@ pub trait System {
         Err(no_part(path))
     }
 
-    /// In a dry run: a file would be here from now on, but what is in it is not known. Nothing is to be done where nothing is modelled.
+    /// In a dry run: a file with this content, of which only the digest is known, would be here from now on.
     ///
     /// # Errors
-    /// When there could be no such file.
+    /// When there could be no such file; always, where nothing is modelled.
     fn expect_file(
         &mut self,
-        _path: &Path,
+        path: &Path,
+        _sha256: [u8; 32],
         _attributes: Attributes,
         _mode_if_new: u32,
     ) -> Result<(), SystemError> {
-        Ok(())
+        Err(no_part(path))
     }
 
     /// Makes a directory and those above it; the attributes are for the last one.
@@ -282,6 +294,17 @@ pub trait System {
     /// # Errors
     /// When there is no such user.
     fn own_group(&mut self, uid: u32) -> Result<u32, SystemError>;
+
+    /// Whether the file system of a directory is mounted so that nothing can be written: a dry run asks before it says that it would.
+    fn is_read_only(&mut self, folder: &Path) -> bool;
+    /// Whether there is a tool of this name, or at this absolute path.
+    fn has_tool(&mut self, name: &str) -> bool;
+
+    /// Keeps other programs from changing users and groups until what is returned is dropped. A dry run need not.
+    ///
+    /// # Errors
+    /// When another program does not let go before this moment, or the lock cannot be made.
+    fn lock_users(&mut self, until: Instant) -> Result<Option<std::fs::File>, SystemError>;
 
     /// Runs a program that only looks, to its end or to its deadline. A dry run does this too.
     ///

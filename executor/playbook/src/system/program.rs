@@ -1,8 +1,9 @@
-//! Runs one program: clean environment, process group of its own, bounded output, ended as a group at its deadline.
+//! Runs one program: clean environment, process group of its own, bounded output, ended as a group at its deadline or when
+//! the run is cancelled.
 
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read as _, Seek as _, Write as _};
-use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
@@ -19,6 +20,7 @@ use nix::unistd::{Pid, chroot};
 
 use super::output::Bounded;
 use super::{Program, ProgramEnd};
+use crate::Cancel;
 
 /// Between the polite signal and the one that cannot be refused.
 const GRACE: Duration = Duration::from_secs(2);
@@ -42,11 +44,12 @@ pub(crate) const ENVIRONMENT: [(&str, &str); 6] = [
 /// `PATH`, where nothing else is said.
 pub(super) const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Starts a program and waits for its end or its deadline.
+/// Starts a program and waits for its end, its deadline, or the end of the whole run.
 pub(super) fn run(
     mut command: Command,
     root: Option<&Path>,
     program: &Program<'_>,
+    cancel: Option<&Cancel>,
 ) -> io::Result<ProgramEnd> {
     let (reader, writer) = io::pipe()?;
     command.stdin(input_of(program.input)?).stdout(writer.try_clone()?).stderr(writer).process_group(0);
@@ -54,7 +57,7 @@ pub(super) fn run(
     let group = Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?);
     let mut attendance =
         Attendance { child, group, reader: Some(reader), output: Bounded::new(program.output_bytes) };
-    match attendance.attend_to_the_end(program.deadline) {
+    match attendance.attend_to_the_end(program.deadline, cancel) {
         Ok((status, timed_out)) => {
             let output = attendance.output.into_output();
             Ok(ProgramEnd { exit_code: code_of(status), output, timed_out })
@@ -85,7 +88,7 @@ pub(super) fn copy_of_program(path: &Path) -> io::Result<(File, PathBuf)> {
 }
 
 /// A file, so that a program that does not read its input holds nothing up.
-fn input_of(input: &[u8]) -> io::Result<File> {
+pub(super) fn input_of(input: &[u8]) -> io::Result<File> {
     if input.is_empty() {
         // Opened here: a tree may have no /dev/null.
         return File::open("/dev/null");
@@ -142,11 +145,15 @@ struct Attendance {
 }
 
 impl Attendance {
-    /// Its status, and whether its time was over.
-    fn attend_to_the_end(&mut self, deadline: Instant) -> io::Result<(ExitStatus, bool)> {
+    /// Its status, and whether it was ended from here.
+    fn attend_to_the_end(
+        &mut self,
+        deadline: Instant,
+        cancel: Option<&Cancel>,
+    ) -> io::Result<(ExitStatus, bool)> {
         let ended = watch(self.group)?;
         self.reader.as_ref().map_or(Ok(()), set_nonblocking)?;
-        let in_time = self.attend(&ended, deadline)?;
+        let in_time = self.attend(&ended, deadline, cancel)?;
         if !in_time {
             self.end_group(&ended)?;
         }
@@ -154,19 +161,21 @@ impl Attendance {
         Ok((self.child.wait()?, !in_time))
     }
 
-    /// Reads until the program has ended (true) or the time is over (false).
-    fn attend(&mut self, ended: &PipeReader, deadline: Instant) -> io::Result<bool> {
+    /// Reads until the program has ended (true), or it must end now (false).
+    fn attend(&mut self, ended: &PipeReader, deadline: Instant, cancel: Option<&Cancel>) -> io::Result<bool> {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(false);
             }
-            let (has_ended, has_output) = wait(Some(ended), self.reader.as_ref(), left)?;
+            let output = self.reader.as_ref().map(|pipe| pipe.as_fd());
+            let watched = [Some(ended.as_fd()), output, cancel.map(|cancel| cancel.as_fd())];
+            let [has_ended, has_output, is_cancelled] = wait(watched, left)?;
             if has_output {
                 self.read()?;
             }
-            if has_ended {
-                return Ok(true);
+            if has_ended || is_cancelled {
+                return Ok(has_ended);
             }
         }
     }
@@ -174,9 +183,9 @@ impl Attendance {
     /// What it, or what it left in the background, prints shortly after its end.
     fn attend_last_words(&mut self) -> io::Result<()> {
         let until = Instant::now() + LAST_WORDS;
-        while self.reader.is_some() {
+        while let Some(reader) = &self.reader {
             let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() || !wait(None, self.reader.as_ref(), left)?.1 {
+            if left.is_zero() || wait([Some(reader.as_fd())], left)? == [false] {
                 break;
             }
             self.read()?;
@@ -186,7 +195,7 @@ impl Attendance {
 
     fn end_group(&mut self, ended: &PipeReader) -> io::Result<()> {
         let _ = killpg(self.group, Signal::SIGTERM);
-        self.attend(ended, Instant::now() + GRACE)?;
+        self.attend(ended, Instant::now() + GRACE, None)?;
         // Also when the shell itself has ended: its children may have ignored the signal.
         let _ = killpg(self.group, Signal::SIGKILL);
         Ok(())
@@ -206,21 +215,19 @@ impl Attendance {
     }
 }
 
-/// Waits for the end, output, or the time: (ended, output).
-fn wait(ended: Option<&PipeReader>, output: Option<&PipeReader>, left: Duration) -> io::Result<(bool, bool)> {
-    let mut watched = Vec::with_capacity(2);
-    watched.extend(ended.map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));
-    watched.extend(output.map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));
+/// Waits until one of these has something to read, or the time is over: which of them have.
+fn wait<const N: usize>(watched: [Option<BorrowedFd<'_>>; N], left: Duration) -> io::Result<[bool; N]> {
+    let mut polled: Vec<PollFd<'_>> =
+        watched.iter().flatten().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
     let timeout = PollTimeout::try_from(left.min(Duration::from_secs(3600)) + Duration::from_millis(1))
         .unwrap_or(PollTimeout::MAX);
-    match poll(&mut watched, timeout) {
+    match poll(&mut polled, timeout) {
         Ok(_) => {}
-        Err(Errno::EINTR) => return Ok((false, false)),
+        Err(Errno::EINTR) => return Ok([false; N]),
         Err(errno) => return Err(errno.into()),
     }
-    let mut ready = watched.iter().map(|fd| fd.any().unwrap_or(false));
-    let has_ended = ended.is_some() && ready.next().unwrap_or(false);
-    Ok((has_ended, output.is_some() && ready.next().unwrap_or(false)))
+    let mut ready = polled.iter().map(|fd| fd.any().unwrap_or(false));
+    Ok(watched.map(|fd| fd.is_some() && ready.next().unwrap_or(false)))
 }
 
 /// Whether two readers give the same bytes.

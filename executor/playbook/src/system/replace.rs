@@ -11,11 +11,11 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fchmod};
+use nix::sys::stat::{Mode, SFlag, fchmod};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, unlinkat};
 
 use super::tree::Place;
-use super::{Actor, Attributes};
+use super::{Actor, Attributes, Metadata};
 
 /// Ends the name of a file in which a download is collected.
 const PART: &str = ".keros-part";
@@ -32,16 +32,15 @@ impl Owned {
     /// What is asked for, else what the replaced file has, else what a new file gets.
     pub(super) fn choose(
         attributes: Attributes,
-        old: Option<&FileStat>,
+        old: Option<&Metadata>,
         mode_if_new: u32,
         actor: Option<Actor>,
     ) -> Self {
-        let own = Actor { uid: Uid::effective().as_raw(), gid: Gid::effective().as_raw() };
-        let own = actor.unwrap_or(own);
+        let own = actor.unwrap_or_else(Actor::own);
         Self {
-            uid: attributes.uid.or(old.map(|s| s.st_uid)).unwrap_or(own.uid),
-            gid: attributes.gid.or(old.map(|s| s.st_gid)).unwrap_or(own.gid),
-            mode: attributes.mode.or(old.map(|s| s.st_mode & 0o7777)).unwrap_or(mode_if_new),
+            uid: attributes.uid.or(old.map(|is| is.uid)).unwrap_or(own.uid),
+            gid: attributes.gid.or(old.map(|is| is.gid)).unwrap_or(own.gid),
+            mode: attributes.mode.or(old.map(|is| is.mode)).unwrap_or(mode_if_new),
         }
     }
 }

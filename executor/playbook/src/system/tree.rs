@@ -15,7 +15,7 @@ use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, fstatat};
 
 /// Links followed on one path, as the kernel's own limit.
-const MAX_LINKS: usize = 40;
+pub(super) const MAX_LINKS: usize = 40;
 
 /// What to do about a link at the end of a path.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -101,7 +101,7 @@ pub(super) fn walk(root: &Path, path: &Path, last: LastLink) -> io::Result<Place
 const FOLDER: OFlag =
     OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
-fn components(path: &OsStr) -> impl DoubleEndedIterator<Item = OsString> + '_ {
+pub(super) fn components(path: &OsStr) -> impl DoubleEndedIterator<Item = OsString> + '_ {
     let parts = path.as_bytes().split(|byte| *byte == b'/');
     parts.filter(|part| !part.is_empty() && *part != b".").map(|part| OsStr::from_bytes(part).to_owned())
 }

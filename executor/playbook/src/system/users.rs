@@ -1,20 +1,128 @@
-//! Names and numbers of users and groups, from the tree's own `/etc/passwd` and `/etc/group`.
+//! Names and numbers of users and groups, from the tree's own `/etc/passwd` and `/etc/group`, and the lock on those files.
+
+use std::fs::File;
+use std::io;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl, openat};
+use nix::libc;
+use nix::sys::stat::Mode;
+
+use super::tree::Place;
+
+/// What `lckpwdf` of the C library locks, and with it every tool that changes users.
+pub(super) const LOCK_FILE: &str = "/etc/.pwd.lock";
+/// Between two attempts to get the lock.
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
+
+/// Takes the lock; it is held until the file is dropped.
+pub(super) fn lock(place: &Place, until: Instant) -> io::Result<File> {
+    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let file =
+        File::from(openat(&place.folder, place.name.as_os_str(), flags, Mode::from_bits_truncate(0o600))?);
+    let whole = libc::flock {
+        l_type: i16::try_from(libc::F_WRLCK).unwrap_or_default(),
+        l_whence: i16::try_from(libc::SEEK_SET).unwrap_or_default(),
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    loop {
+        match fcntl(&file, FcntlArg::F_SETLK(&whole)) {
+            Ok(_) => return Ok(file),
+            Err(Errno::EACCES | Errno::EAGAIN) if Instant::now() < until => std::thread::sleep(LOCK_PAUSE),
+            Err(Errno::EACCES | Errno::EAGAIN) => {
+                return Err(io::Error::other(
+                    "another program is changing users and does not come to an end",
+                ));
+            }
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+use std::path::Path;
+
+use super::{System, SystemError};
+
+/// Greatest `/etc/passwd` or `/etc/group` that is read, bytes.
+const MAX_USERS_BYTES: u64 = 4 * 1024 * 1024;
+
+const USERS: &str = "/etc/passwd";
+const GROUPS: &str = "/etc/group";
+
+pub(super) fn user_id(system: &mut dyn System, user: &str) -> Result<u32, SystemError> {
+    id("user", user, system, USERS)
+}
+
+pub(super) fn group_id(system: &mut dyn System, group: &str) -> Result<u32, SystemError> {
+    id("group", group, system, GROUPS)
+}
+
+pub(super) fn user_name(system: &mut dyn System, uid: u32) -> String {
+    name_of(uid, &lines(system, USERS)).map_or_else(|| uid.to_string(), str::to_owned)
+}
+
+pub(super) fn group_name(system: &mut dyn System, gid: u32) -> String {
+    name_of(gid, &lines(system, GROUPS)).map_or_else(|| gid.to_string(), str::to_owned)
+}
+
+pub(super) fn own_group(system: &mut dyn System, uid: u32) -> Result<u32, SystemError> {
+    let user = user(system, uid).map(|user| user.gid);
+    user.ok_or_else(|| SystemError::text(format!("there is no user {uid} in {USERS}")))
+}
+
+/// The user with this number.
+pub(super) fn user(system: &mut dyn System, uid: u32) -> Option<User> {
+    user_of(uid, &lines(system, USERS))
+}
+
+fn id(what: &str, name: &str, system: &mut dyn System, file: &str) -> Result<u32, SystemError> {
+    let id = id_of(name, &lines(system, file));
+    id.ok_or_else(|| SystemError::text(format!("there is no {what} {name:?} in {file}")))
+}
+
+fn lines(system: &mut dyn System, file: &str) -> String {
+    let bytes = system.read(Path::new(file), MAX_USERS_BYTES).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
 
 /// The number beside a name in lines of `name:password:number:…`. A text of digits that is no name is a number.
-pub(super) fn id_of(name: &str, lines: &str) -> Option<u32> {
+fn id_of(name: &str, lines: &str) -> Option<u32> {
     let by_name = entries(lines).find(|(entry, _)| *entry == name).map(|(_, id)| id);
     by_name.or_else(|| name.bytes().all(|b| b.is_ascii_digit()).then(|| name.parse().ok()).flatten())
 }
 
 /// The first name with this number.
-pub(super) fn name_of(id: u32, lines: &str) -> Option<&str> {
+fn name_of(id: u32, lines: &str) -> Option<&str> {
     entries(lines).find(|(_, entry)| *entry == id).map(|(name, _)| name)
 }
 
-/// The number of the own group of the user with this number, from lines of `/etc/passwd`.
-pub(super) fn own_group_of(uid: u32, lines: &str) -> Option<u32> {
-    let mut users = lines.lines().map(|line| line.split(':').collect::<Vec<_>>());
-    users.find(|fields| fields.get(2).and_then(|id| id.parse().ok()) == Some(uid))?.get(3)?.parse().ok()
+/// What a user's programs need to know.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct User {
+    name: String,
+    /// The number of the user's own group.
+    gid: u32,
+    home: String,
+}
+
+impl User {
+    /// Variables of the environment that tell who runs a program.
+    pub(super) fn environment(&self) -> [(&'static str, &str); 3] {
+        [("USER", &self.name), ("LOGNAME", &self.name), ("HOME", &self.home)]
+    }
+}
+
+/// The user with this number, from lines of `/etc/passwd`.
+fn user_of(uid: u32, lines: &str) -> Option<User> {
+    lines.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let [name, _, id, gid, _, home, ..] = fields.as_slice() else { return None };
+        let (id, gid): (u32, u32) = (id.parse().ok()?, gid.parse().ok()?);
+        (id == uid).then(|| User { name: (*name).to_owned(), gid, home: (*home).to_owned() })
+    })
 }
 
 fn entries(lines: &str) -> impl Iterator<Item = (&str, u32)> {
@@ -40,6 +148,8 @@ mod tests {
         assert_eq!(id_of("99999999999", PASSWD), None);
         assert_eq!(name_of(1, PASSWD), Some("daemon"));
         assert_eq!(name_of(2, PASSWD), None);
-        assert_eq!((own_group_of(1007, PASSWD), own_group_of(2, PASSWD)), (Some(7), None));
+        let daemon = user_of(1, PASSWD).unwrap();
+        assert_eq!((daemon.environment()[1], daemon.gid), (("LOGNAME", "daemon"), 1));
+        assert_eq!(user_of(2, PASSWD), None);
     }
 }

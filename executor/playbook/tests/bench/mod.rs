@@ -52,6 +52,7 @@ impl Bench {
             file: "s.yml".to_owned(),
             folder: Some(self.folder.path().to_owned()),
             extra_vars: Map::new(),
+            ..ScriptSource::default()
         })
     }
 

@@ -12,7 +12,7 @@ use ureq::http::{Response, StatusCode, header};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body};
 
-use super::hexadecimal;
+use super::digest::Digest;
 use super::place::Place;
 use crate::system::{System, SystemError};
 
@@ -47,7 +47,7 @@ impl Trouble {
 pub(super) struct Fetch<'a> {
     pub(super) place: &'a Place,
     pub(super) dest: &'a Path,
-    pub(super) digest: &'a str,
+    pub(super) digest: Digest,
     pub(super) limit_bytes: u64,
     pub(super) deadline: Instant,
     pub(super) roots: Vec<Certificate<'static>>,
@@ -105,14 +105,14 @@ impl Fetch<'_> {
             if part.length == 0 {
                 self.ask(&agent, &mut part)?;
             }
-            let digest = hexadecimal(part.hash.clone());
+            let digest = Digest::of(&part.hash);
             if digest == self.digest {
                 return Ok(());
             }
             if !goes_on {
                 let place = self.place;
                 return Err(Trouble::Final(format!(
-                    "{place} has the digest sha256:{digest}, not sha256:{}: it was not kept",
+                    "{place} has the digest {digest}, not {}: it was not kept",
                     self.digest
                 )));
             }

@@ -4,6 +4,7 @@
 //! connection breaks, that part stays, and the next attempt asks for the rest only. Whether what came fits what was there
 //! already is for the digest to say: a part that turns out wrong is thrown away and fetched anew.
 
+mod digest;
 mod fetch;
 mod place;
 
@@ -19,6 +20,7 @@ use super::{Action, CheckContext, Failure, Module, Run, Scope, change, done};
 use crate::fields::Fields;
 use crate::system::{Attributes, FileKind, Metadata};
 use crate::template::Text;
+use digest::Digest;
 use fetch::Fetch;
 use place::Place;
 
@@ -49,24 +51,15 @@ impl Download {
             }
         };
         check(&url, |url| Place::parse(url).map(drop));
-        check(&digest, |digest| parse_digest(digest).map(drop));
+        check(&digest, |digest| Digest::parse(digest).map(drop));
         Some(Box::new(Self { url: url?, dest: dest?, digest: digest?, limit, attributes }))
     }
-}
-
-/// `sha256:` and 64 hexadecimal digits.
-fn parse_digest(text: &str) -> Result<String, String> {
-    let digits = text.strip_prefix("sha256:").filter(|digits| digits.len() == 64);
-    let digits = digits.filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
-    let digits = digits
-        .ok_or_else(|| format!("field (digest) must be sha256: and 64 hexadecimal digits, was {text}"))?;
-    Ok(digits.to_ascii_lowercase())
 }
 
 impl Module for Download {
     fn prepare(&self, scope: &mut Scope<'_>) -> Result<Box<dyn Action + '_>, String> {
         let place = Place::parse(&scope.text(&self.url)?)?;
-        let digest = parse_digest(&scope.text(&self.digest)?)?;
+        let digest = Digest::parse(&scope.text(&self.digest)?)?;
         let limit = scope.number(self.limit.as_ref())?.unwrap_or(DEFAULT_LIMIT_BYTES);
         let (dest, wanted) = (scope.path(&self.dest)?, self.attributes.prepare(scope)?);
         Ok(Box::new(Prepared { place, dest, digest, limit_bytes: limit.into(), wanted }))
@@ -76,8 +69,7 @@ impl Module for Download {
 struct Prepared {
     place: Place,
     dest: PathBuf,
-    /// Of SHA-256, hexadecimal, small letters.
-    digest: String,
+    digest: Digest,
     limit_bytes: u64,
     wanted: Wanted,
 }
@@ -85,14 +77,12 @@ struct Prepared {
 impl Action for Prepared {
     fn apply(&mut self, run: &mut Run<'_>) -> Result<TaskResult, Failure> {
         let wanted = self.wanted.resolve(run.system)?;
-        let imagined = run.imagined.get("download", &self.dest.to_string_lossy()).map(str::to_owned);
-        if imagined.as_ref() == Some(&self.digest) {
-            // A dry run: an earlier task would have fetched the same.
-            return Ok(TaskResult::of(TaskStatus::Matched));
-        }
+        let imagined = run.imagined.get("download", &self.dest.to_string_lossy());
+        let imagined = imagined.and_then(|digest| Digest::parse(digest).ok());
         let is = run.system.metadata(&self.dest)?;
         let held = match is.map(|is| is.kind) {
             None => None,
+            // A dry run: an earlier task would have fetched it.
             Some(FileKind::File) if imagined.is_some() => imagined,
             Some(FileKind::File) => Some(self.held_digest(run)?),
             Some(FileKind::Directory) => {
@@ -101,14 +91,14 @@ impl Action for Prepared {
             Some(_) => return Err(format!("{} is not a regular file", self.dest.display()).into()),
         };
         match is {
-            Some(is) if held.as_ref() == Some(&self.digest) => self.adjust(wanted, &is, run),
+            Some(is) if held == Some(self.digest) => self.adjust(wanted, &is, run),
             is => self.get(wanted, is, held, run),
         }
     }
 }
 
 impl Prepared {
-    fn held_digest(&self, run: &mut Run<'_>) -> Result<String, Failure> {
+    fn held_digest(&self, run: &mut Run<'_>) -> Result<Digest, Failure> {
         let file = run.system.open(&self.dest)?;
         digest_of(file, run).map_err(|error| format!("cannot read {}: {error}", self.dest.display()).into())
     }
@@ -118,9 +108,7 @@ impl Prepared {
         if changes.is_empty() {
             return Ok(TaskResult::of(TaskStatus::Matched));
         }
-        if !run.dry_run {
-            run.system.set_attributes(&self.dest, missing)?;
-        }
+        run.system.set_attributes(&self.dest, missing)?;
         Ok(done(TaskStatus::Modified, changes))
     }
 
@@ -128,19 +116,19 @@ impl Prepared {
         &self,
         wanted: Attributes,
         is: Option<Metadata>,
-        held: Option<String>,
+        held: Option<Digest>,
         run: &mut Run<'_>,
     ) -> Result<TaskResult, Failure> {
         if run.dry_run {
-            run.imagined.set("download", &self.dest.to_string_lossy(), &self.digest);
-            run.system.expect_file(&self.dest, wanted, MODE_IF_NEW)?;
+            run.imagined.set("download", &self.dest.to_string_lossy(), &self.digest.to_string());
+            run.system.expect_file(&self.dest, self.digest.0, wanted, MODE_IF_NEW)?;
         } else {
             self.fetch(run)?;
             run.system.put_part(&self.dest, wanted, MODE_IF_NEW)?;
         }
         let status = if is.is_some() { TaskStatus::Modified } else { TaskStatus::Created };
-        let shown = |digest: &String| format!("sha256:{digest}");
-        Ok(done(status, vec![change("content", held.as_ref().map(shown), Some(shown(&self.digest)))]))
+        let before = held.map(|digest| digest.to_string());
+        Ok(done(status, vec![change("content", before, Some(self.digest.to_string()))]))
     }
 
     /// Collects all bytes in the part. One that cannot become right is not left behind.
@@ -150,7 +138,7 @@ impl Prepared {
         let fetch = Fetch {
             place: &self.place,
             dest: &self.dest,
-            digest: &self.digest,
+            digest: self.digest,
             limit_bytes: self.limit_bytes,
             deadline: run.deadline,
             roots,
@@ -166,7 +154,7 @@ impl Prepared {
     }
 }
 
-fn digest_of(mut file: File, run: &Run<'_>) -> io::Result<String> {
+fn digest_of(mut file: File, run: &Run<'_>) -> io::Result<Digest> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 64 * 1024];
     loop {
@@ -174,12 +162,8 @@ fn digest_of(mut file: File, run: &Run<'_>) -> io::Result<String> {
             return Err(io::ErrorKind::TimedOut.into());
         }
         match file.read(&mut buffer)? {
-            0 => return Ok(hexadecimal(hash)),
+            0 => return Ok(Digest::of(&hash)),
             length => hash.update(&buffer[..length]),
         }
     }
-}
-
-fn hexadecimal(hash: Sha256) -> String {
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

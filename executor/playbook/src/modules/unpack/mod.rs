@@ -96,8 +96,8 @@ impl Action for Prepared {
         if let Source::Machine(path) = &self.source
             && run.imagined.get("download", &path.to_string_lossy()).is_some()
         {
-            // A dry run: the archive would have been downloaded, and what is in it cannot be known yet.
-            return Ok(TaskResult::of(TaskStatus::Executed));
+            let why = "the archive is one that only a run downloads";
+            return Err(run.variables.unknown.cannot_tell(why).into());
         }
         let archive = self.open(run)?;
         let mut comparison = Comparison::new(&self.dest, has_dest, wanted);
@@ -106,9 +106,7 @@ impl Action for Prepared {
             comparison.compare(entry, content, run.system).map_err(|error| error.to_string())
         };
         read(clone(&archive)?, &mut checker, run.deadline, compare)?;
-        if !run.dry_run {
-            self.write(&archive, wanted, &comparison, &checker, run)?;
-        }
+        self.write(&archive, wanted, &comparison, &checker, run)?;
         Ok(result_of(&comparison, has_dest))
     }
 }
