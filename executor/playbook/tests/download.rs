@@ -157,6 +157,23 @@ fn a_server_that_stops_in_the_middle_does_not_hang_the_run() {
 }
 
 #[test]
+fn a_cancelled_run_ends_its_download() {
+    let (server, mut bench) = (Server::start(), Bench::new());
+    let cancel = keros_playbook::Cancel::new().unwrap();
+    bench.cancel = Some(cancel.clone());
+    let part = bench.path(".f.keros-part");
+    let watcher = std::thread::spawn(move || {
+        while !part.exists() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        cancel.ask();
+    });
+    let outcome = bench.run(&[&task(&server, "/endless")]);
+    assert!(matches!(outcome, Outcome::Cancelled { .. }), "{outcome:?}");
+    watcher.join().unwrap();
+}
+
+#[test]
 fn a_dry_run_asks_nobody_and_later_tasks_know_of_the_file() {
     let (server, mut bench) = (Server::start(), Bench::new());
     bench.dry_run = true;

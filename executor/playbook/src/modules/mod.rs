@@ -22,6 +22,7 @@ mod scope;
 mod service;
 mod shell;
 mod stat;
+mod time;
 mod tool;
 mod unpack;
 
@@ -36,6 +37,9 @@ pub(crate) use imagined::Imagined;
 pub(crate) use scope::Scope;
 pub(crate) use unpack::check_archive;
 
+use time::Time;
+
+use crate::Cancel;
 use crate::fields::Fields;
 use crate::helpers::Registries;
 use crate::system::{ProgramEnd, System, SystemError};
@@ -76,9 +80,18 @@ pub(crate) struct Run<'a> {
     pub(crate) imagined: &'a mut Imagined,
     /// When a program that is started is ended.
     pub(crate) deadline: Instant,
+    /// Ends the run early; a program under way is ended by the system.
+    pub(crate) cancel: Option<&'a Cancel>,
     pub(crate) output_bytes: usize,
     /// The script's folder.
     pub(crate) folder: Option<&'a Path>,
+}
+
+impl Run<'_> {
+    /// How long an action that runs no program may go on.
+    fn time(&self) -> Time {
+        Time { deadline: self.deadline, cancel: self.cancel.cloned() }
+    }
 }
 
 /// Why an action failed.

@@ -8,7 +8,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use keros_playbook::{Diagnostic, HostSystem, Observer, RunOptions, Script, ScriptSource, ShellPlace};
+use keros_playbook::{
+    Cancel, Diagnostic, HostSystem, Observer, RunOptions, Script, ScriptSource, ShellPlace,
+};
 use keros_protocol::executor::{Event, TaskResult};
 use keros_protocol::{JobLimits, Outcome};
 use serde_json::Map;
@@ -20,6 +22,7 @@ pub(crate) struct Bench {
     pub(crate) place: ShellPlace,
     pub(crate) dry_run: bool,
     pub(crate) limits: JobLimits,
+    pub(crate) cancel: Option<Cancel>,
     pub(crate) results: Vec<TaskResult>,
 }
 
@@ -40,6 +43,7 @@ impl Bench {
             place: ShellPlace::Host,
             dry_run: false,
             limits: JobLimits::default(),
+            cancel: None,
             results: Vec::new(),
         }
     }
@@ -59,7 +63,9 @@ impl Bench {
     pub(crate) fn run(&mut self, tasks: &[&str]) -> Outcome {
         let script = self.parse(tasks).unwrap();
         let mut system = HostSystem::new(self.root.path().to_owned(), self.place);
-        let options = RunOptions { limits: self.limits, dry_run: self.dry_run, ..RunOptions::default() };
+        let cancel = self.cancel.clone();
+        let options =
+            RunOptions { limits: self.limits, dry_run: self.dry_run, cancel, ..RunOptions::default() };
         self.results.clear();
         keros_playbook::run(&script, &mut system, &options, self)
     }

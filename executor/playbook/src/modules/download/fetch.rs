@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write as _};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::libc;
 use sha2::{Digest as _, Sha256};
@@ -14,12 +14,15 @@ use ureq::{Agent, Body};
 
 use super::digest::Digest;
 use super::place::Place;
+use crate::modules::Time;
 use crate::system::{System, SystemError};
 
 /// Times that servers may send on elsewhere.
 const MAX_REDIRECTS: usize = 5;
 /// For one connection to be made.
 const CONNECT_TIME: Duration = Duration::from_secs(30);
+/// For a server to say more.
+const SILENCE_TIME: Duration = Duration::from_secs(60);
 const BUFFER_BYTES: usize = 64 * 1024;
 /// The certificates that this machine trusts: Debian and OpenWrt, Red Hat, Alpine.
 const ROOTS: [&str; 3] =
@@ -49,7 +52,7 @@ pub(super) struct Fetch<'a> {
     pub(super) dest: &'a Path,
     pub(super) digest: Digest,
     pub(super) limit_bytes: u64,
-    pub(super) deadline: Instant,
+    pub(super) time: Time,
     pub(super) roots: Vec<Certificate<'static>>,
 }
 
@@ -155,7 +158,7 @@ impl Fetch<'_> {
         let mut body = response.into_body().into_reader();
         let mut buffer = vec![0; BUFFER_BYTES];
         loop {
-            if Instant::now() >= self.deadline {
+            if self.time.is_over() {
                 return Err(Trouble::Passing(format!("{}: its time is over", self.place)));
             }
             let length = match body.read(&mut buffer) {
@@ -213,7 +216,6 @@ impl Fetch<'_> {
             .root_certs(RootCerts::new_with_certs(&self.roots))
             .unversioned_rustls_crypto_provider(provider)
             .build();
-        let left = self.deadline.saturating_duration_since(Instant::now());
         let config = Agent::config_builder()
             .tls_config(tls)
             .proxy(None)
@@ -222,7 +224,8 @@ impl Fetch<'_> {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .http_status_as_error(false)
-            .timeout_global(Some(left))
+            .timeout_global(Some(self.time.left()))
+            .timeout_per_read(Some(SILENCE_TIME))
             .timeout_connect(Some(CONNECT_TIME))
             .user_agent("keros-executor");
         config.build().new_agent()

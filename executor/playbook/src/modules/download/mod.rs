@@ -16,7 +16,7 @@ use keros_protocol::executor::{TaskResult, TaskStatus};
 use sha2::{Digest as _, Sha256};
 
 use super::attributes::{AttributeFields, Wanted, drift};
-use super::{Action, CheckContext, Failure, Module, Run, Scope, change, done};
+use super::{Action, CheckContext, Failure, Module, Run, Scope, Time, change, done};
 use crate::fields::Fields;
 use crate::system::{Attributes, FileKind, Metadata};
 use crate::template::Text;
@@ -100,7 +100,8 @@ impl Action for Prepared {
 impl Prepared {
     fn held_digest(&self, run: &mut Run<'_>) -> Result<Digest, Failure> {
         let file = run.system.open(&self.dest)?;
-        digest_of(file, run).map_err(|error| format!("cannot read {}: {error}", self.dest.display()).into())
+        digest_of(file, &run.time())
+            .map_err(|error| format!("cannot read {}: {error}", self.dest.display()).into())
     }
 
     fn adjust(&self, wanted: Attributes, is: &Metadata, run: &mut Run<'_>) -> Result<TaskResult, Failure> {
@@ -140,7 +141,7 @@ impl Prepared {
             dest: &self.dest,
             digest: self.digest,
             limit_bytes: self.limit_bytes,
-            deadline: run.deadline,
+            time: run.time(),
             roots,
         };
         fetch.collect(part).map_err(|trouble| {
@@ -154,13 +155,11 @@ impl Prepared {
     }
 }
 
-fn digest_of(mut file: File, run: &Run<'_>) -> io::Result<Digest> {
+fn digest_of(mut file: File, time: &Time) -> io::Result<Digest> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        if std::time::Instant::now() >= run.deadline {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
+        time.check()?;
         match file.read(&mut buffer)? {
             0 => return Ok(Digest::of(&hash)),
             length => hash.update(&buffer[..length]),

@@ -19,13 +19,12 @@ mod zip;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
-use std::time::Instant;
 
 use keros_protocol::executor::{TaskResult, TaskStatus};
 
 use super::attributes::{AttributeFields, Wanted};
 use super::copy::{early, find_source, refuse_without_folder};
-use super::{Action, CheckContext, Failure, Module, Run, Scope, change, done};
+use super::{Action, CheckContext, Failure, Module, Run, Scope, Time, change, done};
 use crate::fields::Fields;
 use crate::system::{Attributes, FileKind};
 use crate::template::Text;
@@ -102,10 +101,11 @@ impl Action for Prepared {
         let archive = self.open(run)?;
         let mut comparison = Comparison::new(&self.dest, has_dest, wanted);
         let mut checker = Checker::new(self.strip);
+        let time = run.time();
         let compare = &mut |entry: &Admitted, content: &mut dyn Read| {
             comparison.compare(entry, content, run.system).map_err(|error| error.to_string())
         };
-        read(clone(&archive)?, &mut checker, run.deadline, compare)?;
+        read(clone(&archive)?, &mut checker, time, compare)?;
         self.write(&archive, wanted, &comparison, &checker, run)?;
         Ok(result_of(&comparison, has_dest))
     }
@@ -147,10 +147,11 @@ impl Prepared {
         if run.system.metadata(&self.dest)?.is_none() {
             run.system.make_directory(&self.dest, whole)?;
         }
+        let time = run.time();
         let write = &mut |entry: &Admitted, content: &mut dyn Read| {
             comparison.write(entry, content, checked, run.system).map_err(|error| error.to_string())
         };
-        Ok(read(clone(archive)?, &mut Checker::new(self.strip), run.deadline, write)?)
+        Ok(read(clone(archive)?, &mut Checker::new(self.strip), time, write)?)
     }
 }
 
@@ -180,15 +181,15 @@ fn result_of(comparison: &Comparison<'_>, has_dest: bool) -> TaskResult {
 fn read<R: Read + Seek + 'static>(
     mut archive: R,
     checker: &mut Checker,
-    deadline: Instant,
+    time: Time,
     visit: &mut Visit<'_>,
 ) -> Result<(), String> {
     let length = archive.seek(SeekFrom::End(0)).map_err(|error| stream::damaged(&error))?;
     archive.rewind().map_err(|error| stream::damaged(&error))?;
     checker.begin(length);
-    match stream::open(archive, checker.total_limit(), deadline)? {
+    match stream::open(archive, checker.total_limit(), time.clone())? {
         stream::Opened::Tar(stream) => tar::read(stream, checker, visit),
-        stream::Opened::Zip(archive) => zip::read(archive, checker, deadline, visit),
+        stream::Opened::Zip(archive) => zip::read(archive, checker, &time, visit),
     }
 }
 
@@ -197,12 +198,13 @@ fn read<R: Read + Seek + 'static>(
 /// # Errors
 /// What is wrong with it.
 pub(crate) fn check_archive(bytes: &[u8]) -> Result<usize, String> {
-    let deadline = Instant::now() + std::time::Duration::from_secs(60);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let time = Time { deadline, cancel: None };
     let mut seen = 0;
     let visit = &mut |_: &Admitted, content: &mut dyn Read| {
         seen += 1;
         std::io::copy(content, &mut std::io::sink()).map(drop).map_err(|error| stream::damaged(&error))
     };
-    read(std::io::Cursor::new(bytes.to_vec()), &mut Checker::new(0), deadline, visit)?;
+    read(std::io::Cursor::new(bytes.to_vec()), &mut Checker::new(0), time, visit)?;
     Ok(seen)
 }

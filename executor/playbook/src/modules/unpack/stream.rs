@@ -2,13 +2,13 @@
 
 use std::io::{self, BufRead as _, BufReader, Read, Seek};
 use std::num::NonZeroUsize;
-use std::time::Instant;
 
 use flate2::bufread::MultiGzDecoder;
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use xz4rust::{XzDecoder, XzReader};
 
 use super::check::too_much;
+use crate::modules::Time;
 use crate::system::MAX_TREE_ENTRIES;
 
 /// Greatest window of xz and zstd, bytes: what `xz -8` and `zstd -19` need, a seventh of a small gateway's memory.
@@ -37,7 +37,7 @@ pub(super) fn damaged(error: &io::Error) -> String {
 pub(super) fn open<R: Read + Seek + 'static>(
     mut archive: R,
     total_limit: u64,
-    deadline: Instant,
+    time: Time,
 ) -> Result<Opened<R>, String> {
     let mut magic = Vec::new();
     let read = archive.by_ref().take(512).read_to_end(&mut magic).and_then(|_| archive.rewind());
@@ -51,12 +51,7 @@ pub(super) fn open<R: Read + Seek + 'static>(
         _ => return Err("this is no tar, tar.gz, tar.xz, tar.zst or zip archive".to_owned()),
     };
     let headers = MAX_HEADER_BYTES * MAX_TREE_ENTRIES as u64;
-    Ok(Opened::Tar(Box::new(Budget {
-        stream,
-        left: total_limit.saturating_add(headers),
-        total_limit,
-        deadline,
-    })))
+    Ok(Opened::Tar(Box::new(Budget { stream, left: total_limit.saturating_add(headers), total_limit, time })))
 }
 
 fn unxz<R: Read + 'static>(archive: R) -> XzReader<R> {
@@ -71,12 +66,12 @@ struct Budget {
     stream: Box<dyn Read>,
     left: u64,
     total_limit: u64,
-    deadline: Instant,
+    time: Time,
 }
 
 impl Read for Budget {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        check_time(self.deadline)?;
+        self.time.check()?;
         let length = self.stream.read(buffer)?;
         self.left = self
             .left
@@ -84,11 +79,6 @@ impl Read for Budget {
             .ok_or_else(|| io::Error::other(too_much(self.total_limit)))?;
         Ok(length)
     }
-}
-
-/// An error when the time is over.
-pub(super) fn check_time(deadline: Instant) -> io::Result<()> {
-    if Instant::now() < deadline { Ok(()) } else { Err(io::ErrorKind::TimedOut.into()) }
 }
 
 /// The frames of a zstd stream one after the other, with their checksums compared.

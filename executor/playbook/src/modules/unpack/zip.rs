@@ -1,14 +1,14 @@
 //! Reads a zip archive by its directory, which stands at its end; what else lies in the file does not count.
 
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
-use std::time::Instant;
 
 use flate2::Crc;
 use flate2::bufread::DeflateDecoder;
 
 use super::check::Checker;
 use super::entry::{Entry, Kind, Visit, refuse};
-use super::stream::{check_time, damaged};
+use super::stream::damaged;
+use crate::modules::Time;
 
 /// The record at the end: its length without the comment, and the longest comment, bytes.
 const END_BYTES: u64 = 22;
@@ -23,13 +23,13 @@ const MAX_TARGET_BYTES: u64 = 4096;
 pub(super) fn read<R: Read + Seek>(
     archive: R,
     checker: &mut Checker,
-    deadline: Instant,
+    time: &Time,
     visit: &mut Visit<'_>,
 ) -> Result<(), String> {
     let mut archive = BufReader::new(archive);
     let (mut at, count) = find_directory(&mut archive).map_err(|error| damaged(&error))?;
     for _ in 0..count {
-        check_time(deadline).map_err(|error| damaged(&error))?;
+        time.check().map_err(|error| damaged(&error))?;
         let central = Central::read(&mut archive, at).map_err(|error| damaged(&error))?;
         at = central.next;
         central.check()?;
