@@ -67,7 +67,7 @@ fn parse(
 }
 
 /// Whether a source can be looked up before anything is run: an absolute one may be made by an earlier task.
-fn early<'t>(src: &'t Text, check: &CheckContext<'_>) -> Option<&'t str> {
+pub(super) fn early<'t>(src: &'t Text, check: &CheckContext<'_>) -> Option<&'t str> {
     let name = src.source.trim();
     (src.is_literal() && check.unconditional && !name.starts_with('/')).then_some(name)
 }
@@ -97,7 +97,11 @@ fn check_template(src: Text, fields: &mut Fields<'_, '_>, check: &CheckContext<'
     }
 }
 
-fn refuse_without_folder(src: &Text, fields: &mut Fields<'_, '_>, check: &CheckContext<'_>) -> Option<()> {
+pub(super) fn refuse_without_folder(
+    src: &Text,
+    fields: &mut Fields<'_, '_>,
+    check: &CheckContext<'_>,
+) -> Option<()> {
     if check.folder.is_some() || !src.is_literal() || src.source.trim().starts_with('/') {
         return Some(());
     }

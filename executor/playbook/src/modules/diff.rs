@@ -36,6 +36,8 @@ pub(super) fn of(
         Content::Bytes(bytes) if bytes.len() as u64 <= MAX_COMPARED_BYTES => Side::Bytes(bytes.to_vec()),
         Content::Bytes(bytes) => Side::Long(bytes.len() as u64),
         Content::File(path) => script_side(path),
+        // It can be read only once, to be written.
+        Content::Stream(stream) => Side::Long(stream.length()),
         Content::Machine(path) => {
             let length = run.system.metadata(path).ok().flatten().map_or(0, |is| is.size_bytes);
             side(path, length, run.system)
