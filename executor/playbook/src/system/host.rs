@@ -71,11 +71,20 @@ impl HostSystem {
         Ok(file)
     }
 
+    /// The script's own files are read as this program's own user, whoever the task acts as.
+    fn open_of_script(&mut self, path: &Path) -> io::Result<File> {
+        let actor = self.actor;
+        self.act_as(None)?;
+        let file = File::open(path);
+        self.act_as(actor)?;
+        file
+    }
+
     /// A content, and how long it is.
-    fn open_content<'c>(&self, content: &Content<'c>) -> io::Result<(Box<dyn io::Read + 'c>, u64)> {
+    fn open_content<'c>(&mut self, content: &Content<'c>) -> io::Result<(Box<dyn io::Read + 'c>, u64)> {
         let file = match content {
             Content::Bytes(bytes) => return Ok((Box::new(*bytes), bytes.len() as u64)),
-            Content::File(path) => File::open(path)?,
+            Content::File(path) => self.open_of_script(path)?,
             Content::Machine(path) => self.open(path)?,
         };
         let length = file.metadata()?.len();
