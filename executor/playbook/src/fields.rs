@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use crate::findings::Findings;
 use crate::suggestions;
 use crate::template::Text;
-use crate::yaml::{Node, Position, Yaml, pairs_to_json};
+use crate::yaml::{Node, Position, Yaml, pairs_to_json, refuse_tags};
 
 /// The fields of one mapping. Every key that is asked for is known; [`Fields::finish`] reports the others.
 pub(crate) struct Fields<'n, 'f> {
@@ -125,6 +125,7 @@ impl<'n, 'f> Fields<'n, 'f> {
     /// A mapping, as variables.
     pub(crate) fn variables(&mut self, key: &'static str) -> Map<String, Value> {
         let Some(node) = self.node(key) else { return Map::new() };
+        refuse_tags(node, self.findings);
         if let Yaml::Map(pairs) = &node.value {
             return pairs_to_json(pairs);
         }

@@ -25,12 +25,12 @@ pub(crate) struct Position {
     pub(crate) column: u32,
 }
 
-/// A value and where it stands.
+/// A value and where it stands. There may be tens of thousands, so nothing in it has room to grow.
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
     pub(crate) at: Position,
     /// `shell` for `!shell`.
-    pub(crate) tag: Option<String>,
+    pub(crate) tag: Option<Box<str>>,
     pub(crate) value: Yaml,
 }
 
@@ -39,7 +39,7 @@ pub(crate) struct Node {
 pub(crate) enum Yaml {
     /// `plain`: written without quotes, so that `5` is a number and `~` is nothing.
     Scalar {
-        text: String,
+        text: Box<str>,
         plain: bool,
     },
     List(Vec<Node>),
@@ -73,7 +73,7 @@ impl Node {
     /// The value as variables see it.
     pub(crate) fn to_json(&self) -> Value {
         match &self.value {
-            Yaml::Scalar { text, plain: false } => Value::String(text.clone()),
+            Yaml::Scalar { text, plain: false } => Value::String(text.to_string()),
             Yaml::Scalar { text, plain: true } => plain_value(text),
             Yaml::List(list) => Value::Array(list.iter().map(Self::to_json).collect()),
             Yaml::Map(pairs) => Value::Object(pairs_to_json(pairs)),
@@ -112,13 +112,12 @@ fn plain_value(text: &str) -> Value {
 }
 
 fn number(text: &str) -> Option<Number> {
-    if let Some(digits) = text.strip_prefix("0o") {
-        return u64::from_str_radix(digits, 8).ok().filter(|_| !digits.starts_with('+')).map(Number::from);
-    }
-    if let Some(digits) = text.strip_prefix("0x") {
-        return u64::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+')).map(Number::from);
-    }
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    for (prefix, radix) in [("0o", 8), ("0x", 16), ("0b", 2)] {
+        if let Some(digits) = unsigned.strip_prefix(prefix) {
+            return number_in(radix, digits, text.starts_with('-'));
+        }
+    }
     let bytes = unsigned.as_bytes();
     let starts_like_number = bytes.first().is_some_and(|b| b.is_ascii_digit() || *b == b'.');
     let leading_zero = bytes.len() > 1 && bytes[0] == b'0' && bytes[1].is_ascii_digit();
@@ -134,6 +133,29 @@ fn number(text: &str) -> Option<Number> {
             .ok();
     }
     text.parse::<f64>().ok().and_then(Number::from_f64)
+}
+
+fn number_in(radix: u32, digits: &str, is_negative: bool) -> Option<Number> {
+    // The parser below takes a sign of its own.
+    if digits.starts_with(['+', '-']) {
+        return None;
+    }
+    if is_negative {
+        return i64::from_str_radix(&format!("-{digits}"), radix).ok().map(Number::from);
+    }
+    u64::from_str_radix(digits, radix).ok().map(Number::from)
+}
+
+/// Reports every tag inside variables: it would be lost without a word.
+pub(crate) fn refuse_tags(node: &Node, findings: &mut Findings) {
+    if let Some(tag) = &node.tag {
+        findings.invalid(node.at, &format!("a variable's value cannot have a tag: `!{tag}`"));
+    }
+    match &node.value {
+        Yaml::Scalar { .. } => {}
+        Yaml::List(list) => list.iter().for_each(|node| refuse_tags(node, findings)),
+        Yaml::Map(pairs) => pairs.iter().for_each(|(_, value)| refuse_tags(value, findings)),
+    }
 }
 
 /// Reads a text of one document. `None` for an empty one, or after an error, which is then among the findings.
@@ -173,7 +195,7 @@ fn position(line: usize, column_from_0: usize) -> Position {
 struct Open {
     anchor: usize,
     at: Position,
-    tag: Option<String>,
+    tag: Option<Box<str>>,
     content: Content,
 }
 
@@ -208,7 +230,7 @@ impl<'f> Loader<'f> {
                 let forced_text =
                     tag.as_deref().is_some_and(|t| t.is_yaml_core_schema() && t.suffix == "str");
                 let plain = style == ScalarStyle::Plain && !forced_text;
-                let value = Yaml::Scalar { text: text.into_owned(), plain };
+                let value = Yaml::Scalar { text: text.into(), plain };
                 self.add(anchor, Node { at, tag: name_of(tag.as_deref()), value })
             }
             Event::SequenceStart(anchor, tag) => {
@@ -232,7 +254,7 @@ impl<'f> Loader<'f> {
         Some(())
     }
 
-    fn begin(&mut self, anchor: usize, at: Position, tag: Option<String>, content: Content) -> Option<()> {
+    fn begin(&mut self, anchor: usize, at: Position, tag: Option<Box<str>>, content: Content) -> Option<()> {
         if self.open.len() >= MAX_DEPTH {
             self.too_deep(at);
             return None;
@@ -248,8 +270,14 @@ impl<'f> Loader<'f> {
     fn end(&mut self) -> Option<()> {
         let open = self.open.pop()?;
         let value = match open.content {
-            Content::List(list) => Yaml::List(list),
-            Content::Map { pairs, .. } => Yaml::Map(pairs),
+            Content::List(mut list) => {
+                list.shrink_to_fit();
+                Yaml::List(list)
+            }
+            Content::Map { mut pairs, .. } => {
+                pairs.shrink_to_fit();
+                Yaml::Map(pairs)
+            }
         };
         self.charge(1, 0, open.at)?;
         self.place(open.anchor, Node { at: open.at, tag: open.tag, value })
@@ -321,8 +349,8 @@ fn check_key(key: &Node, lines: &mut HashMap<String, u32>, findings: &mut Findin
 }
 
 /// `shell` of `!shell`; nothing for the tags of YAML itself.
-fn name_of(tag: Option<&Tag>) -> Option<String> {
+fn name_of(tag: Option<&Tag>) -> Option<Box<str>> {
     let tag = tag.filter(|tag| !tag.is_yaml_core_schema())?;
     let name = if tag.handle == "!" { tag.suffix.clone() } else { format!("{}{}", tag.handle, tag.suffix) };
-    Some(name.trim_start_matches('!').to_owned())
+    Some(name.trim_start_matches('!').into())
 }
