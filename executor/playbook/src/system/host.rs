@@ -50,7 +50,7 @@ pub struct HostSystem {
     /// Ends the program under way, when the run is cancelled.
     pub cancel: Option<Cancel>,
     /// The user that tasks act as.
-    actor: Option<Actor>,
+    pub(super) actor: Option<Actor>,
     pub(super) pending: Pending,
     pub(super) users: UserFiles,
 }

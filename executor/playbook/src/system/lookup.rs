@@ -9,7 +9,7 @@ use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{FileStat, Mode};
 
 use super::tree::{LastLink, Place, walk};
-use super::{Content, HostSystem, SystemError, reading, users};
+use super::{Content, HostSystem, System as _, SystemError, reading, users};
 
 impl HostSystem {
     /// The place that a path names.
@@ -46,6 +46,15 @@ impl HostSystem {
         open_at(&self.look(path, LastLink::Follow)?)
     }
 
+    /// The script's own files are read as this program's own user, whoever the task acts as.
+    fn open_of_script(&mut self, path: &Path) -> io::Result<File> {
+        let Some(actor) = self.actor else { return File::open(path) };
+        self.act_as(None)?;
+        let file = File::open(path);
+        self.act_as(Some(actor))?;
+        file
+    }
+
     /// A content, and how long it is.
     pub(super) fn open_content<'c>(
         &mut self,
@@ -53,7 +62,7 @@ impl HostSystem {
     ) -> io::Result<(Box<dyn io::Read + 'c>, u64)> {
         let file = match content {
             Content::Bytes(bytes) => return Ok((Box::new(*bytes), bytes.len() as u64)),
-            Content::File(path) => File::open(path)?,
+            Content::File(path) => self.open_of_script(path)?,
             Content::Machine(path) => self.open_file(path)?,
             Content::Stream(stream) => return Ok((Box::new(stream.reader()), stream.length())),
         };
