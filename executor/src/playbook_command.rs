@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use keros_playbook::{Diagnostic, HostSystem, Observer, RunOptions, Script, ShellPlace};
+use keros_playbook::{Diagnostic, Durability, HostSystem, Observer, RunOptions, Script, ShellPlace};
 use keros_protocol::eligibility::Refusal;
 use keros_protocol::executor::{Event, STREAM_FORMAT};
 use keros_protocol::text::printable;
@@ -223,6 +223,8 @@ fn run_observed(
     let shell = if args.host_shell { ShellPlace::Host } else { ShellPlace::Root };
     let root = std::fs::canonicalize(&args.root).unwrap_or_else(|_| args.root.clone());
     let mut system = HostSystem::new(root, shell);
+    // Nothing is recorded task by task here, so files need not be durable task by task.
+    system.durability = Durability::Grouped;
     let own = std::env::var("PATH").ok().filter(|path| args.root == Path::new("/") && !path.is_empty());
     system.search_path = args.path.clone().or(own).unwrap_or(system.search_path);
     system.cancel = Some(signals.cancel.clone());

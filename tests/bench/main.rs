@@ -3,6 +3,7 @@
 //! Nothing here judges: figures are for the README, budgets are in people's heads.
 
 mod agent;
+mod cases;
 mod executor;
 mod measure;
 

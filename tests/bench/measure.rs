@@ -70,6 +70,17 @@ pub(crate) fn once(program: &Path, arguments: &[&str], peak_file: &Path) -> Resu
     Ok(Run { time, peak_kib: text.trim().parse().with_context(|| format!("peak memory in {text:?}"))? })
 }
 
+/// Instructions that a program executes, not counting programs that it starts.
+pub(crate) fn instructions(program: &Path, arguments: &[String]) -> Result<u64> {
+    let mut command = Command::new(system_program("valgrind")?);
+    command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(program).args(arguments);
+    let output = command.stdin(Stdio::null()).stdout(Stdio::null()).output()?;
+    let told = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "valgrind ended with {}: {told}", output.status);
+    let count = told.lines().find_map(|line| line.split_once("Collected :")).context("no count")?.1;
+    Ok(count.trim().parse()?)
+}
+
 /// The middle one of several figures.
 pub(crate) fn median<T: PartialOrd + Copy>(mut figures: Vec<T>) -> Result<T> {
     figures.sort_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));

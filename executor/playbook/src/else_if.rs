@@ -14,13 +14,28 @@ struct Tag<'a> {
     trim_after: bool,
 }
 
+/// A template without `else if`.
+pub(crate) struct Rewritten {
+    pub(crate) text: String,
+    /// Lines that end with a line break that was added.
+    added: Vec<usize>,
+}
+
+impl Rewritten {
+    /// Which line of the template as it was written became this one.
+    pub(crate) fn written_line(&self, line: usize) -> usize {
+        line - self.added.iter().filter(|added| **added < line).count()
+    }
+}
+
 /// The same template without `else if` (or `else unless` and so on) chains.
-pub(crate) fn rewrite(source: &str) -> String {
+pub(crate) fn rewrite(source: &str) -> Rewritten {
+    let mut added = Vec::new();
     if !source.contains("else") && !source.contains('^') {
-        return source.to_owned();
+        return Rewritten { text: source.to_owned(), added };
     }
     let mut result = String::with_capacity(source.len() + 64);
-    let mut copied = 0;
+    let (mut copied, mut line) = (0, 1);
     // The blocks under way: for each, the names of the blocks that were put into it.
     let mut blocks: Vec<Vec<&str>> = Vec::new();
     let mut position = 0;
@@ -40,13 +55,18 @@ pub(crate) fn rewrite(source: &str) -> String {
             }),
         };
         if let Some(text) = replacement {
+            let breaks = |text: &str| text.matches('\n').count();
+            line += breaks(&source[copied..tag.start]);
+            let new = breaks(&text).saturating_sub(breaks(&source[tag.start..tag.end]));
+            added.extend(line..line + new);
+            line += breaks(&text);
             result.push_str(&source[copied..tag.start]);
             result.push_str(&text);
             copied = tag.end;
         }
     }
     result.push_str(&source[copied..]);
-    result
+    Rewritten { text: result, added }
 }
 
 /// `if` and `if x` of `else if x`.
@@ -170,6 +190,19 @@ mod tests {
     }
 
     #[test]
+    fn lines_are_counted_as_they_were_written() {
+        let rewritten = rewrite("1\n{{#if a}}\n3\n{{else if b}}\n5\n{{else if c}}\n7\n{{/if}}\n9");
+        let numbered = rewritten
+            .text
+            .lines()
+            .zip(1..)
+            .filter_map(|(text, line)| Some((text.parse::<usize>().ok()?, line)));
+        let written: Vec<_> = numbered.map(|(number, line)| (number, rewritten.written_line(line))).collect();
+        assert_eq!(written, [(1, 1), (3, 3), (5, 5), (7, 7), (9, 9)]);
+        assert_eq!(rewritten.text.lines().count(), 13);
+    }
+
+    #[test]
     fn comments_raw_blocks_and_escaped_braces_stay_as_they_are() {
         for text in [
             "{{!-- {{else if x}} --}}",
@@ -178,7 +211,7 @@ mod tests {
             "{{elsewhere}} {{else}} else if",
             "{{else if",
         ] {
-            assert_eq!(rewrite(text), text);
+            assert_eq!(rewrite(text).text, text);
         }
     }
 }

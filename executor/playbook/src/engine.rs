@@ -20,7 +20,7 @@ use crate::secrets::Secrets;
 use crate::task::{Followup, Items, Task};
 use crate::template;
 use crate::variables::Variables;
-use crate::{Actor, Cancel, Script, System};
+use crate::{Actor, Cancel, Script, System, SystemError};
 
 /// Items of one loop.
 const MAX_ITEMS: usize = 10_000;
@@ -106,6 +106,14 @@ impl<'a> Engine<'a> {
             number: 0,
             last: None,
         }
+    }
+
+    /// Makes durable what the tasks did.
+    ///
+    /// # Errors
+    /// Names what is not as a task said.
+    pub(crate) fn checkpoint(&mut self) -> Result<(), SystemError> {
+        self.system.checkpoint()
     }
 
     /// Runs all plays.
@@ -354,6 +362,8 @@ impl<'a> Engine<'a> {
             left -= 1;
             let (task, delay_s) = (reference.clone(), followup.delay_s);
             let message = shorten(&failure.message, MAX_TEXT_BYTES);
+            // Whoever reads of the tasks before may end this program now; an error comes again at the end of the run.
+            let _ = self.system.checkpoint();
             self.observer.event(&Event::Retrying { task, left, delay_s, message })?;
             let pause = Duration::from_secs(delay_s.into());
             self.rest(pause.min(deadline.saturating_duration_since(Instant::now())));

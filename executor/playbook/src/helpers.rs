@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use handlebars::{
     Context, Handlebars, Helper, HelperDef, HelperResult, Output, RenderContext, RenderError, ScopedJson,
-    Template, handlebars_helper, no_escape,
+    handlebars_helper, no_escape,
 };
 use serde_json::Value;
 
-use crate::template::render_with;
+use crate::template::{Compiled, render_with};
 
 handlebars_helper!(ToLowerCase: |text: str| text.to_lowercase());
 handlebars_helper!(ToUpperCase: |text: str| text.to_uppercase());
@@ -98,7 +98,7 @@ impl Registries {
     /// Renders a command, and says why when one of its values is refused.
     pub(crate) fn render_filtered(
         &self,
-        template: &Template,
+        template: &Compiled,
         context: &Context,
     ) -> (Result<String, String>, Option<String>) {
         lock(&self.refused).take();

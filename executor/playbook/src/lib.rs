@@ -14,6 +14,7 @@ mod findings;
 mod helpers;
 mod mentions;
 mod modules;
+mod parts;
 mod play;
 mod role;
 mod run;
@@ -32,7 +33,7 @@ pub use diagnostic::{Diagnostic, DiagnosticKind};
 pub use run::{Observer, RunOptions, run};
 pub use script::{Script, ScriptSource, parse_variables};
 pub use system::{
-    Actor, Attributes, Content, FileKind, HostSystem, MAX_TREE_ENTRIES, Metadata, Program, ProgramCommand,
-    ProgramEnd, ShellPlace, System, SystemError,
+    Actor, Attributes, Content, Durability, FileKind, HostSystem, MAX_TREE_ENTRIES, Metadata, Program,
+    ProgramCommand, ProgramEnd, ShellPlace, System, SystemError,
 };
 pub use variables::merge_variables;

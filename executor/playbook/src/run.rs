@@ -3,6 +3,7 @@
 use std::io;
 
 use keros_protocol::executor::{Event, TaskResult};
+use keros_protocol::limits::{MAX_TEXT_BYTES, shorten};
 use keros_protocol::{JobLimits, Outcome, Output, Summary, TaskRef, TimeLimit};
 
 use crate::engine::Engine;
@@ -53,12 +54,34 @@ pub fn run(
     let secrets = Secrets::of(script);
     let mut observer = secrets.around(observer);
     let mut engine = Engine::new(script, system, options, &mut observer, secrets.clone());
-    let mut outcome = match engine.plays() {
+    let ended = engine.plays();
+    // However it ended: what tasks did before is done.
+    let durable = engine.checkpoint();
+    let mut outcome = match ended {
         Ok(()) => Outcome::Succeeded { summary: engine.summary, dry_run: options.dry_run },
         Err(stop) => stop.outcome(engine.summary),
     };
+    if let Err(error) = durable {
+        outcome = not_durable(outcome, &error.to_string(), engine.summary);
+    }
     secrets.hide(&mut outcome);
     outcome
+}
+
+/// What tasks called done is not done: no run ends well then, and one that ended badly for another reason says both.
+fn not_durable(outcome: Outcome, error: &str, summary: Summary) -> Outcome {
+    let before = match outcome {
+        // The task that the error first came up in says it already.
+        Outcome::Failed { ref message, .. } if message.contains(error) => return outcome,
+        Outcome::Failed { task: Some(task), message, .. } => {
+            format!("task {} {}: {message}; and ", task.number, task.name)
+        }
+        Outcome::Failed { message, .. } => format!("{message}; and "),
+        Outcome::Succeeded { .. } => String::new(),
+        other => format!("{other}; and "),
+    };
+    let message = shorten(&format!("{before}{error}"), MAX_TEXT_BYTES);
+    Outcome::Failed { task: None, exit_code: None, message, output: None, summary }
 }
 
 /// Why a run ends before its last task.

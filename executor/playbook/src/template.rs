@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use handlebars::template::{ExpressionSpec, HelperTemplate, Parameter, TemplateElement, TemplateMapping};
+use handlebars::template::{ExpressionSpec, HelperTemplate, Parameter, TemplateElement};
 use handlebars::{Context, Output, RenderContext, Renderable as _, Template};
 
 use keros_protocol::limits::shorten;
@@ -14,14 +14,19 @@ use crate::else_if;
 use crate::findings::Findings;
 use crate::helpers::{Registries, TICK};
 use crate::mentions;
+use crate::parts::{self, Part};
 use crate::variables::Variables;
 use crate::yaml::Position;
 
-/// A template's text, bytes. The engine's time grows with the square of the number of tags, so both are bounded:
-/// the recorded figure is 1.5 s for 4,000 tags on a fast machine.
-pub(crate) const MAX_TEMPLATE_BYTES: usize = 256 * 1024;
+/// A template's text, bytes.
+pub(crate) const MAX_TEMPLATE_BYTES: usize = 1024 * 1024;
 /// `{{` in one template.
-pub(crate) const MAX_TEMPLATE_TAGS: usize = 4_000;
+pub(crate) const MAX_TEMPLATE_TAGS: usize = 20_000;
+/// A part of a template that cannot be cut (see `parts`), bytes. The engine's time grows with the square of the number of
+/// tags in it, so both are bounded: the recorded figure is 1.5 s for 4,000 tags on a fast machine.
+pub(crate) const MAX_PART_BYTES: usize = 256 * 1024;
+/// `{{` in one such part.
+pub(crate) const MAX_PART_TAGS: usize = 4_000;
 /// Blocks inside each other, and parentheses inside each other: the engine parses by recursion.
 pub(crate) const MAX_TEMPLATE_DEPTH: usize = 32;
 /// Result of one rendering, bytes.
@@ -30,17 +35,29 @@ pub(crate) const MAX_RENDERED_BYTES: usize = 1024 * 1024;
 /// Of an expression, in messages, bytes.
 const MAX_SHOWN_BYTES: usize = 200;
 
-/// A text field of a task.
+/// A text field of a task. Most tasks leave most fields out, so it is a pointer: a task of a long script is small.
 #[derive(Debug)]
-pub(crate) struct Text {
+pub(crate) struct Text(Box<Field>);
+
+/// What is known of a text field.
+#[derive(Debug)]
+pub(crate) struct Field {
     /// The field's name.
     pub(crate) key: &'static str,
     /// The text as it was written.
-    pub(crate) source: String,
+    pub(crate) source: Box<str>,
     /// Where it stands.
     pub(crate) at: Position,
     /// Absent when nothing in it is to be replaced.
-    template: Option<Template>,
+    template: Option<Compiled>,
+}
+
+impl std::ops::Deref for Text {
+    type Target = Field;
+
+    fn deref(&self) -> &Field {
+        &self.0
+    }
 }
 
 impl Text {
@@ -58,7 +75,7 @@ impl Text {
                 return None;
             }
         };
-        Some(Self { key, source: source.to_owned(), at, template })
+        Some(Self(Box::new(Field { key, source: source.into(), at, template })))
     }
 
     /// It is the same whatever the variables are.
@@ -71,7 +88,7 @@ impl Text {
     /// # Errors
     /// In words: an undefined variable, a helper's complaint, a result that is too long.
     pub(crate) fn render(&self, registries: &Registries, variables: &Variables) -> Result<String, String> {
-        let Some(template) = &self.template else { return Ok(self.source.clone()) };
+        let Some(template) = &self.template else { return Ok(self.source.to_string()) };
         variables.refuse_unknown(mentions::in_template(&self.source))?;
         render(template, registries, variables.context())
     }
@@ -85,7 +102,7 @@ impl Text {
         registries: &Registries,
         variables: &Variables,
     ) -> Result<String, String> {
-        let Some(template) = &self.template else { return Ok(self.source.clone()) };
+        let Some(template) = &self.template else { return Ok(self.source.to_string()) };
         variables.refuse_unknown(mentions::in_template(&self.source))?;
         let (rendered, refused) = registries.render_filtered(template, variables.context());
         refused.map_or(rendered, Err)
@@ -95,7 +112,7 @@ impl Text {
 /// A file that is a template.
 #[derive(Debug)]
 pub(crate) struct TemplateFile {
-    pub(crate) template: Template,
+    pub(crate) template: Compiled,
     /// The variables that it mentions.
     pub(crate) names: BTreeSet<String>,
 }
@@ -133,7 +150,11 @@ impl TemplateFault {
     }
 }
 
-fn compile_if_needed(source: &str) -> Result<Option<Template>, TemplateFault> {
+/// A compiled template: parts that are rendered one after another.
+#[derive(Debug)]
+pub(crate) struct Compiled(Box<[Template]>);
+
+fn compile_if_needed(source: &str) -> Result<Option<Compiled>, TemplateFault> {
     if source.contains("{{") { compile(source).map(Some) } else { Ok(None) }
 }
 
@@ -141,15 +162,44 @@ fn compile_if_needed(source: &str) -> Result<Option<Template>, TemplateFault> {
 ///
 /// # Errors
 /// Bad syntax, or a bound exceeded.
-pub(crate) fn compile(source: &str) -> Result<Template, TemplateFault> {
+pub(crate) fn compile(source: &str) -> Result<Compiled, TemplateFault> {
     check_bounds(source)?;
-    let rewritten = else_if::rewrite(source);
-    let mut template = Template::compile(&rewritten).map_err(|error| {
-        let place = error.line_no.map_or_else(String::new, |line| format!(" in line {line} of the template"));
+    let parts = parts::split(source);
+    if parts.len() == 1 {
+        return compile_whole(source);
+    }
+    match parts.iter().map(compile_part).collect() {
+        Ok(parts) => Ok(Compiled(parts)),
+        // The whole may be good all the same, where a cut went through a text in quotes; else it knows the fault best.
+        Err(_) if fits_a_part(source) => compile_whole(source),
+        Err(fault) => Err(fault),
+    }
+}
+
+fn compile_whole(source: &str) -> Result<Compiled, TemplateFault> {
+    let whole = Part { text: source, lines_before: 0 };
+    Ok(Compiled(Box::new([compile_part(&whole)?])))
+}
+
+fn compile_part(part: &Part<'_>) -> Result<Template, TemplateFault> {
+    if !fits_a_part(part.text) {
+        let message = format!(
+            "a template with more than {MAX_PART_TAGS} tags or {MAX_PART_BYTES} bytes in one piece: end a block in between"
+        );
+        return Err(TemplateFault::size(message));
+    }
+    let rewritten = else_if::rewrite(part.text);
+    let mut template = Template::compile(&rewritten.text).map_err(|error| {
+        let line = error.line_no.map(|line| rewritten.written_line(line) + part.lines_before);
+        let place = line.map_or_else(String::new, |line| format!(" in line {line} of the template"));
         TemplateFault::syntax(format!("Template error: {}{place}", error.reason()))
     })?;
     adapt(&mut template, Inside::Nothing)?;
     Ok(template)
+}
+
+fn fits_a_part(text: &str) -> bool {
+    text.len() <= MAX_PART_BYTES && text.matches("{{").count() <= MAX_PART_TAGS
 }
 
 /// What a part of a template stands in, as far as partials are concerned.
@@ -192,6 +242,9 @@ fn adapt(template: &mut Template, inside: Inside) -> Result<(), TemplateFault> {
             _ => {}
         }
     }
+    // Errors in rendering are told without their lines, and thousands of templates wait in memory.
+    template.mapping = Vec::new();
+    template.elements.shrink_to_fit();
     Ok(())
 }
 
@@ -207,8 +260,6 @@ fn count_entry(part: &mut Template) {
     let call =
         ExpressionSpec { name, params, hash, block_param: None, omit_pre_ws: false, omit_pro_ws: false };
     part.elements.insert(0, TemplateElement::Expression(Box::new(HelperTemplate::new(call, false))));
-    let place = part.mapping.first().cloned().unwrap_or(TemplateMapping(1, 1));
-    part.mapping.insert(0, place);
 }
 
 /// Refuses what would make the recursive parser overflow or take too long. It may count brackets inside quotes too.
@@ -216,22 +267,26 @@ fn check_bounds(source: &str) -> Result<(), TemplateFault> {
     if source.len() > MAX_TEMPLATE_BYTES {
         return Err(TemplateFault::size(format!("a template of more than {MAX_TEMPLATE_BYTES} bytes")));
     }
-    let (mut blocks, mut deepest, mut tags) = (0_usize, 0, 0);
-    let mut rest = source;
-    while let Some(start) = rest.find("{{") {
-        tags += 1;
-        let after = &rest[start + 2..];
-        let inner = &after[..after.find("}}").unwrap_or(after.len())];
-        match inner.trim_start_matches(['{', '~']).chars().next() {
-            Some('#') => blocks += 1,
-            Some('/') => blocks = blocks.saturating_sub(1),
-            _ => {}
-        }
-        deepest = deepest.max(blocks).max(bracket_depth(inner));
-        rest = after;
-    }
-    if tags > MAX_TEMPLATE_TAGS {
+    if source.matches("{{").count() > MAX_TEMPLATE_TAGS {
         return Err(TemplateFault::size(format!("a template with more than {MAX_TEMPLATE_TAGS} tags")));
+    }
+    let (mut blocks, mut deepest, mut position) = (0_usize, 0, 0);
+    while let Some(start) = source[position..].find("{{") {
+        let begin = position + start + 2;
+        let end = source[begin..].find("}}").map_or(source.len(), |length| begin + length);
+        let inner = &source[begin..end];
+        // A tag that is not closed goes on to the next one's end; each may be a block's.
+        for opened in std::iter::once(inner).chain(inner.match_indices("{{").map(|(at, _)| &inner[at + 2..]))
+        {
+            match opened.bytes().take(4).find(|byte| !b"{~".contains(byte)) {
+                Some(b'#') => blocks += 1,
+                Some(b'/') => blocks = blocks.saturating_sub(1),
+                _ => {}
+            }
+            deepest = deepest.max(blocks);
+        }
+        deepest = deepest.max(bracket_depth(inner));
+        position = end;
     }
     if deepest > MAX_TEMPLATE_DEPTH {
         let message =
@@ -259,7 +314,7 @@ fn bracket_depth(inner: &str) -> usize {
 /// # Errors
 /// In words.
 pub(crate) fn render(
-    template: &Template,
+    template: &Compiled,
     registries: &Registries,
     context: &Context,
 ) -> Result<String, String> {
@@ -267,13 +322,14 @@ pub(crate) fn render(
 }
 
 pub(crate) fn render_with(
-    template: &Template,
+    template: &Compiled,
     registry: &handlebars::Handlebars<'_>,
     context: &Context,
 ) -> Result<String, String> {
     let mut output = Bounded::default();
     let mut state = RenderContext::new(None);
-    match template.render(registry, context, &mut state, &mut output) {
+    let mut parts = template.0.iter();
+    match parts.try_for_each(|part| part.render(registry, context, &mut state, &mut output)) {
         _ if output.full => {
             Err(format!("Template error: the result is longer than {MAX_RENDERED_BYTES} bytes"))
         }
@@ -303,8 +359,8 @@ impl Output for Bounded {
 /// An expression that is true or false.
 #[derive(Debug)]
 pub(crate) struct Condition {
-    source: String,
-    template: Template,
+    source: Box<str>,
+    template: Compiled,
 }
 
 impl Condition {
@@ -326,7 +382,7 @@ impl Condition {
         let template = compile(&format!("{{{{#if {expression} }}}}1{{{{/if}}}}"));
         let template =
             template.map_err(|fault| TemplateFault { message: refuse(&fault.message).message, ..fault })?;
-        Ok(Self { source: expression.to_owned(), template })
+        Ok(Self { source: expression.into(), template })
     }
 
     /// Compiles an expression that is a field of the script; an error is reported.
@@ -392,64 +448,181 @@ mod tests {
         assert_eq!(rendered("{{#if nope}}1{{/if}}{{#unless nope}}2{{/unless}}").as_deref(), Ok("2"));
     }
 
-    #[test]
-    fn templates_put_together_by_chance_never_panic() {
-        let pieces = [
-            "{{",
-            "}}",
-            "{{{",
-            "}}}",
-            "{{{{",
-            "}}}}",
-            "{{#if ",
-            "{{else if ",
-            "{{else}}",
-            "{{/if}}",
-            "{{#each l}}",
-            "{{/each}}",
-            "{{> p}}",
-            "{{#*inline \"p\"}}",
-            "{{/inline}}",
-            "{{!--",
-            "--}}",
-            "~",
-            "#",
-            "/",
-            "n",
-            "l.[0]",
-            "l.x",
-            "m.k",
-            "(eq n 5)",
-            "(",
-            ")",
-            "'",
-            "\"",
-            "\\",
-            "../",
-            "@root",
-            "@index",
-            " ",
-            "\n",
-            "é",
-            "lookup l 1",
-            "as |a b|",
-            "[",
-            "]",
-            "1e9",
-        ];
+    const PIECES: [&str; 41] = [
+        "{{",
+        "}}",
+        "{{{",
+        "}}}",
+        "{{{{",
+        "}}}}",
+        "{{#if ",
+        "{{else if ",
+        "{{else}}",
+        "{{/if}}",
+        "{{#each l}}",
+        "{{/each}}",
+        "{{> p}}",
+        "{{#*inline \"p\"}}",
+        "{{/inline}}",
+        "{{!--",
+        "--}}",
+        "~",
+        "#",
+        "/",
+        "n",
+        "l.[0]",
+        "l.x",
+        "m.k",
+        "(eq n 5)",
+        "(",
+        ")",
+        "'",
+        "\"",
+        "\\",
+        "../",
+        "@root",
+        "@index",
+        " ",
+        "\n",
+        "é",
+        "lookup l 1",
+        "as |a b|",
+        "[",
+        "]",
+        "1e9",
+    ];
+
+    /// A generator whose sequence is the same in each run.
+    fn dice() -> impl FnMut(usize) -> usize {
         let mut state = 1_u64;
-        let mut next = |bound: usize| {
+        move |bound| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             usize::try_from(state >> 33).unwrap() % bound
-        };
+        }
+    }
+
+    #[test]
+    fn templates_put_together_by_chance_never_panic() {
+        let mut next = dice();
         let mut rendered_well = 0;
         for _ in 0..5_000 {
             let length = 1 + next(10);
-            let template: String = (0..length).map(|_| pieces[next(pieces.len())]).collect();
+            let template: String = (0..length).map(|_| PIECES[next(PIECES.len())]).collect();
             rendered_well += u32::from(rendered(&template).is_ok());
             let _ = Condition::compile(&template);
         }
         assert!(rendered_well > 100, "{rendered_well}");
+    }
+
+    #[test]
+    fn thousands_of_tags_take_a_time_that_grows_with_their_number() {
+        let lines: String = (0..8_000).map(|n| format!("line {n} = {{{{n}}}}\n")).collect();
+        let begin = std::time::Instant::now();
+        let result = rendered(&lines).unwrap();
+        assert!(result.ends_with("line 7999 = 5\n") && result.lines().count() == 8_000);
+        // In one piece it takes minutes in a debug build.
+        assert!(begin.elapsed() < std::time::Duration::from_secs(10), "{:?}", begin.elapsed());
+        let fault = compile(&format!("{lines}{{{{#if n}}\n")).unwrap_err();
+        assert!(fault.message.ends_with("in line 8001 of the template"), "{}", fault.message);
+    }
+
+    #[test]
+    fn what_cannot_be_cut_keeps_the_bound_of_one_piece() {
+        let tags = |count: usize| "{{n}}\n".repeat(count);
+        for text in [format!("{{{{#if n}}}}\n{}{{{{/if}}}}\n", tags(4_001)), "{{n}}".repeat(4_001)] {
+            let fault = compile(&text).unwrap_err();
+            assert!(fault.too_large && fault.message.contains("in one piece"), "{}", fault.message);
+        }
+        assert!(compile(&tags(20_001)).unwrap_err().too_large);
+        let text = "x\n".repeat(600 * 1024);
+        assert!(compile(&text).unwrap_err().message.contains("bytes"), "more than 1 MiB");
+    }
+
+    /// Pieces that are templates by themselves, and by which parts could influence each other.
+    const SOUND_PIECES: [&str; 38] = [
+        "{{n}}",
+        "{{n}}\n",
+        "{{n}}",
+        "\n",
+        "\n",
+        "\n\n",
+        " \n",
+        "\t",
+        "  ",
+        "\r\n",
+        "\r",
+        "x",
+        "x\n",
+        "é",
+        "}",
+        "{ ",
+        "{{~n}}",
+        "{{n~}}",
+        "{{{n}}}",
+        "{{{~ n ~}}}",
+        "{{~{n}~}}",
+        "{{&s}}",
+        "{{! c }}",
+        "{{! c\n }}\n",
+        "{{!-- }} --}}",
+        "{{! -- {{ --}}\n",
+        "{{#if n}}\n",
+        "{{#if n}}",
+        "{{#if no}}",
+        "{{~#if n~}}",
+        "{{#each l}}\n",
+        "{{else}}\n",
+        "{{else if no}}\n",
+        "{{else}}",
+        "{{/if}}\n",
+        "{{/if}}",
+        "{{~/if~}}",
+        "{{/each}}\n",
+    ];
+
+    /// Puts sound pieces together so that every block has its end.
+    fn sound_template(next: &mut impl FnMut(usize) -> usize) -> String {
+        let mut text = String::new();
+        let mut open: Vec<&str> = Vec::new();
+        for _ in 0..next(160) {
+            let piece = SOUND_PIECES[next(SOUND_PIECES.len())];
+            let block = if piece.contains("#if") || piece.contains("/if") { "if" } else { "each" };
+            if piece.contains('#') {
+                open.push(block);
+            } else if piece.contains('/') {
+                if open.last() != Some(&block) {
+                    continue;
+                }
+                open.pop();
+            } else if piece.contains("else") && next(4) > 0 {
+                continue;
+            }
+            text.push_str(piece);
+        }
+        while let Some(block) = open.pop() {
+            text.push_str(&format!("{{{{/{block}}}}}{}", ["", "\n"][next(2)]));
+        }
+        text
+    }
+
+    fn all_of(compiled: Result<Compiled, TemplateFault>, context: &Context) -> Result<String, String> {
+        render(&compiled.map_err(|fault| fault.message)?, &Registries::new(), context)
+    }
+
+    #[test]
+    fn a_template_in_parts_gives_what_it_gives_in_one_piece() {
+        let context = Context::from(json!({"n": 5, "s": " a ", "l": ["x", "y"], "no": false}));
+        let (mut next, mut cut, mut well) = (dice(), 0, 0);
+        for _ in 0..1_000 {
+            let template = sound_template(&mut next);
+            let parts = parts::split_each(&template, 1 + next(3));
+            cut += parts.len() - 1;
+            let in_parts = parts.iter().map(compile_part).collect::<Result<_, _>>().map(Compiled);
+            let (whole, in_parts) = (all_of(compile_whole(&template), &context), all_of(in_parts, &context));
+            well += u32::from(whole.is_ok());
+            assert_eq!(whole, in_parts, "{template:?}\n{parts:?}");
+        }
+        assert!(well > 300 && cut > 800, "{well} {cut}");
     }
 
     #[test]

@@ -25,12 +25,12 @@ pub(crate) struct Position {
     pub(crate) column: u32,
 }
 
-/// A value and where it stands.
+/// A value and where it stands. There may be tens of thousands, so nothing in it has room to grow.
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
     pub(crate) at: Position,
     /// `shell` for `!shell`.
-    pub(crate) tag: Option<String>,
+    pub(crate) tag: Option<Box<str>>,
     pub(crate) value: Yaml,
 }
 
@@ -39,7 +39,7 @@ pub(crate) struct Node {
 pub(crate) enum Yaml {
     /// `plain`: written without quotes, so that `5` is a number and `~` is nothing.
     Scalar {
-        text: String,
+        text: Box<str>,
         plain: bool,
     },
     List(Vec<Node>),
@@ -73,7 +73,7 @@ impl Node {
     /// The value as variables see it.
     pub(crate) fn to_json(&self) -> Value {
         match &self.value {
-            Yaml::Scalar { text, plain: false } => Value::String(text.clone()),
+            Yaml::Scalar { text, plain: false } => Value::String(text.to_string()),
             Yaml::Scalar { text, plain: true } => plain_value(text),
             Yaml::List(list) => Value::Array(list.iter().map(Self::to_json).collect()),
             Yaml::Map(pairs) => Value::Object(pairs_to_json(pairs)),
@@ -195,7 +195,7 @@ fn position(line: usize, column_from_0: usize) -> Position {
 struct Open {
     anchor: usize,
     at: Position,
-    tag: Option<String>,
+    tag: Option<Box<str>>,
     content: Content,
 }
 
@@ -230,7 +230,7 @@ impl<'f> Loader<'f> {
                 let forced_text =
                     tag.as_deref().is_some_and(|t| t.is_yaml_core_schema() && t.suffix == "str");
                 let plain = style == ScalarStyle::Plain && !forced_text;
-                let value = Yaml::Scalar { text: text.into_owned(), plain };
+                let value = Yaml::Scalar { text: text.into(), plain };
                 self.add(anchor, Node { at, tag: name_of(tag.as_deref()), value })
             }
             Event::SequenceStart(anchor, tag) => {
@@ -254,7 +254,7 @@ impl<'f> Loader<'f> {
         Some(())
     }
 
-    fn begin(&mut self, anchor: usize, at: Position, tag: Option<String>, content: Content) -> Option<()> {
+    fn begin(&mut self, anchor: usize, at: Position, tag: Option<Box<str>>, content: Content) -> Option<()> {
         if self.open.len() >= MAX_DEPTH {
             self.too_deep(at);
             return None;
@@ -270,8 +270,14 @@ impl<'f> Loader<'f> {
     fn end(&mut self) -> Option<()> {
         let open = self.open.pop()?;
         let value = match open.content {
-            Content::List(list) => Yaml::List(list),
-            Content::Map { pairs, .. } => Yaml::Map(pairs),
+            Content::List(mut list) => {
+                list.shrink_to_fit();
+                Yaml::List(list)
+            }
+            Content::Map { mut pairs, .. } => {
+                pairs.shrink_to_fit();
+                Yaml::Map(pairs)
+            }
         };
         self.charge(1, 0, open.at)?;
         self.place(open.anchor, Node { at: open.at, tag: open.tag, value })
@@ -343,8 +349,8 @@ fn check_key(key: &Node, lines: &mut HashMap<String, u32>, findings: &mut Findin
 }
 
 /// `shell` of `!shell`; nothing for the tags of YAML itself.
-fn name_of(tag: Option<&Tag>) -> Option<String> {
+fn name_of(tag: Option<&Tag>) -> Option<Box<str>> {
     let tag = tag.filter(|tag| !tag.is_yaml_core_schema())?;
     let name = if tag.handle == "!" { tag.suffix.clone() } else { format!("{}{}", tag.handle, tag.suffix) };
-    Some(name.trim_start_matches('!').to_owned())
+    Some(name.trim_start_matches('!').into())
 }

@@ -10,8 +10,7 @@ use std::process::Command;
 use keros_playbook::ShellPlace;
 use scratch::{HOSTILE, Scratch};
 
-const OPTIONS: &str =
-    "[-y] [-qq] [-o] [Dpkg::Options::=--force-confdef] [-o] [Dpkg::Options::=--force-confold]";
+const OPTIONS: &str = "[-y] [-qq] [-o] [Dpkg::Options::=--force-confdef] [-o] [Dpkg::Options::=--force-confold] [-o] [DPkg::Lock::Timeout=120]";
 
 /// A machine whose package `tool` is installed in the version that `/state` says.
 fn apt_machine() -> Scratch {
@@ -195,12 +194,11 @@ fn opkg_works_by_name_and_by_file() {
     fs::create_dir(script.path().join("files")).unwrap();
     fs::write(script.path().join("files/tool_1.0-r0_arm.ipk"), "x").unwrap();
     machine.folder = Some(script.path().to_owned());
-    machine.write("var/tmp/there", "");
     assert_eq!(machine.one("!opkg { package: tool }"), "created | version: - -> 2.0-r0");
     assert_eq!(machine.one("!opkg { package: tool, version: 2.0-r0 }"), "matched");
     assert_eq!(machine.one("!opkg { src: tool_1.0-r0_arm.ipk }"), "modified | version: 2.0-r0 -> 1.0-r0");
     assert_eq!(machine.one("!opkg { src: tool_1.0-r0_arm.ipk }"), "matched");
-    assert_eq!(fs::read_dir(machine.path("var/tmp")).unwrap().count(), 1, "the package does not stay behind");
+    assert!(!machine.path("var/cache/keros-package").exists(), "the package does not stay behind");
     assert_eq!(machine.one("!opkg { package: tool, update: true }"), "modified | version: 1.0-r0 -> 2.0-r0");
     let told = machine.one("!opkg { package: tool, version: 1.0-r0 }");
     assert!(
@@ -212,12 +210,55 @@ fn opkg_works_by_name_and_by_file() {
     assert!(told.contains("no such file") || told.contains("is no package"), "{told}");
 }
 
+/// A package can come from anywhere, and says of itself what it likes.
+#[test]
+fn a_package_whose_own_name_or_version_is_hostile_is_not_installed() {
+    for (package, version) in
+        [("-y", "1"), ("../x", "1"), ("a b", "1"), ("good", "$(touch x)"), ("good", "-1"), ("good", "")]
+    {
+        let mut machine = apt_machine();
+        machine.stub("dpkg", "echo amd64");
+        machine.stub(
+            "dpkg-deb",
+            &format!("printf 'Package: {package}\\nVersion: {version}\\nArchitecture: all\\n'"),
+        );
+        let header = format!("{:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", "control.tar", 0, 0, 0, 100_644, 2);
+        machine.write("p.deb", &format!("!<arch>\n{header}xx"));
+        let told = machine.one("!deb { src: /p.deb }");
+        assert!(told.starts_with("failed: field ("), "{package} {version}: {told}");
+        assert!(!machine.log().iter().any(|line| line.contains("[-i]")));
+    }
+}
+
 #[test]
 fn a_tool_that_is_not_there_is_named() {
     for (task, tool) in [("!apt { package: tool }", "dpkg-query"), ("!opkg { package: tool }", "opkg")] {
         let told = Scratch::new().one(task);
         assert!(told.contains(&format!("there is no `{tool}` here")), "{told}");
     }
+}
+
+/// Nothing is changed: only what the real tools answer is of interest.
+#[test]
+fn the_answers_of_the_real_dpkg_and_apt_are_understood() {
+    if Command::new("dpkg-query").arg("--version").output().is_err() {
+        keros_skip::skipped("there is no dpkg here");
+        return;
+    }
+    let mut machine = Scratch::new();
+    (machine.whole_machine, machine.dry_run) = (true, true);
+    let tasks = [
+        "!apt { package: dpkg }",
+        "!apt { package: keros-nothing }",
+        "!apt { package: keros-nothing, remove: true }",
+    ];
+    assert_eq!(machine.statuses(&tasks), ["matched", "created", "removed"]);
+    let told = machine.one("!apt { package: dpkg, version: 0.1 }");
+    assert!(told.starts_with("modified | version: 1.") && told.ends_with(" -> 0.1"), "{told}");
+    let told = machine.one("!apt { package: keros.nothing }");
+    assert!(told.contains("apt knows no package keros.nothing"), "{told}");
+    let told = machine.one("!apt { package: dpkg, update: true }");
+    assert!(told == "matched" || told.starts_with("modified | version: 1."), "{told}");
 }
 
 /// Builds a package with dpkg's own tool; `None` where there is none.
@@ -255,7 +296,6 @@ fn dpkg_tree() -> Option<Scratch> {
     }
     fs::remove_file(machine.path("var/lib/dpkg/updates/x")).unwrap();
     fs::remove_file(machine.path("var/lib/dpkg/triggers/x")).unwrap();
-    machine.write("var/tmp/there", "");
     machine.write("tmp/there", "");
     machine.write("var/log/dpkg.log", "");
     (machine.search_path, machine.shell) = ("/usr/bin:/bin".to_owned(), ShellPlace::Root);
@@ -289,7 +329,7 @@ fn a_package_from_a_file_is_installed_by_the_real_dpkg_in_the_tree() {
     assert_eq!(machine.read("greeting"), "1.1~rc1");
     let told = machine.one(&task(2));
     assert!(told.contains("keros-probe is for mips64, and this machine is "), "{told}");
-    assert_eq!(fs::read_dir(machine.path("var/tmp")).unwrap().count(), 1, "the package does not stay behind");
+    assert!(!machine.path("var/cache/keros-package").exists(), "the package does not stay behind");
     fs::copy(script.path().join("files").join(&packages[1]), machine.path("on-machine.deb")).unwrap();
     assert_eq!(machine.one("!deb { src: /on-machine.deb }"), "matched");
     machine.write("broken.deb", "!<arch>\n");

@@ -136,9 +136,16 @@ fn a_dry_run_starts_nothing_and_goes_on_from_what_it_would_have_started() {
         "!sd_service { service: fwd, started: true }",
         "!sd_service { service: fwd, started: true }",
         "!sd_service { service: fwd, started: false }",
+        "!sd_service { service: fwd, enabled: true }",
+        "!sd_service { service: fwd, enabled: true }",
+        "!sd_service { service: fwd, enabled: false }",
     ];
-    assert_eq!(machine.statuses(&tasks), ["modified", "matched", "modified"]);
+    let expected = ["modified", "matched", "modified", "modified", "matched", "modified"];
+    assert_eq!(machine.statuses(&tasks), expected);
     assert_eq!(machine.log(), ["fwd status"]);
+    assert_eq!(links(&machine), [""; 0]);
+    machine.dry_run = false;
+    assert_eq!(machine.statuses(&tasks), expected, "what it said is what happens");
 }
 
 #[test]
@@ -169,6 +176,8 @@ fn an_init_script_of_a_busybox_tree_runs_in_it() {
         symlink("/usr/bin/busybox", machine.path(tool)).unwrap();
     }
     machine.write("run/there", "");
+    // What a shell starts in the background reads from here.
+    machine.write("dev/null", "");
     let script = "#!/bin/sh\nis_there() { [ -e /run/fwd ] && kill -0 $(cat /run/fwd); }\ncase $1 in\n\
         start) sleep 600 & echo $! > /run/fwd;;\nstop) kill $(cat /run/fwd); rm /run/fwd;;\nstatus) is_there || exit 3;;\nesac\n";
     machine.program("etc/init.d/fwd", script);
@@ -314,4 +323,40 @@ fn the_real_monit_starts_and_stops_a_program() {
     assert_eq!(machine.one(stop), "modified | started: active -> inactive");
     let told = machine.one("!sd_service { service: other, started: true }");
     assert!(told.contains("there is no service other"), "{told}");
+}
+
+/// Nobody can know it before the package is there: that is said, and is no failure.
+#[test]
+fn a_dry_run_knows_services_that_earlier_tasks_make_and_doubts_those_that_they_may_bring() {
+    let start = "!sd_service { service: new, started: true, enabled: true }";
+    let unit = "!copy { content: '[Service]', dest: /etc/systemd/system/new.service }";
+    let script = "!copy { content: '#!/bin/sh', dest: /etc/init.d/new, attributes: { mode: 0755 } }";
+    let check = "!copy { content: 'check process new with pidfile /x', dest: /etc/monit.d/new }";
+    for (tool, made) in [("systemctl", unit), ("none", script), ("monit", check)] {
+        let mut machine = sysv_machine();
+        machine.dry_run = true;
+        for folder in ["systemd/system", "monit.d"] {
+            fs::create_dir_all(machine.path("etc").join(folder)).unwrap();
+        }
+        machine.stub(tool, "[ \"$1\" = is-active ] && echo inactive || echo 'No such file'; exit 1");
+        machine.stub("opkg", "exit 0");
+        assert_eq!(machine.statuses(&[start]), ["failed"], "{tool}");
+        assert_eq!(machine.statuses(&[made, start, start]), ["created", "modified", "matched"], "{tool}");
+        for bringing in ["!opkg { package: new }", "!shell { cmd: install-it }"] {
+            machine.run(&[bringing, start]).unwrap();
+            let told = scratch::told(&machine.results[1]);
+            assert!(
+                told.starts_with("skipped: cannot be told in a dry run: there is no service new yet"),
+                "{tool}: {told}"
+            );
+        }
+        let told = {
+            machine.run(&["!shell { cmd: install-it }", "!apt { package: new }"]).unwrap();
+            scratch::told(&machine.results[1])
+        };
+        assert!(
+            told.contains("there is no `dpkg-query` here yet, and an earlier task may bring it"),
+            "{told}"
+        );
+    }
 }

@@ -341,8 +341,8 @@ fn no_shell_breaks_the_files() {
 
 #[test]
 fn no_number_breaks_the_files() {
-    refuses("!user { user: bob, uid: '{{v}}' }", "uid", &["-1", "4294967296", "1:0"]);
-    refuses("!group { group: bob, gid: '{{v}}' }", "gid", &["-1", "1:0"]);
+    refuses("!user { user: bob, uid: '{{v}}' }", "uid", &["-1", "4294967295", "4294967296", "1:0"]);
+    refuses("!group { group: bob, gid: '{{v}}' }", "gid", &["-1", "4294967295", "1:0"]);
 }
 
 #[test]
@@ -453,12 +453,12 @@ fn a_tree_without_users_is_named() {
 fn a_dry_run_goes_on_from_what_earlier_tasks_would_have_made() {
     let mut tree = tree();
     tree.stub("getent", r#"[ "$*" = "passwd daemon" ] && echo "daemon:x:1:1::/:/bin/sh" && exit 0; exit 2"#);
-    tree.dry_run = true;
+    let before = FILES.map(|file| tree.read(file));
     let tasks = [
         "!group { group: radio }",
-        "!user { user: bob, groups: [radio], create_home: false }",
         "!user { user: bob, groups: [radio] }",
-        "!user { user: bob, remove: true }",
+        "!user { user: bob, groups: [radio] }",
+        "!user { user: bob, remove: true, cleanup: true }",
         "!user { user: bob, remove: true }",
         "!user { user: daemon, remove: true }",
         "!user { user: daemon, remove: true }",
@@ -467,5 +467,14 @@ fn a_dry_run_goes_on_from_what_earlier_tasks_would_have_made() {
     ];
     let expected =
         ["created", "created", "matched", "removed", "matched", "removed", "matched", "removed", "matched"];
+    tree.dry_run = true;
     assert_eq!(tree.statuses(&tasks), expected);
+    assert_eq!(FILES.map(|file| tree.read(file)), before);
+    assert!(!tree.path("home/bob").exists() && !tree.path("etc/.pwd.lock").exists());
+    if is_root() {
+        // What the dry run said is what happens, but that this getent goes on answering for the user who is gone.
+        tree.dry_run = false;
+        tree.stub("getent", "exit 2");
+        assert_eq!(tree.statuses(&tasks), expected);
+    }
 }

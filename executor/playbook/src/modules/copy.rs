@@ -101,7 +101,8 @@ fn refuse_without_folder(src: &Text, fields: &mut Fields<'_, '_>, check: &CheckC
     if check.folder.is_some() || !src.is_literal() || src.source.trim().starts_with('/') {
         return Some(());
     }
-    let message = "field (src): this script came without files: give the text itself with `content`";
+    let message = "field (src): this script came without files: name an absolute path of the machine, or in `copy` and \
+                   `template` give the text itself with `content`";
     fields.findings.invalid(src.at, message);
     None
 }

@@ -54,7 +54,8 @@ pub(crate) trait Module: Debug {
 
 /// A module whose texts are rendered.
 pub(crate) trait Action {
-    /// Looks at the machine and makes what is not as it should be; in a dry run only says what it would do.
+    /// Looks at the machine and makes what is not as it should be. In a dry run the system is a model of it, to which files are
+    /// made as ever; what the model does not hold is only said.
     ///
     /// # Errors
     /// What went wrong; `ignore_errors` and `retry` cover it.

@@ -4,7 +4,7 @@ use super::{Failure, Run};
 use crate::system::{Program, ProgramCommand, ProgramEnd};
 
 /// Kept of an answer, bytes: it is read by a module, whatever of output a job keeps.
-const ANSWER_BYTES: usize = 64 * 1024;
+const ANSWER_BYTES: usize = 512 * 1024;
 
 /// A tool with all that it is given.
 #[derive(Debug, Clone, Copy, Default)]
@@ -28,6 +28,10 @@ pub(super) fn order(name: &str, arguments: &[&str], run: &mut Run<'_>) -> Result
 impl Call<'_> {
     /// As [`ask`].
     pub(super) fn ask(&self, run: &mut Run<'_>) -> Result<ProgramEnd, Failure> {
+        if run.dry_run && run.imagined.may_bring_more() && !run.system.has_tool(self.name) {
+            let why = format!("there is no `{}` here yet, and an earlier task may bring it", self.name);
+            return Err(run.variables.unknown.doubt(&why).into());
+        }
         let program = Program { output_bytes: run.output_bytes.max(ANSWER_BYTES), ..self.program(run) };
         checked(run.system.query(&program)?)
     }

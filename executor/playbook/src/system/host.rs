@@ -15,11 +15,14 @@ use nix::sys::stat::{FileStat, Mode, SFlag, mkdirat};
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, setfsgid, setfsuid, unlinkat};
 
-use super::replace::{self, Owned};
-use super::tree::{LastLink, find, walk};
+use super::lookup::open_at;
+use super::pending::Pending;
+use super::replace::{self, Beside, Owned};
+use super::tree::{LastLink, Place, find, walk};
+use super::users::{self, UserFiles};
 use super::{
     Actor, Attributes, Content, FileKind, MAX_TREE_ENTRIES, Metadata, Program, ProgramCommand, ProgramEnd,
-    System, SystemError, program, reading, users,
+    System, SystemError, program, reading,
 };
 use crate::Cancel;
 
@@ -42,44 +45,40 @@ pub struct HostSystem {
     pub shell: ShellPlace,
     /// `PATH` of programs; tools are looked up in its folders.
     pub search_path: String,
+    /// When files that are put in place are durable.
+    pub durability: Durability,
     /// Ends the program under way, when the run is cancelled.
     pub cancel: Option<Cancel>,
     /// The user that tasks act as.
     actor: Option<Actor>,
+    pub(super) pending: Pending,
+    pub(super) users: UserFiles,
+}
+
+/// When files that are put in place are durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// Each before its task ends.
+    #[default]
+    EachFile,
+    /// Many together, at the next [`System::checkpoint`] at the latest. Until then their content is seen only through this system.
+    Grouped,
 }
 
 impl HostSystem {
-    /// A tree (`/` for the machine itself) with the ordinary search path.
+    /// A tree (`/` for the machine itself) with the ordinary search path, each file durable by itself.
     #[must_use]
     pub fn new(root: PathBuf, shell: ShellPlace) -> Self {
-        Self { root, shell, search_path: program::SEARCH_PATH.to_owned(), cancel: None, actor: None }
-    }
-
-    fn stat(&self, path: &Path, last: LastLink) -> Result<Option<FileStat>, SystemError> {
-        let place = find(&self.root, path, last).map_err(reading(path))?;
-        place.map_or(Ok(None), |place| place.stat()).map_err(reading(path))
-    }
-
-    fn open(&self, path: &Path) -> io::Result<File> {
-        let place = walk(&self.root, path, LastLink::Follow)?;
-        // Without O_NONBLOCK a named pipe would hang the run.
-        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-        let file = File::from(openat(&place.folder, place.name.as_os_str(), flags, Mode::empty())?);
-        if file.metadata()?.is_dir() {
-            return Err(Errno::EISDIR.into());
+        Self {
+            root,
+            shell,
+            search_path: program::SEARCH_PATH.to_owned(),
+            durability: Durability::default(),
+            cancel: None,
+            actor: None,
+            pending: Pending::default(),
+            users: UserFiles::default(),
         }
-        Ok(file)
-    }
-
-    /// A content, and how long it is.
-    fn open_content<'c>(&self, content: &Content<'c>) -> io::Result<(Box<dyn io::Read + 'c>, u64)> {
-        let file = match content {
-            Content::Bytes(bytes) => return Ok((Box::new(*bytes), bytes.len() as u64)),
-            Content::File(path) => File::open(path)?,
-            Content::Machine(path) => self.open(path)?,
-        };
-        let length = file.metadata()?.len();
-        Ok((Box::new(file), length))
     }
 
     /// The tree to change into; none for the machine itself and for programs that run outside of the tree.
@@ -104,7 +103,8 @@ impl HostSystem {
     }
 
     fn runs(&self, path: &Path) -> bool {
-        let file = self.open(path).and_then(|file| file.metadata());
+        // Files that wait are not looked for: there are none when a program is about to run.
+        let file = walk(&self.root, path, LastLink::Follow).and_then(|place| open_at(&place)?.metadata());
         file.is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
     }
 
@@ -196,8 +196,7 @@ impl System for HostSystem {
         attributes: Attributes,
         mode_if_new: u32,
     ) -> Result<(), SystemError> {
-        let place = walk(&self.root, path, LastLink::Follow)
-            .map_err(|error| SystemError::below_folder("write", path, &error))?;
+        let place = self.place_to_write(path)?;
         let old = place.stat().map_err(writing(path))?;
         if let Some(old) = &old
             && kind_of(old) != FileKind::File
@@ -207,13 +206,18 @@ impl System for HostSystem {
         let is = old.as_ref().map(metadata_of);
         let owned = Owned::choose(attributes, is.as_ref(), mode_if_new, self.actor);
         let (mut source, _) = self.open_content(content).map_err(reading(source_path(content, path)))?;
-        replace::put(&place, &mut source, owned, old.is_some()).map_err(writing(path))
+        if self.durability == Durability::EachFile {
+            return replace::put(&place, &mut source, owned, old.is_some()).map_err(writing(path));
+        }
+        let beside = Beside::write(&place, &mut source, owned, old.is_some()).map_err(writing(path))?;
+        self.pending.add(place, beside, path).map_err(writing(path))?;
+        if self.pending.is_full() { self.pending.settle() } else { Ok(()) }
     }
 
     fn make_directory(&mut self, path: &Path, attributes: Attributes) -> Result<(), SystemError> {
         let making = |source: io::Error| SystemError::new("make the directory", path, &source);
         for ancestor in ancestors(path) {
-            let place = walk(&self.root, ancestor, LastLink::Follow).map_err(making)?;
+            let place = self.look(ancestor, LastLink::Follow).map_err(making)?;
             if place.is_nameless() || place.stat().map_err(making)?.is_some() {
                 continue;
             }
@@ -231,11 +235,12 @@ impl System for HostSystem {
 
     fn set_attributes(&mut self, path: &Path, attributes: Attributes) -> Result<(), SystemError> {
         let setting = |source: io::Error| SystemError::new("set owner, group or mode of", path, &source);
-        let place = walk(&self.root, path, LastLink::Follow).map_err(setting)?;
+        let place = self.look(path, LastLink::Follow).map_err(setting)?;
         replace::set_attributes(&place, attributes).map_err(setting)
     }
 
     fn list_tree(&mut self, path: &Path) -> Result<Vec<PathBuf>, SystemError> {
+        self.pending.settle()?;
         let mut found = Vec::new();
         let mut pending = vec![path.to_owned()];
         while let Some(folder) = pending.pop() {
@@ -265,19 +270,23 @@ impl System for HostSystem {
     }
 
     fn make_link(&mut self, path: &Path, target: &Path) -> Result<(), SystemError> {
+        self.pending.settle()?;
         let making = |error: &io::Error| SystemError::below_folder("make the link", path, error);
         let place = walk(&self.root, path, LastLink::Keep).map_err(|error| making(&error))?;
         replace::put_link(&place, target).map_err(|error| making(&error))
     }
 
     fn remove_file(&mut self, path: &Path) -> Result<(), SystemError> {
+        self.pending.settle()?;
         self.remove(path, UnlinkatFlags::NoRemoveDir)
     }
 
     fn remove_directory(&mut self, path: &Path, recurse: bool) -> Result<(), SystemError> {
+        self.pending.settle()?;
         self.refuse_all_but_directories(path)?;
-        let inside = if recurse { self.list_tree(path)? } else { Vec::new() };
-        // What lies deeper comes later in the list.
+        let mut inside = if recurse { self.list_tree(path)? } else { Vec::new() };
+        // What lies deeper comes later, and where one cannot be removed a dry run knows which were before it.
+        inside.sort();
         for entry in inside.iter().rev() {
             let is_folder = self.link_metadata(entry)?.map(|is| is.kind == FileKind::Directory);
             match is_folder {
@@ -290,24 +299,28 @@ impl System for HostSystem {
     }
 
     fn user_id(&mut self, user: &str) -> Result<u32, SystemError> {
-        users::user_id(self, user)
+        users::user_id_in(user, self.user_lines())
     }
 
     fn group_id(&mut self, group: &str) -> Result<u32, SystemError> {
-        users::group_id(self, group)
+        users::group_id_in(group, self.group_lines())
     }
 
     fn user_name(&mut self, uid: u32) -> String {
-        users::user_name(self, uid)
+        users::name_in(uid, self.user_lines())
     }
 
     fn group_name(&mut self, gid: u32) -> String {
-        users::group_name(self, gid)
+        users::name_in(gid, self.group_lines())
     }
 
     fn act_as(&mut self, actor: Option<Actor>) -> Result<(), SystemError> {
         let own = Actor::own();
         let next = actor.unwrap_or(own);
+        if next != self.actor.unwrap_or(own) {
+            // The next user may not be allowed to give them their names.
+            self.pending.settle()?;
+        }
         // The group first: the user may not be allowed to change it. Each call gives what was before, so it is asked twice.
         setfsgid(Gid::from_raw(next.gid));
         setfsuid(Uid::from_raw(next.uid));
@@ -346,14 +359,35 @@ impl System for HostSystem {
     }
 
     fn run(&mut self, program: &Program<'_>) -> Result<ProgramEnd, SystemError> {
+        self.pending.settle()?;
+        // It may be one that adds users.
+        self.users = UserFiles::default();
         let (command, _kept) = self.command(program)?;
         let name = PathBuf::from(command.get_program());
         program::run(command, self.tree(), program, self.cancel.as_ref())
             .map_err(|error| SystemError::new("run", &name, &error))
     }
+
+    fn checkpoint(&mut self) -> Result<(), SystemError> {
+        let _ = self.pending.settle();
+        self.pending.verdict()
+    }
 }
 
 impl HostSystem {
+    /// Where a file is to be written, so that no file that waits is in the way.
+    fn place_to_write(&mut self, path: &Path) -> Result<Place, SystemError> {
+        let writing = |error: io::Error| SystemError::below_folder("write", path, &error);
+        let place = self.place(path, LastLink::Follow).map_err(writing)?;
+        if self.pending.is_in_the_way_of(&place).map_err(writing)? {
+            self.pending.settle()?;
+        }
+        if place.name == "passwd" || place.name == "group" {
+            self.users = UserFiles::default();
+        }
+        Ok(place)
+    }
+
     /// Before anything in it is removed.
     fn refuse_all_but_directories(&self, path: &Path) -> Result<(), SystemError> {
         let removing = |source: io::Error| SystemError::new("remove", path, &source);
@@ -376,7 +410,7 @@ impl HostSystem {
         replace::sync_folder(&place.folder).map_err(removing)
     }
 
-    fn list(&self, path: &Path) -> io::Result<Vec<(std::ffi::OsString, bool)>> {
+    fn list(&mut self, path: &Path) -> io::Result<Vec<(std::ffi::OsString, bool)>> {
         use std::os::unix::ffi::OsStrExt as _;
         let place = walk(&self.root, path, LastLink::Follow)?;
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
@@ -387,9 +421,11 @@ impl HostSystem {
             if name == "." || name == ".." {
                 continue;
             }
-            let child = self.stat(&path.join(&name), LastLink::Keep).map_err(io::Error::other)?;
+            let child = self.stat(&path.join(&name), LastLink::Keep).map_err(io::Error::from)?;
             entries.push((name, child.is_some_and(|stat| kind_of(&stat) == FileKind::Directory)));
         }
+        // The least is taken from the end of what is pending, so that the order is that of the paths.
+        entries.sort_by(|(a, _), (b, _)| b.cmp(a));
         Ok(entries)
     }
 }

@@ -5,8 +5,10 @@
 
 mod error;
 mod host;
+mod lookup;
 mod model;
 mod output;
+mod pending;
 mod program;
 mod replace;
 mod tree;
@@ -19,7 +21,7 @@ use std::time::Instant;
 use keros_protocol::Output;
 
 pub use error::SystemError;
-pub use host::{HostSystem, ShellPlace};
+pub use host::{Durability, HostSystem, ShellPlace};
 pub(crate) use model::Model;
 pub(crate) use program::ENVIRONMENT;
 
@@ -156,7 +158,7 @@ pub trait System {
     /// When one of them cannot be read.
     fn holds(&mut self, path: &Path, content: &Content<'_>) -> Result<bool, SystemError>;
 
-    /// Makes a file, or replaces its content at once and durably; what the attributes leave open is kept from the file that is replaced,
+    /// Makes a file, or replaces its content at once, durably now or by the next checkpoint; what the attributes leave open is kept from the file that is replaced,
     /// and `mode_if_new` is for a new one.
     ///
     /// # Errors
@@ -263,6 +265,14 @@ pub trait System {
     /// # Errors
     /// When it cannot be started.
     fn run(&mut self, program: &Program<'_>) -> Result<ProgramEnd, SystemError>;
+
+    /// Makes durable what is not yet, before a run returns or pauses.
+    ///
+    /// # Errors
+    /// Names the files that are not as a task said, also those of earlier checkpoints.
+    fn checkpoint(&mut self) -> Result<(), SystemError> {
+        Ok(())
+    }
 }
 
 /// Entries of a directory tree that one task handles.

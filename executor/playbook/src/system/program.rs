@@ -28,6 +28,8 @@ const GRACE: Duration = Duration::from_secs(2);
 /// the pipe open for ever.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
+/// Compared at a time.
+const COMPARED_BYTES: usize = 8 * 1024;
 /// Greatest program of the script's own, bytes: it is held in memory.
 const MAX_PROGRAM_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -232,7 +234,7 @@ fn wait<const N: usize>(watched: [Option<BorrowedFd<'_>>; N], left: Duration) ->
 
 /// Whether two readers give the same bytes.
 pub(super) fn same_bytes(mut a: impl io::Read, mut b: impl io::Read) -> io::Result<bool> {
-    let (mut x, mut y) = (vec![0_u8; 64 * 1024], vec![0_u8; 64 * 1024]);
+    let (mut x, mut y) = ([0_u8; COMPARED_BYTES], [0_u8; COMPARED_BYTES]);
     loop {
         let (n, m) = (fill(&mut a, &mut x)?, fill(&mut b, &mut y)?);
         if x[..n] != y[..m] {

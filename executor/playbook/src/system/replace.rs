@@ -1,6 +1,7 @@
 //! Puts a file in place so that, after a power cut at any instant, it is old or new in full.
 //!
-//! Written beside the destination, given owner, attributes and mode, synced, renamed over it, the folder synced.
+//! Written beside the destination, given owner, attributes and mode, synced, renamed over it, the folder synced. Many files
+//! can share the last three steps: `pending`.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Permissions};
@@ -42,18 +43,84 @@ impl Owned {
     }
 }
 
-/// Makes or replaces the file at a place.
+/// Makes or replaces the file at a place, durably.
 pub(super) fn put(place: &Place, content: &mut dyn io::Read, owned: Owned, replaces: bool) -> io::Result<()> {
-    let temporary = temporary_name(&place.name);
-    let result = write_beside(place, &temporary, content, owned, replaces).and_then(|()| {
-        renameat(&place.folder, temporary.as_os_str(), &place.folder, place.name.as_os_str())?;
-        Ok(())
-    });
+    let beside = Beside::write(place, content, owned, replaces)?;
+    let result = beside.sync().and_then(|()| beside.rename(&place.folder, &place.name));
     if result.is_err() {
-        let _ = unlinkat(&place.folder, temporary.as_os_str(), UnlinkatFlags::NoRemoveDir);
+        beside.discard(&place.folder);
     }
     result?;
     sync_folder(&place.folder)
+}
+
+/// A file that is complete but for its name.
+#[derive(Debug)]
+pub(super) struct Beside {
+    file: File,
+    /// The name that it has in the meantime.
+    pub(super) temporary: OsString,
+    /// Length of its content.
+    pub(super) bytes: u64,
+}
+
+impl Beside {
+    /// Writes a file beside the one that it shall become.
+    pub(super) fn write(
+        place: &Place,
+        content: &mut dyn io::Read,
+        owned: Owned,
+        replaces: bool,
+    ) -> io::Result<Self> {
+        let temporary = temporary_name(&place.name);
+        let file = File::from(create_new(&place.folder, &temporary)?);
+        let mut beside = Self { file, temporary, bytes: 0 };
+        match beside.fill(place, content, owned, replaces) {
+            Ok(bytes) => beside.bytes = bytes,
+            Err(error) => {
+                beside.discard(&place.folder);
+                return Err(error);
+            }
+        }
+        Ok(beside)
+    }
+
+    fn fill(
+        &self,
+        place: &Place,
+        content: &mut dyn io::Read,
+        owned: Owned,
+        replaces: bool,
+    ) -> io::Result<u64> {
+        let bytes = io::copy(content, &mut &self.file)?;
+        give(&self.file, owned)?;
+        if replaces {
+            copy_extended_attributes(place, &self.file);
+            // An access list carries mode bits of its own, so the mode is set last.
+            fchmod(&self.file, Mode::from_bits_truncate(owned.mode))?;
+        }
+        Ok(bytes)
+    }
+
+    /// Asks the kernel to begin writing to the disk, without waiting. Only [`Beside::sync`] tells whether it was written.
+    pub(super) fn start_writing(&self) {
+        let _ = rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::DontNeed);
+    }
+
+    /// Makes content, owner, mode and attributes durable.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+
+    /// Gives it the name that it was written for.
+    pub(super) fn rename(&self, folder: &OwnedFd, name: &OsStr) -> io::Result<()> {
+        Ok(renameat(folder, self.temporary.as_os_str(), folder, name)?)
+    }
+
+    /// Removes it.
+    pub(super) fn discard(&self, folder: &OwnedFd) {
+        let _ = unlinkat(folder, self.temporary.as_os_str(), UnlinkatFlags::NoRemoveDir);
+    }
 }
 
 /// Makes a link, or puts it in the place of a file or link.
@@ -75,30 +142,19 @@ pub(super) fn put_link(place: &Place, target: &std::path::Path) -> io::Result<()
     sync_folder(&place.folder)
 }
 
+const TEMPORARY_SUFFIX: &[u8] = b".keros-new";
+
 /// A name that only this program uses, the same each time, so that what a power cut left behind is found and replaced.
-fn temporary_name(name: &OsStr) -> OsString {
+pub(super) fn temporary_name(name: &OsStr) -> OsString {
     let mut bytes = b".".to_vec();
     bytes.extend(name.as_bytes().iter().take(230));
-    bytes.extend(b".keros-new");
+    bytes.extend(TEMPORARY_SUFFIX);
     OsString::from_vec(bytes)
 }
 
-fn write_beside(
-    place: &Place,
-    temporary: &OsStr,
-    content: &mut dyn io::Read,
-    owned: Owned,
-    replaces: bool,
-) -> io::Result<()> {
-    let mut file = File::from(create_new(&place.folder, temporary)?);
-    io::copy(content, &mut file)?;
-    give(&file, owned)?;
-    if replaces {
-        copy_extended_attributes(place, &file);
-        // An access list carries mode bits of its own, so the mode is set last.
-        fchmod(&file, Mode::from_bits_truncate(owned.mode))?;
-    }
-    file.sync_all()
+/// Whether a name looks like one.
+pub(super) fn is_temporary(name: &OsStr) -> bool {
+    name.as_bytes().ends_with(TEMPORARY_SUFFIX)
 }
 
 fn create_new(folder: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {

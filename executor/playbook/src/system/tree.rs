@@ -70,6 +70,10 @@ pub(super) fn walk(root: &Path, path: &Path, last: LastLink) -> io::Result<Place
             continue;
         }
         let is_last = rest.is_empty();
+        if !is_last && let Some(inside) = open_folder(folder, &name)? {
+            folders.push(inside);
+            continue;
+        }
         if !(is_last && last == LastLink::Keep)
             && let Some(target) = link_target(folder, &name)?
         {
@@ -85,13 +89,13 @@ pub(super) fn walk(root: &Path, path: &Path, last: LastLink) -> io::Result<Place
             }
             continue;
         }
-        if is_last {
-            return folders
-                .pop()
-                .map(|folder| Place { folder, name })
-                .ok_or_else(|| io::Error::other("no folder"));
+        if !is_last {
+            return Err(Errno::ENOTDIR.into());
         }
-        folders.push(openat(folder, name.as_os_str(), FOLDER, Mode::empty())?);
+        return folders
+            .pop()
+            .map(|folder| Place { folder, name })
+            .ok_or_else(|| io::Error::other("no folder"));
     }
     let folder = folders.pop().ok_or_else(|| io::Error::other("no folder"))?;
     Ok(Place { folder, name: OsString::from(".") })
@@ -100,6 +104,16 @@ pub(super) fn walk(root: &Path, path: &Path, last: LastLink) -> io::Result<Place
 /// Opens a folder only to look names up in it; a link is refused.
 const FOLDER: OFlag =
     OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
+
+/// `None`: it is a link, or no folder.
+fn open_folder(folder: &OwnedFd, name: &OsStr) -> io::Result<Option<OwnedFd>> {
+    match openat(folder, name, FOLDER, Mode::empty()) {
+        Ok(inside) => Ok(Some(inside)),
+        // Which of the two a link gives depends on the kernel.
+        Err(Errno::ENOTDIR | Errno::ELOOP) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
 
 pub(super) fn components(path: &OsStr) -> impl DoubleEndedIterator<Item = OsString> + '_ {
     let parts = path.as_bytes().split(|byte| *byte == b'/');

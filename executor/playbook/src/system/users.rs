@@ -44,28 +44,30 @@ pub(super) fn lock(place: &Place, until: Instant) -> io::Result<File> {
 
 use std::path::Path;
 
+use nix::sys::stat::FileStat;
+
 use super::{System, SystemError};
 
 /// Greatest `/etc/passwd` or `/etc/group` that is read, bytes.
-const MAX_USERS_BYTES: u64 = 4 * 1024 * 1024;
+pub(super) const MAX_USERS_BYTES: u64 = 4 * 1024 * 1024;
 
-const USERS: &str = "/etc/passwd";
-const GROUPS: &str = "/etc/group";
+pub(super) const USERS: &str = "/etc/passwd";
+pub(super) const GROUPS: &str = "/etc/group";
 
 pub(super) fn user_id(system: &mut dyn System, user: &str) -> Result<u32, SystemError> {
-    id("user", user, system, USERS)
+    user_id_in(user, &lines(system, USERS))
 }
 
 pub(super) fn group_id(system: &mut dyn System, group: &str) -> Result<u32, SystemError> {
-    id("group", group, system, GROUPS)
+    group_id_in(group, &lines(system, GROUPS))
 }
 
 pub(super) fn user_name(system: &mut dyn System, uid: u32) -> String {
-    name_of(uid, &lines(system, USERS)).map_or_else(|| uid.to_string(), str::to_owned)
+    name_in(uid, &lines(system, USERS))
 }
 
 pub(super) fn group_name(system: &mut dyn System, gid: u32) -> String {
-    name_of(gid, &lines(system, GROUPS)).map_or_else(|| gid.to_string(), str::to_owned)
+    name_in(gid, &lines(system, GROUPS))
 }
 
 pub(super) fn own_group(system: &mut dyn System, uid: u32) -> Result<u32, SystemError> {
@@ -78,14 +80,62 @@ pub(super) fn user(system: &mut dyn System, uid: u32) -> Option<User> {
     user_of(uid, &lines(system, USERS))
 }
 
-fn id(what: &str, name: &str, system: &mut dyn System, file: &str) -> Result<u32, SystemError> {
-    let id = id_of(name, &lines(system, file));
-    id.ok_or_else(|| SystemError::text(format!("there is no {what} {name:?} in {file}")))
+pub(super) fn user_id_in(user: &str, lines: &str) -> Result<u32, SystemError> {
+    let id = id_of(user, lines);
+    id.ok_or_else(|| SystemError::text(format!("there is no user {user:?} in {USERS}")))
+}
+
+pub(super) fn group_id_in(group: &str, lines: &str) -> Result<u32, SystemError> {
+    let id = id_of(group, lines);
+    id.ok_or_else(|| SystemError::text(format!("there is no group {group:?} in {GROUPS}")))
+}
+
+/// The name that goes with a number, or the number where there is none.
+pub(super) fn name_in(id: u32, lines: &str) -> String {
+    name_of(id, lines).map_or_else(|| id.to_string(), str::to_owned)
 }
 
 fn lines(system: &mut dyn System, file: &str) -> String {
     let bytes = system.read(Path::new(file), MAX_USERS_BYTES).unwrap_or_default();
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The two files as they were last read.
+#[derive(Debug, Default)]
+pub(super) struct UserFiles {
+    pub(super) users: Kept,
+    pub(super) groups: Kept,
+}
+
+impl UserFiles {
+    pub(super) fn of(&mut self, path: &str) -> &mut Kept {
+        if path == GROUPS { &mut self.groups } else { &mut self.users }
+    }
+}
+
+/// A file as it was last read.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    pub(super) stamp: Option<Stamp>,
+    pub(super) lines: String,
+}
+
+/// What changes when a file's content does: device, inode, size, times of content and inode.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Stamp([i128; 7]);
+
+impl Stamp {
+    pub(super) fn of(stat: &FileStat) -> Self {
+        Self([
+            stat.st_dev.into(),
+            stat.st_ino.into(),
+            stat.st_size.into(),
+            stat.st_mtime.into(),
+            stat.st_mtime_nsec.into(),
+            stat.st_ctime.into(),
+            stat.st_ctime_nsec.into(),
+        ])
+    }
 }
 
 /// The number beside a name in lines of `name:password:number:…`. A text of digits that is no name is a number.

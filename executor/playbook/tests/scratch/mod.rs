@@ -8,7 +8,6 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -88,8 +87,9 @@ impl Scratch {
 
     /// Puts a program into the tree.
     pub(crate) fn program(&self, path: &str, text: &str) {
-        self.write(path, text);
-        fs::set_permissions(self.path(path), fs::Permissions::from_mode(0o755)).unwrap();
+        self.write("text-of-program", text);
+        install(&self.path("text-of-program"), &self.path(path));
+        fs::remove_file(self.path("text-of-program")).unwrap();
     }
 
     /// What the stub tools were called with since the last time.
@@ -150,12 +150,17 @@ impl Scratch {
         let printed = String::from_utf8(output.stdout).unwrap();
         let libraries = printed.split_whitespace().filter(|word| word.starts_with('/'));
         for file in libraries.chain([program]) {
-            let to = self.path(file);
-            fs::create_dir_all(to.parent().unwrap()).unwrap();
-            fs::copy(file, to).unwrap();
+            install(Path::new(file), &self.path(file));
         }
         true
     }
+}
+
+/// Copies a program by another process: were it written by this one, a child that another test is just starting could hold it open
+/// for a moment, and nobody can run a file that is open for writing.
+fn install(from: &Path, to: &Path) {
+    let status = Command::new("install").args(["-D", "-m", "755"]).args([from, to]).status();
+    assert!(status.unwrap().success());
 }
 
 pub(crate) fn told(result: &TaskResult) -> String {

@@ -1,5 +1,6 @@
 //! `group`: a group is there, with this number and these members, or is not there.
 
+use super::rules::check_number;
 use super::{
     Action, BTreeSet, CheckContext, Database, Failure, Fields, Module, Plan, Rule, Run, Scope, TaskResult,
     TaskStatus, Text, change, defaults, foreign, joined, list, not_here, plan_and_do, prepare_list,
@@ -38,7 +39,7 @@ impl Module for Group {
     fn prepare(&self, scope: &mut Scope<'_>) -> Result<Box<dyn Action + '_>, String> {
         Ok(Box::new(Prepared {
             name: Rule::Name.of(&self.group, scope)?,
-            gid: scope.number(self.gid.as_ref())?,
+            gid: check_number("gid", scope.number(self.gid.as_ref())?)?,
             users: prepare_list(self.users.as_ref(), scope)?,
             append: scope.flag(self.append.as_ref())?.unwrap_or(false),
             system: scope.flag(self.system.as_ref())?.unwrap_or(false),

@@ -51,6 +51,15 @@ impl Rule {
     }
 }
 
+/// The greatest number means "none" to the system's calls.
+pub(super) fn check_number(key: &str, number: Option<u32>) -> Result<Option<u32>, String> {
+    if number == Some(u32::MAX) {
+        Err(format!("field ({key}): {} is no number of an account", u32::MAX))
+    } else {
+        Ok(number)
+    }
+}
+
 /// A dollar at the end is for the accounts of machines.
 fn is_name(value: &str) -> bool {
     let body = value.strip_suffix('$').unwrap_or(value);

@@ -7,6 +7,7 @@ use keros_protocol::executor::Change;
 use super::database::Database;
 use super::defaults::{Defaults, Numbers};
 use super::home::{HomeWork, is_clean};
+use super::rules::check_number;
 use super::{
     Action, BTreeSet, CheckContext, Failure, Fields, Module, Plan, Rule, Run, Scope, TaskResult, TaskStatus,
     Text, change, foreign, group, joined, list, not_here, plan_and_do, prepare_list, wanted_names,
@@ -73,7 +74,7 @@ impl Module for User {
         let [append, system, create_home, create_user_group, remove, cleanup] = flags;
         Ok(Box::new(Prepared {
             name: Rule::Name.of(&self.user, scope)?,
-            uid: scope.number(self.uid.as_ref())?,
+            uid: check_number("uid", scope.number(self.uid.as_ref())?)?,
             gid: Rule::Group.optional(self.gid.as_ref(), scope)?,
             groups: prepare_list(self.groups.as_ref(), scope)?,
             gecos: Rule::Line.optional(self.gecos.as_ref(), scope)?,

@@ -7,9 +7,17 @@ use super::{Installed, Manager, check_word};
 /// No question is ever asked: there is nobody to answer.
 pub(super) const ENVIRONMENT: &[(&str, &str)] =
     &[("DEBIAN_FRONTEND", "noninteractive"), ("APT_LISTCHANGES_FRONTEND", "none")];
-/// Configuration files that the owner of the gateway changed stay as they are.
-const OPTIONS: [&str; 6] =
-    ["-y", "-qq", "-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"];
+/// Configuration files that the owner of the gateway changed stay as they are, and another apt at work is waited for.
+const OPTIONS: [&str; 8] = [
+    "-y",
+    "-qq",
+    "-o",
+    "Dpkg::Options::=--force-confdef",
+    "-o",
+    "Dpkg::Options::=--force-confold",
+    "-o",
+    "DPkg::Lock::Timeout=120",
+];
 
 #[derive(Debug)]
 pub(super) struct Apt;

@@ -14,8 +14,8 @@ use crate::template::Text;
 
 /// A package, bytes: it is read whole where a dry run only models that it is there.
 const MAX_PACKAGE_BYTES: u64 = 64 * 1024 * 1024;
-/// Where a package of the script's folder is laid while a tool works inside of a tree.
-const LAID_IN: &str = "/var/tmp";
+/// Where a package of the script's folder is laid while a tool works inside of a tree; nobody but root can put a link there.
+const LAID_IN: &str = "/var/cache/keros-package";
 
 /// Where a package lies.
 #[derive(Debug)]
@@ -80,11 +80,12 @@ impl Archive {
         if is_seen {
             return work(text_of(path)?, run);
         }
-        let name = path.file_name().unwrap_or_default();
-        let laid = Path::new(LAID_IN).join(name);
+        let folder = Path::new(LAID_IN);
+        let laid = folder.join(path.file_name().unwrap_or_default());
+        run.system.make_directory(folder, Attributes { mode: Some(0o700), ..Attributes::default() })?;
         run.system.put_file(&laid, &Content::File(path), Attributes::default(), 0o600)?;
         let result = text_of(&laid).and_then(|path| work(path, run));
-        run.system.remove_file(&laid)?;
+        run.system.remove_directory(folder, true)?;
         result
     }
 

@@ -12,6 +12,7 @@ use std::fmt::Debug;
 
 use keros_protocol::executor::{TaskResult, TaskStatus};
 
+use super::imagined::PACKAGE;
 use super::{Action, CheckContext, Failure, Module, Run, Scope, change, done};
 use crate::fields::Fields;
 use crate::template::Text;
@@ -19,7 +20,7 @@ use crate::template::Text;
 pub(super) use deb::parse as parse_deb;
 
 /// The kind of state that a dry run imagines: a version, [`ABSENT`], or [`SOME_VERSION`].
-const KIND: &str = "package";
+const KIND: &str = PACKAGE;
 const ABSENT: &str = "";
 /// In a dry run: installed by an earlier task, in a version that nobody knows.
 const SOME_VERSION: &str = "?";

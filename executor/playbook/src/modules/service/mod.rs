@@ -8,10 +8,13 @@ mod monit;
 mod systemd;
 mod sysv;
 
+use std::path::Path;
+
 use keros_protocol::executor::{Change, TaskResult, TaskStatus};
 
 use super::{Action, CheckContext, Failure, Module, Run, Scope, change, done, tool};
 use crate::fields::Fields;
+use crate::system::FileKind;
 use crate::template::Text;
 
 #[derive(Debug)]
@@ -73,9 +76,10 @@ impl Action for Prepared {
         if run.system.has_tool("monit") && monit::knows(&self.service, run.system)? {
             return self.by_monit(run);
         }
-        if run.system.has_tool(&self.script()) {
+        if run.system.has_tool(&self.script()) || (run.dry_run && is_file(&self.script(), run)?) {
             return self.by_init_script(run);
         }
+        self.refuse_what_may_come(run)?;
         let name = &self.service;
         Err(format!(
             "there is no service {name}: no systemctl is here, and neither monit nor /etc/init.d has it"
@@ -87,7 +91,21 @@ impl Action for Prepared {
 /// What only systemd's names end with.
 const SUFFIX: &str = ".service";
 
+/// Whether there is a file; a dry run knows of those that earlier tasks would have made, which no tool sees.
+fn is_file(path: &str, run: &mut Run<'_>) -> Result<bool, Failure> {
+    Ok(run.system.metadata(Path::new(path))?.is_some_and(|is| is.kind == FileKind::File))
+}
+
 impl Prepared {
+    /// In a dry run a service that is not there may be one that an earlier task would have brought with it.
+    fn refuse_what_may_come(&self, run: &Run<'_>) -> Result<(), Failure> {
+        if !run.dry_run || !run.imagined.may_bring_more() {
+            return Ok(());
+        }
+        let why = format!("there is no service {} yet, and an earlier task may bring it", self.service);
+        Err(run.variables.unknown.doubt(&why).into())
+    }
+
     /// The verb that starts, stops or restarts, when one is needed, and what it changes.
     fn run_verb(&self, runs: bool, state: &str, changes: &mut Vec<Change>) -> Option<&'static str> {
         let verb = match (self.started, runs) {

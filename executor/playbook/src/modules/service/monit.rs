@@ -116,7 +116,15 @@ impl Prepared {
         loop {
             let end = call.ask(run)?;
             let state = State::parse(&end.output.to_string()).filter(|_| end.exit_code == 0);
-            let Some(state) = state else { return Err(call.failed(end)) };
+            let Some(state) = state else {
+                if run.dry_run {
+                    // An earlier task would have told monit of it.
+                    return Ok(State { runs: false, monitored: false, pending: false, words: String::new() });
+                }
+                let mut failure = call.failed(end);
+                failure.message += ": does its daemon run, and was it reloaded after its files changed?";
+                return Err(failure);
+            };
             if !state.pending || Instant::now() >= until {
                 return Ok(state);
             }

@@ -2,11 +2,20 @@
 
 use keros_protocol::executor::{Change, TaskResult};
 
-use super::{ACTIVE, ENABLED, Failure, Prepared, Run, change, imagine, kept_or_modified, tool};
+use super::{
+    ACTIVE, ENABLED, Failure, Prepared, Run, SUFFIX, change, imagine, is_file, kept_or_modified, tool,
+};
 
 impl Prepared {
     pub(super) fn by_systemd(&self, run: &mut Run<'_>) -> Result<TaskResult, Failure> {
-        let file_state = self.ask(ENABLED, run)?;
+        let mut file_state = self.ask(ENABLED, run)?;
+        if run.dry_run && file_state == "not-found" {
+            if !self.has_unit_file(run)? {
+                self.refuse_what_may_come(run)?;
+            } else {
+                "disabled".clone_into(&mut file_state);
+            }
+        }
         let active_state = self.ask(ACTIVE, run)?;
         let mut changes = Vec::new();
         let run_verb = self.unit_verb(&file_state, &active_state, &mut changes)?;
@@ -69,6 +78,17 @@ impl Prepared {
         let after = if wanted { "enabled" } else { "disabled" };
         changes.push(change("enabled", Some(state.to_owned()), Some(after.to_owned())));
         Ok(Some(if wanted { "enable" } else { "disable" }))
+    }
+
+    /// Whether an earlier task of a dry run would have made the unit.
+    fn has_unit_file(&self, run: &mut Run<'_>) -> Result<bool, Failure> {
+        let suffix = if self.service.contains('.') { "" } else { SUFFIX };
+        for folder in ["/etc/systemd/system", "/lib/systemd/system", "/usr/lib/systemd/system"] {
+            if is_file(&format!("{folder}/{}{suffix}", self.service), run)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// One word of answer; systemctl's exit code says the same less clearly.

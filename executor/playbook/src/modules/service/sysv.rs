@@ -47,6 +47,10 @@ impl Prepared {
         if let Some(state) = run.imagined.get(ACTIVE, &self.service) {
             return Ok(state.to_owned());
         }
+        if run.dry_run && !run.system.has_tool(&self.script()) {
+            // An earlier task would have made it.
+            return Ok("inactive".to_owned());
+        }
         let end = tool::ask(&self.script(), &["status"], run)?;
         let does_not_know = end.output.to_string().to_lowercase().contains("usage");
         let state = match end.exit_code {
