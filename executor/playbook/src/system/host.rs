@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ use nix::unistd::{Gid, Uid, UnlinkatFlags, setfsgid, setfsuid, unlinkat};
 use super::lookup::open_at;
 use super::pending::Pending;
 use super::replace::{self, Beside, Owned};
-use super::tree::{LastLink, Place, find, walk};
+use super::tree::{FOLDER, LastLink, Place, below, find, walk};
 use super::users::{self, UserFiles};
 use super::{
     Actor, Attributes, Content, FileKind, MAX_TREE_ENTRIES, Metadata, Program, ProgramCommand, ProgramEnd,
@@ -316,16 +317,8 @@ impl System for HostSystem {
     fn remove_directory(&mut self, path: &Path, recurse: bool) -> Result<(), SystemError> {
         self.pending.settle()?;
         self.refuse_all_but_directories(path)?;
-        let mut inside = if recurse { self.list_tree(path)? } else { Vec::new() };
-        // What lies deeper comes later, and where one cannot be removed a dry run knows which were before it.
-        inside.sort();
-        for entry in inside.iter().rev() {
-            let is_folder = self.link_metadata(entry)?.map(|is| is.kind == FileKind::Directory);
-            match is_folder {
-                Some(true) => self.remove(entry, UnlinkatFlags::RemoveDir)?,
-                Some(false) => self.remove(entry, UnlinkatFlags::NoRemoveDir)?,
-                None => {}
-            }
+        if recurse {
+            self.empty(path)?;
         }
         self.remove(path, UnlinkatFlags::RemoveDir)
     }
@@ -442,6 +435,25 @@ impl HostSystem {
         replace::sync_folder(&place.folder).map_err(removing)
     }
 
+    /// Removes all that is in a directory. It may belong to somebody who changes it meanwhile, so that no link in it is followed.
+    fn empty(&mut self, path: &Path) -> Result<(), SystemError> {
+        let mut inside = self.list_tree(path)?;
+        // What lies deeper comes later, and where one cannot be removed a dry run knows which were before it.
+        inside.sort();
+        let opening = |source: io::Error| SystemError::new("remove", path, &source);
+        let place = walk(&self.root, path, LastLink::Keep).map_err(opening)?;
+        let folder = openat(&place.folder, place.name.as_os_str(), FOLDER, Mode::empty())
+            .map_err(|errno| opening(errno.into()))?;
+        for entry in inside.iter().rev() {
+            let removed = remove_below(&folder, entry.strip_prefix(path).unwrap_or(entry));
+            match removed {
+                Err(error) if error.raw_os_error() == Some(Errno::ENOENT as i32) => {}
+                other => other.map_err(|source| SystemError::new("remove", entry, &source))?,
+            }
+        }
+        Ok(())
+    }
+
     fn list(&mut self, path: &Path) -> io::Result<Vec<(std::ffi::OsString, bool)>> {
         use std::os::unix::ffi::OsStrExt as _;
         let place = walk(&self.root, path, LastLink::Follow)?;
@@ -460,6 +472,13 @@ impl HostSystem {
         entries.sort_by(|(a, _), (b, _)| b.cmp(a));
         Ok(entries)
     }
+}
+
+fn remove_below(folder: &OwnedFd, path: &Path) -> io::Result<()> {
+    let place = below(folder, path)?;
+    let is_folder = place.stat()?.is_some_and(|stat| kind_of(&stat) == FileKind::Directory);
+    let flags = if is_folder { UnlinkatFlags::RemoveDir } else { UnlinkatFlags::NoRemoveDir };
+    Ok(unlinkat(&place.folder, place.name.as_os_str(), flags)?)
 }
 
 /// The file that an error in reading a content is about.

@@ -101,8 +101,20 @@ pub(super) fn walk(root: &Path, path: &Path, last: LastLink) -> io::Result<Place
     Ok(Place { folder, name: OsString::from(".") })
 }
 
+/// Finds a place below a folder that is open already. No part of the way may be a link: whoever owns a folder in it could put one there
+/// at any time, and what is done as root would be done elsewhere.
+pub(super) fn below(folder: &OwnedFd, path: &Path) -> io::Result<Place> {
+    let mut names: VecDeque<OsString> = components(path.as_os_str()).collect();
+    let name = names.pop_back().unwrap_or_else(|| OsString::from("."));
+    let mut at = folder.try_clone()?;
+    for name in names {
+        at = openat(&at, name.as_os_str(), FOLDER, Mode::empty())?;
+    }
+    Ok(Place { folder: at, name })
+}
+
 /// Opens a folder only to look names up in it; a link is refused.
-const FOLDER: OFlag =
+pub(super) const FOLDER: OFlag =
     OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
 /// `None`: it is a link, or no folder.
@@ -125,5 +137,24 @@ fn link_target(folder: &OwnedFd, name: &OsStr) -> io::Result<Option<OsString>> {
         Ok(target) => Ok(Some(target)),
         Err(Errno::EINVAL | Errno::ENOENT) => Ok(None),
         Err(errno) => Err(errno.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn below_an_open_folder_no_link_leads_on() {
+        let (inside, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::create_dir_all(inside.path().join("a/b")).unwrap();
+        std::fs::write(outside.path().join("file"), "x").unwrap();
+        symlink(outside.path(), inside.path().join("a/swapped")).unwrap();
+        let folder = nix::fcntl::open(inside.path(), FOLDER, Mode::empty()).unwrap();
+        assert!(below(&folder, Path::new("a/b")).unwrap().stat().unwrap().is_some());
+        assert!(below(&folder, Path::new("a/swapped")).unwrap().stat().unwrap().is_some(), "the link itself");
+        assert!(below(&folder, Path::new("a/swapped/file")).is_err());
     }
 }
