@@ -227,7 +227,7 @@ impl Core {
     pub(crate) fn session(&mut self, event: SessionEvent) {
         let session = event.session;
         let event = match event.what {
-            SessionWhat::Event(event) => Event::Executor { session, event },
+            SessionWhat::Event(event) => Event::Executor { session, event: *event },
             SessionWhat::Closed { handed_over, message } => {
                 self.sessions.remove(&session);
                 Event::SessionClosed { session, handed_over, message }

@@ -40,7 +40,7 @@ pub(crate) struct SessionEvent {
 #[derive(Debug)]
 pub(crate) enum SessionWhat {
     /// An event of the executor.
-    Event(Event),
+    Event(Box<Event>),
     /// It is over.
     Closed {
         /// The executor may have seen the request.
@@ -247,7 +247,7 @@ mod tests {
             let event = next.expect("a session says how it ended");
             assert_eq!(event.session, 7);
             match event.what {
-                SessionWhat::Event(event) => heard.push(event),
+                SessionWhat::Event(event) => heard.push(*event),
                 SessionWhat::Closed { handed_over, message } => return (heard, handed_over, message),
             }
         }

@@ -132,6 +132,20 @@ fn the_text_of_a_script_cannot_draw_on_the_screen() {
 }
 
 #[test]
+fn a_script_that_is_not_utf8_is_a_fault_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("s.yml"), b"- name: x\n  groups: [all] # caf\xe9\n").unwrap();
+    let output = check(folder.path(), &["s.yml"]);
+    let expected = "\
+s.yml:2: not UTF-8 from here on
+    2 |   groups: [all] # caf\u{fffd}
+      = save the file as UTF-8
+s.yml: 1 fault found
+";
+    assert_eq!((text(&output.stdout).as_str(), output.status.code()), (expected, Some(65)));
+}
+
+#[test]
 fn several_files_are_checked_with_the_variables_and_roles_that_they_get() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| {

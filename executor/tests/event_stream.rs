@@ -92,6 +92,51 @@ fn the_schema_refuses_what_is_no_event() {
 }
 
 #[test]
+fn the_frozen_examples_of_the_protocol_are_what_the_schema_says() {
+    let validator = validator();
+    let mut count = 0;
+    for entry in fs::read_dir(top().join("protocol/tests/wire/v1")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap().to_string_lossy().starts_with("event_") {
+            let event = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+            assert!(validator.is_valid(&event), "{}", path.display());
+            count += 1;
+        }
+    }
+    assert!(count >= 13, "only {count}");
+}
+
+#[test]
+fn the_page_about_events_names_each_of_them_and_each_exit_code() {
+    let page = fs::read_to_string(top().join("docs/events.md")).unwrap();
+    let schema: Value = serde_json::from_str(&fs::read_to_string(schema_path()).unwrap()).unwrap();
+    let events = schema["oneOf"].as_array().unwrap();
+    assert!(events.len() >= 11);
+    for event in events {
+        let name = event["properties"]["event"]["const"].as_str().unwrap();
+        assert!(page.contains(&format!("`{name}`")), "{name}");
+    }
+    let help =
+        Command::new(env!("CARGO_BIN_EXE_keros-executor")).args(["playbook", "--help"]).output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    for code in ["| 0 |", "| 1 |", "| 2 |", "| 64 |", "| 65 |", "| 74 |", "| 129, 130, 143 |"] {
+        assert!(page.contains(code), "{code}");
+        assert!(help.contains(&format!("\n  {}", code.trim_matches(['|', ' ']))), "{code} in --help");
+    }
+}
+
+/// The examples of the page are events of this version.
+#[test]
+fn the_example_of_the_page_is_what_the_schema_says() {
+    let page = fs::read_to_string(top().join("docs/events.md")).unwrap();
+    let validator = validator();
+    let example = page.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
+    let events: Vec<Value> = example.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(events.iter().all(|event| validator.is_valid(event)));
+    check_frame(&events);
+}
+
+#[test]
 fn every_example_gives_a_stream_that_the_schema_knows() {
     let mut runs = 0;
     for entry in fs::read_dir(top().join("tests/playbooks")).unwrap() {
@@ -198,6 +243,20 @@ fn a_signal_ends_the_program_and_the_run_and_says_so() {
         let pid: i32 = fs::read_to_string(folder.path().join("tree/pid")).unwrap().trim().parse().unwrap();
         assert!(kill(Pid::from_raw(pid), None).is_err(), "the program is still there");
     }
+}
+
+#[test]
+fn a_signal_that_is_ignored_from_the_start_stays_ignored() {
+    let folder = bench(
+        "- name: p\n  groups: [all]\n  tasks: [!shell { cmd: 'touch $KEROS_ROOT/begun; sleep 0.5' }]\n",
+    );
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", "trap '' HUP; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_keros-executor"), "playbook"]);
+    shell.args(["script.yml", "--host-shell", "--root", "tree"]).current_dir(folder.path());
+    let mut child = shell.stdout(Stdio::null()).spawn().unwrap();
+    wait_for(&folder.path().join("tree/begun"));
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGHUP).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 #[test]

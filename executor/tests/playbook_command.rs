@@ -32,11 +32,11 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// A run's text with all times as `in T s`.
+/// A run's text with its time as `in T s`.
 fn timeless(output: &Output) -> String {
     let mut text = text(&output.stdout);
-    if let Some(start) = text.find(" in 0.").map(|start| start + 4) {
-        let end = start + text[start..].find(" s").unwrap();
+    if let Some(end) = text.find(" s | ") {
+        let start = text[..end].rfind(' ').unwrap() + 1;
         text.replace_range(start..end, "T");
     }
     text
@@ -126,6 +126,26 @@ bad.yml:4:7: there is no module `shel`
 ";
     assert_eq!(text(&output.stderr), expected);
     assert_eq!(output.status.code(), Some(65));
+}
+
+#[test]
+fn the_item_that_failed_is_named() {
+    let folder = bench();
+    let script = "- name: x\n  groups: [all]\n  tasks:\n    - !shell { cmd: 'test {{ item }} = a', with: { items: [a, b, c] } }\n";
+    fs::write(folder.path().join("fails.yml"), script).unwrap();
+    let output = playbook(folder.path(), &["fails.yml", "--root", "tree", "--host-shell"]);
+    let expected = "\
+fails.yml: 1 task on tree
+✓ shell [a]: executed
+! shell [b]: failed
+! 1/1 shell: failed
+    the command failed with exit code 1
+
+1 task in T s | 1 failed
+failed: task 1 of 1 (shell), exit code 1
+    at fails.yml:4
+";
+    assert_eq!(timeless(&output), expected);
 }
 
 #[test]

@@ -117,6 +117,9 @@ pub enum Event {
         item: Value,
         /// What became of it.
         result: TaskResult,
+        /// The event that it raised for handlers.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        notified: Option<String>,
         /// How long it took, milliseconds.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         duration_ms: Option<u64>,

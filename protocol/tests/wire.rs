@@ -253,7 +253,14 @@ fn executor_events() {
     let item = json!({ "a": 1 });
     frozen(
         "event_item_ended",
-        &Event::ItemEnded { task: task(), item_number: 1, item, result: result.clone(), duration_ms: None },
+        &Event::ItemEnded {
+            task: task(),
+            item_number: 1,
+            item,
+            result: result.clone(),
+            notified: None,
+            duration_ms: None,
+        },
     );
     let message = "exit code 1".to_owned();
     frozen("event_retrying", &Event::Retrying { task: task(), left: 2, delay_s: 1, message });
@@ -273,12 +280,21 @@ fn executor_events_with_what_came_later() {
     let change = Change { property: "content".to_owned(), before: None, after: None, diff };
     let result =
         TaskResult { changes: vec![change], attempts: Some(3), ..TaskResult::of(TaskStatus::Modified) };
-    let item = json!("a");
-    let duration_ms = Some(7);
+    let item_ended = |notified: Option<&str>| Event::ItemEnded {
+        task: task(),
+        item_number: 1,
+        item: json!("a"),
+        result: result.clone(),
+        notified: notified.map(str::to_owned),
+        duration_ms: Some(7),
+    };
+    let (module, file) = ("file".to_owned(), Some("roles/radio/tasks/main.yml".to_owned()));
     frozen(
-        "event_item_ended_2",
-        &Event::ItemEnded { task: task(), item_number: 1, item, result: result.clone(), duration_ms },
+        "event_task_started_2",
+        &Event::TaskStarted { task: task(), module, role: None, handler: false, file, line: 3 },
     );
+    frozen("event_item_ended_2", &item_ended(None));
+    frozen("event_item_ended_3", &item_ended(Some("restart")));
     let notified = Vec::new();
     frozen("event_task_ended_2", &Event::TaskEnded { task: task(), result, notified, duration_ms: 12 });
 }

@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows the insides of a program: everything goes through command lines, MQTT, REST and files.
 
+mod booted;
 mod center;
 mod gateway;
 mod mosquitto;
@@ -9,6 +10,7 @@ mod pki;
 mod programs;
 mod wait;
 
+pub use booted::Booted;
 pub use center::{Broker, Center};
 pub use gateway::{Gateway, GatewayOptions, KEROS_5, KEROS_6};
 pub use mosquitto::{Mosquitto, MosquittoMode, mosquitto_client};

@@ -228,13 +228,15 @@ impl<'a> Engine<'a> {
         for (item, number) in items.into_iter().zip(1..) {
             let began = Instant::now();
             let ended = self.item(task, here, item.clone(), reference)?;
-            notified.extend(ended.notified.clone().filter(|_| !is_handler));
+            let raised = ended.notified.clone().filter(|_| !is_handler);
+            notified.extend(raised.clone());
             let (item, result) = (shown_item(item), ended.result.clone());
             self.observer.event(&Event::ItemEnded {
                 task: reference.clone(),
                 item_number: number,
                 item,
                 result,
+                notified: raised,
                 duration_ms: Some(ms_since(began)),
             })?;
             let last = ended.result.status == TaskStatus::Failed;

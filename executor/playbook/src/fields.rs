@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use crate::findings::Findings;
 use crate::suggestions;
 use crate::template::Text;
-use crate::yaml::{Node, Position, Yaml, pairs_to_json};
+use crate::yaml::{Node, Position, Yaml, pairs_to_json, refuse_tags};
 
 /// The fields of one mapping. Every key that is asked for is known; [`Fields::finish`] reports the others.
 pub(crate) struct Fields<'n, 'f> {
@@ -90,6 +90,15 @@ impl<'n, 'f> Fields<'n, 'f> {
         Some(text)
     }
 
+    /// Reports a text that is no template and breaks its field's rule; the same rule is asked again when the task runs.
+    pub(crate) fn checked(&mut self, text: Option<&Text>, rule: impl Fn(&str) -> Result<(), String>) {
+        if let Some(text) = text.filter(|text| text.is_literal())
+            && let Err(message) = rule(text.source.trim())
+        {
+            self.findings.invalid(text.at, &message);
+        }
+    }
+
     /// A list of texts.
     pub(crate) fn texts(&mut self, key: &'static str) -> Option<Vec<&'n Node>> {
         let node = self.node(key)?;
@@ -116,6 +125,7 @@ impl<'n, 'f> Fields<'n, 'f> {
     /// A mapping, as variables.
     pub(crate) fn variables(&mut self, key: &'static str) -> Map<String, Value> {
         let Some(node) = self.node(key) else { return Map::new() };
+        refuse_tags(node, self.findings);
         if let Yaml::Map(pairs) = &node.value {
             return pairs_to_json(pairs);
         }

@@ -183,7 +183,11 @@ pub(crate) fn read_bounded(path: &Path) -> std::io::Result<String> {
 
 /// Variables from a text of one YAML mapping; nothing at all is no variables.
 pub(crate) fn variables_of(text: &str, findings: &mut Findings) -> Map<String, Value> {
-    match yaml::load(text, findings) {
+    let root = yaml::load(text, findings);
+    if let Some(node) = &root {
+        yaml::refuse_tags(node, findings);
+    }
+    match root {
         Some(Node { value: Yaml::Map(pairs), .. }) => pairs_to_json(&pairs),
         Some(node) if !node.is_null() => {
             findings.invalid(node.at, &format!("variables must be a mapping, not {}", node.kind()));

@@ -92,13 +92,17 @@ fn collect(value: &Value, steps: &[String], path: &mut String, found: &mut Vec<(
     }
 }
 
-/// Why a value cannot be hidden; nothing when it can be, or when there is nothing to hide.
-fn complaint(path: &str, value: &str) -> Option<String> {
+/// Why a value cannot be hidden; nothing when it can be, or when there is nothing to hide. `named` is what the play names, `path`
+/// the value's own.
+fn complaint(named: &SecretPath, path: &str, value: &str) -> Option<String> {
     let length = value.trim().chars().count();
-    let words = "is too short to be hidden";
-    let message =
-        || format!("the secret `{path}` {words}: its value has {length} of at least {MIN_CHARS} characters");
-    (1..MIN_CHARS).contains(&length).then(message)
+    if !(1..MIN_CHARS).contains(&length) {
+        return None;
+    }
+    let named = named.to_string();
+    let advice = if named == path { String::new() } else { format!("; name what is secret below `{named}`") };
+    let bound = format!("its value has {length} of at least {MIN_CHARS} characters");
+    Some(format!("the secret `{path}` is too short to be hidden: {bound}{advice}"))
 }
 
 /// Reports what the script and its variables give to secrets and is too short.
@@ -106,7 +110,8 @@ pub(crate) fn check(plays: &[Play], extra_vars: &Map<String, Value>, findings: &
     for path in plays.iter().flat_map(|play| &play.secrets) {
         let values = levels(plays, extra_vars).flat_map(|level| level.iter());
         let leaves = values.flat_map(|(name, value)| path.leaves(name, value));
-        let complaints: Vec<String> = leaves.filter_map(|(place, value)| complaint(&place, &value)).collect();
+        let complaints: Vec<String> =
+            leaves.filter_map(|(place, value)| complaint(path, &place, &value)).collect();
         // One value may stand at several levels.
         if let Some(message) = complaints.first() {
             findings.invalid(path.at, message);
@@ -150,12 +155,13 @@ impl Secrets {
 
     /// A variable has this value now. What was a secret once stays one.
     pub(crate) fn learn(&self, name: &str, value: &Value) {
-        let mut known = self.0.borrow_mut();
-        let leaves: Vec<_> = known.paths.iter().flat_map(|path| path.leaves(name, value)).collect();
-        for (path, value) in leaves {
-            let kept = known.mask.add(&value);
-            let message = complaint(&path, &value);
-            known.complaint = known.complaint.take().or(message).or(kept.err());
+        let known = &mut *self.0.borrow_mut();
+        for named in &known.paths {
+            for (path, value) in named.leaves(name, value) {
+                let kept = known.mask.add(&value);
+                let message = complaint(named, &path, &value).or(kept.err());
+                known.complaint = known.complaint.take().or(message);
+            }
         }
     }
 

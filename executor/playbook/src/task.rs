@@ -2,7 +2,7 @@
 
 use crate::fields::Fields;
 use crate::findings::Findings;
-use crate::modules::{self, CheckContext, Module, NOT_YET, Scope};
+use crate::modules::{self, CheckContext, Module, Scope, UNSUPPORTED};
 use crate::suggestions;
 use crate::template::{Condition, Text};
 use crate::yaml::{Node, Position, Yaml};
@@ -92,8 +92,8 @@ fn find_module(tag: &str, node: &Node, findings: &mut Findings) -> Option<Module
     if let Some(entry) = modules::find(tag) {
         return Some(entry);
     }
-    if NOT_YET.contains(&tag) {
-        findings.unsupported(node.at, &format!("this version cannot run the module `{tag}`"));
+    if let Some((_, why)) = UNSUPPORTED.iter().find(|(name, _)| *name == tag) {
+        findings.unsupported(node.at, &format!("{why} `{tag}`"));
         return None;
     }
     let message = format!("there is no module `{tag}`");

@@ -47,9 +47,14 @@ impl Unknown {
     /// Always: the reason, which is kept for [`Unknown::take_untold`] too.
     pub(crate) fn refuse(&self, name: &str) -> Result<(), String> {
         let task = self.by_name.get(name).map_or("", String::as_str);
-        let reason = untold(&format!("it depends on {name}, which the task `{task}` saves when it runs"));
+        Err(self.doubt(&format!("it depends on {name}, which the task `{task}` saves when it runs")))
+    }
+
+    /// The error of something that cannot be told, which is kept for [`Unknown::take_untold`] too.
+    pub(crate) fn doubt(&self, why: &str) -> String {
+        let reason = untold(why);
         *self.untold.borrow_mut() = Some(reason.clone());
-        Err(reason)
+        reason
     }
 
     /// Why the last error was none, but something that cannot be told.

@@ -112,13 +112,12 @@ fn plain_value(text: &str) -> Value {
 }
 
 fn number(text: &str) -> Option<Number> {
-    if let Some(digits) = text.strip_prefix("0o") {
-        return u64::from_str_radix(digits, 8).ok().filter(|_| !digits.starts_with('+')).map(Number::from);
-    }
-    if let Some(digits) = text.strip_prefix("0x") {
-        return u64::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+')).map(Number::from);
-    }
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    for (prefix, radix) in [("0o", 8), ("0x", 16), ("0b", 2)] {
+        if let Some(digits) = unsigned.strip_prefix(prefix) {
+            return number_in(radix, digits, text.starts_with('-'));
+        }
+    }
     let bytes = unsigned.as_bytes();
     let starts_like_number = bytes.first().is_some_and(|b| b.is_ascii_digit() || *b == b'.');
     let leading_zero = bytes.len() > 1 && bytes[0] == b'0' && bytes[1].is_ascii_digit();
@@ -134,6 +133,29 @@ fn number(text: &str) -> Option<Number> {
             .ok();
     }
     text.parse::<f64>().ok().and_then(Number::from_f64)
+}
+
+fn number_in(radix: u32, digits: &str, is_negative: bool) -> Option<Number> {
+    // The parser below takes a sign of its own.
+    if digits.starts_with(['+', '-']) {
+        return None;
+    }
+    if is_negative {
+        return i64::from_str_radix(&format!("-{digits}"), radix).ok().map(Number::from);
+    }
+    u64::from_str_radix(digits, radix).ok().map(Number::from)
+}
+
+/// Reports every tag inside variables: it would be lost without a word.
+pub(crate) fn refuse_tags(node: &Node, findings: &mut Findings) {
+    if let Some(tag) = &node.tag {
+        findings.invalid(node.at, &format!("a variable's value cannot have a tag: `!{tag}`"));
+    }
+    match &node.value {
+        Yaml::Scalar { .. } => {}
+        Yaml::List(list) => list.iter().for_each(|node| refuse_tags(node, findings)),
+        Yaml::Map(pairs) => pairs.iter().for_each(|(_, value)| refuse_tags(value, findings)),
+    }
 }
 
 /// Reads a text of one document. `None` for an empty one, or after an error, which is then among the findings.

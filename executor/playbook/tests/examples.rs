@@ -210,3 +210,15 @@ fn stat_and_facts() {
     assert_eq!(example.statuses, ["created", "passive", "passive", "passive", "created"]);
     assert_eq!(example.text("/seen"), "true false 0o640 false Linux KerOS 6.3.1\n");
 }
+
+#[test]
+fn secrets() {
+    let example = Example::run("secrets.yml");
+    assert_eq!(example.statuses, ["created", "passive", "passive", "executed", "passive"]);
+    assert_eq!(example.text("/wifi"), "ssid=roof\npsk=correct-horse\n");
+    assert_eq!(example.messages[1], "the key of roof is ***");
+    assert_eq!(
+        example.messages[4],
+        "token: {\"out\":\"***\",\"rc\":0}\nwifi: {\"key\":\"***\",\"ssid\":\"roof\"}"
+    );
+}

@@ -169,6 +169,29 @@ fn a_long_output_that_is_cut_inside_a_secret_leaves_no_part_of_it() {
     assert!(!told.0.last().unwrap().to_string().contains('Q'), "the outcome has the output as well");
 }
 
+#[test]
+fn a_cut_output_that_was_saved_and_is_said_again_leaves_no_part_either() {
+    let script = "\
+- name: p
+  groups: [all]
+  secrets: [word]
+  tasks:
+    - !shell { cmd: 'i=0; while [ $i -lt 9000 ]; do echo {{ word }}; i=$((i+1)); done', save: r }
+    - !set { vars: { part: \"{{ r.out }}\" } }
+    - !copy { content: a, dest: \"/{{ trim r.out }}\", and: { ignore_errors: true } }
+    - !template { content: \"{{ r.out }}\", dest: /all }
+    - !shell { cmd: \"grep -C 1 left $KEROS_ROOT/all\" }
+";
+    let told = Bench::new().run(script, &json!({ "word": "QWERTZUIOPASDFGHJ" }));
+    let found = &told.0[told.0.len() - 2]["result"]["output"]["head"];
+    assert!(found.as_str().unwrap().contains("bytes left out"), "{found}");
+    for event in &told.0 {
+        let result = event["result"].to_string();
+        let letters: String = result.chars().filter(|c| "QWERTZUIOPASDFGHJ".contains(*c)).collect();
+        assert_eq!(letters, "", "{}", &result[..result.len().min(400)]);
+    }
+}
+
 fn findings(secrets: &str, extra_vars: &Value) -> Vec<String> {
     let script =
         format!("- name: p\n  groups: [all]\n  vars: {{ pin: 123, name: anna }}\n  secrets: {secrets}\n");
@@ -201,6 +224,12 @@ fn a_short_value_that_comes_later_fails_its_task_and_is_not_told() {
         "!shell { cmd: 'printf 97', save: pin }",
         "!echo { msg: \"is {{ item }}\", with: { items: [\"{{ a }}7\"] } }",
     ];
+    let advice = Bench::new().run(
+        "- { name: p, groups: [all], secrets: [r], tasks: [!shell { cmd: echo long enough, save: r }] }\n",
+        &json!({}),
+    );
+    let message = advice.0.last().unwrap()["message"].as_str().unwrap();
+    assert!(message.contains("`r.rc`") && message.ends_with("name what is secret below `r`"), "{message}");
     for task in cases {
         let script = format!(
             "- name: p\n  groups: [all]\n  vars: {{ a: 9 }}\n  secrets: [pin, item]\n  tasks: [{task}]\n"

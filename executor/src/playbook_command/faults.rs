@@ -1,13 +1,12 @@
 //! What is wrong with a script, as a person reads it and as events tell it.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use keros_playbook::Diagnostic;
 use keros_protocol::executor::Event;
 use keros_protocol::text::printable;
 
-use super::source::read;
+use super::source::line;
 use super::style::plural;
 
 /// Characters of a line that are shown.
@@ -21,9 +20,8 @@ pub(super) fn describe(findings: &[Diagnostic]) -> String {
     for finding in findings {
         let place = place(&finding.file, finding.line, finding.column);
         let _ = writeln!(text, "{place}: {}", printable(&finding.message));
-        let source = read(Path::new(&finding.file)).unwrap_or_default();
-        if let Some(line) = source.lines().nth((finding.line as usize).wrapping_sub(1)) {
-            text.push_str(&marked(line, finding.line, finding.column));
+        if let Some(line) = line(&finding.file, finding.line) {
+            text.push_str(&marked(&line, finding.line, finding.column));
         }
         if let Some(suggestion) = &finding.suggestion {
             let _ = writeln!(text, "      = {}", printable(suggestion));

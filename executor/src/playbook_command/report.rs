@@ -19,6 +19,9 @@ const YELLOW: &str = "33";
 const CYAN: &str = "36";
 const FAINT: &str = "2";
 
+/// A task that takes less is not told how long it took.
+const WORTH_TELLING_MS: u64 = 1000;
+
 /// Prints what happens.
 pub(super) struct Report {
     style: Style,
@@ -76,12 +79,18 @@ impl Report {
         }
     }
 
-    fn ended(&self, task: &TaskRef, result: &TaskResult, notified: &[String]) -> io::Result<()> {
+    fn ended(
+        &self,
+        task: &TaskRef,
+        result: &TaskResult,
+        notified: &[String],
+        duration_ms: u64,
+    ) -> io::Result<()> {
         if let Some(progress) = &self.progress {
             progress.end();
         }
         let TaskRef { number, count, name } = task;
-        let mut text = self.lines(&format!("{number}/{count} {}", printable(name)), result);
+        let mut text = self.lines(&format!("{number}/{count} {}", printable(name)), result, duration_ms);
         for event in notified {
             let _ = writeln!(text, "    notified: {}", printable(event));
         }
@@ -89,7 +98,7 @@ impl Report {
     }
 
     /// A task or an item: its name must be printable already.
-    fn lines(&self, name: &str, result: &TaskResult) -> String {
+    fn lines(&self, name: &str, result: &TaskResult, duration_ms: u64) -> String {
         let (mark, colour) = match result.status {
             TaskStatus::Failed => ("!", RED),
             TaskStatus::Ignored => ("!", YELLOW),
@@ -100,9 +109,7 @@ impl Report {
         let would = if self.dry_run && result.status.is_change() { "would be " } else { "" };
         let mut text =
             format!("{} {name}: {would}{}", self.style.paint(mark, colour), result.status.as_str());
-        if let Some(attempts) = result.attempts {
-            let _ = write!(text, " ({attempts} attempts)");
-        }
+        text.push_str(&effort(result.attempts, duration_ms));
         text.push('\n');
         for change in &result.changes {
             let _ = writeln!(text, "    {}", describe_change(change));
@@ -140,17 +147,32 @@ impl Observer for Report {
                 self.began(task, file.as_deref(), *line);
                 Ok(())
             }
-            Event::ItemEnded { task, item, result, .. } if result.status != TaskStatus::Failed => {
-                self.print(&self.lines(&format!("{} [{}]", printable(&task.name), shown(item)), result))
+            Event::ItemEnded { task, item, result, duration_ms, .. } => {
+                let name = format!("{} [{}]", printable(&task.name), shown(item));
+                // Of a failure the task tells the rest.
+                let bare = TaskResult::of(TaskStatus::Failed);
+                let result = if result.status == TaskStatus::Failed { &bare } else { result };
+                self.print(&self.lines(&name, result, duration_ms.unwrap_or(0)))
             }
             Event::Retrying { left, delay_s, message, .. } => {
                 let again = format!("    again in {delay_s} s, {left} left after that\n");
                 self.print(&(indented(message) + &again))
             }
-            Event::TaskEnded { task, result, notified, .. } => self.ended(task, result, notified),
+            Event::TaskEnded { task, result, notified, duration_ms } => {
+                self.ended(task, result, notified, *duration_ms)
+            }
             _ => Ok(()),
         }
     }
+}
+
+/// What a task cost, when that is worth a word.
+fn effort(attempts: Option<u32>, duration_ms: u64) -> String {
+    let attempts = attempts.map(|attempts| format!("{attempts} attempts"));
+    let tenths = duration_ms / 100;
+    let took = (duration_ms >= WORTH_TELLING_MS).then(|| format!("{}.{} s", tenths / 10, tenths % 10));
+    let words: Vec<String> = attempts.into_iter().chain(took).collect();
+    if words.is_empty() { String::new() } else { format!(" ({})", words.join(", ")) }
 }
 
 /// The task that an outcome blames.
@@ -204,8 +226,11 @@ mod tests {
 
     #[test]
     fn what_a_script_names_cannot_draw_on_the_screen() {
-        let text = report(false).lines("n", &changed(None));
-        assert_eq!(text, "✓ n: would be modified (2 attempts)\n    content: \"a\\u{1b}[2J\" -> \"b\\n\"\n");
+        let text = report(false).lines("n", &changed(None), 12_345);
+        assert_eq!(
+            text,
+            "✓ n: would be modified (2 attempts, 12.3 s)\n    content: \"a\\u{1b}[2J\" -> \"b\\n\"\n"
+        );
         assert_eq!(shown(&serde_json::json!("a\u{202e}b")), "a\\u{202e}b");
         assert_eq!(indented("a\tb\x08\nc"), "    a\tb\\u{8}\n    c\n");
     }
@@ -213,9 +238,9 @@ mod tests {
     #[test]
     fn a_diff_is_shown_line_by_line_in_colours() {
         let diff = Some("@@ -1 +1 @@\n-a\n+b\n c\n");
-        let text = report(false).lines("n", &changed(diff));
+        let text = report(false).lines("n", &changed(diff), 12);
         assert!(text.ends_with("    content:\n      @@ -1 +1 @@\n      -a\n      +b\n       c\n"), "{text}");
-        let text = report(true).lines("n", &changed(diff));
+        let text = report(true).lines("n", &changed(diff), 12);
         assert!(text.contains("\n      \x1b[31m-a\x1b[0m\n      \x1b[32m+b\x1b[0m\n       c\n"), "{text:?}");
     }
 }

@@ -1,10 +1,11 @@
 //! Reads a script and its variables, and checks them whole.
 
-use std::io::Read as _;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use keros_playbook::{Diagnostic, Script, ScriptSource, merge_variables, parse_variables};
+use keros_playbook::{Diagnostic, DiagnosticKind, Script, ScriptSource, merge_variables, parse_variables};
 use keros_protocol::limits::MAX_SCRIPT_BYTES;
 use serde_json::{Map, Value};
 
@@ -30,7 +31,7 @@ pub(super) enum Trouble {
 impl ScriptOptions {
     /// Reads and checks one script.
     pub(super) fn load(&self, path: &Path) -> Result<Script, Trouble> {
-        let text = read(path).map_err(Trouble::Usage)?;
+        let text = read_text(path)?;
         let extra_vars = self.variables()?;
         let role_folders = self.role_folders()?;
         let absolute = std::path::absolute(path).map_err(|error| Trouble::Usage(error.to_string()))?;
@@ -45,7 +46,7 @@ impl ScriptOptions {
         let mut all = Map::new();
         for argument in &self.extra_vars {
             let (text, file) = match argument.strip_prefix('@') {
-                Some(path) => (read(Path::new(path)).map_err(Trouble::Usage)?, path),
+                Some(path) => (read_text(Path::new(path))?, path),
                 None => (argument.clone(), "-e"),
             };
             merge_variables(&mut all, parse_variables(&text, file).map_err(Trouble::Invalid)?);
@@ -64,12 +65,36 @@ impl ScriptOptions {
     }
 }
 
-/// A file's text; a longer one than is allowed is cut, and then refused by the check.
-pub(super) fn read(path: &Path) -> Result<String, String> {
-    let mut text = String::new();
-    let file = std::fs::File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    // One byte more than allowed is enough for the check to refuse it by name.
-    let mut limited = file.take(MAX_SCRIPT_BYTES as u64 + 4);
-    limited.read_to_string(&mut text).map_err(|error| format!("{}: {error}", path.display()))?;
-    Ok(text)
+/// A file's text. One that is too long is cut, and then refused by the check, by name.
+fn read_text(path: &Path) -> Result<String, Trouble> {
+    let bytes = read(path).map_err(|error| Trouble::Usage(format!("{}: {error}", path.display())))?;
+    if bytes.len() > MAX_SCRIPT_BYTES {
+        return Ok(String::from_utf8_lossy(&bytes).into_owned());
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + good.iter().filter(|byte| **byte == b'\n').count();
+        Trouble::Invalid(vec![Diagnostic {
+            kind: DiagnosticKind::Invalid,
+            file: path.display().to_string(),
+            line: u32::try_from(line).unwrap_or(u32::MAX),
+            column: 0,
+            message: "not UTF-8 from here on".to_owned(),
+            suggestion: Some("save the file as UTF-8".to_owned()),
+        }])
+    })
+}
+
+/// A line of a file, for a person.
+pub(super) fn line(file: &str, number: u32) -> Option<String> {
+    let bytes = read(Path::new(file)).ok()?;
+    let line = bytes.split(|byte| *byte == b'\n').nth(usize::try_from(number).ok()?.checked_sub(1)?)?;
+    Some(String::from_utf8_lossy(line).trim_end_matches('\r').to_owned())
+}
+
+/// A little more than is allowed is enough for the check to refuse it.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_SCRIPT_BYTES as u64 + 4).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }

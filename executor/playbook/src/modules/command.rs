@@ -105,6 +105,7 @@ impl Action for Prepared<'_> {
         let end = run.system.run(&Program {
             command: ProgramCommand::Tool(name, arguments),
             input: self.input.as_bytes(),
+            environment: &[],
             folder: run.folder,
             within: self.folder.as_deref(),
             deadline: run.deadline,

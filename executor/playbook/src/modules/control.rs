@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::{Action, CheckContext, Failure, Module, Run, Scope};
 use crate::fields::Fields;
 use crate::template::{Condition, Text};
-use crate::yaml::{Node, Yaml};
+use crate::yaml::{Node, Yaml, refuse_tags};
 
 /// A passive task that says something.
 struct Say(String);
@@ -180,15 +180,13 @@ pub(super) struct Set {
 
 impl Set {
     pub(super) fn parse(fields: &mut Fields<'_, '_>, _: &CheckContext<'_>) -> Option<Box<dyn Module>> {
-        let Some(node) = fields.node("vars") else {
-            fields.missing("vars");
-            return None;
-        };
+        let mut set = Self { texts: Vec::new(), values: Map::new() };
+        let Some(node) = fields.node("vars") else { return Some(Box::new(set)) };
+        refuse_tags(node, fields.findings);
         let Yaml::Map(pairs) = &node.value else {
             fields.wrong("vars", node, "a mapping");
             return None;
         };
-        let mut set = Self { texts: Vec::new(), values: Map::new() };
         for (key, value) in pairs {
             let name = key.text().unwrap_or_default().to_owned();
             match value.to_json() {
@@ -209,7 +207,7 @@ impl Module for Set {
     fn prepare(&self, scope: &mut Scope<'_>) -> Result<Box<dyn Action + '_>, String> {
         let mut values = self.values.clone();
         for (name, text) in &self.texts {
-            values.insert(name.clone(), Value::String(text.render(scope.registries, scope.variables)?));
+            values.insert(name.clone(), Value::String(scope.message(text)?));
         }
         Ok(Box::new(Store(values)))
     }

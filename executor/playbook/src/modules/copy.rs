@@ -57,7 +57,7 @@ fn parse(
     }
     let source = match (has_src, is_template) {
         (true, true) => fields.text("src").and_then(|src| check_template(src, fields, check)),
-        (true, false) => fields.text("src").and_then(|src| check_file(src, fields, check)),
+        (true, false) => check_file(fields, check).map(Source::File),
         (false, true) => fields.text("content").map(Source::Inline),
         (false, false) => fields.plain("content").map(Source::Verbatim),
     };
@@ -72,7 +72,9 @@ fn early<'t>(src: &'t Text, check: &CheckContext<'_>) -> Option<&'t str> {
     (src.is_literal() && check.unconditional && !name.starts_with('/')).then_some(name)
 }
 
-fn check_file(src: Text, fields: &mut Fields<'_, '_>, check: &CheckContext<'_>) -> Option<Source> {
+/// The `src` that names a file, looked up already when that can be.
+pub(super) fn check_file(fields: &mut Fields<'_, '_>, check: &CheckContext<'_>) -> Option<Text> {
+    let src = fields.text("src")?;
     refuse_without_folder(&src, fields, check)?;
     if let Some(name) = early(&src, check)
         && let Err(message) = find_source(name, "files", check.folder)
@@ -80,7 +82,7 @@ fn check_file(src: Text, fields: &mut Fields<'_, '_>, check: &CheckContext<'_>) 
         fields.findings.invalid(src.at, &message);
         return None;
     }
-    Some(Source::File(src))
+    Some(src)
 }
 
 fn check_template(src: Text, fields: &mut Fields<'_, '_>, check: &CheckContext<'_>) -> Option<Source> {
@@ -99,13 +101,14 @@ fn refuse_without_folder(src: &Text, fields: &mut Fields<'_, '_>, check: &CheckC
     if check.folder.is_some() || !src.is_literal() || src.source.trim().starts_with('/') {
         return Some(());
     }
-    let message = "field (src): this script came without files: give the text itself with `content`";
+    let message = "field (src): this script came without files: name an absolute path of the machine, or in `copy` and \
+                   `template` give the text itself with `content`";
     fields.findings.invalid(src.at, message);
     None
 }
 
 /// The file that a relative `src` names.
-fn find_source(name: &str, kind: &str, folder: Option<&Path>) -> Result<PathBuf, String> {
+pub(super) fn find_source(name: &str, kind: &str, folder: Option<&Path>) -> Result<PathBuf, String> {
     let folder = folder.ok_or_else(|| {
         format!("field (src): {name}: this script came without files: give the text itself with `content`")
     })?;

@@ -142,6 +142,7 @@ impl Action for Prepared<'_> {
         let end = run.system.run(&Program {
             command: ProgramCommand::Script(&self.program),
             input: self.input.as_bytes(),
+            environment: &[],
             folder: run.folder,
             within: None,
             deadline: run.deadline,

@@ -3,6 +3,7 @@
 //! A module is parsed when the script is checked, prepared (all its texts rendered) when its task's turn comes, and then
 //! applied, perhaps several times. It touches the machine only through [`System`].
 
+mod accounts;
 mod attributes;
 mod command;
 mod control;
@@ -12,7 +13,9 @@ mod directory;
 mod external;
 mod facts;
 mod file;
+mod git;
 mod imagined;
+mod package;
 mod result;
 mod scope;
 mod service;
@@ -51,7 +54,8 @@ pub(crate) trait Module: Debug {
 
 /// A module whose texts are rendered.
 pub(crate) trait Action {
-    /// Looks at the machine and makes what is not as it should be; in a dry run only says what it would do.
+    /// Looks at the machine and makes what is not as it should be. In a dry run the system is a model of it, to which files are
+    /// made as ever; what the model does not hold is only said.
     ///
     /// # Errors
     /// What went wrong; `ignore_errors` and `retry` cover it.
@@ -123,27 +127,36 @@ pub(crate) struct CheckContext<'a> {
 type Parse = fn(&mut Fields<'_, '_>, &CheckContext<'_>) -> Option<Box<dyn Module>>;
 
 /// Every module that this version knows. Names are exact.
-const MODULES: [(&str, Parse); 15] = [
+const MODULES: [(&str, Parse); 23] = [
+    ("apt", package::parse_apt),
     ("assert", control::Assert::parse),
     ("command", command::Command::parse),
     ("copy", copy::parse_copy),
+    ("deb", package::parse_deb),
     ("debug", control::Debug::parse),
     ("directory", directory::Directory::parse),
+    ("dnf", package::parse_dnf),
     ("echo", control::Echo::parse),
     ("external", external::External::parse),
     ("facts", facts::Facts::parse),
     ("fail", control::Fail::parse),
     ("file", file::File::parse),
+    ("git", git::Git::parse),
+    ("group", accounts::Group::parse),
+    ("opkg", package::parse_opkg),
     ("sd_service", service::Service::parse),
     ("set", control::Set::parse),
     ("shell", shell::Shell::parse),
     ("stat", stat::Stat::parse),
     ("template", copy::parse_template),
+    ("user", accounts::User::parse),
+    ("yum", package::parse_dnf),
 ];
 
-/// Modules of the language that this version cannot run: a script with one is refused before anything is done.
-pub(crate) const NOT_YET: [&str; 9] =
-    ["apt", "dnf", "git", "group", "homebrew", "pacman", "user", "yum", "zypper"];
+/// Modules of the language that this program does not have, and why: a script with one is refused before anything is done.
+pub(crate) const UNSUPPORTED: [(&str, &str); 3] =
+    [("homebrew", NO_GATEWAY), ("pacman", NO_GATEWAY), ("zypper", NO_GATEWAY)];
+const NO_GATEWAY: &str = "no gateway has the package manager of the module";
 
 /// Finds a module's parser, and its name with a life of its own.
 pub(crate) fn find(name: &str) -> Option<(&'static str, Parse)> {
@@ -152,5 +165,6 @@ pub(crate) fn find(name: &str) -> Option<(&'static str, Parse)> {
 
 /// All names of the language.
 pub(crate) fn names() -> Vec<&'static str> {
-    MODULES.iter().map(|(name, _)| *name).chain(NOT_YET).collect()
+    let unsupported = UNSUPPORTED.iter().map(|(name, _)| *name);
+    MODULES.iter().map(|(name, _)| *name).chain(unsupported).collect()
 }

@@ -3,6 +3,7 @@
 use keros_protocol::executor::{TaskResult, TaskStatus};
 use serde_json::{Map, Value, json};
 
+use super::imagined::PROGRAM;
 use super::{Failure, Run, Scope};
 use crate::fields::Fields;
 use crate::mentions;
@@ -104,6 +105,7 @@ impl Judge<'_> {
         if let Some(name) = &self.save {
             run.variables.forget(name);
         }
+        run.imagined.set(PROGRAM, "", "run");
         if let (Some(when), Some(true)) = (&self.fields.failed_when, failed) {
             return Err(when.message().into());
         }

@@ -48,6 +48,7 @@ impl Action for Prepared<'_> {
         let end = run.system.run(&Program {
             command: ProgramCommand::Shell(&self.command),
             input: &[],
+            environment: &[],
             folder: run.folder,
             within: None,
             deadline: run.deadline,

@@ -3,31 +3,63 @@
 use super::{Failure, Run};
 use crate::system::{Program, ProgramCommand, ProgramEnd};
 
+/// Kept of an answer, bytes: it is read by a module, whatever of output a job keeps.
+const ANSWER_BYTES: usize = 512 * 1024;
+
+/// A tool with all that it is given.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Call<'c> {
+    pub(super) name: &'c str,
+    pub(super) arguments: &'c [&'c str],
+    pub(super) environment: &'c [(&'c str, &'c str)],
+    pub(super) input: &'c [u8],
+}
+
 /// Asks a tool that changes nothing; its exit code is part of the answer.
 pub(super) fn ask(name: &str, arguments: &[&str], run: &mut Run<'_>) -> Result<ProgramEnd, Failure> {
-    let program = program(name, arguments, run);
-    checked(run.system.query(&program)?)
+    Call { name, arguments, ..Call::default() }.ask(run)
 }
 
 /// Has a tool change something; never in a dry run. An exit code other than 0 is a failure.
 pub(super) fn order(name: &str, arguments: &[&str], run: &mut Run<'_>) -> Result<ProgramEnd, Failure> {
-    let program = program(name, arguments, run);
-    let end = checked(run.system.run(&program)?)?;
-    if end.exit_code == 0 {
-        return Ok(end);
-    }
-    let message = format!("{name} {} failed with exit code {}", arguments.join(" "), end.exit_code);
-    Err(Failure { message, exit_code: Some(end.exit_code), output: Some(end.output), timed_out: false })
+    Call { name, arguments, ..Call::default() }.order(run)
 }
 
-fn program<'p>(name: &'p str, arguments: &'p [&'p str], run: &Run<'_>) -> Program<'p> {
-    Program {
-        command: ProgramCommand::Tool(name, arguments),
-        input: &[],
-        folder: None,
-        within: None,
-        deadline: run.deadline,
-        output_bytes: run.output_bytes,
+impl Call<'_> {
+    /// As [`ask`].
+    pub(super) fn ask(&self, run: &mut Run<'_>) -> Result<ProgramEnd, Failure> {
+        if run.dry_run && run.imagined.may_bring_more() && !run.system.has_tool(self.name) {
+            let why = format!("there is no `{}` here yet, and an earlier task may bring it", self.name);
+            return Err(run.variables.unknown.doubt(&why).into());
+        }
+        let program = Program { output_bytes: run.output_bytes.max(ANSWER_BYTES), ..self.program(run) };
+        checked(run.system.query(&program)?)
+    }
+
+    /// As [`order`].
+    pub(super) fn order(&self, run: &mut Run<'_>) -> Result<ProgramEnd, Failure> {
+        let program = self.program(run);
+        let end = checked(run.system.run(&program)?)?;
+        if end.exit_code == 0 { Ok(end) } else { Err(self.failed(end)) }
+    }
+
+    /// What the tool said is no answer, or it could not do it.
+    pub(super) fn failed(&self, end: ProgramEnd) -> Failure {
+        let command = format!("{} {}", self.name, self.arguments.join(" "));
+        let message = format!("{command} failed with exit code {}", end.exit_code);
+        Failure { message, exit_code: Some(end.exit_code), output: Some(end.output), timed_out: false }
+    }
+
+    fn program<'p>(&'p self, run: &Run<'_>) -> Program<'p> {
+        Program {
+            command: ProgramCommand::Tool(self.name, self.arguments),
+            input: self.input,
+            environment: self.environment,
+            folder: None,
+            within: None,
+            deadline: run.deadline,
+            output_bytes: run.output_bytes,
+        }
     }
 }
 

@@ -13,8 +13,9 @@ pub(super) fn hide(event: &mut Event, mask: &Mask) {
             hide_in_task(task, mask);
             role.iter_mut().chain(file).for_each(|text| mask.hide(text, WHOLE));
         }
-        Event::ItemEnded { task, item_number: _, item, result, duration_ms: _ } => {
+        Event::ItemEnded { task, item_number: _, item, result, notified, duration_ms: _ } => {
             hide_in_task(task, mask);
+            notified.iter_mut().for_each(|text| mask.hide(text, WHOLE));
             mask.hide_in_value(item);
             hide_in_result(result, mask);
         }

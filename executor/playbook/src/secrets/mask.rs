@@ -116,22 +116,17 @@ impl Mask {
     fn find(&self, text: &str, cut: Cut) -> Vec<(usize, usize)> {
         let bytes = text.as_bytes();
         let mut places: Vec<(usize, usize)> = Vec::new();
-        if cut.at_start {
-            places.extend(self.rest_at_start(text));
-        }
         for (at, start) in bytes.array_windows().enumerate() {
             let forms = self.forms.get::<Start>(start).into_iter().flatten();
             let matching = forms.filter(|form| bytes[at..].starts_with(form.as_bytes()));
-            if let Some(length) = matching.map(String::len).max() {
-                join(&mut places, (at, at + length));
-            }
+            places.extend(matching.map(String::len).max().map(|length| (at, at + length)));
         }
-        if cut.at_end
-            && let Some(place) = self.rest_at_end(text)
-        {
-            join(&mut places, place);
+        for (before, after) in cuts(text, cut) {
+            places.extend(self.rest_at_end(&text[..before]));
+            let rest = self.rest_at_start(&text[after..]);
+            places.extend(rest.map(|(start, end)| (after + start, after + end)));
         }
-        places
+        joined(places)
     }
 
     /// The end of a secret whose beginning was cut off.
@@ -158,12 +153,39 @@ impl Mask {
     }
 }
 
-/// Adds a place that begins at or after the last one's beginning, or, at the end, swallows the last ones.
-fn join(places: &mut Vec<(usize, usize)>, (mut start, mut end): (usize, usize)) {
-    while let Some((last_start, last_end)) = places.pop_if(|(_, last_end)| *last_end >= start) {
-        (start, end) = (start.min(last_start), end.max(last_end));
+/// Where something was left out of a text: the end of what is before, and the beginning of what is after. An output that became
+/// part of a text says so in brackets.
+fn cuts(text: &str, cut: Cut) -> Vec<(usize, usize)> {
+    let mut cuts = Vec::new();
+    if cut.at_start {
+        cuts.push((0, 0));
     }
-    places.push((start, end));
+    if cut.at_end {
+        cuts.push((text.len(), text.len()));
+    }
+    for (start, _) in text.match_indices("[… ") {
+        let before = text[..start].trim_end_matches("\\n").trim_end_matches('\n').len();
+        cuts.push((before, text.len()));
+    }
+    for (start, mark) in text.match_indices(" …]") {
+        let after = &text[start + mark.len()..];
+        let after = after.trim_start_matches("\\n").trim_start_matches('\n');
+        cuts.push((0, text.len() - after.len()));
+    }
+    cuts
+}
+
+/// In order, with those that touch made one.
+fn joined(mut places: Vec<(usize, usize)>) -> Vec<(usize, usize)> {
+    places.sort_unstable();
+    let mut joined: Vec<(usize, usize)> = Vec::new();
+    for (start, end) in places {
+        match joined.last_mut() {
+            Some((_, last_end)) if *last_end >= start => *last_end = end.max(*last_end),
+            _ => joined.push((start, end)),
+        }
+    }
+    joined
 }
 
 /// A value, its lines, and each of them in lower and upper case, as JSON and as this program's own messages escape it.

@@ -62,6 +62,16 @@ fn a_secret_that_was_cut_leaves_no_part() {
 }
 
 #[test]
+fn an_output_inside_a_text_is_cut_where_it_says_so() {
+    let mask = mask(&["päßword-1"]);
+    let output = Output { head: "ab päß".to_owned(), omitted_bytes: 9, tail: "ord-1 cd".to_owned() };
+    let expected = "ab ***\n[… 9 bytes left out …]\n*** cd";
+    assert_eq!(hidden(&mask, &output.to_string()), expected);
+    let json = json!({ "out": output.to_string() }).to_string();
+    assert_eq!(hidden(&mask, &json), json!({ "out": expected }).to_string());
+}
+
+#[test]
 fn a_short_value_is_hidden_where_it_stands_alone() {
     let mask = mask(&["ab"]);
     assert_eq!((hidden(&mask, "ab").as_str(), hidden(&mask, "cab").as_str()), (STARS, "cab"));
@@ -135,7 +145,14 @@ fn event_of(text: &str) -> Vec<Event> {
             file: Some(text()),
             line: 1,
         },
-        Event::ItemEnded { task: task(), item_number: 1, item, result: result.clone(), duration_ms: None },
+        Event::ItemEnded {
+            task: task(),
+            item_number: 1,
+            item,
+            result: result.clone(),
+            notified: Some(text()),
+            duration_ms: None,
+        },
         Event::Retrying { task: task(), left: 1, delay_s: 1, message: text() },
         Event::TaskEnded { task: task(), result, notified: vec![text()], duration_ms: 1 },
     ];

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 use nix::dir::Dir;
 use nix::errno::Errno;
@@ -140,6 +141,7 @@ impl HostSystem {
             }
         };
         command.env_clear().envs(program::ENVIRONMENT).env("PATH", &self.search_path);
+        command.envs(program.environment.iter().copied());
         if let Some(actor) = self.actor {
             let user = users::user(self, actor.uid);
             command.envs(user.iter().flat_map(users::User::environment)).uid(actor.uid).gid(actor.gid);
@@ -282,8 +284,9 @@ impl System for HostSystem {
     fn remove_directory(&mut self, path: &Path, recurse: bool) -> Result<(), SystemError> {
         self.pending.settle()?;
         self.refuse_all_but_directories(path)?;
-        let inside = if recurse { self.list_tree(path)? } else { Vec::new() };
-        // What lies deeper comes later in the list.
+        let mut inside = if recurse { self.list_tree(path)? } else { Vec::new() };
+        // What lies deeper comes later, and where one cannot be removed a dry run knows which were before it.
+        inside.sort();
         for entry in inside.iter().rev() {
             let is_folder = self.link_metadata(entry)?.map(|is| is.kind == FileKind::Directory);
             match is_folder {
@@ -338,6 +341,17 @@ impl System for HostSystem {
             .and_then(|place| Ok(openat(&place.folder, place.name.as_os_str(), flags, Mode::empty())?))
             .and_then(|folder| Ok(fstatvfs(&folder)?));
         found.is_ok_and(|found| found.flags().contains(FsFlags::ST_RDONLY))
+    }
+
+    fn has_tool(&mut self, name: &str) -> bool {
+        self.tool(name).is_ok()
+    }
+
+    fn lock_users(&mut self, until: Instant) -> Result<Option<File>, SystemError> {
+        let path = Path::new(users::LOCK_FILE);
+        let locking = |source: io::Error| SystemError::new("lock", path, &source);
+        let place = walk(&self.root, path, LastLink::Follow).map_err(locking)?;
+        users::lock(&place, until).map(Some).map_err(locking)
     }
 
     fn query(&mut self, program: &Program<'_>) -> Result<ProgramEnd, SystemError> {
@@ -407,9 +421,11 @@ impl HostSystem {
             if name == "." || name == ".." {
                 continue;
             }
-            let child = self.stat(&path.join(&name), LastLink::Keep).map_err(io::Error::other)?;
+            let child = self.stat(&path.join(&name), LastLink::Keep).map_err(io::Error::from)?;
             entries.push((name, child.is_some_and(|stat| kind_of(&stat) == FileKind::Directory)));
         }
+        // The least is taken from the end of what is pending, so that the order is that of the paths.
+        entries.sort_by(|(a, _), (b, _)| b.cmp(a));
         Ok(entries)
     }
 }

@@ -82,6 +82,8 @@ pub struct Program<'a> {
     pub command: ProgramCommand<'a>,
     /// Its standard input; nothing when this is empty.
     pub input: &'a [u8],
+    /// Added to the environment that every program gets.
+    pub environment: &'a [(&'a str, &'a str)],
     /// Where; a folder outside of a scratch tree is not used inside of it.
     pub folder: Option<&'a Path>,
     /// Where on the machine itself, below its root; goes before `folder`.
@@ -243,6 +245,14 @@ pub trait System {
 
     /// Whether the file system of a directory is mounted so that nothing can be written: a dry run asks before it says that it would.
     fn is_read_only(&mut self, folder: &Path) -> bool;
+    /// Whether there is a tool of this name, or at this absolute path.
+    fn has_tool(&mut self, name: &str) -> bool;
+
+    /// Keeps other programs from changing users and groups until what is returned is dropped. A dry run need not.
+    ///
+    /// # Errors
+    /// When another program does not let go before this moment, or the lock cannot be made.
+    fn lock_users(&mut self, until: Instant) -> Result<Option<std::fs::File>, SystemError>;
 
     /// Runs a program that only looks, to its end or to its deadline. A dry run does this too.
     ///

@@ -1,4 +1,46 @@
-//! Names and numbers of users and groups, from the tree's own `/etc/passwd` and `/etc/group`.
+//! Names and numbers of users and groups, from the tree's own `/etc/passwd` and `/etc/group`, and the lock on those files.
+
+use std::fs::File;
+use std::io;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl, openat};
+use nix::libc;
+use nix::sys::stat::Mode;
+
+use super::tree::Place;
+
+/// What `lckpwdf` of the C library locks, and with it every tool that changes users.
+pub(super) const LOCK_FILE: &str = "/etc/.pwd.lock";
+/// Between two attempts to get the lock.
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
+
+/// Takes the lock; it is held until the file is dropped.
+pub(super) fn lock(place: &Place, until: Instant) -> io::Result<File> {
+    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let file =
+        File::from(openat(&place.folder, place.name.as_os_str(), flags, Mode::from_bits_truncate(0o600))?);
+    let whole = libc::flock {
+        l_type: i16::try_from(libc::F_WRLCK).unwrap_or_default(),
+        l_whence: i16::try_from(libc::SEEK_SET).unwrap_or_default(),
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    loop {
+        match fcntl(&file, FcntlArg::F_SETLK(&whole)) {
+            Ok(_) => return Ok(file),
+            Err(Errno::EACCES | Errno::EAGAIN) if Instant::now() < until => std::thread::sleep(LOCK_PAUSE),
+            Err(Errno::EACCES | Errno::EAGAIN) => {
+                return Err(io::Error::other(
+                    "another program is changing users and does not come to an end",
+                ));
+            }
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
 
 use std::path::Path;
 

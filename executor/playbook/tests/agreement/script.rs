@@ -127,18 +127,25 @@ fn task(random: &mut Random) -> Task {
             "assert",
             json!({ random.pick(&["true", "all_false"]): random.pick(&CONDITIONS), "msg": "claimed" }),
         ),
+        27 if random.chance(40) => ("user", user(random)),
+        27 if random.chance(40) => ("group", group(random)),
         27 if random.chance(30) => ("fail", json!({ "msg": "{{ where }}" })),
         27 => ("facts", json!({})),
         _ => ("shell", shell(random)),
     };
     let Value::Object(mut fields) = fields else { panic!("fields are a mapping") };
-    around(&mut fields, random);
+    let may_be_another = !matches!(module, "shell" | "user" | "group") && nix::unistd::geteuid().is_root();
+    around(&mut fields, may_be_another, random);
     Task { module, fields }
 }
 
 /// `with` and `and`.
-fn around(fields: &mut Map<String, Value>, random: &mut Random) {
+fn around(fields: &mut Map<String, Value>, may_be_another: bool, random: &mut Random) {
     let (mut with, mut and) = (Map::new(), Map::new());
+    // What a command does as another user depends on its folder.
+    if may_be_another && random.chance(8) {
+        with.insert("sudo".to_owned(), random.pick(&["lora", "lora", "4242", "root", "nobody-here"]).into());
+    }
     if random.chance(20) {
         with.insert("condition".to_owned(), random.pick(&CONDITIONS).into());
     }
@@ -225,7 +232,7 @@ fn attributes(fields: &mut Value, random: &mut Random) {
         attributes.insert("mode".to_owned(), random.pick(&MODES).into());
     }
     if random.chance(30) {
-        attributes.insert("owner".to_owned(), random.pick(&["root", "lora", "4242", "nobody-here"]).into());
+        attributes.insert("owner".to_owned(), random.pick(&["root", "lora", "4242", "newcomer"]).into());
     }
     if random.chance(30) {
         attributes.insert("group".to_owned(), random.pick(&["root", "radio", "99"]).into());
@@ -234,6 +241,25 @@ fn attributes(fields: &mut Value, random: &mut Random) {
         attributes.insert("mode".to_owned(), "u+x".into());
     }
     fields["attributes"] = Value::Object(attributes);
+}
+
+fn user(random: &mut Random) -> Value {
+    let mut fields = json!({ "user": random.pick(&["lora", "newcomer", "other"]), "create_home": "false" });
+    match random.below(4) {
+        0 => fields["remove"] = "true".into(),
+        1 => fields["uid"] = random.pick(&["4242", "777"]).into(),
+        2 => fields["shell"] = "/bin/false".into(),
+        _ => {}
+    }
+    fields
+}
+
+fn group(random: &mut Random) -> Value {
+    let mut fields = json!({ "group": random.pick(&["radio", "newcomer", "crowd"]) });
+    if random.chance(30) {
+        fields["remove"] = "true".into();
+    }
+    fields
 }
 
 fn set(random: &mut Random) -> Value {

@@ -92,10 +92,10 @@ pub(crate) fn snapshot(root: &Path) -> BTreeMap<PathBuf, String> {
         let inside = if is.is_symlink() {
             format!("{:?}", fs::read_link(&path).unwrap())
         } else if is.is_dir() {
-            pending.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            pending.extend(fs::read_dir(&path).into_iter().flatten().map(|entry| entry.unwrap().path()));
             String::new()
         } else {
-            format!("{:?}", fs::read(&path).unwrap())
+            format!("{:?}", fs::read(&path).map_err(|error| error.kind()))
         };
         let (mode, times) = (is.mode(), (is.mtime(), is.mtime_nsec(), is.ctime(), is.ctime_nsec()));
         let shown = format!("{mode:o} {}:{} {} {times:?} {inside}", is.uid(), is.gid(), is.ino());

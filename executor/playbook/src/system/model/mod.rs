@@ -10,6 +10,7 @@ mod tree;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use nix::errno::Errno;
 
@@ -130,6 +131,23 @@ impl<'a> Model<'a> {
         self.overlay.lay(spot.path, None)
     }
 
+    fn refuse_listing(&mut self, folder: &Path, inside: &[PathBuf], shown: &Path) -> Result<(), SystemError> {
+        match self.first_unlistable(folder, inside) {
+            Some((entry, error)) => Err(reading(&shown_as(&entry, folder, shown))(error)),
+            None => Ok(()),
+        }
+    }
+
+    /// What the actor may not remove stays, and all that would come after it.
+    fn empty(&mut self, folder: &Path, inside: &[PathBuf], shown: &Path) -> Result<(), SystemError> {
+        let Some((last, error)) = self.last_refused(inside) else { return Ok(()) };
+        let refused = SystemError::new("remove", &shown_as(&inside[last], folder, shown), &error);
+        for entry in inside[last + 1..].iter().rev() {
+            self.overlay.lay(entry.clone(), None).map_err(writing(entry))?;
+        }
+        Err(refused)
+    }
+
     /// All that is in a directory and below it, by the model's own paths, those above before those below; `shown` is how the
     /// directory was asked for.
     fn entries(&mut self, folder: &Path, node: &Node, shown: &Path) -> Result<Vec<PathBuf>, SystemError> {
@@ -143,6 +161,14 @@ impl<'a> Model<'a> {
             return Err(SystemError::too_many(shown));
         }
         Ok(all)
+    }
+}
+
+/// Something in a folder, by the path by which the folder was asked for.
+fn shown_as(entry: &Path, folder: &Path, shown: &Path) -> PathBuf {
+    match entry.strip_prefix(folder) {
+        Ok(rest) if !rest.as_os_str().is_empty() => shown.join(rest),
+        _ => shown.to_owned(),
     }
 }
 
@@ -216,9 +242,8 @@ impl System for Model<'_> {
             return Err(reading(path)(Errno::ENOTDIR.into()));
         }
         let found = self.entries(&spot.path, &node, path)?;
-        self.refuse_listing(&spot.path, &found).map_err(reading(path))?;
-        let inside = |entry: PathBuf| entry.strip_prefix(&spot.path).map(|rest| path.join(rest)).ok();
-        Ok(found.into_iter().filter_map(inside).collect())
+        self.refuse_listing(&spot.path, &found, path)?;
+        Ok(found.iter().map(|entry| shown_as(entry, &spot.path, path)).collect())
     }
 
     fn read_link(&mut self, path: &Path) -> Result<Option<PathBuf>, SystemError> {
@@ -250,10 +275,12 @@ impl System for Model<'_> {
         if node.is.kind != FileKind::Directory {
             return Err(removing(Errno::ENOTDIR.into()));
         }
-        let inside = self.entries(&spot.path, &node, path)?;
+        let inside = self.entries(&spot.path, &node, path);
+        // An empty directory can be removed without looking into it, and perhaps it may not be looked into.
+        let inside = if recurse { inside? } else { inside.unwrap_or_default() };
         if recurse {
-            self.refuse_listing(&spot.path, &inside).map_err(reading(path))?;
-            self.refuse_emptying(&inside).map_err(removing)?;
+            self.refuse_listing(&spot.path, &inside, path)?;
+            self.empty(&spot.path, &inside, path)?;
         }
         self.refuse_removing(&spot, &node.is).map_err(removing)?;
         if !recurse && !inside.is_empty() {
@@ -292,6 +319,14 @@ impl System for Model<'_> {
 
     fn is_read_only(&mut self, folder: &Path) -> bool {
         self.machine.is_read_only(folder)
+    }
+
+    fn has_tool(&mut self, name: &str) -> bool {
+        self.machine.has_tool(name)
+    }
+
+    fn lock_users(&mut self, _: Instant) -> Result<Option<std::fs::File>, SystemError> {
+        Ok(None)
     }
 
     fn query(&mut self, program: &Program<'_>) -> Result<ProgramEnd, SystemError> {

@@ -39,20 +39,28 @@ impl Model<'_> {
         self.refuse_in(folder, SEARCH)
     }
 
-    /// Looking at all that is in a folder, this deep.
-    pub(super) fn refuse_listing(&mut self, folder: &Path, inside: &[PathBuf]) -> io::Result<()> {
+    /// The first folder that may not be looked into, of all that is in one, in the order in which the machine does it.
+    pub(super) fn first_unlistable(
+        &mut self,
+        folder: &Path,
+        inside: &[PathBuf],
+    ) -> Option<(PathBuf, io::Error)> {
         if self.actor.uid == 0 {
-            return Ok(());
+            return None;
         }
-        self.refuse_in(folder, READ)?;
-        for entry in inside {
-            self.refuse_searching(entry.parent().unwrap_or(folder))?;
-            let is = self.node(entry)?.map(|node| node.is);
-            if is.is_some_and(|is| is.kind == FileKind::Directory && !self.may(&is, READ)) {
-                return Err(Errno::EACCES.into());
+        let listing = |error| (folder.to_owned(), error);
+        if let Err(error) = self.refuse_in(folder, READ) {
+            return Some(listing(error));
+        }
+        inside.iter().find_map(|entry| {
+            let above = entry.parent().unwrap_or(folder);
+            if let Err(error) = self.refuse_searching(above) {
+                return Some((above.to_owned(), error));
             }
-        }
-        Ok(())
+            let is = self.node(entry).ok()?.map(|node| node.is)?;
+            let unreadable = is.kind == FileKind::Directory && !self.may(&is, READ);
+            unreadable.then(|| (entry.clone(), Errno::EACCES.into()))
+        })
     }
 
     /// Making or removing a name in a folder.
@@ -91,19 +99,19 @@ impl Model<'_> {
         self.refuse_replacing(spot.folder(), is)
     }
 
-    /// All of a tree shall be removed, this deep.
-    pub(super) fn refuse_emptying(&mut self, inside: &[PathBuf]) -> io::Result<()> {
+    /// Of what is to be removed, the last that may not be, and why: what lies deeper comes later, and goes first.
+    pub(super) fn last_refused(&mut self, inside: &[PathBuf]) -> Option<(usize, io::Error)> {
         if self.actor.uid == 0 {
-            return Ok(());
+            return None;
         }
-        for entry in inside {
-            let folder = entry.parent().unwrap_or(entry);
-            self.refuse_writing(folder)?;
-            if let Some(node) = self.node(entry)? {
-                self.refuse_replacing(folder, &node.is)?;
-            }
-        }
-        Ok(())
+        let mut backwards = inside.iter().enumerate().rev();
+        backwards.find_map(|(index, entry)| {
+            let removable = self.node(entry).and_then(|node| {
+                let spot = Spot { path: entry.clone(), nameless: false };
+                node.map_or(Ok(()), |node| self.refuse_removing(&spot, &node.is))
+            });
+            removable.err().map(|error| (index, error))
+        })
     }
 
     /// A file with this owner and group shall be put somewhere: it is made beside the old one, then given away.

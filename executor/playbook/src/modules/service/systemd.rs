@@ -1,79 +1,32 @@
-//! `sd_service`: a systemd unit is started or stopped, enabled or disabled, restarted.
+//! Services by systemd: what `systemctl` says of a unit, and has it do.
 
-use keros_protocol::executor::{Change, TaskResult, TaskStatus};
+use keros_protocol::executor::{Change, TaskResult};
 
-use super::{Action, CheckContext, Failure, Module, Run, Scope, change, done, tool};
-use crate::fields::Fields;
-use crate::template::Text;
+use super::{
+    ACTIVE, ENABLED, Failure, Prepared, Run, SUFFIX, change, imagine, is_file, kept_or_modified, tool,
+};
 
-#[derive(Debug)]
-pub(super) struct Service {
-    service: Text,
-    enabled: Option<Text>,
-    started: Option<Text>,
-    restart: Option<Text>,
-}
-
-impl Service {
-    pub(super) fn parse(fields: &mut Fields<'_, '_>, _: &CheckContext<'_>) -> Option<Box<dyn Module>> {
-        let service = fields.required_text("service");
-        let (enabled, started, restart) =
-            (fields.flag("enabled"), fields.flag("started"), fields.flag("restart"));
-        let is = |text: &Option<Text>, word| text.as_ref().is_some_and(|text| text.source.trim() == word);
-        if is(&started, "false") && is(&restart, "true") {
-            let at = fields.at();
-            fields.findings.invalid(at, STOP_AND_RESTART);
+impl Prepared {
+    pub(super) fn by_systemd(&self, run: &mut Run<'_>) -> Result<TaskResult, Failure> {
+        let mut file_state = self.ask(ENABLED, run)?;
+        if run.dry_run && file_state == "not-found" {
+            if !self.has_unit_file(run)? {
+                self.refuse_what_may_come(run)?;
+            } else {
+                "disabled".clone_into(&mut file_state);
+            }
         }
-        Some(Box::new(Self { service: service?, enabled, started, restart }))
-    }
-}
-
-const STOP_AND_RESTART: &str = "`started: false` and `restart: true` contradict each other";
-
-impl Module for Service {
-    fn prepare(&self, scope: &mut Scope<'_>) -> Result<Box<dyn Action + '_>, String> {
-        let service = scope.word(&self.service)?;
-        let allowed = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c);
-        if service.starts_with('-') || !service.chars().all(allowed) {
-            return Err(format!("field (service): {service:?} is no name of a unit"));
-        }
-        let enabled = scope.flag(self.enabled.as_ref())?;
-        let started = scope.flag(self.started.as_ref())?;
-        let restart = scope.flag(self.restart.as_ref())?.unwrap_or(false);
-        if restart && started == Some(false) {
-            return Err(STOP_AND_RESTART.to_owned());
-        }
-        Ok(Box::new(Prepared { service, enabled, started, restart }))
-    }
-}
-
-struct Prepared {
-    service: String,
-    enabled: Option<bool>,
-    started: Option<bool>,
-    restart: bool,
-}
-
-impl Action for Prepared {
-    fn apply(&mut self, run: &mut Run<'_>) -> Result<TaskResult, Failure> {
-        let file_state = self.ask(ENABLED, run)?;
         let active_state = self.ask(ACTIVE, run)?;
         let mut changes = Vec::new();
-        let run_verb = self.run_verb(&file_state, &active_state, &mut changes)?;
+        let run_verb = self.unit_verb(&file_state, &active_state, &mut changes)?;
         let file_verb = self.file_verb(&file_state, &mut changes)?;
-        if changes.is_empty() {
-            return Ok(TaskResult::of(TaskStatus::Matched));
-        }
         for verb in run_verb.into_iter().chain(file_verb) {
             self.order(verb, run)?;
         }
-        Ok(done(TaskStatus::Modified, changes))
+        Ok(kept_or_modified(changes))
     }
-}
 
-impl Prepared {
-    /// The verb that starts, stops or restarts, when one is needed.
-    fn run_verb(
+    fn unit_verb(
         &self,
         file_state: &str,
         active_state: &str,
@@ -86,13 +39,7 @@ impl Prepared {
                 return Err(format!("systemctl is-active {}: unknown answer {other:?}", self.service).into());
             }
         };
-        let verb = match (self.started, runs) {
-            (_, true) if self.restart => "restart",
-            (_, false) if self.restart => "start",
-            (Some(true), false) => "start",
-            (Some(false), true) => "stop",
-            _ => return Ok(None),
-        };
+        let Some(verb) = self.run_verb(runs, active_state, changes) else { return Ok(None) };
         if verb != "stop" {
             match file_state {
                 "masked" | "masked-runtime" => {
@@ -102,9 +49,6 @@ impl Prepared {
                 _ => {}
             }
         }
-        let after = if verb == "stop" { "inactive" } else { "active" };
-        let property = if verb == "restart" { "restarted" } else { "started" };
-        changes.push(change(property, Some(active_state.to_owned()), Some(after.to_owned())));
         Ok(Some(verb))
     }
 
@@ -136,6 +80,17 @@ impl Prepared {
         Ok(Some(if wanted { "enable" } else { "disable" }))
     }
 
+    /// Whether an earlier task of a dry run would have made the unit.
+    fn has_unit_file(&self, run: &mut Run<'_>) -> Result<bool, Failure> {
+        let suffix = if self.service.contains('.') { "" } else { SUFFIX };
+        for folder in ["/etc/systemd/system", "/lib/systemd/system", "/usr/lib/systemd/system"] {
+            if is_file(&format!("{folder}/{}{suffix}", self.service), run)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// One word of answer; systemctl's exit code says the same less clearly.
     fn ask(&self, question: &'static str, run: &mut Run<'_>) -> Result<String, Failure> {
         if let Some(answer) = run.imagined.get(question, &self.service) {
@@ -157,19 +112,9 @@ impl Prepared {
 
     fn order(&self, verb: &str, run: &mut Run<'_>) -> Result<(), Failure> {
         if run.dry_run {
-            let (question, answer) = match verb {
-                "enable" => (ENABLED, "enabled"),
-                "disable" => (ENABLED, "disabled"),
-                "stop" => (ACTIVE, "inactive"),
-                _ => (ACTIVE, "active"),
-            };
-            run.imagined.set(question, &self.service, answer);
+            imagine(verb, &self.service, run);
             return Ok(());
         }
         tool::order("systemctl", &[verb, &self.service], run).map(|_| ())
     }
 }
-
-/// The two questions, which are also the kinds of state that a dry run imagines.
-const ENABLED: &str = "is-enabled";
-const ACTIVE: &str = "is-active";

@@ -1,0 +1,125 @@
+//! A Debian with systemd as process 1, in a container without a network, from packages that were fetched once.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::{Process, project_root, run_ok, system_program, wait_for};
+
+/// The root file system, made once and kept in the build folder.
+const ARCHIVE: &str = "target/booted/bookworm.tar";
+
+/// A booted Debian; it is ended and removed when this is dropped.
+#[derive(Debug)]
+pub struct Booted {
+    folder: tempfile::TempDir,
+    container: Process,
+    leader: u32,
+}
+
+impl Booted {
+    /// Unpacks a root file system, lets the caller add to it, and boots it.
+    ///
+    /// # Errors
+    /// When a program is missing, or it does not come up.
+    pub fn start(prepare: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let root = folder.path().join("root");
+        std::fs::create_dir(&root)?;
+        let archive = archive()?;
+        let tar = system_program("tar")?;
+        run_ok(&tar, ["-C".as_ref(), root.as_os_str(), "-xpf".as_ref(), archive.as_os_str()])?;
+        prepare(&root)?;
+        let name = format!("keros-test-{}", std::process::id());
+        let mut command = Command::new(system_program("systemd-nspawn")?);
+        command.arg("-q").arg("-D").arg(&root).arg(format!("--machine={name}"));
+        command.args(["--register=no", "--keep-unit", "--private-network", "--console=pipe", "-b"]);
+        let mut container = Process::start(&mut command, &folder.path().join("log"))?;
+        let leader = wait_for("the container's process 1", || {
+            ensure!(container.is_running(), "the container ended: {}", container.log());
+            process_one(container.id())
+        })?;
+        let booted = Self { folder, container, leader };
+        wait_for("the container has booted", || {
+            let output = booted.run(&["systemctl", "is-system-running"])?;
+            let state = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+            ensure!(state != "degraded", "it is degraded:\n{}", booted.run_ok(&["systemctl", "--failed"])?);
+            let told = String::from_utf8_lossy(&output.stderr).into_owned();
+            ensure!(state == "running", "its state is {state:?} {told}\n{}", booted.container.log());
+            Ok(Some(()))
+        })?;
+        Ok(booted)
+    }
+
+    /// A path in it, as the outside sees it.
+    #[must_use]
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.folder.path().join("root").join(path.trim_start_matches('/'))
+    }
+
+    /// Runs a program in it, as a unit of its own.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn run(&self, command: &[&str]) -> Result<Output> {
+        let leader = self.leader.to_string();
+        let enter = ["-t", &leader, "-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w"];
+        let unit = ["systemd-run", "--pipe", "--wait", "--quiet", "--collect"];
+        Command::new(system_program("nsenter")?)
+            .args(enter)
+            .args(unit)
+            .args(command)
+            .stdin(Stdio::null())
+            .output()
+            .context("starting nsenter")
+    }
+
+    /// Runs a program in it, and gives what it printed.
+    ///
+    /// # Errors
+    /// When it ends with another code than 0.
+    pub fn run_ok(&self, command: &[&str]) -> Result<String> {
+        let output = self.run(command)?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        if !output.status.success() {
+            bail!("{command:?}: {}\n{text}{}", output.status, String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(text)
+    }
+}
+
+impl Drop for Booted {
+    fn drop(&mut self) {
+        // Its process 1 dies with all that it started; the container program then ends by itself.
+        let _ = nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(i32::try_from(self.leader).unwrap_or(i32::MAX)),
+            nix::sys::signal::Signal::SIGKILL,
+        );
+        let _ = wait_for("the container ends", || Ok((!self.container.is_running()).then_some(())));
+    }
+}
+
+/// The child that has become systemd: earlier ones only make the namespaces.
+fn process_one(container: u32) -> Result<Option<u32>> {
+    let children = std::fs::read_to_string(format!("/proc/{container}/task/{container}/children"))?;
+    let is_systemd = |child: &&str| {
+        std::fs::read_to_string(format!("/proc/{child}/comm")).is_ok_and(|name| name.trim() == "systemd")
+    };
+    Ok(children.split_whitespace().find(is_systemd).map(str::parse).transpose()?)
+}
+
+/// The root file system as an archive; the first test that needs it fetches the packages.
+fn archive() -> Result<PathBuf> {
+    let path = project_root().join(ARCHIVE);
+    if path.exists() {
+        return Ok(path);
+    }
+    std::fs::create_dir_all(path.parent().unwrap_or(&path))?;
+    let new = path.with_extension(format!("{}.tar", std::process::id()));
+    let arguments = ["--variant=apt", "--include=systemd,systemd-sysv,dbus", "bookworm"];
+    let mmdebstrap = system_program("mmdebstrap")?;
+    run_ok(&mmdebstrap, arguments.iter().map(AsRef::as_ref).chain([new.as_os_str()]))?;
+    std::fs::rename(&new, &path)?;
+    Ok(path)
+}
