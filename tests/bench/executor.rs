@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use keros_tests::project_root;
 use tempfile::TempDir;
 
 use crate::cases::{CASES, Case, ECHOES, TEMPLATES_MATCHED};
@@ -78,7 +79,8 @@ struct Bench<'c> {
 
 impl<'c> Bench<'c> {
     fn new(case: &'c Case) -> Result<Self> {
-        let folder = tempfile::tempdir()?;
+        // Not in /tmp, which may be in memory: what is made must reach a disk.
+        let folder = tempfile::tempdir_in(project_root().join("target"))?;
         let work = folder.path().join("work");
         std::fs::create_dir(&work)?;
         std::fs::create_dir(folder.path().join("templates"))?;

@@ -1,6 +1,6 @@
 //! `./run bench`: sizes, memory and speed as tables in Markdown, each beside a peer that was measured in the same run.
 //!
-//! Nothing here judges: figures are for the README, budgets are in people's heads.
+//! With arguments, only the parts with these names. Nothing here judges: figures are for the README, budgets are in people's heads.
 
 mod agent;
 mod cases;
@@ -17,7 +17,10 @@ fn main() -> ExitCode {
     ];
     println!("Machine: {}\n", measure::machine());
     let mut code = ExitCode::SUCCESS;
-    for (name, part) in parts {
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    for (name, part) in
+        parts.into_iter().filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|w| w == name))
+    {
         if let Err(error) = part() {
             eprintln!("{name}: {error:#}");
             code = ExitCode::FAILURE;

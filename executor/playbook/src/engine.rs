@@ -412,6 +412,7 @@ impl<'a> Engine<'a> {
             diff: self.options.diff || self.options.dry_run,
             imagined: &mut self.imagined,
             deadline,
+            cancel: self.options.cancel.as_ref(),
             output_bytes: usize::try_from(self.limits.output_bytes).unwrap_or(usize::MAX),
             folder: here.part.folder.as_deref(),
         })

@@ -11,6 +11,8 @@ mod else_if;
 mod engine;
 mod fields;
 mod findings;
+#[doc(hidden)]
+pub mod fuzzing;
 mod helpers;
 mod mentions;
 mod modules;
@@ -34,6 +36,6 @@ pub use run::{Observer, RunOptions, run};
 pub use script::{Script, ScriptSource, parse_variables};
 pub use system::{
     Actor, Attributes, Content, Durability, FileKind, HostSystem, MAX_TREE_ENTRIES, Metadata, Program,
-    ProgramCommand, ProgramEnd, ShellPlace, System, SystemError,
+    ProgramCommand, ProgramEnd, ShellPlace, Stream, System, SystemError,
 };
 pub use variables::merge_variables;

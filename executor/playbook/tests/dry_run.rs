@@ -276,3 +276,23 @@ fn what_an_actor_or_a_link_makes_impossible_is_foretold_in_the_same_words() {
         assert_eq!(words(&told[0]), words(&ran[0]), "{task}");
     }
 }
+
+#[test]
+fn a_task_of_another_user_copies_the_scripts_own_files_though_that_user_may_not_read_them() {
+    if !nix::unistd::geteuid().is_root() {
+        keros_skip::skipped("only root may act as another user");
+        return;
+    }
+    let bench = Bench::new();
+    fs::set_permissions(bench.root.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+    fs::create_dir(bench.path("etc")).unwrap();
+    fs::write(bench.path("etc/passwd"), "lora:x:4242:4343::/:/bin/sh\n").unwrap();
+    fs::create_dir(bench.scripts.path().join("files")).unwrap();
+    fs::write(bench.scripts.path().join("files/f"), "text\n").unwrap();
+    fs::set_permissions(bench.scripts.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let text = "  tasks:\n    - !copy { src: f, dest: /f, with: { sudo: lora } }\n";
+    for dry_run in [true, false] {
+        assert_eq!(bench.run(text, dry_run).1[0].status.as_str(), "created");
+    }
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&fs::metadata(bench.path("f")).unwrap()), 4242);
+}

@@ -201,11 +201,11 @@ fn thousands_of_files_never_wait_together() {
     let mut bench = Bench::new();
     let waiting = |bench: &Bench| bench.names().iter().filter(|name| name.ends_with(".keros-new")).count();
     let mut most = 0;
-    for n in 0..700 {
+    for n in 0..1_100 {
         bench.put(&format!("/{n}"), "x");
         most = most.max(waiting(&bench));
     }
-    assert!((100..=256).contains(&most), "{most}");
+    assert!((100..=512).contains(&most), "{most}");
     let large = "x".repeat(9 * 1024 * 1024);
     bench.put("/large1", &large);
     bench.put("/large2", &large);

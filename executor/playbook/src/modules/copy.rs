@@ -67,7 +67,7 @@ fn parse(
 }
 
 /// Whether a source can be looked up before anything is run: an absolute one may be made by an earlier task.
-fn early<'t>(src: &'t Text, check: &CheckContext<'_>) -> Option<&'t str> {
+pub(super) fn early<'t>(src: &'t Text, check: &CheckContext<'_>) -> Option<&'t str> {
     let name = src.source.trim();
     (src.is_literal() && check.unconditional && !name.starts_with('/')).then_some(name)
 }
@@ -97,7 +97,11 @@ fn check_template(src: Text, fields: &mut Fields<'_, '_>, check: &CheckContext<'
     }
 }
 
-fn refuse_without_folder(src: &Text, fields: &mut Fields<'_, '_>, check: &CheckContext<'_>) -> Option<()> {
+pub(super) fn refuse_without_folder(
+    src: &Text,
+    fields: &mut Fields<'_, '_>,
+    check: &CheckContext<'_>,
+) -> Option<()> {
     if check.folder.is_some() || !src.is_literal() || src.source.trim().starts_with('/') {
         return Some(());
     }
@@ -157,10 +161,17 @@ impl Copy {
             },
             Source::File(src) => match scope.text(src)? {
                 name if name.starts_with('/') => Ok(Prepare::FileOnMachine(name.into())),
-                name => find_source(&name, "files", scope.folder).map(Prepare::File),
+                name => find_source(&name, "files", scope.folder).and_then(of_script),
             },
         }
     }
+}
+
+/// Looked at before the task acts as another user, who may not be allowed to.
+fn of_script(path: PathBuf) -> Result<Prepare<'static>, String> {
+    let metadata = std::fs::metadata(&path);
+    let metadata = metadata.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    Ok(Prepare::File(path, metadata.permissions().mode() & 0o7777))
 }
 
 fn bytes(text: String) -> Prepare<'static> {
@@ -174,8 +185,8 @@ fn rendered(scope: &mut Scope<'_>, template: &TemplateFile) -> Result<String, St
 
 enum Prepare<'m> {
     Bytes(Cow<'m, [u8]>),
-    /// In the script's folder.
-    File(PathBuf),
+    /// In the script's folder, and its mode.
+    File(PathBuf, u32),
     /// On the machine, below its root.
     FileOnMachine(PathBuf),
     TemplateOnMachine(PathBuf),
@@ -192,12 +203,7 @@ impl Action for Prepared<'_> {
         let held;
         let (content, mode_if_new) = match &self.content {
             Prepare::Bytes(bytes) => (Content::Bytes(bytes), 0o644),
-            Prepare::File(path) => {
-                let metadata = std::fs::metadata(path);
-                let metadata =
-                    metadata.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-                (Content::File(path), metadata.permissions().mode() & 0o7777)
-            }
+            Prepare::File(path, mode) => (Content::File(path), *mode),
             Prepare::FileOnMachine(path) => {
                 let is = source_on_machine(path, run)?;
                 (Content::Machine(path), is.mode)

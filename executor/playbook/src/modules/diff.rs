@@ -35,7 +35,9 @@ pub(super) fn of(
     let new = match content {
         Content::Bytes(bytes) if bytes.len() as u64 <= MAX_COMPARED_BYTES => Side::Bytes(bytes.to_vec()),
         Content::Bytes(bytes) => Side::Long(bytes.len() as u64),
-        Content::File(path) => script_side(path),
+        Content::File(path) => script_side(path)?,
+        // It can be read only once, to be written.
+        Content::Stream(stream) => Side::Long(stream.length()),
         Content::Machine(path) => {
             let length = run.system.metadata(path).ok().flatten().map_or(0, |is| is.size_bytes);
             side(path, length, run.system)
@@ -74,12 +76,13 @@ fn side(path: &Path, length: u64, system: &mut dyn System) -> Side {
     system.read(path, MAX_COMPARED_BYTES).map_or(Side::Long(length), Side::Bytes)
 }
 
-fn script_side(path: &Path) -> Side {
-    let length = std::fs::metadata(path).map_or(0, |is| is.len());
+/// None where the user that the task acts as may not read the script's folder: a run goes on without a diff then.
+fn script_side(path: &Path) -> Option<Side> {
+    let length = std::fs::metadata(path).ok()?.len();
     if length > MAX_COMPARED_BYTES {
-        return Side::Long(length);
+        return Some(Side::Long(length));
     }
-    std::fs::read(path).map_or(Side::Long(length), Side::Bytes)
+    std::fs::read(path).ok().map(Side::Bytes)
 }
 
 fn told(dest: &Path, was_there: bool, old: &Side, new: &Side) -> String {

@@ -10,6 +10,7 @@ mod control;
 mod copy;
 mod diff;
 mod directory;
+mod download;
 mod external;
 mod facts;
 mod file;
@@ -21,7 +22,9 @@ mod scope;
 mod service;
 mod shell;
 mod stat;
+mod time;
 mod tool;
+mod unpack;
 
 use std::fmt::Debug;
 use std::path::Path;
@@ -32,7 +35,11 @@ use keros_protocol::executor::{Change, TaskResult, TaskStatus};
 
 pub(crate) use imagined::Imagined;
 pub(crate) use scope::Scope;
+pub(crate) use unpack::check_archive;
 
+use time::Time;
+
+use crate::Cancel;
 use crate::fields::Fields;
 use crate::helpers::Registries;
 use crate::system::{ProgramEnd, System, SystemError};
@@ -74,9 +81,18 @@ pub(crate) struct Run<'a> {
     pub(crate) imagined: &'a mut Imagined,
     /// When a program that is started is ended.
     pub(crate) deadline: Instant,
+    /// Ends the run early; a program under way is ended by the system.
+    pub(crate) cancel: Option<&'a Cancel>,
     pub(crate) output_bytes: usize,
     /// The script's folder.
     pub(crate) folder: Option<&'a Path>,
+}
+
+impl Run<'_> {
+    /// How long an action that runs no program may go on.
+    fn time(&self) -> Time {
+        Time { deadline: self.deadline, cancel: self.cancel.cloned() }
+    }
 }
 
 /// Why an action failed.
@@ -127,7 +143,7 @@ pub(crate) struct CheckContext<'a> {
 type Parse = fn(&mut Fields<'_, '_>, &CheckContext<'_>) -> Option<Box<dyn Module>>;
 
 /// Every module that this version knows. Names are exact.
-const MODULES: [(&str, Parse); 23] = [
+const MODULES: [(&str, Parse); 25] = [
     ("apt", package::parse_apt),
     ("assert", control::Assert::parse),
     ("command", command::Command::parse),
@@ -135,6 +151,7 @@ const MODULES: [(&str, Parse); 23] = [
     ("deb", package::parse_deb),
     ("debug", control::Debug::parse),
     ("directory", directory::Directory::parse),
+    ("download", download::Download::parse),
     ("dnf", package::parse_dnf),
     ("echo", control::Echo::parse),
     ("external", external::External::parse),
@@ -149,6 +166,7 @@ const MODULES: [(&str, Parse); 23] = [
     ("shell", shell::Shell::parse),
     ("stat", stat::Stat::parse),
     ("template", copy::parse_template),
+    ("unpack", unpack::Unpack::parse),
     ("user", accounts::User::parse),
     ("yum", package::parse_dnf),
 ];

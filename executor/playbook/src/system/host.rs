@@ -51,7 +51,7 @@ pub struct HostSystem {
     /// Ends the program under way, when the run is cancelled.
     pub cancel: Option<Cancel>,
     /// The user that tasks act as.
-    actor: Option<Actor>,
+    pub(super) actor: Option<Actor>,
     pub(super) pending: Pending,
     pub(super) users: UserFiles,
 }
@@ -80,6 +80,23 @@ impl HostSystem {
             pending: Pending::default(),
             users: UserFiles::default(),
         }
+    }
+
+    /// The place of a file to write, and what is there; an error when that is no file.
+    fn place_of_file(&mut self, path: &Path) -> Result<(Place, Option<FileStat>), SystemError> {
+        let place = self.place_to_write(path)?;
+        let old = place.stat().map_err(writing(path))?;
+        if let Some(old) = &old
+            && kind_of(old) != FileKind::File
+        {
+            return Err(SystemError::in_the_way(path, kind_of(old)));
+        }
+        Ok((place, old))
+    }
+
+    /// The user that files are made as.
+    fn own_uid(&self) -> u32 {
+        self.actor.unwrap_or_else(Actor::own).uid
     }
 
     /// The tree to change into; none for the machine itself and for programs that run outside of the tree.
@@ -129,7 +146,7 @@ impl HostSystem {
                 command
             }
             ProgramCommand::Script(path) => {
-                if self.tree().is_some() && self.open(Path::new("/proc/self/status")).is_err() {
+                if self.tree().is_some() && self.open_file(Path::new("/proc/self/status")).is_err() {
                     let root = self.root.display();
                     return Err(SystemError::text(format!(
                         "{root} has no /proc, without which no module of a script runs in it"
@@ -169,8 +186,12 @@ impl System for HostSystem {
         Ok(self.stat(path, LastLink::Keep)?.map(|stat| metadata_of(&stat)))
     }
 
+    fn open(&mut self, path: &Path) -> Result<File, SystemError> {
+        self.open_file(path).map_err(reading(path))
+    }
+
     fn read(&mut self, path: &Path, max_bytes: u64) -> Result<Vec<u8>, SystemError> {
-        let file = self.open(path).map_err(reading(path))?;
+        let file = self.open_file(path).map_err(reading(path))?;
         let mut bytes = Vec::new();
         let length = file.take(max_bytes + 1).read_to_end(&mut bytes).map_err(reading(path))?;
         if length as u64 > max_bytes {
@@ -180,7 +201,7 @@ impl System for HostSystem {
     }
 
     fn holds(&mut self, path: &Path, content: &Content<'_>) -> Result<bool, SystemError> {
-        let file = self.open(path).map_err(reading(path))?;
+        let file = self.open_file(path).map_err(reading(path))?;
         let length = file.metadata().map_err(reading(path))?.len();
         let (mut source, source_length) =
             self.open_content(content).map_err(reading(source_path(content, path)))?;
@@ -197,13 +218,7 @@ impl System for HostSystem {
         attributes: Attributes,
         mode_if_new: u32,
     ) -> Result<(), SystemError> {
-        let place = self.place_to_write(path)?;
-        let old = place.stat().map_err(writing(path))?;
-        if let Some(old) = &old
-            && kind_of(old) != FileKind::File
-        {
-            return Err(SystemError::in_the_way(path, kind_of(old)));
-        }
+        let (place, old) = self.place_of_file(path)?;
         let is = old.as_ref().map(metadata_of);
         let owned = Owned::choose(attributes, is.as_ref(), mode_if_new, self.actor);
         let (mut source, _) = self.open_content(content).map_err(reading(source_path(content, path)))?;
@@ -213,6 +228,23 @@ impl System for HostSystem {
         let beside = Beside::write(&place, &mut source, owned, old.is_some()).map_err(writing(path))?;
         self.pending.add(place, beside, path).map_err(writing(path))?;
         if self.pending.is_full() { self.pending.settle() } else { Ok(()) }
+    }
+
+    fn open_part(&mut self, path: &Path) -> Result<File, SystemError> {
+        let (place, _) = self.place_of_file(path)?;
+        replace::open_part(&place, self.own_uid()).map_err(writing(path))
+    }
+
+    fn put_part(&mut self, path: &Path, attributes: Attributes, mode_if_new: u32) -> Result<(), SystemError> {
+        let (place, old) = self.place_of_file(path)?;
+        let is = old.as_ref().map(metadata_of);
+        let owned = Owned::choose(attributes, is.as_ref(), mode_if_new, self.actor);
+        replace::put_part(&place, self.own_uid(), owned, old.is_some()).map_err(writing(path))
+    }
+
+    fn remove_part(&mut self, path: &Path) -> Result<(), SystemError> {
+        let (place, _) = self.place_of_file(path)?;
+        replace::remove_part(&place).map_err(|error| SystemError::new("remove the part of", path, &error))
     }
 
     fn make_directory(&mut self, path: &Path, attributes: Attributes) -> Result<(), SystemError> {
@@ -450,9 +482,9 @@ fn remove_below(folder: &OwnedFd, path: &Path) -> io::Result<()> {
 }
 
 /// The file that an error in reading a content is about.
-pub(super) const fn source_path<'p>(content: &Content<'p>, path: &'p Path) -> &'p Path {
+pub(super) const fn source_path<'p>(content: &'p Content<'_>, path: &'p Path) -> &'p Path {
     match content {
-        Content::Bytes(_) => path,
+        Content::Bytes(_) | Content::Stream(_) => path,
         Content::File(source) | Content::Machine(source) => source,
     }
 }

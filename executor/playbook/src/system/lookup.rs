@@ -9,7 +9,7 @@ use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{FileStat, Mode};
 
 use super::tree::{LastLink, Place, walk};
-use super::{Content, HostSystem, SystemError, reading, users};
+use super::{Content, HostSystem, System as _, SystemError, reading, users};
 
 impl HostSystem {
     /// The place that a path names.
@@ -42,19 +42,29 @@ impl HostSystem {
         .map_err(reading(path))
     }
 
-    pub(super) fn open(&mut self, path: &Path) -> io::Result<File> {
+    pub(super) fn open_file(&mut self, path: &Path) -> io::Result<File> {
         open_at(&self.look(path, LastLink::Follow)?)
+    }
+
+    /// The script's own files are read as this program's own user, whoever the task acts as.
+    fn open_of_script(&mut self, path: &Path) -> io::Result<File> {
+        let Some(actor) = self.actor else { return File::open(path) };
+        self.act_as(None)?;
+        let file = File::open(path);
+        self.act_as(Some(actor))?;
+        file
     }
 
     /// A content, and how long it is.
     pub(super) fn open_content<'c>(
         &mut self,
-        content: &Content<'c>,
+        content: &'c Content<'_>,
     ) -> io::Result<(Box<dyn io::Read + 'c>, u64)> {
         let file = match content {
             Content::Bytes(bytes) => return Ok((Box::new(*bytes), bytes.len() as u64)),
-            Content::File(path) => File::open(path)?,
-            Content::Machine(path) => self.open(path)?,
+            Content::File(path) => self.open_of_script(path)?,
+            Content::Machine(path) => self.open_file(path)?,
+            Content::Stream(stream) => return Ok((Box::new(stream.reader()), stream.length())),
         };
         let length = file.metadata()?.len();
         Ok((Box::new(file), length))
@@ -81,7 +91,7 @@ impl HostSystem {
             return;
         }
         let mut bytes = Vec::new();
-        let file = self.open(Path::new(path));
+        let file = self.open_file(Path::new(path));
         let read = file.and_then(|file| file.take(users::MAX_USERS_BYTES).read_to_end(&mut bytes));
         let lines = read.map_or_else(|_| String::new(), |_| String::from_utf8_lossy(&bytes).into_owned());
         *self.users.of(path) = users::Kept { stamp, lines };

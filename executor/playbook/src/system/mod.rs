@@ -11,9 +11,11 @@ mod output;
 mod pending;
 mod program;
 mod replace;
+mod stream;
 mod tree;
 mod users;
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -24,6 +26,7 @@ pub use error::SystemError;
 pub use host::{Durability, HostSystem, ShellPlace};
 pub(crate) use model::Model;
 pub(crate) use program::ENVIRONMENT;
+pub use stream::Stream;
 
 /// What is at a path, links followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +76,8 @@ pub enum Content<'a> {
     File(&'a Path),
     /// What a file of the machine itself, below its root, holds.
     Machine(&'a Path),
+    /// What a reader gives; it can be used once.
+    Stream(&'a Stream<'a>),
 }
 
 /// A program to run.
@@ -146,6 +151,12 @@ pub trait System {
     /// When it cannot be known.
     fn link_metadata(&mut self, path: &Path) -> Result<Option<Metadata>, SystemError>;
 
+    /// Opens a file to read it piece by piece.
+    ///
+    /// # Errors
+    /// When it is not there, is no file, or cannot be read.
+    fn open(&mut self, path: &Path) -> Result<File, SystemError>;
+
     /// A file's content, at most this many bytes.
     ///
     /// # Errors
@@ -170,6 +181,49 @@ pub trait System {
         attributes: Attributes,
         mode_if_new: u32,
     ) -> Result<(), SystemError>;
+
+    /// The file beside a path in which a download is collected, to be read and added to; what an earlier attempt left is still in it.
+    ///
+    /// # Errors
+    /// When it cannot be made; always, where nothing is downloaded.
+    fn open_part(&mut self, path: &Path) -> Result<File, SystemError> {
+        Err(no_part(path))
+    }
+
+    /// Puts what was collected beside a path in the path's place, as [`System::put_file`] would.
+    ///
+    /// # Errors
+    /// The old file is untouched then.
+    fn put_part(
+        &mut self,
+        path: &Path,
+        _attributes: Attributes,
+        _mode_if_new: u32,
+    ) -> Result<(), SystemError> {
+        Err(no_part(path))
+    }
+
+    /// Removes what was collected beside a path.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    fn remove_part(&mut self, path: &Path) -> Result<(), SystemError> {
+        Err(no_part(path))
+    }
+
+    /// In a dry run: a file with this content, of which only the digest is known, would be here from now on.
+    ///
+    /// # Errors
+    /// When there could be no such file; always, where nothing is modelled.
+    fn expect_file(
+        &mut self,
+        path: &Path,
+        _sha256: [u8; 32],
+        _attributes: Attributes,
+        _mode_if_new: u32,
+    ) -> Result<(), SystemError> {
+        Err(no_part(path))
+    }
 
     /// Makes a directory and those above it; the attributes are for the last one.
     ///
@@ -277,6 +331,10 @@ pub trait System {
 
 /// Entries of a directory tree that one task handles.
 pub const MAX_TREE_ENTRIES: usize = 100_000;
+
+fn no_part(path: &Path) -> SystemError {
+    SystemError::text(format!("nothing is downloaded to {} here", path.display()))
+}
 
 fn reading(path: &Path) -> impl Fn(io::Error) -> SystemError + '_ {
     move |source| SystemError::new("read", path, &source)

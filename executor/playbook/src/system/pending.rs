@@ -32,8 +32,9 @@ use super::SystemError;
 use super::replace::{self, Beside};
 use super::tree::Place;
 
-/// Files that wait together. Each holds an open file, and perhaps its folder another, of the 1,024 that a program commonly may have.
-const MAX_FILES: usize = 256;
+/// Files and folders that are open together, half of the 1,024 that a program commonly may have. The more, the fewer commits
+/// of the journal: one for the files, one for their names.
+const MAX_OPEN: usize = 512;
 /// Bytes that wait together: until the checkpoint they are in the page cache of a machine with 240 MiB.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 /// Files that a message names; the others are counted.
@@ -76,7 +77,7 @@ impl Pending {
 
     /// So much waits that it is time for a checkpoint.
     pub(super) fn is_full(&self) -> bool {
-        self.files.len() >= MAX_FILES || self.bytes >= MAX_BYTES
+        self.files.len() + self.folders.len() >= MAX_OPEN || self.bytes >= MAX_BYTES
     }
 
     /// Takes a file that was written beside its place.

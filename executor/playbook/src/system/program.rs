@@ -90,7 +90,7 @@ pub(super) fn copy_of_program(path: &Path) -> io::Result<(File, PathBuf)> {
 }
 
 /// A file, so that a program that does not read its input holds nothing up.
-fn input_of(input: &[u8]) -> io::Result<File> {
+pub(super) fn input_of(input: &[u8]) -> io::Result<File> {
     if input.is_empty() {
         // Opened here: a tree may have no /dev/null.
         return File::open("/dev/null");

@@ -18,6 +18,9 @@ use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, unlinkat};
 use super::tree::Place;
 use super::{Actor, Attributes, Metadata};
 
+/// Ends the name of a file in which a download is collected.
+const PART: &[u8] = b".keros-part";
+
 /// Owner, group and mode that the file shall have; all stated.
 #[derive(Clone, Copy)]
 pub(super) struct Owned {
@@ -93,12 +96,7 @@ impl Beside {
         replaces: bool,
     ) -> io::Result<u64> {
         let bytes = io::copy(content, &mut &self.file)?;
-        give(&self.file, owned)?;
-        if replaces {
-            copy_extended_attributes(place, &self.file);
-            // An access list carries mode bits of its own, so the mode is set last.
-            fchmod(&self.file, Mode::from_bits_truncate(owned.mode))?;
-        }
+        finish(&self.file, place, owned, replaces)?;
         Ok(bytes)
     }
 
@@ -146,15 +144,71 @@ const TEMPORARY_SUFFIX: &[u8] = b".keros-new";
 
 /// A name that only this program uses, the same each time, so that what a power cut left behind is found and replaced.
 pub(super) fn temporary_name(name: &OsStr) -> OsString {
-    let mut bytes = b".".to_vec();
-    bytes.extend(name.as_bytes().iter().take(230));
-    bytes.extend(TEMPORARY_SUFFIX);
-    OsString::from_vec(bytes)
+    name_beside(name, TEMPORARY_SUFFIX)
 }
 
 /// Whether a name looks like one.
 pub(super) fn is_temporary(name: &OsStr) -> bool {
     name.as_bytes().ends_with(TEMPORARY_SUFFIX)
+}
+
+fn name_beside(name: &OsStr, ending: &[u8]) -> OsString {
+    let mut bytes = b".".to_vec();
+    bytes.extend(name.as_bytes().iter().take(230));
+    bytes.extend(ending);
+    OsString::from_vec(bytes)
+}
+
+/// Gives a file beside the destination all but its content.
+fn finish(file: &File, place: &Place, owned: Owned, replaces: bool) -> io::Result<()> {
+    give(file, owned)?;
+    if replaces {
+        copy_extended_attributes(place, file);
+        // An access list carries mode bits of its own, so the mode is set last.
+        fchmod(file, Mode::from_bits_truncate(owned.mode))?;
+    }
+    Ok(())
+}
+
+/// Opens the file beside a place in which a download is collected; makes it where there is none.
+pub(super) fn open_part(place: &Place, owner: u32) -> io::Result<File> {
+    if let Some(old) = existing_part(place, owner)? {
+        return Ok(old);
+    }
+    match remove_part(place) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let name = name_beside(&place.name, PART);
+    Ok(File::from(openat(&place.folder, name.as_os_str(), flags, Mode::from_bits_truncate(0o600))?))
+}
+
+/// What is collected already. A file that somebody else could have made is not used: he could write to it after its digest was
+/// compared.
+fn existing_part(place: &Place, owner: u32) -> io::Result<Option<File>> {
+    let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let name = name_beside(&place.name, PART);
+    let Ok(part) = openat(&place.folder, name.as_os_str(), flags, Mode::empty()) else { return Ok(None) };
+    let is = nix::sys::stat::fstat(&part)?;
+    let is_file = SFlag::from_bits_truncate(is.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
+    let is_own = is_file && is.st_uid == owner && is.st_nlink == 1 && is.st_mode & 0o077 == 0;
+    Ok(is_own.then(|| File::from(part)))
+}
+
+/// Puts the collected file in its place.
+pub(super) fn put_part(place: &Place, owner: u32, owned: Owned, replaces: bool) -> io::Result<()> {
+    let part = existing_part(place, owner)?.ok_or(io::ErrorKind::NotFound)?;
+    finish(&part, place, owned, replaces)?;
+    part.sync_all()?;
+    let name = name_beside(&place.name, PART);
+    renameat(&place.folder, name.as_os_str(), &place.folder, place.name.as_os_str())?;
+    sync_folder(&place.folder)
+}
+
+pub(super) fn remove_part(place: &Place) -> io::Result<()> {
+    let name = name_beside(&place.name, PART);
+    Ok(unlinkat(&place.folder, name.as_os_str(), UnlinkatFlags::NoRemoveDir)?)
 }
 
 fn create_new(folder: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {

@@ -6,8 +6,11 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use keros_playbook::{Diagnostic, HostSystem, Observer, RunOptions, Script, ScriptSource, ShellPlace};
+use keros_playbook::{
+    Cancel, Diagnostic, HostSystem, Observer, RunOptions, Script, ScriptSource, ShellPlace,
+};
 use keros_protocol::executor::{Event, TaskResult};
 use keros_protocol::{JobLimits, Outcome};
 use serde_json::Map;
@@ -19,6 +22,7 @@ pub(crate) struct Bench {
     pub(crate) place: ShellPlace,
     pub(crate) dry_run: bool,
     pub(crate) limits: JobLimits,
+    pub(crate) cancel: Option<Cancel>,
     pub(crate) results: Vec<TaskResult>,
 }
 
@@ -39,6 +43,7 @@ impl Bench {
             place: ShellPlace::Host,
             dry_run: false,
             limits: JobLimits::default(),
+            cancel: None,
             results: Vec::new(),
         }
     }
@@ -58,7 +63,9 @@ impl Bench {
     pub(crate) fn run(&mut self, tasks: &[&str]) -> Outcome {
         let script = self.parse(tasks).unwrap();
         let mut system = HostSystem::new(self.root.path().to_owned(), self.place);
-        let options = RunOptions { limits: self.limits, dry_run: self.dry_run, ..RunOptions::default() };
+        let cancel = self.cancel.clone();
+        let options =
+            RunOptions { limits: self.limits, dry_run: self.dry_run, cancel, ..RunOptions::default() };
         self.results.clear();
         keros_playbook::run(&script, &mut system, &options, self)
     }
@@ -92,11 +99,14 @@ impl Bench {
         fs::write(path, content).unwrap();
     }
 
-    /// Puts a program into the tree.
+    /// Puts a program into the tree. Another process writes it: what this one has open for writing may be inherited by a program that
+    /// another test starts just then, and a file that is open for writing can't be run.
     pub(crate) fn program(&self, path: &str, text: &str) {
-        let path = self.path(path);
+        let (path, draft) = (self.path(path), self.folder.path().join("draft"));
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, text).unwrap();
+        fs::write(&draft, text).unwrap();
+        let copied = Command::new("cp").arg(&draft).arg(&path).status().unwrap();
+        assert!(copied.success());
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 }

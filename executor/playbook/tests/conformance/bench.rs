@@ -102,6 +102,11 @@ impl Bench {
         self
     }
 
+    /// The work is done on a tree, not on the machine itself.
+    pub(crate) fn is_tree(&self) -> bool {
+        self.root != Path::new("/")
+    }
+
     /// The script's folder.
     pub(crate) fn play(&self) -> PathBuf {
         self.folder.path().join("pb")

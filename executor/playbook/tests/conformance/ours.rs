@@ -4,7 +4,8 @@ use std::fs;
 use std::io;
 
 use keros_playbook::{
-    HostSystem, Observer, RunOptions, Script, ScriptSource, ShellPlace, merge_variables, parse_variables,
+    Durability, HostSystem, Observer, RunOptions, Script, ScriptSource, ShellPlace, merge_variables,
+    parse_variables,
 };
 use keros_protocol::Outcome;
 use keros_protocol::executor::{Event, TaskStatus};
@@ -93,6 +94,10 @@ pub(crate) fn run(case: &Case, bench: &Bench) -> Seen {
     let mut recorder = Recorder { bench, tasks: Vec::new(), said: Vec::new() };
     let mut system = HostSystem::new(bench.root.clone(), ShellPlace::Root);
     system.search_path.clone_from(&bench.search_path);
+    // On a tree as by hand: files become durable together, and nobody may see a difference.
+    if bench.is_tree() {
+        system.durability = Durability::Grouped;
+    }
     let outcome = keros_playbook::run(&script, &mut system, &options, &mut recorder);
     let end = if matches!(outcome, Outcome::Succeeded { .. }) { End::Succeeded } else { End::Failed };
     Seen { tasks: recorder.tasks, end }

@@ -21,15 +21,18 @@ The statuses of the tasks stand in their order, of several runs after a `/`. `re
 pub(crate) fn table(cases: &[Case], recordings: &Recordings) -> String {
     let mut page = INTRODUCTION.to_owned();
     let count = |follows: Follows| cases.iter().filter(|case| case.follows == follows).count();
-    let not_yet = cases.iter().filter(|case| case.not_yet.is_some()).count();
     let _ = writeln!(
         page,
-        "\n{} cases: {} follow jetp, {} head, {} are ours. {not_yet} wait for a part that is not there yet.",
+        "\n{} cases: {} follow jetp, {} head, {} are ours.",
         cases.len(),
         count(Follows::Jetp),
         count(Follows::Head),
         count(Follows::Ours),
     );
+    match cases.iter().filter(|case| case.not_yet.is_some()).count() {
+        0 => {}
+        waiting => page.push_str(&format!("{waiting} wait for a part that is not there yet.\n")),
+    }
     let mut topic = "";
     for case in cases {
         if case.topic != topic {

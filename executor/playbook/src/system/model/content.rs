@@ -1,7 +1,7 @@
 //! What a file of the model holds: its bytes where they are few, else where they can be found, or their digest.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -10,12 +10,14 @@ use sha2::{Digest as _, Sha256};
 
 use super::Model;
 use super::tree::Body;
-use crate::system::program::same_bytes;
+use crate::system::program::{input_of, same_bytes};
 use crate::system::tree::LastLink;
 use crate::system::{Content, FileKind, SystemError, reading};
 
 /// Greatest content whose bytes are held.
 const MAX_HELD_BYTES: usize = 1024 * 1024;
+/// The same of a content that is one of many, as in an archive.
+const MAX_HELD_OF_STREAM: u64 = 4 * 1024;
 
 /// What a file holds.
 #[derive(Clone)]
@@ -32,6 +34,23 @@ pub(super) enum Held {
 impl Held {
     fn of(bytes: &[u8]) -> Self {
         if bytes.len() <= MAX_HELD_BYTES { Self::Bytes(bytes.into()) } else { Self::Digest(digest(bytes)) }
+    }
+
+    /// There may be many of these, so that less of each is held.
+    fn of_stream(mut reader: impl io::Read) -> io::Result<Self> {
+        let mut bytes = Vec::new();
+        reader.by_ref().take(MAX_HELD_OF_STREAM + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 <= MAX_HELD_OF_STREAM {
+            return Ok(Self::Bytes(bytes.into()));
+        }
+        let mut hash = Sha256::new_with_prefix(&bytes);
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            match reader.read(&mut buffer)? {
+                0 => return Ok(Self::Digest(hash.finalize().into())),
+                length => hash.update(&buffer[..length]),
+            }
+        }
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
@@ -81,6 +100,19 @@ impl Model<'_> {
                 Ok((Held::Script((*path).to_owned()), length))
             }
             Content::Machine(path) => self.held_at(path),
+            Content::Stream(stream) => Ok((Held::of_stream(stream.reader())?, stream.length())),
+        }
+    }
+
+    /// A file of its own with what is held.
+    pub(super) fn open_held(&mut self, path: &Path) -> Result<File, SystemError> {
+        match self.held_at(path).map_err(reading(path))?.0 {
+            Held::Machine(on_machine) => self.machine.open(&on_machine),
+            Held::Script(source) => File::open(&source).map_err(reading(&source)),
+            held => {
+                let bytes = self.bytes_of(&held, path, u64::MAX)?;
+                input_of(&bytes).map_err(reading(path))
+            }
         }
     }
 

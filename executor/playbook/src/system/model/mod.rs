@@ -8,12 +8,14 @@ mod permissions;
 mod tests;
 mod tree;
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use nix::errno::Errno;
 
+use self::content::Held;
 use self::tree::{Body, Node, Overlay, Spot};
 use super::host::{ancestors, attributes_of, source_path, writing};
 use super::replace::Owned;
@@ -93,6 +95,29 @@ impl<'a> Model<'a> {
         }
         is.mode = attributes.mode.map_or(is.mode, |mode| mode & 0o7777);
         self.overlay.lay(spot.path.clone(), Some(node))
+    }
+
+    fn lay_file(
+        &mut self,
+        path: &Path,
+        attributes: Attributes,
+        mode_if_new: u32,
+        hold: impl FnOnce(&mut Self) -> Result<(Held, u64), SystemError>,
+    ) -> Result<(), SystemError> {
+        let spot = self
+            .walk(path, LastLink::Follow)
+            .map_err(|error| SystemError::below_folder("write", path, &error))?;
+        let old = self.at(&spot).map_err(writing(path))?.map(|node| node.is);
+        if let Some(old) = old.filter(|old| old.kind != FileKind::File) {
+            return Err(SystemError::in_the_way(path, old.kind));
+        }
+        let (held, size_bytes) = hold(self)?;
+        let owned = Owned::choose(attributes, old.as_ref(), mode_if_new, Some(self.actor));
+        self.refuse_putting(&spot, old.as_ref(), owned).map_err(writing(path))?;
+        let (kind, mode) = (FileKind::File, owned.mode & 0o7777);
+        let is = Metadata { kind, mode, uid: owned.uid, gid: owned.gid, size_bytes };
+        let node = Node { is, body: Body::File(held) };
+        self.overlay.lay(spot.path, Some(node)).map_err(writing(path))
     }
 
     fn link(&mut self, path: &Path, target: &Path) -> io::Result<()> {
@@ -185,6 +210,10 @@ impl System for Model<'_> {
         Ok(self.look(path, LastLink::Keep).map_err(reading(path))?.map(|(_, node)| node.is))
     }
 
+    fn open(&mut self, path: &Path) -> Result<File, SystemError> {
+        self.open_held(path)
+    }
+
     fn read(&mut self, path: &Path, max_bytes: u64) -> Result<Vec<u8>, SystemError> {
         let (held, length) = self.held_at(path).map_err(reading(path))?;
         if length > max_bytes {
@@ -195,6 +224,9 @@ impl System for Model<'_> {
 
     fn holds(&mut self, path: &Path, content: &Content<'_>) -> Result<bool, SystemError> {
         let is = self.held_at(path).map_err(reading(path))?;
+        if let (Held::Machine(on_machine), Content::Stream(_)) = (&is.0, content) {
+            return self.machine.holds(on_machine, content);
+        }
         let wanted = self.hold(content).map_err(reading(source_path(content, path)))?;
         self.same(is, wanted).map_err(reading(path))
     }
@@ -206,20 +238,20 @@ impl System for Model<'_> {
         attributes: Attributes,
         mode_if_new: u32,
     ) -> Result<(), SystemError> {
-        let spot = self
-            .walk(path, LastLink::Follow)
-            .map_err(|error| SystemError::below_folder("write", path, &error))?;
-        let old = self.at(&spot).map_err(writing(path))?.map(|node| node.is);
-        if let Some(old) = old.filter(|old| old.kind != FileKind::File) {
-            return Err(SystemError::in_the_way(path, old.kind));
-        }
-        let (held, size_bytes) = self.hold(content).map_err(reading(source_path(content, path)))?;
-        let owned = Owned::choose(attributes, old.as_ref(), mode_if_new, Some(self.actor));
-        self.refuse_putting(&spot, old.as_ref(), owned).map_err(writing(path))?;
-        let (kind, mode) = (FileKind::File, owned.mode & 0o7777);
-        let is = Metadata { kind, mode, uid: owned.uid, gid: owned.gid, size_bytes };
-        let node = Node { is, body: Body::File(held) };
-        self.overlay.lay(spot.path, Some(node)).map_err(writing(path))
+        self.lay_file(path, attributes, mode_if_new, |model| {
+            model.hold(content).map_err(reading(source_path(content, path)))
+        })
+    }
+
+    fn expect_file(
+        &mut self,
+        path: &Path,
+        sha256: [u8; 32],
+        attributes: Attributes,
+        mode_if_new: u32,
+    ) -> Result<(), SystemError> {
+        // How long it is will be known when it is there.
+        self.lay_file(path, attributes, mode_if_new, |_| Ok((Held::Digest(sha256), 0)))
     }
 
     fn make_directory(&mut self, path: &Path, attributes: Attributes) -> Result<(), SystemError> {

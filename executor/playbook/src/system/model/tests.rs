@@ -20,7 +20,7 @@ fn modes() -> &'static [u32] {
 }
 
 /// Sequences of calls that are tried.
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 100;
 
 /// A small generator of numbers that a seed repeats.
 struct Chance(u64);
