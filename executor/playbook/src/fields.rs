@@ -62,11 +62,22 @@ impl<'n, 'f> Fields<'n, 'f> {
 
     /// Like [`Fields::text`]; its absence is reported.
     pub(crate) fn required_text(&mut self, key: &'static str) -> Option<Text> {
-        if self.node(key).is_none() {
-            self.missing(key);
-            return None;
+        if let Some(text) = self.text(key) {
+            return Some(text);
         }
-        self.text(key)
+        // `~` stands for nothing only where nothing may be said.
+        let written = self.pairs.iter().find(|(k, _)| k.text() == Some(key)).map(|(_, node)| node);
+        match written.and_then(|node| node.text().map(|text| (text, node.at))) {
+            Some((text, at)) if matches!(text, "~" | "null" | "Null" | "NULL") => {
+                Text::compile(text, key, at, self.findings)
+            }
+            Some((text, _)) if !text.is_empty() => None,
+            None if written.is_some() => None,
+            _ => {
+                self.missing(key);
+                None
+            }
+        }
     }
 
     /// A boolean that may be a template; a text without one must be `true` or `false`.

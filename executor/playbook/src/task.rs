@@ -131,10 +131,17 @@ impl With {
 impl Items {
     fn parse(node: &Node, fields: &mut Fields<'_, '_>) -> Option<Self> {
         match &node.value {
-            Yaml::Scalar { text, .. } => Some(Self::Variable(text.trim().to_owned())),
+            Yaml::Scalar { text, .. } if node.is_text() => Some(Self::Variable(text.trim().to_owned())),
+            Yaml::Scalar { .. } => {
+                fields.wrong("items", node, "the name of a list, or a list of texts");
+                None
+            }
             Yaml::List(_) => {
-                // As for all fields of text, `5` is a text; a list of other things must be a variable.
                 let texts = fields.texts("items")?;
+                for node in texts.iter().filter(|node| !node.is_text()) {
+                    let message = "a list in `items` holds texts only: put this into quotes, or the list into a variable";
+                    fields.findings.invalid(node.at, message);
+                }
                 let compile = |node: &&Node| {
                     Text::compile(node.text().unwrap_or_default(), "items", node.at, fields.findings)
                 };

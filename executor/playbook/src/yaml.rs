@@ -60,6 +60,11 @@ impl Node {
         matches!(&self.value, Yaml::Scalar { text, plain: true } if is_null_word(text))
     }
 
+    /// A scalar that is a text also where types count: quoted, or nothing that YAML takes for a number and the like.
+    pub(crate) fn is_text(&self) -> bool {
+        matches!(&self.value, Yaml::Scalar { .. }) && self.to_json().is_string()
+    }
+
     /// What sort of value it is, for messages.
     pub(crate) fn kind(&self) -> &'static str {
         match &self.value {
