@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::fields::Fields;
 use crate::findings::Findings;
+use crate::modules::TemplateFiles;
 use crate::role;
 use crate::script::ScriptSource;
 use crate::secrets::SecretPath;
@@ -48,11 +49,12 @@ pub(crate) struct Part {
 pub(crate) struct Reader<'s> {
     source: &'s ScriptSource,
     room: usize,
+    templates: TemplateFiles,
 }
 
 impl<'s> Reader<'s> {
-    pub(crate) const fn new(source: &'s ScriptSource) -> Self {
-        Self { source, room: MAX_TASKS }
+    pub(crate) fn new(source: &'s ScriptSource) -> Self {
+        Self { source, room: MAX_TASKS, templates: TemplateFiles::default() }
     }
 
     /// Where roles are looked for, the first that has one wins.
@@ -76,7 +78,8 @@ impl<'s> Reader<'s> {
             return Vec::new();
         }
         self.room -= nodes.len();
-        nodes.iter().filter_map(|node| Task::parse(node, is_handler, folder, findings)).collect()
+        let parse = |node| Task::parse(node, is_handler, folder, &self.templates, findings);
+        nodes.iter().filter_map(parse).collect()
     }
 }
 

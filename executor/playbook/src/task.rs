@@ -2,7 +2,7 @@
 
 use crate::fields::Fields;
 use crate::findings::Findings;
-use crate::modules::{self, CheckContext, Module, Scope, UNSUPPORTED};
+use crate::modules::{self, CheckContext, Module, Scope, TemplateFiles, UNSUPPORTED};
 use crate::suggestions;
 use crate::template::{Condition, Text};
 use crate::yaml::{Node, Position, Yaml};
@@ -65,6 +65,7 @@ impl Task {
         node: &Node,
         is_handler: bool,
         folder: Option<&std::path::Path>,
+        templates: &TemplateFiles,
         findings: &mut Findings,
     ) -> Option<Self> {
         let Some(tag) = node.tag.as_deref() else {
@@ -78,7 +79,7 @@ impl Task {
         let with = fields.node("with").map(|node| With::parse(node, is_handler, fields.findings));
         let and = fields.node("and").map(|node| And::parse(node, fields.findings)).unwrap_or_default();
         let unconditional = with.as_ref().is_none_or(|with| with.condition.is_none());
-        let module = parse(&mut fields, &CheckContext { folder, unconditional });
+        let module = parse(&mut fields, &CheckContext { folder, unconditional, templates });
         fields.finish();
         let with = with.unwrap_or_default();
         let file = findings.other_file();

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use keros_protocol::executor::{TaskResult, TaskStatus};
 
@@ -27,7 +28,7 @@ enum Source {
     /// `copy` with `src`.
     File(Text),
     /// `template` with `src`; compiled already when the check could find it.
-    Template(Text, Option<TemplateFile>),
+    Template(Text, Option<Arc<TemplateFile>>),
     /// `copy` with `content`.
     Verbatim(String),
     /// `template` with `content`.
@@ -88,7 +89,7 @@ pub(super) fn check_file(fields: &mut Fields<'_, '_>, check: &CheckContext<'_>) 
 fn check_template(src: Text, fields: &mut Fields<'_, '_>, check: &CheckContext<'_>) -> Option<Source> {
     refuse_without_folder(&src, fields, check)?;
     let Some(name) = early(&src, check) else { return Some(Source::Template(src, None)) };
-    match find_source(name, "templates", check.folder).and_then(|path| compile_file(&path)) {
+    match find_source(name, "templates", check.folder).and_then(|path| compiled_once(path, check)) {
         Ok(template) => Some(Source::Template(src, Some(template))),
         Err(message) => {
             fields.findings.invalid(src.at, &message);
@@ -121,6 +122,15 @@ pub(super) fn find_source(name: &str, kind: &str, folder: Option<&Path>) -> Resu
     }
     let path = folder.join(kind).join(name);
     if path.is_file() { Ok(path) } else { Err(format!("field (src): no such file: {name}")) }
+}
+
+fn compiled_once(path: PathBuf, check: &CheckContext<'_>) -> Result<Arc<TemplateFile>, String> {
+    if let Some(template) = check.templates.borrow().get(&path) {
+        return Ok(Arc::clone(template));
+    }
+    let template = Arc::new(compile_file(&path)?);
+    check.templates.borrow_mut().insert(path, Arc::clone(&template));
+    Ok(template)
 }
 
 fn compile_file(path: &Path) -> Result<TemplateFile, String> {

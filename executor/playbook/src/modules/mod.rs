@@ -26,8 +26,11 @@ mod time;
 mod tool;
 mod unpack;
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fmt::Debug;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use keros_protocol::Output;
@@ -43,6 +46,7 @@ use crate::Cancel;
 use crate::fields::Fields;
 use crate::helpers::Registries;
 use crate::system::{ProgramEnd, System, SystemError};
+use crate::template::TemplateFile;
 use crate::variables::Variables;
 
 /// A task's module with its fields, as the script gives them.
@@ -138,7 +142,12 @@ pub(crate) struct CheckContext<'a> {
     pub(crate) folder: Option<&'a Path>,
     /// The task always runs, so what it names must be there before anything is run.
     pub(crate) unconditional: bool,
+    /// Files of templates that tasks before have named.
+    pub(crate) templates: &'a TemplateFiles,
 }
+
+/// Compiled files of templates, by path: a script may name one a thousand times.
+pub(crate) type TemplateFiles = RefCell<HashMap<PathBuf, Arc<TemplateFile>>>;
 
 type Parse = fn(&mut Fields<'_, '_>, &CheckContext<'_>) -> Option<Box<dyn Module>>;
 

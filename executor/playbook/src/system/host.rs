@@ -17,6 +17,7 @@ use nix::sys::statvfs::{FsFlags, fstatvfs};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, setfsgid, setfsuid, unlinkat};
 
 use super::lookup::open_at;
+use super::memory;
 use super::pending::Pending;
 use super::replace::{self, Beside, Owned};
 use super::tree::{FOLDER, LastLink, Place, below, find, walk};
@@ -46,6 +47,8 @@ pub struct HostSystem {
     pub shell: ShellPlace,
     /// `PATH` of programs; tools are looked up in its folders.
     pub search_path: String,
+    /// What each process of a program may hold of data, bytes; half of the machine's memory where nothing else is said.
+    pub memory_bytes: u64,
     /// When files that are put in place are durable.
     pub durability: Durability,
     /// Ends the program under way, when the run is cancelled.
@@ -74,6 +77,7 @@ impl HostSystem {
             root,
             shell,
             search_path: program::SEARCH_PATH.to_owned(),
+            memory_bytes: memory::half_of_machine(),
             durability: Durability::default(),
             cancel: None,
             actor: None,
@@ -389,7 +393,7 @@ impl System for HostSystem {
         self.users = UserFiles::default();
         let (command, _kept) = self.command(program)?;
         let name = PathBuf::from(command.get_program());
-        program::run(command, self.tree(), program, self.cancel.as_ref())
+        program::run(command, self.tree(), program, self.memory_bytes, self.cancel.as_ref())
             .map_err(|error| SystemError::new("run", &name, &error))
     }
 

@@ -6,6 +6,7 @@
 mod error;
 mod host;
 mod lookup;
+mod memory;
 mod model;
 mod output;
 mod pending;
