@@ -46,6 +46,7 @@ impl Engine for PlaybookEngine<'_> {
             file: "script".to_owned(),
             folder: None,
             role_folders: Vec::new(),
+            module_folders: Vec::new(),
             extra_vars: vars.clone(),
         };
         let script = Script::parse(&source).map_err(|findings| refusal_of(&findings))?;

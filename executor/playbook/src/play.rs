@@ -10,7 +10,7 @@ use crate::modules::TemplateFiles;
 use crate::role;
 use crate::script::ScriptSource;
 use crate::secrets::SecretPath;
-use crate::task::Task;
+use crate::task::{Place, Task};
 use crate::template::Text;
 use crate::variables::{Levels, merge_variables};
 use crate::yaml::{self, Node, Position, Yaml, pairs_to_json};
@@ -63,6 +63,14 @@ impl<'s> Reader<'s> {
         self.source.role_folders.iter().cloned().chain(own).collect()
     }
 
+    /// Where programs of the module `external` are looked for: as told, in the role, beside the script.
+    fn module_folders(&self, folder: Option<&Path>) -> Vec<PathBuf> {
+        let own = [folder, self.source.folder.as_deref()].into_iter().flatten();
+        let mut folders = self.source.module_folders.clone();
+        folders.extend(own.map(|folder| folder.join("modules")));
+        folders
+    }
+
     /// Reads a list of tasks or handlers.
     pub(crate) fn tasks(
         &mut self,
@@ -78,7 +86,9 @@ impl<'s> Reader<'s> {
             return Vec::new();
         }
         self.room -= nodes.len();
-        let parse = |node| Task::parse(node, is_handler, folder, &self.templates, findings);
+        let module_folders = self.module_folders(folder);
+        let place = Place { folder, module_folders: &module_folders, templates: &self.templates };
+        let parse = |node| Task::parse(node, is_handler, &place, findings);
         nodes.iter().filter_map(parse).collect()
     }
 }

@@ -22,6 +22,8 @@ pub struct ScriptSource {
     pub folder: Option<PathBuf>,
     /// Where roles are looked for before the script's own `roles/`; the first that has one wins.
     pub role_folders: Vec<PathBuf>,
+    /// Where programs of the module `external` are looked for before `modules/` of a role and of the script.
+    pub module_folders: Vec<PathBuf>,
     /// Variables of the highest precedence.
     pub extra_vars: Map<String, Value>,
 }

@@ -59,13 +59,27 @@ pub(crate) struct And {
     pub(crate) delay: Option<Text>,
 }
 
+/// Where the files are that a task may name.
+pub(crate) struct Place<'a> {
+    /// The folder of `files/` and `templates/`.
+    pub(crate) folder: Option<&'a std::path::Path>,
+    pub(crate) module_folders: &'a [std::path::PathBuf],
+    pub(crate) templates: &'a TemplateFiles,
+}
+
+impl Place<'_> {
+    const fn check(&self, unconditional: bool) -> CheckContext<'_> {
+        let Self { folder, module_folders, templates } = *self;
+        CheckContext { folder, unconditional, module_folders, templates }
+    }
+}
+
 impl Task {
     /// Checks one element of a list of tasks.
     pub(crate) fn parse(
         node: &Node,
         is_handler: bool,
-        folder: Option<&std::path::Path>,
-        templates: &TemplateFiles,
+        place: &Place<'_>,
         findings: &mut Findings,
     ) -> Option<Self> {
         let Some(tag) = node.tag.as_deref() else {
@@ -79,7 +93,7 @@ impl Task {
         let with = fields.node("with").map(|node| With::parse(node, is_handler, fields.findings));
         let and = fields.node("and").map(|node| And::parse(node, fields.findings)).unwrap_or_default();
         let unconditional = with.as_ref().is_none_or(|with| with.condition.is_none());
-        let module = parse(&mut fields, &CheckContext { folder, unconditional, templates });
+        let module = parse(&mut fields, &place.check(unconditional));
         fields.finish();
         let with = with.unwrap_or_default();
         let file = findings.other_file();

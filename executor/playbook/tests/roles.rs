@@ -140,6 +140,30 @@ fn every_fault_of_every_role_is_found_before_anything_runs() {
 }
 
 #[test]
+fn programs_of_external_are_found_in_the_role_and_beside_the_script() {
+    let program = |says: &str| format!("#!/bin/sh\ncat >/dev/null\necho 'says: {says}'\n");
+    let task = |name: &str| {
+        format!("- !external {{ use: {name}, params: {{}}, save: r }}\n- !echo {{ msg: '{{{{r.says}}}}' }}\n")
+    };
+    let (own, shared, role, script) = (
+        program("the role"),
+        program("the script"),
+        task("a") + &task("b"),
+        task("a").replace('\n', "\n    "),
+    );
+    let mut bench = Bench::new(&[
+        ("roles/r/role.yml", "name: r\ntasks: [t.yml]\n"),
+        ("roles/r/tasks/t.yml", &role),
+        ("roles/r/modules/a", &own),
+        ("modules/a", &shared),
+        ("modules/b", &shared),
+    ]);
+    bench.run(&format!("  roles: [ {{ role: r }} ]\n  tasks:\n    {}\n", script.trim_end()));
+    let said: Vec<_> = bench.lines.iter().filter(|line| line.contains("passive")).collect();
+    assert_eq!(said, ["r t.yml passive the role", "r t.yml passive the script", "-  passive the script"]);
+}
+
+#[test]
 fn a_script_without_files_cannot_use_roles() {
     let text = "- { name: p, groups: [all], roles: [ { role: r } ] }".to_owned();
     let source = ScriptSource { text, file: "s".to_owned(), ..ScriptSource::default() };

@@ -18,6 +18,9 @@ pub(super) struct ScriptOptions {
     /// Where roles are looked for, before `roles/` beside the script
     #[arg(short = 'r', long, value_name = "DIR:DIR", value_delimiter = ':', env = "JET_ROLES_PATH", value_hint = clap::ValueHint::DirPath)]
     roles: Vec<PathBuf>,
+    /// Where programs of the module `external` are looked for, before `modules/` of a role and beside the script
+    #[arg(short = 'm', long, value_name = "DIR:DIR", value_delimiter = ':', env = "JET_MODULES_PATH", value_hint = clap::ValueHint::DirPath)]
+    modules: Vec<PathBuf>,
 }
 
 /// Why nothing is run.
@@ -33,11 +36,12 @@ impl ScriptOptions {
     pub(super) fn load(&self, path: &Path) -> Result<Script, Trouble> {
         let text = read_text(path)?;
         let extra_vars = self.variables()?;
-        let role_folders = self.role_folders()?;
+        let role_folders = folders("--roles", &self.roles)?;
+        let module_folders = folders("--modules", &self.modules)?;
         let absolute = std::path::absolute(path).map_err(|error| Trouble::Usage(error.to_string()))?;
         let folder = absolute.parent().map(Path::to_owned);
         let file = path.display().to_string();
-        let source = ScriptSource { text, file, folder, role_folders, extra_vars };
+        let source = ScriptSource { text, file, folder, role_folders, module_folders, extra_vars };
         Script::parse(&source).map_err(Trouble::Invalid)
     }
 
@@ -53,16 +57,16 @@ impl ScriptOptions {
         }
         Ok(all)
     }
+}
 
-    /// Absolute, since programs run in other folders.
-    fn role_folders(&self) -> Result<Vec<PathBuf>, Trouble> {
-        let absolute = |folder: &PathBuf| match std::fs::canonicalize(folder) {
-            Ok(path) if path.is_dir() => Ok(path),
-            Ok(_) => Err(Trouble::Usage(format!("--roles {}: not a directory", folder.display()))),
-            Err(error) => Err(Trouble::Usage(format!("--roles {}: {error}", folder.display()))),
-        };
-        self.roles.iter().map(absolute).collect()
-    }
+/// Absolute, since programs run in other folders.
+fn folders(option: &str, folders: &[PathBuf]) -> Result<Vec<PathBuf>, Trouble> {
+    let absolute = |folder: &PathBuf| match std::fs::canonicalize(folder) {
+        Ok(path) if path.is_dir() => Ok(path),
+        Ok(_) => Err(Trouble::Usage(format!("{option} {}: not a directory", folder.display()))),
+        Err(error) => Err(Trouble::Usage(format!("{option} {}: {error}", folder.display()))),
+    };
+    folders.iter().map(absolute).collect()
 }
 
 /// A file's text. One that is too long is cut, and then refused by the check, by name.

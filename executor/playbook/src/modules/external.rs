@@ -16,6 +16,8 @@ use crate::yaml::{Node, Yaml};
 #[derive(Debug)]
 pub(super) struct External {
     program: Text,
+    /// Where it is looked for; the first that has it wins.
+    folders: Vec<PathBuf>,
     parameters: Parameter,
     result: ResultFields,
 }
@@ -25,28 +27,30 @@ impl External {
         let program = fields.required_text("use").filter(|program| is_there(program, fields, check));
         let parameters = parse_parameters(fields);
         let result = ResultFields::parse(fields);
-        Some(Box::new(Self { program: program?, parameters: parameters?, result }))
+        let folders = check.module_folders.to_owned();
+        Some(Box::new(Self { program: program?, folders, parameters: parameters?, result }))
     }
 }
 
 /// Reports a program that is not there. One in a variable is looked up when its task's turn comes.
 fn is_there(program: &Text, fields: &mut Fields<'_, '_>, check: &CheckContext<'_>) -> bool {
-    let found = if program.is_literal() || check.folder.is_none() {
-        find_program(program.source.trim(), check.folder).map(drop)
+    let found = if program.is_literal() || check.module_folders.is_empty() {
+        find_program(program.source.trim(), check.module_folders).map(drop)
     } else {
         Ok(())
     };
     found.map_err(|message| fields.findings.invalid(program.at, &message)).is_ok()
 }
 
-fn find_program(name: &str, folder: Option<&Path>) -> Result<PathBuf, String> {
-    let folder =
-        folder.ok_or("field (use): this script came without files, so it has no modules of its own")?;
+fn find_program(name: &str, folders: &[PathBuf]) -> Result<PathBuf, String> {
+    if folders.is_empty() {
+        return Err("field (use): this script came without files, so it has no modules of its own".to_owned());
+    }
     if !Path::new(name).components().all(|part| matches!(part, Component::Normal(_))) {
         return Err(format!("field (use): {name}: only a file below modules/ can be used, and no `..`"));
     }
-    let path = folder.join("modules").join(name);
-    if path.is_file() { Ok(path) } else { Err(format!("field (use): no such file: modules/{name}")) }
+    let found = folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file());
+    found.ok_or_else(|| format!("field (use): no such file: modules/{name}"))
 }
 
 fn parse_parameters(fields: &mut Fields<'_, '_>) -> Option<Parameter> {
@@ -117,7 +121,7 @@ impl Parameter {
 
 impl Module for External {
     fn prepare(&self, scope: &mut Scope<'_>) -> Result<Box<dyn Action + '_>, String> {
-        let program = find_program(&scope.text(&self.program)?, scope.folder)?;
+        let program = find_program(&scope.text(&self.program)?, &self.folders)?;
         let mut room = MAX_RENDERED_BYTES;
         let input = self.parameters.render(scope, &mut room)?.to_string();
         Ok(Box::new(Prepared { program, input, judge: self.result.prepare(scope)? }))

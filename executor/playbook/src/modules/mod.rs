@@ -142,6 +142,8 @@ pub(crate) struct CheckContext<'a> {
     pub(crate) folder: Option<&'a Path>,
     /// The task always runs, so what it names must be there before anything is run.
     pub(crate) unconditional: bool,
+    /// Where programs of the module `external` are looked for.
+    pub(crate) module_folders: &'a [PathBuf],
     /// Files of templates that tasks before have named.
     pub(crate) templates: &'a TemplateFiles,
 }
