@@ -5,7 +5,7 @@ use std::path::Path;
 
 use nix::libc;
 
-use super::{FileKind, MAX_TREE_ENTRIES};
+use super::{FileKind, MAX_TREE_BYTES, MAX_TREE_ENTRIES};
 
 /// Something that the machine refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,7 +50,11 @@ impl SystemError {
 
     /// A directory tree is larger than one task handles.
     pub(super) fn too_many(path: &Path) -> Self {
-        Self::text(format!("{} holds more than {MAX_TREE_ENTRIES} entries", path.display()))
+        let mebibytes = MAX_TREE_BYTES / 1024 / 1024;
+        Self::text(format!(
+            "{} holds more than {MAX_TREE_ENTRIES} entries, or more than {mebibytes} MiB of paths",
+            path.display()
+        ))
     }
 
     /// Anything else, in words.

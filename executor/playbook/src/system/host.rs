@@ -23,8 +23,8 @@ use super::replace::{self, Beside, Owned};
 use super::tree::{FOLDER, LastLink, Place, below, find, walk};
 use super::users::{self, UserFiles};
 use super::{
-    Actor, Attributes, Content, FileKind, MAX_TREE_ENTRIES, Metadata, Program, ProgramCommand, ProgramEnd,
-    System, SystemError, program, reading,
+    Actor, Attributes, Content, FileKind, MAX_TREE_BYTES, MAX_TREE_ENTRIES, Metadata, Program,
+    ProgramCommand, ProgramEnd, System, SystemError, program, reading,
 };
 use crate::Cancel;
 
@@ -278,18 +278,20 @@ impl System for HostSystem {
 
     fn list_tree(&mut self, path: &Path) -> Result<Vec<PathBuf>, SystemError> {
         self.pending.settle()?;
-        let mut found = Vec::new();
+        let (mut found, mut bytes) = (Vec::new(), 0);
         let mut pending = vec![path.to_owned()];
         while let Some(folder) = pending.pop() {
-            for (name, is_folder) in self.list(&folder).map_err(reading(&folder))? {
+            let names = self.list(&folder, MAX_TREE_ENTRIES - found.len()).map_err(reading(&folder))?;
+            for (name, is_folder) in names.ok_or_else(|| SystemError::too_many(path))? {
                 let entry = folder.join(name);
+                bytes += entry.as_os_str().len();
+                if bytes > MAX_TREE_BYTES {
+                    return Err(SystemError::too_many(path));
+                }
                 if is_folder {
                     pending.push(entry.clone());
                 }
                 found.push(entry);
-                if found.len() > MAX_TREE_ENTRIES {
-                    return Err(SystemError::too_many(path));
-                }
             }
         }
         Ok(found)
@@ -350,11 +352,17 @@ impl System for HostSystem {
             // The next user may not be allowed to give them their names.
             self.pending.settle()?;
         }
+        let cannot = || SystemError::text(format!("cannot act as user {}: is this run by root?", next.uid));
+        if actor.is_some() && Uid::effective().is_root() {
+            // Groups of this program's own are not the user's.
+            nix::unistd::setgroups(&[]).map_err(|_| cannot())?;
+        }
         // The group first: the user may not be allowed to change it. Each call gives what was before, so it is asked twice.
         setfsgid(Gid::from_raw(next.gid));
         setfsuid(Uid::from_raw(next.uid));
         if setfsuid(Uid::from_raw(next.uid)).as_raw() != next.uid {
-            return Err(SystemError::text(format!("cannot act as user {}: is this run by root?", next.uid)));
+            setfsgid(Gid::from_raw(own.gid));
+            return Err(cannot());
         }
         self.actor = actor.filter(|actor| *actor != own);
         Ok(())
@@ -458,7 +466,8 @@ impl HostSystem {
         Ok(())
     }
 
-    fn list(&mut self, path: &Path) -> io::Result<Vec<(std::ffi::OsString, bool)>> {
+    /// What is in a folder, and whether that is a folder in turn; `None`: it is more than this.
+    fn list(&mut self, path: &Path, most: usize) -> io::Result<Option<Vec<(std::ffi::OsString, bool)>>> {
         use std::os::unix::ffi::OsStrExt as _;
         let place = walk(&self.root, path, LastLink::Follow)?;
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
@@ -469,12 +478,15 @@ impl HostSystem {
             if name == "." || name == ".." {
                 continue;
             }
+            if entries.len() == most {
+                return Ok(None);
+            }
             let child = self.stat(&path.join(&name), LastLink::Keep).map_err(io::Error::from)?;
             entries.push((name, child.is_some_and(|stat| kind_of(&stat) == FileKind::Directory)));
         }
         // The least is taken from the end of what is pending, so that the order is that of the paths.
         entries.sort_by(|(a, _), (b, _)| b.cmp(a));
-        Ok(entries)
+        Ok(Some(entries))
     }
 }
 
@@ -508,7 +520,7 @@ pub(super) fn writing(path: &Path) -> impl Fn(io::Error) -> SystemError + '_ {
     move |source| SystemError::new("write", path, &source)
 }
 
-fn kind_of(stat: &FileStat) -> FileKind {
+pub(super) fn kind_of(stat: &FileStat) -> FileKind {
     match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
         SFlag::S_IFREG => FileKind::File,
         SFlag::S_IFDIR => FileKind::Directory,

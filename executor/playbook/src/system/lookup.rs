@@ -8,8 +8,9 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{FileStat, Mode};
 
+use super::host::kind_of;
 use super::tree::{LastLink, Place, walk};
-use super::{Content, HostSystem, System as _, SystemError, reading, users};
+use super::{Content, FileKind, HostSystem, System as _, SystemError, reading, users};
 
 impl HostSystem {
     /// The place that a path names.
@@ -100,13 +101,21 @@ impl HostSystem {
 
 /// Opens a file to read it.
 pub(super) fn open_at(place: &Place) -> io::Result<File> {
-    // Without O_NONBLOCK a named pipe would hang the run.
+    // To open a device may do something: a watchdog begins to count. Nobody but root can put one there after this look.
+    match place.stat()?.as_ref().map(kind_of) {
+        None | Some(FileKind::File) => {}
+        Some(FileKind::Directory) => return Err(Errno::EISDIR.into()),
+        Some(FileKind::Link | FileKind::Other) => return Err(irregular()),
+    }
+    // Without O_NONBLOCK a named pipe that was put there meanwhile would hang the run.
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     let file = File::from(openat(&place.folder, place.name.as_os_str(), flags, Mode::empty())?);
-    if file.metadata()?.is_dir() {
-        return Err(Errno::EISDIR.into());
-    }
-    Ok(file)
+    if file.metadata()?.is_file() { Ok(file) } else { Err(irregular()) }
+}
+
+/// Something that is neither file nor directory is never opened.
+pub(super) fn irregular() -> io::Error {
+    io::Error::other("it is not a regular file")
 }
 
 fn is_missing(error: &io::Error) -> bool {

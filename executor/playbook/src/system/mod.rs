@@ -332,6 +332,8 @@ pub trait System {
 
 /// Entries of a directory tree that one task handles.
 pub const MAX_TREE_ENTRIES: usize = 100_000;
+/// Their paths together, bytes: an ordinary tree of that size has 6 MB.
+const MAX_TREE_BYTES: usize = 16 * 1024 * 1024;
 
 fn no_part(path: &Path) -> SystemError {
     SystemError::text(format!("nothing is downloaded to {} here", path.display()))

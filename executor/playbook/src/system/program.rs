@@ -14,7 +14,7 @@ use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::{Pid, chroot};
 
@@ -69,6 +69,7 @@ pub(super) fn run(
         Err(error) => {
             // A program that cannot be attended must not go on unseen.
             let _ = killpg(group, Signal::SIGKILL);
+            let _ = attendance.child.kill();
             let _ = attendance.child.wait();
             Err(error)
         }
@@ -199,9 +200,12 @@ impl Attendance {
 
     fn end_group(&mut self, ended: &PipeReader) -> io::Result<()> {
         let _ = killpg(self.group, Signal::SIGTERM);
+        // It may have gone over to another group. It is not reaped yet, so that its number is still its own.
+        let _ = kill(self.group, Signal::SIGTERM);
         self.attend(ended, Instant::now() + GRACE, None)?;
         // Also when the shell itself has ended: its children may have ignored the signal.
         let _ = killpg(self.group, Signal::SIGKILL);
+        let _ = self.child.kill();
         Ok(())
     }
 

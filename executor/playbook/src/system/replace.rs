@@ -6,7 +6,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Permissions};
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -38,11 +38,11 @@ impl Owned {
         actor: Option<Actor>,
     ) -> Self {
         let own = actor.unwrap_or_else(Actor::own);
-        Self {
-            uid: attributes.uid.or(old.map(|is| is.uid)).unwrap_or(own.uid),
-            gid: attributes.gid.or(old.map(|is| is.gid)).unwrap_or(own.gid),
-            mode: attributes.mode.or(old.map(|is| is.mode)).unwrap_or(mode_if_new),
-        }
+        let uid = attributes.uid.or(old.map(|is| is.uid)).unwrap_or(own.uid);
+        let gid = attributes.gid.or(old.map(|is| is.gid)).unwrap_or(own.gid);
+        // Rights to act as the owner were given by, and for, the owner before.
+        let kept = old.map(|is| if (is.uid, is.gid) == (uid, gid) { is.mode } else { is.mode & 0o1777 });
+        Self { uid, gid, mode: attributes.mode.or(kept).unwrap_or(mode_if_new) }
     }
 }
 
@@ -236,6 +236,11 @@ fn give(file: &File, owned: Owned) -> io::Result<()> {
 fn copy_extended_attributes(place: &Place, new: &File) {
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     let Ok(old) = openat(&place.folder, place.name.as_os_str(), flags, Mode::empty()) else { return };
+    // Somebody else may have made the file, with an access list that lets him read what comes now.
+    let owner = |file: &dyn AsFd| nix::sys::stat::fstat(file.as_fd()).ok().map(|stat| stat.st_uid);
+    if owner(&old) != Some(0) && owner(&old) != owner(new) {
+        return;
+    }
     let mut names = [0_u8; 4096];
     let Ok(length) = rustix::fs::flistxattr(&old, &mut names) else { return };
     for name in names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {

@@ -12,7 +12,8 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
-use nix::sys::stat::{FileStat, Mode, fstatat};
+use nix::sys::stat::{FileStat, Mode, fstat, fstatat};
+use nix::unistd::{Uid, setfsuid};
 
 /// Links followed on one path, as the kernel's own limit.
 pub(super) const MAX_LINKS: usize = 40;
@@ -81,6 +82,10 @@ pub(super) fn walk(root: &Path, path: &Path, last: LastLink) -> io::Result<Place
             if links > MAX_LINKS {
                 return Err(Errno::ELOOP.into());
             }
+            refuse_planted(
+                &fstat(folder)?,
+                &fstatat(folder, name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?,
+            )?;
             if target.as_bytes().starts_with(b"/") {
                 folders.truncate(1);
             }
@@ -99,6 +104,30 @@ pub(super) fn walk(root: &Path, path: &Path, last: LastLink) -> io::Result<Place
     }
     let folder = folders.pop().ok_or_else(|| io::Error::other("no folder"))?;
     Ok(Place { folder, name: OsString::from(".") })
+}
+
+/// A link in a folder like /tmp that somebody else put there: the kernel would not follow it either
+/// (`fs.protected_symlinks`), but here links are read, not followed by the kernel.
+fn refuse_planted(folder: &FileStat, link: &FileStat) -> io::Result<()> {
+    // Asked to become nobody in particular, the kernel only tells who it is.
+    let own = || setfsuid(Uid::from_raw(u32::MAX)).as_raw();
+    refuse_link(folder.st_mode, folder.st_uid, link.st_uid, own)
+}
+
+/// As [`refuse_planted`], from what is known of folder, link and the one who follows.
+pub(super) fn refuse_link(
+    folder_mode: u32,
+    folder_uid: u32,
+    link_uid: u32,
+    own_uid: impl FnOnce() -> u32,
+) -> io::Result<()> {
+    const FOR_EVERYBODY: u32 = 0o1002;
+    if folder_mode & FOR_EVERYBODY != FOR_EVERYBODY || link_uid == folder_uid || link_uid == own_uid() {
+        return Ok(());
+    }
+    Err(io::Error::other(
+        "a link on the way was put by another user into a folder for everybody: it is not followed",
+    ))
 }
 
 /// Finds a place below a folder that is open already. No part of the way may be a link: whoever owns a folder in it could put one there

@@ -141,7 +141,10 @@ impl Stamp {
 /// The number beside a name in lines of `name:password:number:…`. A text of digits that is no name is a number.
 fn id_of(name: &str, lines: &str) -> Option<u32> {
     let by_name = entries(lines).find(|(entry, _)| *entry == name).map(|(_, id)| id);
-    by_name.or_else(|| name.bytes().all(|b| b.is_ascii_digit()).then(|| name.parse().ok()).flatten())
+    by_name
+        .or_else(|| name.bytes().all(|b| b.is_ascii_digit()).then(|| name.parse().ok()).flatten())
+        // To the kernel this number means "leave it as it is".
+        .filter(|id| *id != u32::MAX)
 }
 
 /// The first name with this number.

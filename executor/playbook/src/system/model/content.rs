@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::Model;
 use super::tree::Body;
+use crate::system::lookup::irregular;
 use crate::system::program::{input_of, same_bytes};
 use crate::system::tree::LastLink;
 use crate::system::{Content, FileKind, SystemError, reading};
@@ -80,10 +81,12 @@ impl Model<'_> {
     /// What the file at a path holds, and how long it is.
     pub(super) fn held_at(&mut self, path: &Path) -> io::Result<(Held, u64)> {
         let (spot, node) = self.expect(path, LastLink::Follow)?;
-        self.refuse_reading(&node.is)?;
-        if node.is.kind == FileKind::Directory {
-            return Err(Errno::EISDIR.into());
+        match node.is.kind {
+            FileKind::File => {}
+            FileKind::Directory => return Err(Errno::EISDIR.into()),
+            FileKind::Link | FileKind::Other => return Err(irregular()),
         }
+        self.refuse_reading(&node.is)?;
         let held = match node.body {
             Body::File(held) => held,
             _ => Held::Machine(spot.path),

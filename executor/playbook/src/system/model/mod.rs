@@ -35,11 +35,15 @@ pub(crate) struct Model<'a> {
     groups: Vec<u32>,
 }
 
+/// Further groups of this process.
+fn own_groups() -> Vec<u32> {
+    let groups = nix::unistd::getgroups().unwrap_or_default();
+    groups.into_iter().map(nix::unistd::Gid::as_raw).collect()
+}
+
 impl<'a> Model<'a> {
     pub(crate) fn new(machine: &'a mut dyn System) -> Self {
-        let groups = nix::unistd::getgroups().unwrap_or_default();
-        let groups = groups.into_iter().map(nix::unistd::Gid::as_raw).collect();
-        Self { machine, overlay: Overlay::default(), actor: Actor::own(), groups }
+        Self { machine, overlay: Overlay::default(), actor: Actor::own(), groups: own_groups() }
     }
 
     /// What a path means, and what is there. `Ok(None)`: a folder on the way is not there either.
@@ -342,6 +346,7 @@ impl System for Model<'_> {
         // The machine would judge by the modes that it has; the model judges by those that it would have.
         self.machine.act_as(None)?;
         self.actor = actor.unwrap_or_else(Actor::own);
+        self.groups = own_groups();
         Ok(())
     }
 

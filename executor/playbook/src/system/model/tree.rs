@@ -9,7 +9,7 @@ use nix::errno::Errno;
 
 use super::Model;
 use super::content::Held;
-use crate::system::tree::{LastLink, MAX_LINKS, components};
+use crate::system::tree::{LastLink, MAX_LINKS, components, refuse_link};
 use crate::system::{FileKind, Metadata};
 
 /// Greatest name of one file, bytes: `NAME_MAX`.
@@ -158,6 +158,9 @@ impl Model<'_> {
                 links += 1;
                 if links > MAX_LINKS {
                     return Err(Errno::ELOOP.into());
+                }
+                if let (Some(link), Some(above)) = (&node, self.node(&folder)?) {
+                    refuse_link(above.is.mode, above.is.uid, link.is.uid, || self.actor.uid)?;
                 }
                 if target.is_absolute() {
                     folder = PathBuf::from("/");
