@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, lchown, symlink};
 use std::path::Path;
 
 use keros_playbook::{Actor, Attributes, Content, Durability, HostSystem, ShellPlace, System as _};
@@ -58,4 +58,61 @@ fn who_acts_as_a_user_leaves_the_groups_of_this_program_behind() {
     system.act_as(None).unwrap();
     assert!(read.is_err(), "{read:?}");
     assert_eq!(getgroups().unwrap(), [Gid::from_raw(LOCAL + 1)]);
+}
+
+const TAKEN: Attributes = Attributes { uid: Some(LOCAL), gid: None, mode: None };
+
+/// `/etc/secret` is root's.
+fn secret(tree: &tempfile::TempDir) -> std::path::PathBuf {
+    fs::create_dir(tree.path().join("etc")).unwrap();
+    let secret = tree.path().join("etc/secret");
+    fs::write(&secret, "secret").unwrap();
+    secret
+}
+
+#[test]
+fn a_link_of_a_user_leads_root_only_to_what_is_that_users() {
+    let Some((tree, mut system)) = tree() else { return };
+    let secret = secret(&tree);
+    let link = |target: &str, name: &str| {
+        symlink(target, tree.path().join(name)).unwrap();
+        lchown(tree.path().join(name), Some(LOCAL), None).unwrap();
+    };
+    link("/etc", "own/folder");
+    link("../etc/secret", "own/file");
+    link("/etc/new", "own/new");
+    link("/own", "own/good");
+    for path in ["/own/folder", "/own/folder/secret", "/own/file", "/own/good/file"] {
+        let error = system.set_attributes(Path::new(path), TAKEN).unwrap_err().to_string();
+        assert!(error.ends_with("a link of user 4201 leads to what is not that user's there"), "{error}");
+        assert!(system.read(Path::new(path), 100).is_err(), "{path}");
+    }
+    let content = Content::Bytes(b"x");
+    for path in ["/own/new", "/own/folder/new", "/own/file"] {
+        assert!(system.put_file(Path::new(path), &content, Attributes::default(), 0o644).is_err(), "{path}");
+    }
+    assert!(system.list_tree(Path::new("/own/folder")).is_err());
+    assert_eq!(
+        (fs::read_to_string(&secret).unwrap().as_str(), fs::metadata(&secret).unwrap().uid()),
+        ("secret", 0)
+    );
+    assert_eq!(fs::read_dir(tree.path().join("etc")).unwrap().count(), 1);
+
+    system.put_file(Path::new("/own/good/made"), &content, Attributes::default(), 0o644).unwrap();
+    system.set_attributes(Path::new("/own/good/made"), TAKEN).unwrap();
+    system.set_attributes(Path::new("/own/good"), TAKEN).unwrap();
+    symlink("/etc", tree.path().join("own/roots")).unwrap();
+    assert_eq!(system.read(Path::new("/own/roots/secret"), 10).unwrap(), b"secret");
+}
+
+#[test]
+fn one_more_name_of_a_file_of_root_in_a_folder_of_a_user_gives_nothing_away() {
+    let Some((tree, mut system)) = tree() else { return };
+    let secret = secret(&tree);
+    fs::hard_link(&secret, tree.path().join("own/name")).unwrap();
+    let error = system.set_attributes(Path::new("/own/name"), TAKEN).unwrap_err().to_string();
+    assert!(error.contains("it has another name too"), "{error}");
+    assert_eq!(fs::metadata(&secret).unwrap().uid(), 0);
+    system.set_attributes(Path::new("/etc/secret"), TAKEN).unwrap();
+    system.set_attributes(Path::new("/own/name"), Attributes { mode: Some(0o600), ..TAKEN }).unwrap();
 }
