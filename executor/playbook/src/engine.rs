@@ -392,8 +392,8 @@ impl<'a> Engine<'a> {
         let Some(user) = user else { return self.act(action, here, deadline) };
         let uid = self.system.user_id(user)?;
         let gid = self.system.own_group(uid)?;
-        self.system.act_as(Some(Actor { uid, gid }))?;
-        let result = self.act(action, here, deadline);
+        let acting = self.system.act_as(Some(Actor { uid, gid }));
+        let result = acting.map_err(Failure::from).and_then(|()| self.act(action, here, deadline));
         self.system.act_as(None)?;
         result
     }

@@ -14,7 +14,8 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, mkdirat};
 use nix::sys::statvfs::{FsFlags, fstatvfs};
-use nix::unistd::{Gid, Uid, UnlinkatFlags, setfsgid, setfsuid, unlinkat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+use rustix::process::{Gid, getgroups};
 
 use super::lookup::open_at;
 use super::memory;
@@ -55,6 +56,8 @@ pub struct HostSystem {
     pub cancel: Option<Cancel>,
     /// The user that tasks act as.
     pub(super) actor: Option<Actor>,
+    /// Further groups that this program has of its own.
+    own_groups: Vec<Gid>,
     pub(super) pending: Pending,
     pub(super) users: UserFiles,
 }
@@ -81,6 +84,7 @@ impl HostSystem {
             durability: Durability::default(),
             cancel: None,
             actor: None,
+            own_groups: getgroups().unwrap_or_default(),
             pending: Pending::default(),
             users: UserFiles::default(),
         }
@@ -348,24 +352,12 @@ impl System for HostSystem {
     fn act_as(&mut self, actor: Option<Actor>) -> Result<(), SystemError> {
         let own = Actor::own();
         let next = actor.unwrap_or(own);
-        if next != self.actor.unwrap_or(own) {
-            // The next user may not be allowed to give them their names.
-            self.pending.settle()?;
-        }
-        let cannot = || SystemError::text(format!("cannot act as user {}: is this run by root?", next.uid));
-        if actor.is_some() && Uid::effective().is_root() {
-            // Groups of this program's own are not the user's.
-            nix::unistd::setgroups(&[]).map_err(|_| cannot())?;
-        }
-        // The group first: the user may not be allowed to change it. Each call gives what was before, so it is asked twice.
-        setfsgid(Gid::from_raw(next.gid));
-        setfsuid(Uid::from_raw(next.uid));
-        if setfsuid(Uid::from_raw(next.uid)).as_raw() != next.uid {
-            setfsgid(Gid::from_raw(own.gid));
-            return Err(cannot());
-        }
+        let is_other = next != self.actor.unwrap_or(own);
+        // The next user may not be allowed to give them their names. Whatever comes of that, nothing more is done as the last one.
+        let settled = if is_other { self.pending.settle() } else { Ok(()) };
+        users::become_thread(next, if next == own { &self.own_groups } else { &[] })?;
         self.actor = actor.filter(|actor| *actor != own);
-        Ok(())
+        settled
     }
 
     fn own_group(&mut self, uid: u32) -> Result<u32, SystemError> {

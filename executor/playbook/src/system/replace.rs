@@ -12,10 +12,10 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
-use nix::sys::stat::{Mode, SFlag, fchmod};
+use nix::sys::stat::{FileStat, Mode, SFlag, fchmod};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, unlinkat};
 
-use super::tree::Place;
+use super::tree::{Place, is_stranger};
 use super::{Actor, Attributes, Metadata};
 
 /// Ends the name of a file in which a download is collected.
@@ -259,28 +259,38 @@ pub(super) fn sync_folder(folder: &OwnedFd) -> io::Result<()> {
 
 /// Sets what is asked for and differs; the place is no link.
 pub(super) fn set_attributes(place: &Place, attributes: Attributes) -> io::Result<()> {
+    // Opened without reading it, so that nobody who may write to the folder can put something else there in between.
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let file = openat(&place.folder, place.name.as_os_str(), flags, Mode::empty())?;
+    refuse_what_was_put_there(place, &nix::sys::stat::fstat(&file)?)?;
     let (uid, gid) = (attributes.uid.map(Uid::from_raw), attributes.gid.map(Gid::from_raw));
-    let name = place.name.as_os_str();
     if uid.is_some() || gid.is_some() {
-        nix::unistd::fchownat(&place.folder, name, uid, gid, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+        nix::unistd::fchownat(&file, "", uid, gid, AtFlags::AT_EMPTY_PATH)?;
     }
     if let Some(mode) = attributes.mode {
-        change_mode(place, Mode::from_bits_truncate(mode))?;
+        // `fchmod` does not take such a descriptor: /proc is the only way.
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        std::fs::set_permissions(path, Permissions::from_mode(mode & 0o7777))?;
     }
     Ok(())
 }
 
-/// `fchmodat` follows links, and whoever may write to the folder can put one there at any time. So the file is opened without
-/// reading it, looked at, and changed by its descriptor, for which /proc is the only way.
-fn change_mode(place: &Place, mode: Mode) -> io::Result<()> {
-    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let file = openat(&place.folder, place.name.as_os_str(), flags, Mode::empty())?;
-    let kind = SFlag::from_bits_truncate(nix::sys::stat::fstat(&file)?.st_mode) & SFlag::S_IFMT;
+/// A link, or a file that has further names, in a folder where others may put names: not every kernel keeps them from giving one more
+/// name to a file of root.
+fn refuse_what_was_put_there(place: &Place, is: &FileStat) -> io::Result<()> {
+    let kind = SFlag::from_bits_truncate(is.st_mode) & SFlag::S_IFMT;
     if kind == SFlag::S_IFLNK {
         return Err(Errno::ELOOP.into());
     }
-    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    std::fs::set_permissions(path, Permissions::from_mode(mode.bits()))
+    let folder = nix::sys::stat::fstat(&place.folder)?;
+    let is_of_others = is_stranger(folder.st_uid) || folder.st_mode & 0o022 != 0;
+    let is_theirs = is_stranger(folder.st_uid) && is.st_uid == folder.st_uid;
+    if kind == SFlag::S_IFREG && is.st_nlink > 1 && is_of_others && !is_theirs {
+        return Err(io::Error::other(
+            "it has another name too, and others than root may write to its folder",
+        ));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -2,6 +2,9 @@
 //!
 //! Component by component with `openat`, never following a link by the kernel: a link is read and its target walked from
 //! the root (absolute) or from its folder. This works the same on every kernel; `openat2` would not.
+//!
+//! A link of another user leads only to what is that user's: whoever owns a folder could otherwise have root change, or read, what lies
+//! elsewhere, by a link put there at any time.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -62,6 +65,7 @@ pub(super) fn walk(root: &Path, path: &Path, last: LastLink) -> io::Result<Place
     let mut folders = vec![nix::fcntl::open(root, FOLDER.difference(OFlag::O_NOFOLLOW), Mode::empty())?];
     let mut rest: VecDeque<OsString> = components(path.as_os_str()).collect();
     let mut links = 0;
+    let mut strangers = Vec::new();
     while let Some(name) = rest.pop_front() {
         let Some(folder) = folders.last() else { return Err(io::Error::other("no folder")) };
         if name == ".." {
@@ -76,8 +80,9 @@ pub(super) fn walk(root: &Path, path: &Path, last: LastLink) -> io::Result<Place
             continue;
         }
         if !(is_last && last == LastLink::Keep)
-            && let Some(target) = link_target(folder, &name)?
+            && let Some((target, owner)) = link_target(folder, &name)?
         {
+            strangers.extend(is_stranger(owner).then_some(owner));
             links += 1;
             if links > MAX_LINKS {
                 return Err(Errno::ELOOP.into());
@@ -97,13 +102,30 @@ pub(super) fn walk(root: &Path, path: &Path, last: LastLink) -> io::Result<Place
         if !is_last {
             return Err(Errno::ENOTDIR.into());
         }
-        return folders
-            .pop()
-            .map(|folder| Place { folder, name })
-            .ok_or_else(|| io::Error::other("no folder"));
+        return end(folders, name, &strangers);
     }
-    let folder = folders.pop().ok_or_else(|| io::Error::other("no folder"))?;
-    Ok(Place { folder, name: OsString::from(".") })
+    end(folders, OsString::from("."), &strangers)
+}
+
+/// Where the way ended, unless a link of somebody led to what is somebody else's.
+fn end(mut folders: Vec<OwnedFd>, name: OsString, strangers: &[u32]) -> io::Result<Place> {
+    let place = Place { folder: folders.pop().ok_or_else(|| io::Error::other("no folder"))?, name };
+    if strangers.is_empty() {
+        return Ok(place);
+    }
+    let owners = [Some(fstat(&place.folder)?), place.stat()?].map(|is| is.map(|is| is.st_uid));
+    match strangers.iter().find(|stranger| !owners.contains(&Some(**stranger))) {
+        None => Ok(place),
+        Some(user) => {
+            Err(io::Error::other(format!("a link of user {user} leads to what is not that user's there")))
+        }
+    }
+}
+
+/// Whether somebody other than root and the one who acts here has this number.
+pub(super) fn is_stranger(uid: u32) -> bool {
+    // No user has this number: nothing is set, and who acts is told.
+    uid != 0 && uid != setfsuid(Uid::from_raw(u32::MAX)).as_raw()
 }
 
 /// A link in a folder like /tmp that somebody else put there: the kernel would not follow it either
@@ -161,12 +183,17 @@ pub(super) fn components(path: &OsStr) -> impl DoubleEndedIterator<Item = OsStri
     parts.filter(|part| !part.is_empty() && *part != b".").map(|part| OsStr::from_bytes(part).to_owned())
 }
 
-fn link_target(folder: &OwnedFd, name: &OsStr) -> io::Result<Option<OsString>> {
+/// Where a link leads, and whose it is; `None`: it is no link.
+fn link_target(folder: &OwnedFd, name: &OsStr) -> io::Result<Option<(OsString, u32)>> {
     match readlinkat(folder, name) {
-        Ok(target) => Ok(Some(target)),
-        Err(Errno::EINVAL | Errno::ENOENT) => Ok(None),
-        Err(errno) => Err(errno.into()),
+        Ok(_) => {}
+        Err(Errno::EINVAL | Errno::ENOENT) => return Ok(None),
+        Err(errno) => return Err(errno.into()),
     }
+    // Opened, so that both are of the same link.
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let link = openat(folder, name, flags, Mode::empty())?;
+    Ok(Some((readlinkat(&link, "")?, fstat(&link)?.st_uid)))
 }
 
 #[cfg(test)]

@@ -45,8 +45,26 @@ pub(super) fn lock(place: &Place, until: Instant) -> io::Result<File> {
 use std::path::Path;
 
 use nix::sys::stat::FileStat;
+use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
 
-use super::{System, SystemError};
+use super::{Actor, System, SystemError};
+
+/// Has this thread make and look at files as a user from here on, who is in these further groups.
+pub(super) fn become_thread(user: Actor, groups: &[rustix::process::Gid]) -> Result<(), SystemError> {
+    let refused = || SystemError::text(format!("cannot act as user {}: is this run by root?", user.uid));
+    // Not the C library's call, which is for all threads. Who is not root has no other groups than these.
+    if Uid::effective().is_root() {
+        rustix::thread::set_thread_groups(groups).map_err(|_| refused())?;
+    }
+    let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
+    // The group first: the user may not be allowed to change it. Each call gives what was before, so it is asked twice.
+    setfsgid(gid);
+    setfsuid(uid);
+    if setfsuid(uid) != uid || setfsgid(gid) != gid {
+        return Err(refused());
+    }
+    Ok(())
+}
 
 /// Greatest `/etc/passwd` or `/etc/group` that is read, bytes.
 pub(super) const MAX_USERS_BYTES: u64 = 4 * 1024 * 1024;
