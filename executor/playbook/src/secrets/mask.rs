@@ -1,6 +1,7 @@
 //! Finds secret values in a text, in every form in which they may stand there, and puts `***` in their place.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::Bound;
 
 use serde_json::Value;
 
@@ -19,9 +20,8 @@ type Start = [u8; MIN_CHARS];
 /// The values to hide.
 #[derive(Debug, Default)]
 pub(super) struct Mask {
-    /// Forms by their first bytes.
-    forms: HashMap<Start, Vec<String>>,
-    known: HashSet<String>,
+    /// Forms by their first bytes, in order.
+    forms: HashMap<Start, BTreeSet<Vec<u8>>>,
     /// Values that are hidden only where they stand alone.
     short: BTreeSet<String>,
     bytes: usize,
@@ -52,17 +52,16 @@ impl Mask {
             return Ok(());
         }
         for form in forms(value) {
-            if self.known.contains(&form) {
+            let Some(start) = form.as_bytes().first_chunk() else { continue };
+            let alike = self.forms.entry(*start).or_default();
+            if alike.contains(form.as_bytes()) {
                 continue;
             }
             self.bytes += form.len();
             if self.bytes > MAX_FORMS_BYTES {
                 return Err("there are more secrets than can be hidden".to_owned());
             }
-            if let Some(start) = form.as_bytes().first_chunk() {
-                self.forms.entry(*start).or_default().push(form.clone());
-                self.known.insert(form);
-            }
+            alike.insert(form.into_bytes());
         }
         Ok(())
     }
@@ -117,9 +116,9 @@ impl Mask {
         let bytes = text.as_bytes();
         let mut places: Vec<(usize, usize)> = Vec::new();
         for (at, start) in bytes.array_windows().enumerate() {
-            let forms = self.forms.get::<Start>(start).into_iter().flatten();
-            let matching = forms.filter(|form| bytes[at..].starts_with(form.as_bytes()));
-            places.extend(matching.map(String::len).max().map(|length| (at, at + length)));
+            let alike = self.forms.get::<Start>(start);
+            let length = alike.and_then(|alike| longest_at_start(&bytes[at..], alike));
+            places.extend(length.map(|length| (at, at + length)));
         }
         for (before, after) in cuts(text, cut) {
             places.extend(self.rest_at_end(&text[..before]));
@@ -133,24 +132,60 @@ impl Mask {
     fn rest_at_start(&self, text: &str) -> Option<(usize, usize)> {
         let whole = text.trim_start_matches(CUT_MARKS);
         let from = text.len() - whole.len();
-        let lengths = self.known.iter().filter_map(|form| {
-            let form = form.as_bytes();
-            let most = form.len().min(whole.len());
-            (1..=most).rev().find(|length| whole.as_bytes().starts_with(&form[form.len() - length..]))
-        });
-        lengths.max().map(|length| (from, from + length))
+        let lengths = self.all().map(|form| overlap(form.iter().rev(), whole.as_bytes().iter().rev()));
+        lengths.max().filter(|length| *length > 0).map(|length| (from, from + length))
     }
 
     /// The beginning of a secret whose end was cut off.
     fn rest_at_end(&self, text: &str) -> Option<(usize, usize)> {
         let whole = text.trim_end_matches(CUT_MARKS);
-        let lengths = self.known.iter().filter_map(|form| {
-            let form = form.as_bytes();
-            let most = form.len().min(whole.len());
-            (1..=most).rev().find(|length| whole.as_bytes().ends_with(&form[..*length]))
-        });
-        lengths.max().map(|length| (whole.len() - length, whole.len()))
+        let lengths = self.all().map(|form| overlap(form.iter(), whole.as_bytes().iter()));
+        lengths.max().filter(|length| *length > 0).map(|length| (whole.len() - length, whole.len()))
     }
+
+    fn all(&self) -> impl Iterator<Item = &Vec<u8>> {
+        self.forms.values().flatten()
+    }
+}
+
+/// The length of the longest form that a text begins with. There may be very many alike, so not all are tried: of those that are not
+/// after the text in order, the last is it, or shares with the text all that any other can.
+fn longest_at_start(text: &[u8], alike: &BTreeSet<Vec<u8>>) -> Option<usize> {
+    let mut text = text;
+    loop {
+        let form = alike.range::<[u8], _>((Bound::Unbounded, Bound::Included(text))).next_back()?;
+        if text.starts_with(form) {
+            return Some(form.len());
+        }
+        let shared = form.iter().zip(text).take_while(|(a, b)| a == b).count();
+        text = &text[..shared];
+    }
+}
+
+/// How much of a form's beginning a text ends with, found in one pass as Knuth, Morris and Pratt do: form and text may be long, and all
+/// of one letter.
+fn overlap<'b>(
+    form: impl ExactSizeIterator<Item = &'b u8>,
+    text: impl ExactSizeIterator<Item = &'b u8>,
+) -> usize {
+    let skipped = text.len().saturating_sub(form.len());
+    let text: Vec<u8> = text.skip(skipped).copied().collect();
+    let form: Vec<u8> = form.take(text.len()).copied().collect();
+    // To each beginning of the form, how much of its own beginning it ends with.
+    let mut borders: Vec<usize> = Vec::with_capacity(form.len());
+    for at in 0..form.len() {
+        let length = if at == 0 { 0 } else { extended(borders[at - 1], form[at], &form, &borders) };
+        borders.push(length);
+    }
+    text.iter().fold(0, |length, byte| extended(length, *byte, &form, &borders))
+}
+
+/// How long a match is with one byte more.
+fn extended(mut length: usize, byte: u8, form: &[u8], borders: &[usize]) -> usize {
+    while length > 0 && form.get(length) != Some(&byte) {
+        length = borders[length - 1];
+    }
+    if form.get(length) == Some(&byte) { length + 1 } else { 0 }
 }
 
 /// Where something was left out of a text: the end of what is before, and the beginning of what is after. An output that became

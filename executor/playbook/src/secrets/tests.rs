@@ -285,3 +285,17 @@ fn outputs_cut_anywhere_keep_nothing_of_random_secrets() {
         assert_eq!(letters, "", "round {round}: {secret:?} in {head:?} … {tail:?}");
     }
 }
+
+/// No deadline of a task ends the search.
+#[test]
+fn very_many_secrets_that_begin_alike_are_searched_for_in_bounded_time() {
+    let alike: Vec<String> = (0..50_000).map(|n| format!("aaaa{n:0>60}")).collect();
+    let many = mask(&alike.iter().map(String::as_str).collect::<Vec<_>>());
+    let long = "a".repeat(512 * 1024);
+    let long_mask = mask(&[&format!("{long}b")]);
+    let began = std::time::Instant::now();
+    assert_eq!(hidden(&many, &long), long);
+    assert_eq!(hidden_cut(&long_mask, &long, AT_START), long);
+    assert_eq!(hidden_cut(&long_mask, &long, AT_END), STARS);
+    assert!(began.elapsed() < std::time::Duration::from_secs(30), "{:?}", began.elapsed());
+}

@@ -259,6 +259,9 @@ pub(super) fn sync_folder(folder: &OwnedFd) -> io::Result<()> {
 
 /// Sets what is asked for and differs; the place is no link.
 pub(super) fn set_attributes(place: &Place, attributes: Attributes) -> io::Result<()> {
+    if attributes == Attributes::default() {
+        return Ok(());
+    }
     // Opened without reading it, so that nobody who may write to the folder can put something else there in between.
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let file = openat(&place.folder, place.name.as_os_str(), flags, Mode::empty())?;
