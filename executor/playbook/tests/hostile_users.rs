@@ -60,7 +60,7 @@ fn tree() -> Option<tempfile::TempDir> {
 }
 
 #[test]
-fn a_link_that_somebody_else_put_into_a_folder_for_everybody_is_not_followed() {
+fn a_link_of_somebody_else_leads_nowhere_else_in_a_dry_run_too() {
     let Some(root) = tree() else { return };
     let path = |name: &str| root.path().join(name);
     fs::write(path("victim"), "old").unwrap();
@@ -68,7 +68,7 @@ fn a_link_that_somebody_else_put_into_a_folder_for_everybody_is_not_followed() {
     lchown(path("tmp/planted"), Some(SOMEBODY), Some(SOMEBODY)).unwrap();
     let (status, message) = result(root.path(), "!copy { content: new, dest: /tmp/planted }");
     assert_eq!(status, TaskStatus::Failed);
-    assert!(message.contains("put by another user"), "{message}");
+    assert!(message.contains("a link of user 65534 leads to what is not that user's"), "{message}");
     assert_eq!(fs::read_to_string(path("victim")).unwrap(), "old");
     symlink("/victim", path("tmp/own")).unwrap();
     assert_eq!(result(root.path(), "!copy { content: new, dest: /tmp/own }").0, TaskStatus::Modified);

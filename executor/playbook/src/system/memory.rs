@@ -1,12 +1,16 @@
 //! What a program of a script may take of the machine's memory, and who goes first when there is none left.
 
 use std::io;
-use std::process::{Child, Command};
+use std::process::Child;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Where the size of the machine cannot be read, bytes: half of the smallest gateway.
 const SMALLEST_BYTES: u64 = 120 * 1024 * 1024;
+
+/// Who is ended first when memory runs out: -1000 to 1000 (proc_pid_oom_score_adj(5)).
+const OOM_ORDER: &str = "/proc/self/oom_score_adj";
+const FIRST_TO_GO: &str = "1000";
 
 /// Half of the machine's memory, bytes: the other half is for what the gateway is there for.
 pub(super) fn half_of_machine() -> u64 {
@@ -22,17 +26,22 @@ fn total_bytes(meminfo: &str) -> Option<u64> {
 
 /// Starts a program, each of whose processes may hold so much data. When memory runs out all the same, the kernel ends these
 /// processes before any other.
-pub(super) fn spawn(command: &mut Command, most_bytes: u64) -> io::Result<Child> {
-    // The program inherits this limit; here it is for the moment of the start only, and this process holds far less.
+///
+/// A program inherits both from the one that starts it, from its first moment on. So for that moment this process has them
+/// too; it holds far less.
+pub(super) fn start(most_bytes: u64, spawn: impl FnOnce() -> io::Result<Child>) -> io::Result<Child> {
     let own = getrlimit(Resource::Data);
     let most = own.maximum.map_or(most_bytes, |maximum| maximum.min(most_bytes));
     setrlimit(Resource::Data, Rlimit { current: Some(most), maximum: own.maximum })?;
-    let child = command.spawn();
+    let order = std::fs::read_to_string(OOM_ORDER).ok();
+    // Where it is refused, the program runs all the same.
+    let _ = std::fs::write(OOM_ORDER, FIRST_TO_GO);
+    let child = spawn();
+    if let Some(order) = order {
+        let _ = std::fs::write(OOM_ORDER, order.trim());
+    }
     setrlimit(Resource::Data, own)?;
-    let child = child?;
-    // A shell takes longer to start its first program than this takes. Where it is refused, the program runs all the same.
-    let _ = std::fs::write(format!("/proc/{}/oom_score_adj", child.id()), "1000");
-    Ok(child)
+    child
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ pub(super) fn run(
 ) -> io::Result<ProgramEnd> {
     let (reader, writer) = io::pipe()?;
     command.stdin(input_of(program.input)?).stdout(writer.try_clone()?).stderr(writer).process_group(0);
-    let child = spawn(command, root, memory_bytes)?;
+    let child = memory::start(memory_bytes, || spawn(command, root))?;
     let group = Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?);
     let mut attendance =
         Attendance { child, group, reader: Some(reader), output: Bounded::new(program.output_bytes) };
@@ -110,14 +110,14 @@ fn code_of(status: ExitStatus) -> i32 {
 
 /// Starts the program, in the tree where there is one. The root is changed for one thread only, which ends here: the
 /// child inherits it, this program keeps its own.
-fn spawn(mut command: Command, root: Option<&Path>, memory_bytes: u64) -> io::Result<Child> {
-    let Some(root) = root else { return memory::spawn(&mut command, memory_bytes) };
+fn spawn(mut command: Command, root: Option<&Path>) -> io::Result<Child> {
+    let Some(root) = root else { return command.spawn() };
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
             unshare(CloneFlags::CLONE_FS)?;
             chroot(root)?;
             std::env::set_current_dir("/")?;
-            memory::spawn(&mut command, memory_bytes)
+            command.spawn()
         });
         thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that starts a program failed")))
     })

@@ -87,10 +87,6 @@ pub(super) fn walk(root: &Path, path: &Path, last: LastLink) -> io::Result<Place
             if links > MAX_LINKS {
                 return Err(Errno::ELOOP.into());
             }
-            refuse_planted(
-                &fstat(folder)?,
-                &fstatat(folder, name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?,
-            )?;
             if target.as_bytes().starts_with(b"/") {
                 folders.truncate(1);
             }
@@ -114,8 +110,14 @@ fn end(mut folders: Vec<OwnedFd>, name: OsString, strangers: &[u32]) -> io::Resu
         return Ok(place);
     }
     let owners = [Some(fstat(&place.folder)?), place.stat()?].map(|is| is.map(|is| is.st_uid));
+    refuse_strangers(strangers, owners)?;
+    Ok(place)
+}
+
+/// Refuses a way by links of these users, unless each of them owns the folder or what is in it at the end.
+pub(super) fn refuse_strangers(strangers: &[u32], owners: [Option<u32>; 2]) -> io::Result<()> {
     match strangers.iter().find(|stranger| !owners.contains(&Some(**stranger))) {
-        None => Ok(place),
+        None => Ok(()),
         Some(user) => {
             Err(io::Error::other(format!("a link of user {user} leads to what is not that user's there")))
         }
@@ -126,30 +128,6 @@ fn end(mut folders: Vec<OwnedFd>, name: OsString, strangers: &[u32]) -> io::Resu
 pub(super) fn is_stranger(uid: u32) -> bool {
     // No user has this number: nothing is set, and who acts is told.
     uid != 0 && uid != setfsuid(Uid::from_raw(u32::MAX)).as_raw()
-}
-
-/// A link in a folder like /tmp that somebody else put there: the kernel would not follow it either
-/// (`fs.protected_symlinks`), but here links are read, not followed by the kernel.
-fn refuse_planted(folder: &FileStat, link: &FileStat) -> io::Result<()> {
-    // Asked to become nobody in particular, the kernel only tells who it is.
-    let own = || setfsuid(Uid::from_raw(u32::MAX)).as_raw();
-    refuse_link(folder.st_mode, folder.st_uid, link.st_uid, own)
-}
-
-/// As [`refuse_planted`], from what is known of folder, link and the one who follows.
-pub(super) fn refuse_link(
-    folder_mode: u32,
-    folder_uid: u32,
-    link_uid: u32,
-    own_uid: impl FnOnce() -> u32,
-) -> io::Result<()> {
-    const FOR_EVERYBODY: u32 = 0o1002;
-    if folder_mode & FOR_EVERYBODY != FOR_EVERYBODY || link_uid == folder_uid || link_uid == own_uid() {
-        return Ok(());
-    }
-    Err(io::Error::other(
-        "a link on the way was put by another user into a folder for everybody: it is not followed",
-    ))
 }
 
 /// Finds a place below a folder that is open already. No part of the way may be a link: whoever owns a folder in it could put one there

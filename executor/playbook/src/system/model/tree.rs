@@ -9,7 +9,7 @@ use nix::errno::Errno;
 
 use super::Model;
 use super::content::Held;
-use crate::system::tree::{LastLink, MAX_LINKS, components, refuse_link};
+use crate::system::tree::{LastLink, MAX_LINKS, components, refuse_strangers};
 use crate::system::{FileKind, Metadata};
 
 /// Greatest name of one file, bytes: `NAME_MAX`.
@@ -138,7 +138,7 @@ impl Model<'_> {
     pub(super) fn walk(&mut self, path: &Path, last: LastLink) -> io::Result<Spot> {
         let mut folder = PathBuf::from("/");
         let mut rest: VecDeque<OsString> = components(path.as_os_str()).collect();
-        let mut links = 0;
+        let (mut links, mut strangers) = (0, Vec::new());
         while let Some(name) = rest.pop_front() {
             if name == ".." {
                 folder.pop();
@@ -150,31 +150,41 @@ impl Model<'_> {
             }
             let (path, is_last) = (folder.join(&name), rest.is_empty());
             if is_last && last == LastLink::Keep {
-                return Ok(Spot { path, nameless: false });
+                return self.end(Spot { path, nameless: false }, &strangers);
             }
             let node = self.node(&path)?;
             let target = node.as_ref().map_or(Ok(None), |node| self.target_of(&path, node))?;
             if let Some(target) = target {
+                let owner = node.as_ref().map_or(0, |link| link.is.uid);
+                strangers.extend((owner != 0 && owner != self.actor.uid).then_some(owner));
                 links += 1;
                 if links > MAX_LINKS {
                     return Err(Errno::ELOOP.into());
-                }
-                if let (Some(link), Some(above)) = (&node, self.node(&folder)?) {
-                    refuse_link(above.is.mode, above.is.uid, link.is.uid, || self.actor.uid)?;
                 }
                 if target.is_absolute() {
                     folder = PathBuf::from("/");
                 }
                 components(target.as_os_str()).rev().for_each(|component| rest.push_front(component));
             } else if is_last {
-                return Ok(Spot { path, nameless: false });
+                return self.end(Spot { path, nameless: false }, &strangers);
             } else if node.ok_or(Errno::ENOENT)?.is.kind == FileKind::Directory {
                 folder = path;
             } else {
                 return Err(Errno::ENOTDIR.into());
             }
         }
-        Ok(Spot { path: folder, nameless: true })
+        self.end(Spot { path: folder, nameless: true }, &strangers)
+    }
+
+    /// Where the way ended, unless a link of somebody led to what is somebody else's.
+    fn end(&mut self, spot: Spot, strangers: &[u32]) -> io::Result<Spot> {
+        if strangers.is_empty() {
+            return Ok(spot);
+        }
+        let folder = if spot.nameless { spot.path.clone() } else { spot.folder().to_owned() };
+        let owners = [self.node(&folder)?, self.node(&spot.path)?].map(|node| node.map(|node| node.is.uid));
+        refuse_strangers(strangers, owners)?;
+        Ok(spot)
     }
 
     /// Where something leads, when it is a link.
