@@ -1,7 +1,7 @@
 //! The functions that templates can call, and the filter for values that go into a shell command.
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use handlebars::{
     Context, Handlebars, Helper, HelperDef, HelperResult, Output, RenderContext, RenderError, ScopedJson,
@@ -42,8 +42,24 @@ pub(crate) const TICK: &str = "keros_tick";
 /// Entries into blocks in one rendering. A loop over 10,000 items with some conditions in it has 50,000.
 const MAX_TICKS: u32 = 200_000;
 
-/// Counts entries into blocks, and ends a rendering that has too many.
-struct Tick(Arc<AtomicU32>);
+/// How long one rendering may take: one turn may search a value of some MiB.
+const MAX_RENDERING: Duration = Duration::from_secs(10);
+
+/// Entries into blocks of the rendering under way, and when it began.
+struct Turns(Mutex<(u32, Instant)>);
+
+impl Turns {
+    fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::new((0, Instant::now()))))
+    }
+
+    fn begin(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (0, Instant::now());
+    }
+}
+
+/// Counts entries into blocks, and ends a rendering that has too many, or takes too long.
+struct Tick(Arc<Turns>);
 
 impl HelperDef for Tick {
     fn call<'reg: 'rc, 'rc>(
@@ -54,8 +70,14 @@ impl HelperDef for Tick {
         _: &mut RenderContext<'reg, 'rc>,
         _: &mut dyn Output,
     ) -> HelperResult {
-        if self.0.fetch_add(1, Ordering::Relaxed) >= MAX_TICKS {
+        let mut turns = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (count, began) = &mut *turns;
+        *count += 1;
+        if *count > MAX_TICKS {
             return Err(RenderError::new(format!("more than {MAX_TICKS} turns of loops and blocks")));
+        }
+        if began.elapsed() > MAX_RENDERING {
+            return Err(RenderError::new(format!("it takes longer than {} s", MAX_RENDERING.as_secs())));
         }
         Ok(())
     }
@@ -69,16 +91,16 @@ pub(crate) struct Registries {
     plain: Handlebars<'static>,
     filtered: Handlebars<'static>,
     refused: Refused,
-    ticks: Arc<AtomicU32>,
+    turns: Arc<Turns>,
 }
 
 impl Registries {
     pub(crate) fn new() -> Self {
-        let ticks = Arc::default();
-        let mut plain = registry(&ticks);
+        let turns = Turns::new();
+        let mut plain = registry(&turns);
         plain.register_escape_fn(no_escape);
         let refused = Refused::default();
-        let mut filtered = registry(&ticks);
+        let mut filtered = registry(&turns);
         let seen = Arc::clone(&refused);
         filtered.register_escape_fn(move |value| {
             if dangerous_in_shell(value).is_some() {
@@ -86,12 +108,12 @@ impl Registries {
             }
             value.to_owned()
         });
-        Self { plain, filtered, refused, ticks }
+        Self { plain, filtered, refused, turns }
     }
 
     /// For one rendering.
     pub(crate) fn plain(&self) -> &Handlebars<'static> {
-        self.ticks.store(0, Ordering::Relaxed);
+        self.turns.begin();
         &self.plain
     }
 
@@ -102,7 +124,7 @@ impl Registries {
         context: &Context,
     ) -> (Result<String, String>, Option<String>) {
         lock(&self.refused).take();
-        self.ticks.store(0, Ordering::Relaxed);
+        self.turns.begin();
         let rendered = render_with(template, &self.filtered, context);
         let refused = lock(&self.refused).take().map(|value| refusal(&value, context.data()));
         (rendered, refused)
@@ -113,10 +135,10 @@ fn lock(refused: &Refused) -> std::sync::MutexGuard<'_, Option<String>> {
     refused.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn registry(ticks: &Arc<AtomicU32>) -> Handlebars<'static> {
+fn registry(turns: &Arc<Turns>) -> Handlebars<'static> {
     let mut registry = Handlebars::new();
     registry.set_strict_mode(true);
-    registry.register_helper(TICK, Box::new(Tick(Arc::clone(ticks))));
+    registry.register_helper(TICK, Box::new(Tick(Arc::clone(turns))));
     registry.register_helper("to_lower_case", Box::new(ToLowerCase));
     registry.register_helper("to_upper_case", Box::new(ToUpperCase));
     registry.register_helper("trim", Box::new(Trim));

@@ -429,6 +429,18 @@ mod tests {
         assert_eq!(rendered(all).as_deref(), Ok(expected));
     }
 
+    /// Loops within their bound, and a value within its own: together they would take minutes.
+    #[test]
+    fn a_rendering_ends_in_time_whatever_the_values_are() {
+        let source = "{{#each l}}{{#each ../l}}{{#if (contains (to_upper_case @root.v) 'x')}}{{/if}}{{/each}}{{/each}}";
+        let context = Context::from(json!({ "v": "a".repeat(4 * 1024 * 1024), "l": vec![0; 400] }));
+        let began = std::time::Instant::now();
+        let compiled = compile(source).map_err(|fault| fault.message).unwrap();
+        let message = render(&compiled, &Registries::new(), &context).unwrap_err();
+        assert!(message.contains("it takes longer than 10 s"), "{message}");
+        assert!(began.elapsed().as_secs() < 40, "{:?}", began.elapsed());
+    }
+
     #[test]
     fn the_string_helpers_work_and_isdefined_asks_without_an_error() {
         let all = "{{to_lower_case s}}|{{to_upper_case s}}|{{trim s}}|{{trim_start s}}|{{trim_end s}}";
