@@ -353,8 +353,9 @@ impl<'a> Engine<'a> {
             if failure.timed_out || self.is_over(deadline) {
                 return Ok(self.timed_out(failure, limit));
             }
-            if left == 0 {
-                let status = if followup.ignore_errors { TaskStatus::Ignored } else { TaskStatus::Failed };
+            if left == 0 || failure.is_of_the_task {
+                let is_ignored = followup.ignore_errors && !failure.is_of_the_task;
+                let status = if is_ignored { TaskStatus::Ignored } else { TaskStatus::Failed };
                 let mut result = failed(failure, status);
                 result.attempts = Some(attempts).filter(|attempts| *attempts > 1);
                 return Ok(Ended { result, notified: None, timed_out: None });

@@ -161,10 +161,10 @@ fn conditions(key: &str, node: &Node, fields: &mut Fields<'_, '_>) -> Vec<Condit
 
 impl Module for Assert {
     fn prepare(&self, scope: &mut Scope<'_>) -> Result<Box<dyn Action + '_>, String> {
+        let message = self.message.as_ref().map(|text| scope.message(text)).transpose()?;
         if self.holds(scope)? {
             return Ok(Box::new(Say(String::new())));
         }
-        let message = self.message.as_ref().map(|text| scope.message(text)).transpose()?;
         let message =
             message.map_or_else(|| "assertion failed".to_owned(), |text| format!("assertion failed: {text}"));
         Ok(Box::new(Refuse(message)))

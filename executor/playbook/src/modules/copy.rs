@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use keros_protocol::executor::{TaskResult, TaskStatus};
 
 use super::attributes::{AttributeFields, Wanted, drift};
-use super::{Action, CheckContext, Failure, Module, Run, Scope, change, diff, done};
+use super::{Action, CheckContext, Failure, Module, Run, Scope, change, diff, done, refuse_folder_name};
 use crate::fields::Fields;
 use crate::system::{Content, FileKind, Metadata};
 use crate::template::{MAX_TEMPLATE_BYTES, TemplateFile, Text};
@@ -210,10 +210,11 @@ impl Action for Prepared<'_> {
             }
             Prepare::TemplateOnMachine(path) => {
                 source_on_machine(path, run)?;
-                let template = compile_bytes(run.system.read(path, MAX_TEMPLATE_BYTES as u64)?, path)?;
+                let text = run.system.read(path, MAX_TEMPLATE_BYTES as u64)?;
+                let template = compile_bytes(text, path).map_err(Failure::of_the_task)?;
                 let mut scope =
                     Scope { registries: run.registries, variables: run.variables, folder: run.folder };
-                held = rendered(&mut scope, &template)?.into_bytes();
+                held = rendered(&mut scope, &template).map_err(Failure::of_the_task)?.into_bytes();
                 (Content::Bytes(&held), 0o644)
             }
         };
@@ -223,7 +224,7 @@ impl Action for Prepared<'_> {
 
 fn source_on_machine(path: &Path, run: &mut Run<'_>) -> Result<Metadata, Failure> {
     let is = run.system.metadata(path)?.filter(|is| is.kind == FileKind::File);
-    is.ok_or_else(|| format!("field (src): no such file: {}", path.display()).into())
+    is.ok_or_else(|| Failure::of_the_task(format!("field (src): no such file: {}", path.display())))
 }
 
 fn place(
@@ -235,13 +236,14 @@ fn place(
 ) -> Result<TaskResult, Failure> {
     let wanted = wanted.resolve(run.system)?;
     let Some(is) = run.system.metadata(dest)? else {
+        refuse_folder_name(dest)?;
         let mut made = change("content", None, shown(content));
         made.diff = diff::of(dest, None, content, run);
         run.system.put_file(dest, content, wanted, mode_if_new)?;
         return Ok(done(TaskStatus::Created, vec![made]));
     };
     match is.kind {
-        FileKind::File => {}
+        FileKind::File => refuse_folder_name(dest)?,
         FileKind::Directory => return Err(format!("{} is a directory", dest.display()).into()),
         _ => return Err(format!("{} is not a regular file", dest.display()).into()),
     }

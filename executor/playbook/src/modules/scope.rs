@@ -89,20 +89,23 @@ impl Scope<'_> {
         rendered.parse().map(Some).map_err(wrong)
     }
 
-    /// A shell command: values that mean something to a shell are refused, unless that is wanted.
-    pub(crate) fn command(&self, text: &Text, is_unsafe: bool) -> Result<String, String> {
+    /// A shell command; inside an error when a value of it means something to a shell, unless that is wanted.
+    pub(crate) fn command(&self, text: &Text, is_unsafe: bool) -> Result<Result<String, String>, String> {
         let rendered = if is_unsafe {
-            text.render(self.registries, self.variables)
+            text.render(self.registries, self.variables)?
         } else {
-            text.render_command(self.registries, self.variables)
-        }?;
+            match text.render_command(self.registries, self.variables)? {
+                Ok(rendered) => rendered,
+                refused => return Ok(refused),
+            }
+        };
         if rendered.trim().is_empty() {
             return Err(empty(text));
         }
         if rendered.contains('\0') {
             return Err(format!("field ({}): a NUL character is not allowed", text.key));
         }
-        Ok(rendered)
+        Ok(Ok(rendered))
     }
 
     /// A file's content, where the programs' environment is known as `ENV_PATH` and so on.
