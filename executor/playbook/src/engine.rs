@@ -90,6 +90,9 @@ impl<'a> Engine<'a> {
         secrets: Secrets,
     ) -> Self {
         let limits = options.limits.clamped();
+        let mut variables = Variables::new(script.extra_vars.clone()).heard_by(secrets);
+        // What `item` is outside of loops: a fact, so that the script's own variable of that name stands above it.
+        variables.fact("item", Value::Bool(true));
         Self {
             script,
             system,
@@ -97,7 +100,7 @@ impl<'a> Engine<'a> {
             observer,
             limits,
             deadline: Instant::now() + Duration::from_secs(limits.total_s.into()),
-            variables: Variables::new(script.extra_vars.clone()).heard_by(secrets),
+            variables,
             registries: Registries::new(),
             imagined: Imagined::default(),
             summary: Summary::default(),
@@ -216,7 +219,7 @@ impl<'a> Engine<'a> {
             return Ok(self.uncalled(task, here, event));
         }
         let Some(items) = &task.with.items else {
-            let ended = self.item(task, here, Value::Bool(true), reference)?;
+            let ended = self.one(task, here, reference)?;
             notified.extend(ended.notified.clone().filter(|_| !is_handler));
             return Ok(ended);
         };

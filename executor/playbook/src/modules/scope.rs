@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use crate::helpers::Registries;
+use crate::mentions;
 use crate::system::ENVIRONMENT;
 use crate::template::{self, Condition, TemplateFile, Text};
 use crate::variables::Variables;
@@ -22,6 +23,11 @@ impl Scope<'_> {
     pub(crate) fn message(&self, text: &Text) -> Result<String, String> {
         let rendered = text.render(self.registries, self.variables)?;
         if rendered.is_empty() { Err(empty(text)) } else { Ok(rendered) }
+    }
+
+    /// Refuses a text with a variable that a dry run cannot know.
+    pub(crate) fn refuse_unknown(&self, text: &Text) -> Result<(), String> {
+        self.variables.refuse_unknown(mentions::in_template(&text.source))
     }
 
     /// A text as it comes, also an empty one; only NUL, which no program can be given, is refused.
@@ -108,15 +114,16 @@ impl Scope<'_> {
         Ok(Ok(rendered))
     }
 
-    /// A file's content, where the programs' environment is known as `ENV_PATH` and so on.
-    pub(crate) fn file_content(&mut self, file: &TemplateFile) -> Result<String, String> {
+    /// A file's content, where the programs' environment is known as `ENV_PATH` and so on. Inside an error when it cannot be
+    /// rendered: as in jetp that is a failure which `ignore_errors` covers.
+    pub(crate) fn file_content(&mut self, file: &TemplateFile) -> Result<Result<String, String>, String> {
         self.variables.refuse_unknown(file.names.iter().map(String::as_str))?;
         let environment =
             ENVIRONMENT.iter().map(|(name, value)| (format!("ENV_{name}"), Value::from(*value)));
         let before = self.variables.overlay(environment.collect::<Map<_, _>>());
         let rendered = template::render(&file.template, self.registries, self.variables.context());
         self.variables.lay_back(before);
-        rendered
+        Ok(rendered)
     }
 
     pub(crate) fn holds(&self, condition: &Condition) -> Result<bool, String> {
