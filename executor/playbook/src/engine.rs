@@ -90,6 +90,9 @@ impl<'a> Engine<'a> {
         secrets: Secrets,
     ) -> Self {
         let limits = options.limits.clamped();
+        let mut variables = Variables::new(script.extra_vars.clone()).heard_by(secrets);
+        // What `item` is outside of loops: a fact, so that the script's own variable of that name stands above it.
+        variables.fact("item", Value::Bool(true));
         Self {
             script,
             system,
@@ -97,7 +100,7 @@ impl<'a> Engine<'a> {
             observer,
             limits,
             deadline: Instant::now() + Duration::from_secs(limits.total_s.into()),
-            variables: Variables::new(script.extra_vars.clone()).heard_by(secrets),
+            variables,
             registries: Registries::new(),
             imagined: Imagined::default(),
             summary: Summary::default(),
@@ -216,7 +219,7 @@ impl<'a> Engine<'a> {
             return Ok(self.uncalled(task, here, event));
         }
         let Some(items) = &task.with.items else {
-            let ended = self.item(task, here, Value::Bool(true), reference)?;
+            let ended = self.one(task, here, reference)?;
             notified.extend(ended.notified.clone().filter(|_| !is_handler));
             return Ok(ended);
         };
@@ -353,8 +356,9 @@ impl<'a> Engine<'a> {
             if failure.timed_out || self.is_over(deadline) {
                 return Ok(self.timed_out(failure, limit));
             }
-            if left == 0 {
-                let status = if followup.ignore_errors { TaskStatus::Ignored } else { TaskStatus::Failed };
+            if left == 0 || failure.is_of_the_task {
+                let is_ignored = followup.ignore_errors && !failure.is_of_the_task;
+                let status = if is_ignored { TaskStatus::Ignored } else { TaskStatus::Failed };
                 let mut result = failed(failure, status);
                 result.attempts = Some(attempts).filter(|attempts| *attempts > 1);
                 return Ok(Ended { result, notified: None, timed_out: None });

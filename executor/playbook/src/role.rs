@@ -67,7 +67,12 @@ fn names_in(folder: &Path) -> Vec<String> {
 fn read_folder(folder: &Path, reader: &mut Reader<'_>, findings: &mut Findings) -> Option<Part> {
     let path = folder.join("role.yml");
     let (variables, name, tasks, handlers) = findings.within(&path, |findings| {
-        let root = load(&path, findings)?;
+        let before = findings.count();
+        let root = load(&path, findings);
+        if root.is_none() && findings.count() == before {
+            findings.invalid(Position::default(), "the file is empty");
+        }
+        let root = root?;
         let mut fields = Fields::of(&root, "a role", findings);
         let name = fields.plain("name");
         if name.is_none() {
@@ -113,7 +118,9 @@ fn read_tasks(
     findings: &mut Findings,
 ) -> Vec<Task> {
     findings.within(file, |findings| {
-        let Some(root) = load(file, findings) else { return Vec::new() };
+        // As in jetp, a file of comments only, or of `---`, holds no tasks.
+        let root = load(file, findings).filter(|root| root.text().is_none_or(|text| !text.is_empty()));
+        let Some(root) = root else { return Vec::new() };
         let Yaml::List(nodes) = &root.value else {
             let message = format!("a file of tasks is a list of tasks, not {}", root.kind());
             findings.invalid(root.at, &message);
@@ -125,14 +132,7 @@ fn read_tasks(
 
 fn load(path: &Path, findings: &mut Findings) -> Option<Node> {
     match read_bounded(path) {
-        Ok(text) => {
-            let before = findings.count();
-            let root = yaml::load(&text, findings);
-            if root.is_none() && findings.count() == before {
-                findings.invalid(Position::default(), "the file is empty");
-            }
-            root
-        }
+        Ok(text) => yaml::load(&text, findings),
         Err(error) => {
             findings.invalid(Position::default(), &format!("cannot be read: {error}"));
             None

@@ -93,19 +93,20 @@ impl Text {
         render(template, registries, variables.context())
     }
 
-    /// The text as a shell command: every value that is filled in must be harmless to a shell.
+    /// The text as a shell command: every value that is filled in must be harmless to a shell. Inside is the command, or why
+    /// a value of it is refused, which is a failure of the act and not of the text.
     ///
     /// # Errors
-    /// As [`Text::render`]; and a value that a shell would take for more than words.
+    /// As [`Text::render`].
     pub(crate) fn render_command(
         &self,
         registries: &Registries,
         variables: &Variables,
-    ) -> Result<String, String> {
-        let Some(template) = &self.template else { return Ok(self.source.to_string()) };
+    ) -> Result<Result<String, String>, String> {
+        let Some(template) = &self.template else { return Ok(Ok(self.source.to_string())) };
         variables.refuse_unknown(mentions::in_template(&self.source))?;
         let (rendered, refused) = registries.render_filtered(template, variables.context());
-        refused.map_or(rendered, Err)
+        rendered.map(|command| refused.map_or(Ok(command), Err))
     }
 }
 

@@ -161,10 +161,10 @@ fn conditions(key: &str, node: &Node, fields: &mut Fields<'_, '_>) -> Vec<Condit
 
 impl Module for Assert {
     fn prepare(&self, scope: &mut Scope<'_>) -> Result<Box<dyn Action + '_>, String> {
+        let message = self.message.as_ref().map(|text| scope.message(text)).transpose()?;
         if self.holds(scope)? {
             return Ok(Box::new(Say(String::new())));
         }
-        let message = self.message.as_ref().map(|text| scope.message(text)).transpose()?;
         let message =
             message.map_or_else(|| "assertion failed".to_owned(), |text| format!("assertion failed: {text}"));
         Ok(Box::new(Refuse(message)))
@@ -207,7 +207,14 @@ impl Module for Set {
     fn prepare(&self, scope: &mut Scope<'_>) -> Result<Box<dyn Action + '_>, String> {
         let mut values = self.values.clone();
         for (name, text) in &self.texts {
-            values.insert(name.clone(), Value::String(scope.message(text)?));
+            match scope.message(text) {
+                Ok(value) => _ = values.insert(name.clone(), Value::String(value)),
+                // As in jetp: a failure of the act, unless a dry run only does not know.
+                Err(message) => {
+                    scope.refuse_unknown(text)?;
+                    return Ok(Box::new(Refuse(message)));
+                }
+            }
         }
         Ok(Box::new(Store(values)))
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use keros_protocol::executor::{TaskResult, TaskStatus};
 
 use super::attributes::{AttributeFields, Wanted, drift};
-use super::{Action, CheckContext, Failure, Module, Run, Scope, change, diff, done};
+use super::{Action, CheckContext, Failure, Module, Run, Scope, change, diff, done, refuse_folder_name};
 use crate::fields::Fields;
 use crate::system::{Content, FileKind, Metadata};
 use crate::template::{MAX_TEMPLATE_BYTES, TemplateFile, Text};
@@ -161,12 +161,15 @@ impl Copy {
         match &self.source {
             Source::Verbatim(text) => Ok(Prepare::Bytes(Cow::Borrowed(text.as_bytes()))),
             Source::Inline(text) => scope.message(text).map(bytes),
-            Source::Template(_, Some(template)) => rendered(scope, template).map(bytes),
+            Source::Template(_, Some(template)) => rendered(scope, template).map(rendered_or_refused),
             Source::Template(src, None) => match scope.text(src)? {
                 name if name.starts_with('/') => Ok(Prepare::TemplateOnMachine(name.into())),
                 name => {
                     let path = find_source(&name, "templates", scope.folder)?;
-                    rendered(scope, &compile_file(&path)?).map(bytes)
+                    match compile_file(&path) {
+                        Ok(template) => rendered(scope, &template).map(rendered_or_refused),
+                        Err(message) => Ok(Prepare::Refused(message)),
+                    }
                 }
             },
             Source::File(src) => match scope.text(src)? {
@@ -188,13 +191,21 @@ fn bytes(text: String) -> Prepare<'static> {
     Prepare::Bytes(Cow::Owned(text.into_bytes()))
 }
 
-fn rendered(scope: &mut Scope<'_>, template: &TemplateFile) -> Result<String, String> {
-    let text = scope.file_content(template)?;
-    if text.is_empty() { Err("evaluated to empty string".to_owned()) } else { Ok(text) }
+fn rendered_or_refused(rendered: Result<String, String>) -> Prepare<'static> {
+    rendered.map_or_else(Prepare::Refused, bytes)
+}
+
+/// What a file of the script or the machine comes to; inside an error when it cannot be rendered, or comes to nothing.
+fn rendered(scope: &mut Scope<'_>, template: &TemplateFile) -> Result<Result<String, String>, String> {
+    let rendered = scope.file_content(template)?;
+    let is_something = |text: String| Some(text).filter(|text| !text.is_empty());
+    Ok(rendered.and_then(|text| is_something(text).ok_or_else(|| "evaluated to empty string".to_owned())))
 }
 
 enum Prepare<'m> {
     Bytes(Cow<'m, [u8]>),
+    /// Why there is none.
+    Refused(String),
     /// In the script's folder, and its mode.
     File(PathBuf, u32),
     /// On the machine, below its root.
@@ -213,6 +224,7 @@ impl Action for Prepared<'_> {
         let held;
         let (content, mode_if_new) = match &self.content {
             Prepare::Bytes(bytes) => (Content::Bytes(bytes), 0o644),
+            Prepare::Refused(message) => return Err(message.clone().into()),
             Prepare::File(path, mode) => (Content::File(path), *mode),
             Prepare::FileOnMachine(path) => {
                 let is = source_on_machine(path, run)?;
@@ -220,10 +232,11 @@ impl Action for Prepared<'_> {
             }
             Prepare::TemplateOnMachine(path) => {
                 source_on_machine(path, run)?;
-                let template = compile_bytes(run.system.read(path, MAX_TEMPLATE_BYTES as u64)?, path)?;
+                let text = run.system.read(path, MAX_TEMPLATE_BYTES as u64)?;
+                let template = compile_bytes(text, path)?;
                 let mut scope =
                     Scope { registries: run.registries, variables: run.variables, folder: run.folder };
-                held = rendered(&mut scope, &template)?.into_bytes();
+                held = rendered(&mut scope, &template)??.into_bytes();
                 (Content::Bytes(&held), 0o644)
             }
         };
@@ -233,7 +246,7 @@ impl Action for Prepared<'_> {
 
 fn source_on_machine(path: &Path, run: &mut Run<'_>) -> Result<Metadata, Failure> {
     let is = run.system.metadata(path)?.filter(|is| is.kind == FileKind::File);
-    is.ok_or_else(|| format!("field (src): no such file: {}", path.display()).into())
+    is.ok_or_else(|| Failure::of_the_task(format!("field (src): no such file: {}", path.display())))
 }
 
 fn place(
@@ -245,13 +258,14 @@ fn place(
 ) -> Result<TaskResult, Failure> {
     let wanted = wanted.resolve(run.system)?;
     let Some(is) = run.system.metadata(dest)? else {
+        refuse_folder_name(dest)?;
         let mut made = change("content", None, shown(content));
         made.diff = diff::of(dest, None, content, run);
         run.system.put_file(dest, content, wanted, mode_if_new)?;
         return Ok(done(TaskStatus::Created, vec![made]));
     };
     match is.kind {
-        FileKind::File => {}
+        FileKind::File => refuse_folder_name(dest)?,
         FileKind::Directory => return Err(format!("{} is a directory", dest.display()).into()),
         _ => return Err(format!("{} is not a regular file", dest.display()).into()),
     }

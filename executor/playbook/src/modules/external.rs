@@ -169,7 +169,7 @@ impl Prepared<'_> {
     fn failed(&self, why: String, end: ProgramEnd) -> Failure {
         let name = self.program.file_name().unwrap_or_default().display();
         let (exit_code, output) = (Some(end.exit_code), Some(end.output));
-        Failure { message: format!("the module {name} {why}"), exit_code, output, timed_out: false }
+        Failure { message: format!("the module {name} {why}"), exit_code, output, ..Failure::default() }
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use keros_protocol::executor::{TaskResult, TaskStatus};
 
 use super::attributes::{AttributeFields, Wanted, drift};
-use super::{Action, CheckContext, Failure, Module, Run, Scope, done};
+use super::{Action, CheckContext, Failure, Module, Run, Scope, done, is_folder_name, refuse_folder_name};
 use crate::fields::Fields;
 use crate::system::{Content, FileKind};
 use crate::template::Text;
@@ -52,6 +52,9 @@ impl Prepared {
             return Ok(TaskResult::of(TaskStatus::Matched));
         };
         self.refuse_directory(is.kind)?;
+        if is_folder_name(&self.path) {
+            return Ok(TaskResult::of(TaskStatus::Matched));
+        }
         run.system.remove_file(&self.path)?;
         Ok(TaskResult::of(TaskStatus::Removed))
     }
@@ -59,10 +62,12 @@ impl Prepared {
     fn make(&self, run: &mut Run<'_>) -> Result<TaskResult, Failure> {
         let wanted = self.wanted.resolve(run.system)?;
         let Some(is) = run.system.metadata(&self.path)? else {
+            refuse_folder_name(&self.path)?;
             run.system.put_file(&self.path, &Content::Bytes(b""), wanted, 0o644)?;
             return Ok(TaskResult::of(TaskStatus::Created));
         };
         self.refuse_directory(is.kind)?;
+        refuse_folder_name(&self.path)?;
         let (missing, changes) = drift(wanted, &is, run.system);
         if changes.is_empty() {
             return Ok(TaskResult::of(TaskStatus::Matched));

@@ -107,9 +107,16 @@ pub(crate) struct Failure {
     pub(crate) output: Option<Output>,
     /// Its time was over.
     pub(crate) timed_out: bool,
+    /// The task itself is wrong, though only the machine could tell: neither ignored nor tried again.
+    pub(crate) is_of_the_task: bool,
 }
 
 impl Failure {
+    /// What only the machine could tell of a text: as an undefined variable it is neither ignored nor tried again.
+    fn of_the_task(message: String) -> Self {
+        Self { message, is_of_the_task: true, ..Self::default() }
+    }
+
     /// A program was ended because its time was over.
     fn timed_out(end: ProgramEnd) -> Self {
         Self { exit_code: Some(end.exit_code), output: Some(end.output), timed_out: true, ..Self::default() }
@@ -126,6 +133,21 @@ impl From<SystemError> for Failure {
     fn from(error: SystemError) -> Self {
         error.to_string().into()
     }
+}
+
+/// A name that ends with a slash is that of a directory.
+fn is_folder_name(path: &Path) -> bool {
+    path.as_os_str().as_encoded_bytes().ends_with(b"/")
+}
+
+/// No file is made or changed under the name of a directory.
+fn refuse_folder_name(path: &Path) -> Result<(), Failure> {
+    if is_folder_name(path) {
+        return Err(
+            format!("{} ends with /, but a file is wanted: leave the slash out", path.display()).into()
+        );
+    }
+    Ok(())
 }
 
 fn done(status: TaskStatus, changes: Vec<Change>) -> TaskResult {

@@ -33,7 +33,11 @@ impl ResultFields {
     }
 
     pub(super) fn prepare(&self, scope: &Scope<'_>) -> Result<Judge<'_>, String> {
-        Ok(Judge { fields: self, save: scope.optional_word(self.save.as_ref())? })
+        Ok(Judge {
+            save: scope.optional_word(self.save.as_ref())?,
+            failed_when: self.failed_when.as_ref().map(|when| when.prepare(scope)).transpose()?,
+            changed_when: self.changed_when.as_ref().map(|when| when.prepare(scope)).transpose()?,
+        })
     }
 }
 
@@ -55,25 +59,46 @@ impl When {
         Some(Self { text, condition })
     }
 
+    /// Renders the text, which knows nothing of the result yet: a fault in it fails the task before it acts.
+    fn prepare(&self, scope: &Scope<'_>) -> Result<Prepared<'_>, String> {
+        let source = self.text.source.trim();
+        let (expression, condition) = match &self.condition {
+            Some(condition) => (source.to_owned(), Some(condition)),
+            None => (scope.text(&self.text)?, None),
+        };
+        Ok(Prepared { source, expression, condition })
+    }
+}
+
+/// A condition about a result, its text rendered.
+struct Prepared<'m> {
+    /// As the script gives it.
+    source: &'m str,
+    expression: String,
+    /// Compiled already when the text is no template.
+    condition: Option<&'m Condition>,
+}
+
+impl Prepared<'_> {
     fn holds(&self, run: &Run<'_>) -> Result<bool, String> {
-        if let Some(condition) = &self.condition {
+        if let Some(condition) = self.condition {
             return condition.holds(run.registries, run.variables);
         }
-        let source = self.text.render(run.registries, run.variables)?;
-        let condition = Condition::compile(&source).map_err(|fault| fault.message)?;
+        let condition = Condition::compile(&self.expression).map_err(|fault| fault.message)?;
         condition.holds(run.registries, run.variables)
     }
 
     /// That it holds, for a failure.
     fn message(&self) -> String {
-        format!("failed_when holds: {}", self.text.source.trim())
+        format!("failed_when holds: {}", self.source)
     }
 }
 
-/// The fields with the name under which the result is saved.
+/// The fields, rendered.
 pub(super) struct Judge<'m> {
-    fields: &'m ResultFields,
     save: Option<String>,
+    failed_when: Option<Prepared<'m>>,
+    changed_when: Option<Prepared<'m>>,
 }
 
 impl Judge<'_> {
@@ -100,13 +125,13 @@ impl Judge<'_> {
     /// What a dry run says of a program that it does not run: conditions that do not ask for its result are judged as they
     /// are in a run, and what would be saved is not known.
     pub(super) fn foretell(&self, run: &mut Run<'_>) -> Result<TaskResult, Failure> {
-        let failed = self.foretold(self.fields.failed_when.as_ref(), run)?;
-        let changed = self.foretold(self.fields.changed_when.as_ref(), run)?;
+        let failed = self.foretold(self.failed_when.as_ref(), run)?;
+        let changed = self.foretold(self.changed_when.as_ref(), run)?;
         if let Some(name) = &self.save {
             run.variables.forget(name);
         }
         run.imagined.set(PROGRAM, "", "run");
-        if let (Some(when), Some(true)) = (&self.fields.failed_when, failed) {
+        if let (Some(when), Some(true)) = (&self.failed_when, failed) {
             return Err(when.message().into());
         }
         let status = if changed == Some(false) { TaskStatus::Passive } else { TaskStatus::Executed };
@@ -114,11 +139,11 @@ impl Judge<'_> {
     }
 
     /// Whether a condition holds; `None`: there is none, or it asks for the result.
-    fn foretold(&self, when: Option<&When>, run: &Run<'_>) -> Result<Option<bool>, String> {
+    fn foretold(&self, when: Option<&Prepared<'_>>, run: &Run<'_>) -> Result<Option<bool>, String> {
         let Some(when) = when else { return Ok(None) };
         let is_result = |name: &str| matches!(name, "rc" | "out") || self.save.as_deref() == Some(name);
         let asks = |text: &str| mentions::in_expression(text).any(is_result);
-        if asks(&when.text.source) || asks(&when.text.render(run.registries, run.variables)?) {
+        if asks(&when.expression) {
             return Ok(None);
         }
         when.holds(run).map(Some)
@@ -136,16 +161,16 @@ impl Judge<'_> {
         run: &mut Run<'_>,
     ) -> Result<TaskResult, Failure> {
         let before = run.variables.overlay(values);
-        let failed = self.fields.failed_when.as_ref().map_or(Ok(end.exit_code != 0), |when| when.holds(run));
-        let changed = self.fields.changed_when.as_ref().map_or(Ok(true), |when| when.holds(run));
+        let failed = self.failed_when.as_ref().map_or(Ok(end.exit_code != 0), |when| when.holds(run));
+        let changed = self.changed_when.as_ref().map_or(Ok(true), |when| when.holds(run));
         run.variables.lay_back(before);
         let (exit_code, output) = (Some(end.exit_code), Some(end.output));
         if failed? {
-            let message = match (&self.fields.failed_when, end.exit_code) {
+            let message = match (&self.failed_when, end.exit_code) {
                 (Some(when), _) => when.message(),
                 (None, code) => format!("the command failed with exit code {code}"),
             };
-            return Err(Failure { message, exit_code, output, timed_out: false });
+            return Err(Failure { message, exit_code, output, ..Failure::default() });
         }
         let status = if changed? { TaskStatus::Executed } else { TaskStatus::Passive };
         Ok(TaskResult { exit_code, output, ..TaskResult::of(status) })

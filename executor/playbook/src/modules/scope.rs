@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use crate::helpers::Registries;
+use crate::mentions;
 use crate::system::ENVIRONMENT;
 use crate::template::{self, Condition, TemplateFile, Text};
 use crate::variables::Variables;
@@ -22,6 +23,11 @@ impl Scope<'_> {
     pub(crate) fn message(&self, text: &Text) -> Result<String, String> {
         let rendered = text.render(self.registries, self.variables)?;
         if rendered.is_empty() { Err(empty(text)) } else { Ok(rendered) }
+    }
+
+    /// Refuses a text with a variable that a dry run cannot know.
+    pub(crate) fn refuse_unknown(&self, text: &Text) -> Result<(), String> {
+        self.variables.refuse_unknown(mentions::in_template(&text.source))
     }
 
     /// A text as it comes, also an empty one; only NUL, which no program can be given, is refused.
@@ -89,31 +95,35 @@ impl Scope<'_> {
         rendered.parse().map(Some).map_err(wrong)
     }
 
-    /// A shell command: values that mean something to a shell are refused, unless that is wanted.
-    pub(crate) fn command(&self, text: &Text, is_unsafe: bool) -> Result<String, String> {
+    /// A shell command; inside an error when a value of it means something to a shell, unless that is wanted.
+    pub(crate) fn command(&self, text: &Text, is_unsafe: bool) -> Result<Result<String, String>, String> {
         let rendered = if is_unsafe {
-            text.render(self.registries, self.variables)
+            text.render(self.registries, self.variables)?
         } else {
-            text.render_command(self.registries, self.variables)
-        }?;
+            match text.render_command(self.registries, self.variables)? {
+                Ok(rendered) => rendered,
+                refused => return Ok(refused),
+            }
+        };
         if rendered.trim().is_empty() {
             return Err(empty(text));
         }
         if rendered.contains('\0') {
             return Err(format!("field ({}): a NUL character is not allowed", text.key));
         }
-        Ok(rendered)
+        Ok(Ok(rendered))
     }
 
-    /// A file's content, where the programs' environment is known as `ENV_PATH` and so on.
-    pub(crate) fn file_content(&mut self, file: &TemplateFile) -> Result<String, String> {
+    /// A file's content, where the programs' environment is known as `ENV_PATH` and so on. Inside an error when it cannot be
+    /// rendered: as in jetp that is a failure which `ignore_errors` covers.
+    pub(crate) fn file_content(&mut self, file: &TemplateFile) -> Result<Result<String, String>, String> {
         self.variables.refuse_unknown(file.names.iter().map(String::as_str))?;
         let environment =
             ENVIRONMENT.iter().map(|(name, value)| (format!("ENV_{name}"), Value::from(*value)));
         let before = self.variables.overlay(environment.collect::<Map<_, _>>());
         let rendered = template::render(&file.template, self.registries, self.variables.context());
         self.variables.lay_back(before);
-        rendered
+        Ok(rendered)
     }
 
     pub(crate) fn holds(&self, condition: &Condition) -> Result<bool, String> {

@@ -36,17 +36,19 @@ impl Module for Shell {
 }
 
 struct Prepared<'m> {
-    command: String,
+    /// Or why a value in it is refused: as in jetp that is a failure which `ignore_errors` covers.
+    command: Result<String, String>,
     judge: Judge<'m>,
 }
 
 impl Action for Prepared<'_> {
     fn apply(&mut self, run: &mut Run<'_>) -> Result<TaskResult, Failure> {
+        let command = self.command.as_ref().map_err(Clone::clone)?;
         if run.dry_run {
             return self.judge.foretell(run);
         }
         let end = run.system.run(&Program {
-            command: ProgramCommand::Shell(&self.command),
+            command: ProgramCommand::Shell(command),
             input: &[],
             environment: &[],
             folder: run.folder,

@@ -47,7 +47,7 @@ impl Call<'_> {
     pub(super) fn failed(&self, end: ProgramEnd) -> Failure {
         let command = format!("{} {}", self.name, self.arguments.join(" "));
         let message = format!("{command} failed with exit code {}", end.exit_code);
-        Failure { message, exit_code: Some(end.exit_code), output: Some(end.output), timed_out: false }
+        Failure { message, exit_code: Some(end.exit_code), output: Some(end.output), ..Failure::default() }
     }
 
     fn program<'p>(&'p self, run: &Run<'_>) -> Program<'p> {

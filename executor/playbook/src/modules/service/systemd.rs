@@ -106,7 +106,7 @@ impl Prepared {
             message: format!("systemctl {question} {} gave no answer", self.service),
             exit_code: Some(end.exit_code),
             output: Some(end.output.clone()),
-            timed_out: false,
+            ..Failure::default()
         })
     }
 
