@@ -163,7 +163,7 @@ fn name_beside(name: &OsStr, ending: &[u8]) -> OsString {
 fn finish(file: &File, place: &Place, owned: Owned, replaces: bool) -> io::Result<()> {
     give(file, owned)?;
     if replaces {
-        copy_extended_attributes(place, file);
+        copy_extended_attributes(place, file, owned.uid);
         // An access list carries mode bits of its own, so the mode is set last.
         fchmod(file, Mode::from_bits_truncate(owned.mode))?;
     }
@@ -232,10 +232,14 @@ fn give(file: &File, owned: Owned) -> io::Result<()> {
     Ok(fchmod(file, Mode::from_bits_truncate(owned.mode))?)
 }
 
-/// Copies what can be copied; a file system without extended attributes has none to lose.
-fn copy_extended_attributes(place: &Place, new: &File) {
+/// Copies what can be copied; a file system without extended attributes has none to lose. Those of a user who is not
+/// its owner any more stay behind: an access list among them would let him read on.
+fn copy_extended_attributes(place: &Place, new: &File, owner: u32) {
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     let Ok(old) = openat(&place.folder, place.name.as_os_str(), flags, Mode::empty()) else { return };
+    if !nix::sys::stat::fstat(&old).is_ok_and(|is| is.st_uid == owner || !is_stranger(is.st_uid)) {
+        return;
+    }
     let mut names = [0_u8; 4096];
     let Ok(length) = rustix::fs::flistxattr(&old, &mut names) else { return };
     for name in names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
