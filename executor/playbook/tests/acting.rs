@@ -116,3 +116,23 @@ fn one_more_name_of_a_file_of_root_in_a_folder_of_a_user_gives_nothing_away() {
     system.set_attributes(Path::new("/etc/secret"), TAKEN).unwrap();
     system.set_attributes(Path::new("/own/name"), Attributes { mode: Some(0o600), ..TAKEN }).unwrap();
 }
+
+/// An access list is one of them: with it the user would read what root writes there for itself.
+#[test]
+fn what_a_user_put_on_a_file_does_not_pass_to_a_file_of_root() {
+    let Some((tree, mut system)) = tree() else { return };
+    let file = tree.path().join("own/f");
+    fs::write(&file, "old").unwrap();
+    chown(&file, Some(LOCAL), None).unwrap();
+    if rustix::fs::setxattr(&file, "user.mark", b"x", rustix::fs::XattrFlags::empty()).is_err() {
+        keros_skip::skipped("this file system has no extended attributes");
+        return;
+    }
+    let mut put = |uid| {
+        let attributes = Attributes { uid: Some(uid), gid: None, mode: Some(0o640) };
+        system.put_file(Path::new("/own/f"), &Content::Bytes(b"new"), attributes, 0o644).unwrap();
+        rustix::fs::getxattr(&file, "user.mark", &mut [0_u8; 8][..]).is_ok()
+    };
+    assert!(put(LOCAL), "kept for the same owner");
+    assert!(!put(0));
+}

@@ -30,7 +30,7 @@ fn result(command: &str) -> TaskResult {
 }
 
 #[test]
-fn a_program_that_takes_more_memory_than_it_may_fails_alone() {
+fn a_program_that_takes_more_memory_than_it_may_fails_alone_and_goes_first_when_there_is_none() {
     // dd asks for its buffer at once.
     let greedy = result("dd if=/dev/zero of=/dev/null bs=200M count=1");
     assert_eq!(greedy.exit_code, Some(1), "{greedy:?}");
@@ -39,10 +39,7 @@ fn a_program_that_takes_more_memory_than_it_may_fails_alone() {
     assert_eq!(modest.exit_code, Some(0), "{modest:?}");
     let again = rustix::process::getrlimit(rustix::process::Resource::Data);
     assert_ne!(again.current, Some(64 * 1024 * 1024), "the limit is not this program's own");
-}
-
-#[test]
-fn when_memory_runs_out_programs_of_scripts_go_first() {
+    // And when there is none left, such a program goes before any other.
     let output = result("cat /proc/self/oom_score_adj").output.unwrap();
     assert_eq!(output.to_string().trim(), "1000");
     assert_ne!(std::fs::read_to_string("/proc/self/oom_score_adj").unwrap().trim(), "1000");

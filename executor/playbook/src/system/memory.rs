@@ -2,6 +2,7 @@
 
 use std::io;
 use std::process::Child;
+use std::sync::{Mutex, PoisonError};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -11,6 +12,8 @@ const SMALLEST_BYTES: u64 = 120 * 1024 * 1024;
 /// Who is ended first when memory runs out: -1000 to 1000 (proc_pid_oom_score_adj(5)).
 const OOM_ORDER: &str = "/proc/self/oom_score_adj";
 const FIRST_TO_GO: &str = "1000";
+
+static STARTING: Mutex<()> = Mutex::new(());
 
 /// Half of the machine's memory, bytes: the other half is for what the gateway is there for.
 pub(super) fn half_of_machine() -> u64 {
@@ -30,6 +33,8 @@ fn total_bytes(meminfo: &str) -> Option<u64> {
 /// A program inherits both from the one that starts it, from its first moment on. So for that moment this process has them
 /// too; it holds far less.
 pub(super) fn start(most_bytes: u64, spawn: impl FnOnce() -> io::Result<Child>) -> io::Result<Child> {
+    // One at a time: another would take what is set for the moment for what was before.
+    let _alone = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
     let own = getrlimit(Resource::Data);
     let most = own.maximum.map_or(most_bytes, |maximum| maximum.min(most_bytes));
     setrlimit(Resource::Data, Rlimit { current: Some(most), maximum: own.maximum })?;

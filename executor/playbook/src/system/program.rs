@@ -20,7 +20,7 @@ use nix::unistd::{Pid, chroot};
 
 use super::memory;
 use super::output::Bounded;
-use super::{Program, ProgramEnd};
+use super::{Program, ProgramCommand, ProgramEnd};
 use crate::Cancel;
 
 /// Between the polite signal and the one that cannot be refused.
@@ -57,7 +57,13 @@ pub(super) fn run(
 ) -> io::Result<ProgramEnd> {
     let (reader, writer) = io::pipe()?;
     command.stdin(input_of(program.input)?).stdout(writer.try_clone()?).stderr(writer).process_group(0);
-    let child = memory::start(memory_bytes, || spawn(command, root))?;
+    // A tool may be an init script: the service that it starts is not the script's own program.
+    let child = match program.command {
+        ProgramCommand::Tool(..) => spawn(command, root),
+        ProgramCommand::Shell(_) | ProgramCommand::Script(_) => {
+            memory::start(memory_bytes, || spawn(command, root))
+        }
+    }?;
     let group = Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?);
     let mut attendance =
         Attendance { child, group, reader: Some(reader), output: Bounded::new(program.output_bytes) };

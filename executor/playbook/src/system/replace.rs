@@ -6,7 +6,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Permissions};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -163,7 +163,7 @@ fn name_beside(name: &OsStr, ending: &[u8]) -> OsString {
 fn finish(file: &File, place: &Place, owned: Owned, replaces: bool) -> io::Result<()> {
     give(file, owned)?;
     if replaces {
-        copy_extended_attributes(place, file);
+        copy_extended_attributes(place, file, owned.uid);
         // An access list carries mode bits of its own, so the mode is set last.
         fchmod(file, Mode::from_bits_truncate(owned.mode))?;
     }
@@ -232,13 +232,12 @@ fn give(file: &File, owned: Owned) -> io::Result<()> {
     Ok(fchmod(file, Mode::from_bits_truncate(owned.mode))?)
 }
 
-/// Copies what can be copied; a file system without extended attributes has none to lose.
-fn copy_extended_attributes(place: &Place, new: &File) {
+/// Copies what can be copied; a file system without extended attributes has none to lose. Those of a user who is not
+/// its owner any more stay behind: an access list among them would let him read on.
+fn copy_extended_attributes(place: &Place, new: &File, owner: u32) {
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     let Ok(old) = openat(&place.folder, place.name.as_os_str(), flags, Mode::empty()) else { return };
-    // Somebody else may have made the file, with an access list that lets him read what comes now.
-    let owner = |file: &dyn AsFd| nix::sys::stat::fstat(file.as_fd()).ok().map(|stat| stat.st_uid);
-    if owner(&old) != Some(0) && owner(&old) != owner(new) {
+    if !nix::sys::stat::fstat(&old).is_ok_and(|is| is.st_uid == owner || !is_stranger(is.st_uid)) {
         return;
     }
     let mut names = [0_u8; 4096];
