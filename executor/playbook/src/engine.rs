@@ -18,7 +18,7 @@ use crate::play::{Part, Play};
 use crate::run::{Observer, RunOptions, Stop};
 use crate::secrets::Secrets;
 use crate::task::{Followup, Items, Task};
-use crate::template;
+use crate::template::{self, Text};
 use crate::variables::Variables;
 use crate::{Actor, Cancel, Script, System, SystemError};
 
@@ -257,9 +257,9 @@ impl<'a> Engine<'a> {
     fn items(&self, items: &Items) -> Result<Vec<Value>, String> {
         let list = match items {
             Items::Texts(texts) => {
-                let rendered =
-                    texts.iter().map(|text| text.render(&self.registries, &self.variables).map(Value::from));
-                rendered.collect::<Result<Vec<_>, _>>()?
+                let render =
+                    |text: &Text| text.render(&self.registries, &self.variables).and_then(trimmed_item);
+                texts.iter().map(render).collect::<Result<Vec<_>, _>>()?
             }
             Items::Variable(name) => {
                 self.variables.refuse_unknown([name.as_str()])?;
@@ -284,11 +284,11 @@ impl<'a> Engine<'a> {
     fn rendered_item(&self, value: &Value) -> Result<Value, String> {
         let Value::String(text) = value else { return Ok(value.clone()) };
         if !text.contains("{{") {
-            return Ok(value.clone());
+            return trimmed_item(text);
         }
         self.variables.refuse_unknown(mentions::in_template(text))?;
         let template = template::compile(text).map_err(|fault| fault.message)?;
-        template::render(&template, &self.registries, self.variables.context()).map(Value::String)
+        template::render(&template, &self.registries, self.variables.context()).and_then(trimmed_item)
     }
 
     fn item(&mut self, task: &Task, here: Here<'a>, item: Value, reference: &TaskRef) -> Result<Ended, Stop> {
@@ -448,6 +448,14 @@ fn failed(failure: Failure, status: TaskStatus) -> TaskResult {
 
 fn ms_since(began: Instant) -> u64 {
     u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A text of a list as the loop has it: blanks at its ends do not count, and nothing is no item.
+fn trimmed_item(text: impl AsRef<str>) -> Result<Value, String> {
+    match text.as_ref().trim() {
+        "" => Err("with/items: an item evaluated to empty string".to_owned()),
+        trimmed => Ok(Value::from(trimmed)),
+    }
 }
 
 /// An item as an event tells of it: a long one is cut, as text.
