@@ -275,8 +275,11 @@ fn place(
         changed.diff = diff::of(dest, Some(&is), content, run);
         changes.push(changed);
         run.system.put_file(dest, content, wanted, mode_if_new)?;
-    } else if !changes.is_empty() {
-        run.system.set_attributes(dest, missing)?;
+    } else {
+        run.system.remove_remains(dest);
+        if !changes.is_empty() {
+            run.system.set_attributes(dest, missing)?;
+        }
     }
     let status = if changes.is_empty() { TaskStatus::Matched } else { TaskStatus::Modified };
     Ok(done(status, changes))

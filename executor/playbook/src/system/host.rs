@@ -397,6 +397,13 @@ impl System for HostSystem {
             .map_err(|error| SystemError::new("run", &name, &error))
     }
 
+    fn remove_remains(&mut self, path: &Path) {
+        let Ok(place) = self.place(path, LastLink::Follow) else { return };
+        if self.pending.is_in_the_way_of(&place).is_ok_and(|waits| !waits) {
+            replace::remove_temporary(&place);
+        }
+    }
+
     fn checkpoint(&mut self) -> Result<(), SystemError> {
         let _ = self.pending.settle();
         self.pending.verdict()

@@ -321,6 +321,9 @@ pub trait System {
     /// When it cannot be started.
     fn run(&mut self, program: &Program<'_>) -> Result<ProgramEnd, SystemError>;
 
+    /// Removes what a run that was cut off may have left beside a file that is as it should be. That it cannot is no harm.
+    fn remove_remains(&mut self, _path: &Path) {}
+
     /// Makes durable what is not yet, before a run returns or pauses.
     ///
     /// # Errors

@@ -147,6 +147,12 @@ pub(super) fn temporary_name(name: &OsStr) -> OsString {
     name_beside(name, TEMPORARY_SUFFIX)
 }
 
+/// Removes a temporary that was left behind.
+pub(super) fn remove_temporary(place: &Place) {
+    let name = temporary_name(&place.name);
+    let _ = unlinkat(&place.folder, name.as_os_str(), UnlinkatFlags::NoRemoveDir);
+}
+
 /// Whether a name looks like one.
 pub(super) fn is_temporary(name: &OsStr) -> bool {
     name.as_bytes().ends_with(TEMPORARY_SUFFIX)
