@@ -1,6 +1,6 @@
 //! Gateway to center, every hour: how the gateway is. Names of vitals are the ones that clients of the vendor's service know.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{CommandId, Eui, KerosVersion, Outcome, UnixSeconds};
 
@@ -58,13 +58,13 @@ pub struct Telemetry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uptime: Option<u64>,
     /// CPU in use since the last telemetry (since boot at first), percent of all cores.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "any_number_or_none", skip_serializing_if = "Option::is_none")]
     pub cpu_percent: Option<f32>,
     /// Memory in use (total less available), percent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "any_number_or_none", skip_serializing_if = "Option::is_none")]
     pub memory_percent: Option<f32>,
     /// The warmest thermal zone, degrees Celsius.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "any_number_or_none", skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f32>,
     /// File systems on real devices.
     #[serde(default)]
@@ -109,6 +109,7 @@ pub struct Disk {
     /// Its size, bytes.
     pub size_bytes: u64,
     /// In use, percent of what an ordinary user may use.
+    #[serde(deserialize_with = "any_number")]
     pub used_percent: f32,
 }
 
@@ -128,4 +129,17 @@ pub struct JobUnderWay {
     pub command_id: CommandId,
     /// Its outcome so far, with the task under way.
     pub outcome: Outcome,
+}
+
+/// A number beyond what is kept becomes an infinity, which the center leaves out: one absurd number must not make all of a
+/// gateway's telemetry unreadable. To read it as `f32` at once may refuse it, depending on how the JSON reader was built.
+fn any_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f32, D::Error> {
+    #[allow(clippy::cast_possible_truncation, reason = "this is what it is for")]
+    f64::deserialize(deserializer).map(|number| number as f32)
+}
+
+/// As [`any_number`], where there may be none.
+fn any_number_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f32>, D::Error> {
+    #[allow(clippy::cast_possible_truncation, reason = "this is what it is for")]
+    Option::<f64>::deserialize(deserializer).map(|number| number.map(|number| number as f32))
 }
