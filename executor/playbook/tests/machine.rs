@@ -183,6 +183,10 @@ fn what_a_power_cut_left_beside_a_file_is_replaced() {
     fs::write(bench.path(".f.keros-new"), "half").unwrap();
     assert_eq!(bench.one("!copy { content: whole, dest: /f }").0, "created");
     assert_eq!(fs::read_dir(bench.root.path()).unwrap().count(), 1);
+    // Cut off again, but beside a file that is as it should be.
+    fs::write(bench.path(".f.keros-new"), "half").unwrap();
+    assert_eq!(bench.one("!copy { content: whole, dest: /f }").0, "matched");
+    assert_eq!(fs::read_dir(bench.root.path()).unwrap().count(), 1);
 }
 
 #[test]

@@ -102,15 +102,13 @@ impl Action for Prepared<'_> {
         let Some((name, arguments)) = arguments.split_first() else {
             return Err("field (argv): the list is empty".to_owned().into());
         };
-        let end = run.system.run(&Program {
-            command: ProgramCommand::Tool(name, arguments),
+        let program = Program {
             input: self.input.as_bytes(),
-            environment: &[],
             folder: run.folder,
             within: self.folder.as_deref(),
-            deadline: run.deadline,
-            output_bytes: run.output_bytes,
-        })?;
+            ..run.program(ProgramCommand::Tool(name, arguments))
+        };
+        let end = run.system.run(&program)?;
         if end.timed_out {
             return Err(Failure::timed_out(end));
         }

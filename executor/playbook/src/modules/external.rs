@@ -143,15 +143,9 @@ impl Action for Prepared<'_> {
         if run.dry_run {
             return self.judge.foretell(run);
         }
-        let end = run.system.run(&Program {
-            command: ProgramCommand::Script(&self.program),
-            input: self.input.as_bytes(),
-            environment: &[],
-            folder: run.folder,
-            within: None,
-            deadline: run.deadline,
-            output_bytes: run.output_bytes,
-        })?;
+        let command = ProgramCommand::Script(&self.program);
+        let program = Program { input: self.input.as_bytes(), folder: run.folder, ..run.program(command) };
+        let end = run.system.run(&program)?;
         if end.timed_out {
             return Err(Failure::timed_out(end));
         }

@@ -45,7 +45,7 @@ use time::Time;
 use crate::Cancel;
 use crate::fields::Fields;
 use crate::helpers::Registries;
-use crate::system::{ProgramEnd, System, SystemError};
+use crate::system::{Program, ProgramCommand, ProgramEnd, System, SystemError};
 use crate::template::TemplateFile;
 use crate::variables::Variables;
 
@@ -96,6 +96,14 @@ impl Run<'_> {
     /// How long an action that runs no program may go on.
     fn time(&self) -> Time {
         Time { deadline: self.deadline, cancel: self.cancel.cloned() }
+    }
+}
+
+impl Run<'_> {
+    /// A program with the limits of the task, without input, in no folder of its own.
+    fn program<'p>(&self, command: ProgramCommand<'p>) -> Program<'p> {
+        let (deadline, output_bytes) = (self.deadline, self.output_bytes);
+        Program { command, input: &[], environment: &[], folder: None, within: None, deadline, output_bytes }
     }
 }
 

@@ -47,15 +47,8 @@ impl Action for Prepared<'_> {
         if run.dry_run {
             return self.judge.foretell(run);
         }
-        let end = run.system.run(&Program {
-            command: ProgramCommand::Shell(command),
-            input: &[],
-            environment: &[],
-            folder: run.folder,
-            within: None,
-            deadline: run.deadline,
-            output_bytes: run.output_bytes,
-        })?;
+        let program = Program { folder: run.folder, ..run.program(ProgramCommand::Shell(command)) };
+        let end = run.system.run(&program)?;
         if end.timed_out {
             return Err(Failure::timed_out(end));
         }

@@ -51,15 +51,8 @@ impl Call<'_> {
     }
 
     fn program<'p>(&'p self, run: &Run<'_>) -> Program<'p> {
-        Program {
-            command: ProgramCommand::Tool(self.name, self.arguments),
-            input: self.input,
-            environment: self.environment,
-            folder: None,
-            within: None,
-            deadline: run.deadline,
-            output_bytes: run.output_bytes,
-        }
+        let command = ProgramCommand::Tool(self.name, self.arguments);
+        Program { input: self.input, environment: self.environment, ..run.program(command) }
     }
 }
 

@@ -482,10 +482,6 @@ impl HostSystem {
             }
             let child = self.stat(&path.join(&name), LastLink::Keep).map_err(io::Error::from)?;
             entries.push((name, child.is_some_and(|stat| kind_of(&stat) == FileKind::Directory)));
-            if entries.len() > MAX_TREE_ENTRIES {
-                // It is refused; somebody may have made millions.
-                break;
-            }
         }
         // The least is taken from the end of what is pending, so that the order is that of the paths.
         entries.sort_by(|(a, _), (b, _)| b.cmp(a));
