@@ -210,7 +210,7 @@ impl Core {
         let request = match request {
             SessionRequest::Attach => Request::Attach { command_id },
             SessionRequest::Run => match self.store.read_command(command_id) {
-                Ok(envelope) => Request::Run { envelope },
+                Ok(envelope) => Request::Run { envelope, statement: None },
                 Err(error) => {
                     tracing::error!(command = %command_id, %error, "the stored command cannot be read");
                     return Some(Event::EnvelopeLost { command_id });

@@ -63,9 +63,12 @@ fn serve(
 fn decide(settings: &Settings, engine: &dyn Engine, request: Request) -> Result<Answer, Failure> {
     let state = State::open(&settings.state.state_folder)?;
     match request {
-        Request::Run { envelope } => decide_run(settings, &state, engine, &envelope),
+        Request::Run { envelope, .. } => decide_run(settings, &state, engine, &envelope),
         Request::Attach { command_id } => known(&state, command_id)?
             .ok_or_else(|| Failure::Unknown(format!("unknown: command {command_id} was never started here"))),
+        Request::Cancel { .. } | Request::Confirm { .. } => {
+            Err(Failure::Request("this version cannot cancel or confirm a job".to_owned()))
+        }
         Request::Status {} => {
             let version = env!("CARGO_PKG_VERSION").to_owned();
             Ok(Answer::Say(Event::Status { version, running: state.running()? }))

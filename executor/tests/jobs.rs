@@ -276,8 +276,9 @@ fn a_script_with_too_much_is_refused_before_it_is_begun() {
         *reason
     };
     // A command line beyond the limit does not even reach the script's check.
-    let vec =
-        gateway.session(&line(&Request::Run { envelope: gateway.envelope(&command(1, &many)) })).events();
+    let vec = gateway
+        .session(&line(&Request::Run { envelope: gateway.envelope(&command(1, &many)), statement: None }))
+        .events();
     assert!(matches!(&vec[..], [Event::RequestFailed { .. }]), "{vec:?}");
     assert_eq!(refused(&"x".repeat(300 * 1024)), RefusalReason::TooLarge);
     assert_eq!(refused("- name: x\n\tgroups: [all]\n"), RefusalReason::Unparsable);

@@ -14,11 +14,30 @@ pub enum Request {
     Run {
         /// The signed command, as the center sent it.
         envelope: Envelope,
+        /// The newest signed [`crate::Statement`] that the agent has: it raises the executor's time floor before expiry is
+        /// judged.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        statement: Option<Envelope>,
     },
     /// Repeat all events of a command that was started, follow it to its end; settle it when its process is gone.
     Attach {
         /// The command.
         command_id: CommandId,
+    },
+    /// Stop a job after the task under way, or undo it when it waits for its confirmation: one [`Event::CancelAnswered`].
+    Cancel {
+        /// The command.
+        command_id: CommandId,
+        /// A signed [`crate::Statement`] that names the command among its cancellations; without one, only root is obeyed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        statement: Option<Envelope>,
+    },
+    /// The center has been heard of since the job's end: one [`Event::ConfirmAnswered`].
+    Confirm {
+        /// The command.
+        command_id: CommandId,
+        /// A signed [`crate::Statement`] that carries the nonce of the newest [`Event::Confirming`] or [`Event::Undone`].
+        statement: Envelope,
     },
     /// State what is running: one [`Event::Status`].
     Status {},
@@ -149,6 +168,87 @@ pub enum Event {
         /// How long it took, milliseconds.
         duration_ms: u64,
     },
+    /// A task reboots the gateway on purpose; after the boot the job goes on behind it.
+    PartEnded {
+        /// The task.
+        #[serde(flatten)]
+        task: TaskRef,
+        /// The boot that ends now; another one shows that the gateway did reboot.
+        boot_id: String,
+    },
+    /// The gateway has booted, and the job goes on.
+    Resumed {
+        /// The new boot.
+        boot_id: String,
+        /// The executor's clock.
+        time_unix_s: UnixSeconds,
+    },
+    /// The tasks are over and something was changed: it is undone unless the center is heard of in time. It comes again, with
+    /// a new nonce, when the gateway has booted in the meantime.
+    Confirming {
+        /// What the job comes to when it is confirmed.
+        outcome: Box<Outcome>,
+        /// To be carried by the center's signed statement.
+        nonce: String,
+        /// Length of the window, seconds.
+        window_s: u32,
+        /// Its end by the executor's clock, for people.
+        until_unix_s: UnixSeconds,
+        /// The boot that the next field is about.
+        boot_id: String,
+        /// Its end on the clock that counts from the boot, also while suspended (`CLOCK_BOOTTIME`), milliseconds.
+        until_boottime_ms: u64,
+        /// The window was begun anew after a boot; that happens once.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        renewed: bool,
+    },
+    /// The center was heard of in time: the job stays as it is.
+    Confirmed {},
+    /// The job is undone from here on, and nothing can confirm it any more.
+    RollingBack {
+        /// Why.
+        reason: String,
+    },
+    /// One thing was put back, or could not be.
+    UndoStep {
+        /// What, in words.
+        what: String,
+        /// Why it could not be.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    },
+    /// All that can be undone is.
+    Undone {
+        /// What is not: tasks that cannot be undone, and what failed.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        remains: Vec<String>,
+        /// Where something remains: the center's statement with this nonce, sent with [`Request::Confirm`], spares the gateway
+        /// its one reboot.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        nonce: Option<String>,
+    },
+    /// The gateway reboots, since what remains may keep it from its center.
+    Rebooting {
+        /// The boot that ends now.
+        boot_id: String,
+    },
+    /// The answer to [`Request::Cancel`].
+    CancelAnswered {
+        /// The command.
+        command_id: CommandId,
+        /// What comes of it.
+        answer: CancelAnswer,
+    },
+    /// The answer to [`Request::Confirm`].
+    ConfirmAnswered {
+        /// The command.
+        command_id: CommandId,
+        /// It was what was waited for.
+        accepted: bool,
+        /// Why not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
+    },
     /// The job has ended. Nothing follows.
     Ended {
         /// A terminal outcome.
@@ -168,6 +268,21 @@ pub enum Event {
         /// Why.
         message: String,
     },
+}
+
+/// What comes of a cancellation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum CancelAnswer {
+    /// The job stops after the task under way, at the latest when its grace time is over.
+    Stopping,
+    /// The job's tasks are over; it is undone.
+    RollingBack,
+    /// The job has ended already, or is being undone already.
+    TooLate,
+    /// No job of this id was started.
+    Unknown,
 }
 
 /// What sort of fault the check of a script found; decides the name of the refusal.

@@ -224,7 +224,7 @@ fn names_of_refusals_and_deliveries_are_their_wire_names() {
 #[test]
 fn executor_requests() {
     let envelope = Envelope::sign(Envelope::COMMAND, b"{}", &key());
-    frozen("request_run", &Request::Run { envelope });
+    frozen("request_run", &Request::Run { envelope, statement: None });
     frozen("request_attach", &Request::Attach { command_id: COMMAND });
     frozen("request_status", &Request::Status {});
 }

@@ -127,8 +127,18 @@ pub(crate) fn heard(
         }
         executor::Event::ItemEnded { .. }
         | executor::Event::Retrying { .. }
-        | executor::Event::TaskEnded { .. } => return,
+        | executor::Event::TaskEnded { .. }
+        | executor::Event::PartEnded { .. }
+        | executor::Event::Resumed { .. }
+        | executor::Event::Confirming { .. }
+        | executor::Event::Confirmed {}
+        | executor::Event::RollingBack { .. }
+        | executor::Event::UndoStep { .. }
+        | executor::Event::Undone { .. }
+        | executor::Event::Rebooting { .. } => return,
         executor::Event::Started { .. }
+        | executor::Event::CancelAnswered { .. }
+        | executor::Event::ConfirmAnswered { .. }
         | executor::Event::Status { .. }
         | executor::Event::RunStarted { .. }
         | executor::Event::Finding { .. }

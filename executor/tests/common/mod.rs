@@ -74,7 +74,7 @@ impl Gateway {
     }
 
     pub fn begin(&self, command: &Command) -> Session {
-        self.session(&line(&Request::Run { envelope: self.envelope(command) }))
+        self.session(&line(&Request::Run { envelope: self.envelope(command), statement: None }))
     }
 
     pub fn run(&self, command: &Command) -> Vec<Event> {

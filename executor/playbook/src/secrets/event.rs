@@ -19,6 +19,7 @@ pub(super) fn hide(event: &mut Event, mask: &Mask) {
             mask.hide_in_value(item);
             hide_in_result(result, mask);
         }
+        Event::PartEnded { task, boot_id: _ } => hide_in_task(task, mask),
         Event::Retrying { task, left: _, delay_s: _, message } => {
             hide_in_task(task, mask);
             mask.hide(message, WHOLE);
@@ -34,6 +35,15 @@ pub(super) fn hide(event: &mut Event, mask: &Mask) {
         | Event::RunStarted { .. }
         | Event::Finding { .. }
         | Event::Checked { .. }
+        | Event::Resumed { .. }
+        | Event::Confirming { .. }
+        | Event::Confirmed {}
+        | Event::RollingBack { .. }
+        | Event::UndoStep { .. }
+        | Event::Undone { .. }
+        | Event::Rebooting { .. }
+        | Event::CancelAnswered { .. }
+        | Event::ConfirmAnswered { .. }
         | Event::Status { .. }
         | Event::RequestFailed { .. } => {}
     }
