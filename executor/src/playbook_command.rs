@@ -236,6 +236,7 @@ fn run_observed(
         tags: args.tags.clone(),
         sudo: args.sudo.clone(),
         cancel: Some(signals.cancel.clone()),
+        ..RunOptions::default()
     };
     keros_playbook::run(script, &mut system, &options, observer)
 }

@@ -9,6 +9,7 @@ use keros_protocol::{JobLimits, Outcome, Output, Summary, TaskRef, TimeLimit};
 use crate::engine::Engine;
 use crate::secrets::Secrets;
 use crate::system::Model;
+use crate::undo::{BackupSpec, Keeper};
 use crate::{Cancel, Script, System};
 
 /// How to run.
@@ -26,6 +27,8 @@ pub struct RunOptions {
     pub cancel: Option<Cancel>,
     /// The user that tasks act as when neither they nor their play name one; `None`: the one that runs this program.
     pub sudo: Option<String>,
+    /// Keep what is changed, so that it can be undone; never in a dry run.
+    pub backup: Option<BackupSpec>,
 }
 
 /// Hears of each step, before and after. `TaskStarted` must be durable when it returns: the task is not begun before.
@@ -44,12 +47,20 @@ pub fn run(
     options: &RunOptions,
     observer: &mut dyn Observer,
 ) -> Outcome {
-    let mut model;
-    let system: &mut dyn System = if options.dry_run {
-        model = Model::new(system);
-        &mut model
-    } else {
-        system
+    let (mut model, mut keeper);
+    let system: &mut dyn System = match &options.backup {
+        _ if options.dry_run => {
+            model = Model::new(system);
+            &mut model
+        }
+        Some(spec) => match Keeper::before(system, spec) {
+            Ok(begun) => {
+                keeper = begun;
+                &mut keeper
+            }
+            Err(error) => return no_backup(spec, &error),
+        },
+        None => system,
     };
     let secrets = Secrets::of(script);
     let mut observer = secrets.around(observer);
@@ -66,6 +77,13 @@ pub fn run(
     }
     secrets.hide(&mut outcome);
     outcome
+}
+
+/// Nothing is run that could not be undone.
+fn no_backup(spec: &BackupSpec, error: &io::Error) -> Outcome {
+    let message = format!("no backup can be kept in {}, so nothing was run: {error}", spec.folder.display());
+    let message = shorten(&message, MAX_TEXT_BYTES);
+    Outcome::Failed { task: None, exit_code: None, message, output: None, summary: Summary::default() }
 }
 
 /// What tasks called done is not done: no run ends well then, and one that ended badly for another reason says both.
