@@ -59,7 +59,7 @@ impl Engine for PlaybookEngine<'_> {
         };
         let tasks = script.task_count();
         let work = Box::new(move |observer: &mut dyn Observer| {
-            keros_playbook::run(&script, &mut system, &options, observer)
+            keros_playbook::run(&script, &mut system, &options, observer).without_reboot()
         });
         Ok(Plan { tasks, work })
     }

@@ -160,7 +160,7 @@ fn undo(folder: &Path, system: &mut dyn System) -> Vec<String> {
 }
 
 fn histories() -> u64 {
-    std::env::var("KEROS_UNDO_HISTORIES").ok().and_then(|text| text.parse().ok()).unwrap_or(150)
+    std::env::var("KEROS_UNDO_HISTORIES").ok().and_then(|text| text.parse().ok()).unwrap_or(60)
 }
 
 #[test]
