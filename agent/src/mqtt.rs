@@ -93,6 +93,8 @@ enum LinkError {
     Connection(String),
     #[error("no sign of life from the broker")]
     Silent,
+    #[error("the broker answers, but has not acknowledged a message for {} s", .0.as_secs())]
+    Unacknowledged(Duration),
     #[error(
         "the broker does not allow to subscribe to {0}; its access rules must let a gateway read its own topics"
     )]
@@ -209,8 +211,14 @@ async fn serve(link: &Link, attempt: u64, events: &mpsc::Sender<LinkEvent>) -> R
     let (client, mut connection) = AsyncClient::new(options, QUEUE);
     let publisher = Publisher { client, topics };
     let mut limit = CONNECT_LIMIT;
+    let mut owed = Acknowledgements::new(connection.options.keep_alive());
     loop {
-        match next(link, &mut connection, limit).await? {
+        let event = next(link, &mut connection, owed.cap(limit)).await;
+        // A broker that answers pings, and nothing else, is alive by every other measure.
+        owed.judge()?;
+        let event = event?;
+        owed.note(&event);
+        match event {
             Event::Incoming(Packet::ConnAck(_)) => {
                 greet(&publisher)?;
                 limit = SUBSCRIBE_LIMIT;
@@ -233,6 +241,49 @@ async fn serve(link: &Link, attempt: u64, events: &mpsc::Sender<LinkEvent>) -> R
             Event::Outgoing(Outgoing::Disconnect) => return Ok(()),
             Event::Incoming(_) | Event::Outgoing(_) => {}
         }
+    }
+}
+
+/// Messages that the broker has to acknowledge. One that acknowledges none while a dead link would be noticed, two pings, is
+/// left: the messages are kept, and go to the next one. Any acknowledgement gives it this time anew, since a long message
+/// takes its time on a slow link.
+struct Acknowledgements {
+    limit: Duration,
+    owed: usize,
+    since: Instant,
+}
+
+impl Acknowledgements {
+    fn new(keep_alive: Duration) -> Self {
+        Self { limit: keep_alive * 2, owed: 0, since: Instant::now() }
+    }
+
+    fn note(&mut self, event: &Event) {
+        match event {
+            Event::Outgoing(Outgoing::Publish(_)) => {
+                if self.owed == 0 {
+                    self.since = Instant::now();
+                }
+                self.owed += 1;
+            }
+            Event::Incoming(Packet::PubAck(_)) => {
+                self.owed = self.owed.saturating_sub(1);
+                self.since = Instant::now();
+            }
+            Event::Incoming(_) | Event::Outgoing(_) => {}
+        }
+    }
+
+    /// How long to wait for the next event, when it is that long at most.
+    fn cap(&self, limit: Duration) -> Duration {
+        if self.owed == 0 { limit } else { limit.min(self.limit.saturating_sub(self.since.elapsed())) }
+    }
+
+    fn judge(&self) -> Result<(), LinkError> {
+        if self.owed > 0 && self.since.elapsed() >= self.limit {
+            return Err(LinkError::Unacknowledged(self.limit));
+        }
+        Ok(())
     }
 }
 
