@@ -1,5 +1,4 @@
 //! The machine has no clock, disk or network: what it depends on, and what it uses of the standard library, is the proof.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 

@@ -1,5 +1,4 @@
 //! The diagram of a job's phases in ARCHITECTURE.md is drawn from the table. `KEROS_BLESS=1` draws it anew.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,7 +6,7 @@ use std::path::Path;
 use keros_machine::{JobEvent, Move, Phase, advance};
 use keros_protocol::{Outcome, Summary, TaskRef};
 
-const BEGIN: &str = "<!-- drawn from the table by agent/machine/tests/diagram.rs: begin -->\n";
+const BEGIN: &str = "<!-- drawn from the table by agent/machine/tests/machine/diagram.rs: begin -->\n";
 const END: &str = "<!-- end -->\n";
 
 fn phases() -> Vec<Phase> {

@@ -1,12 +1,9 @@
 //! Random histories with a crash between any two effects, lost power, clocks that are wrong by fifty years, lost, late and
 //! repeated messages, a full disk, an executor that cannot be reached. `INVARIANTS.md` names what must hold in each of them.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod world;
+use crate::world::{Counts, World};
 
-use world::{Counts, World};
-
-/// More of them: `KEROS_HISTORIES=5000 cargo test -p keros-machine --test histories -- --nocapture`.
+/// More of them: `KEROS_HISTORIES=5000 cargo test -p keros-machine histories -- --nocapture`.
 const HISTORIES: u64 = 60;
 const TICKS: u32 = 250;
 
