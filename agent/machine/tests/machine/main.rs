@@ -15,6 +15,9 @@ mod time;
 
 /// Random histories in it.
 mod histories;
+/// What a program printed, cut down.
+mod output;
+
 /// A world around the machine in which everything fails.
 mod world;
 

@@ -307,21 +307,22 @@ impl World {
             self.happen(Event::SessionClosed { session, handed_over: false, message });
             return;
         }
+        let told = self.executor.work.get(&id).map_or(0, |work| work.journal.len());
         match request {
             SessionRequest::Run | SessionRequest::Attach => self.open_following(session, id, &request),
             SessionRequest::Cancel { statement } => {
                 let event = self.executor.cancel(id, &signed(&statement));
-                self.answer(session, id, event);
+                self.answer(session, id, told, event);
             }
             SessionRequest::Confirm { statement } => {
                 let event = self.executor.confirm(id, &signed(&statement));
-                self.answer(session, id, event);
+                self.answer(session, id, told, event);
             }
         }
     }
 
     /// The one answer of a side session, which may be lost; whoever follows the job hears the rest.
-    fn answer(&mut self, session: u64, id: CommandId, event: executor_protocol::Event) {
+    fn answer(&mut self, session: u64, id: CommandId, told: usize, event: executor_protocol::Event) {
         let crashes = self.counts.crashes;
         if self.calm || self.random.percent(80) {
             self.happen(Event::Executor { session, event });
@@ -329,8 +330,8 @@ impl World {
         if self.counts.crashes == crashes {
             self.happen(Event::SessionClosed { session, handed_over: true, message: "end".to_owned() });
         }
-        if self.counts.crashes == crashes {
-            self.tell_followers(id);
+        if self.counts.crashes == crashes && self.executor.work.contains_key(&id) {
+            self.tell_followers(id, told);
         }
     }
 
@@ -371,12 +372,15 @@ impl World {
         }
     }
 
-    fn tell_followers(&mut self, id: CommandId) {
-        let follower = self.executor.sessions.iter().find(|(_, of)| **of == id).map(|(session, _)| *session);
-        let length = self.executor.work.get(&id).map_or(0, |work| work.journal.len());
-        if let Some(session) = follower {
-            // What was said before is repeated: that is harmless.
-            self.replay(session, id, length.saturating_sub(3));
+    /// Whoever follows the job hears what its journal has from this event on.
+    fn tell_followers(&mut self, id: CommandId, from: usize) {
+        let followers: Vec<_> =
+            self.executor.sessions.iter().filter(|(_, of)| **of == id).map(|(session, _)| *session).collect();
+        let crashes = self.counts.crashes;
+        for session in followers {
+            if self.counts.crashes == crashes {
+                self.replay(session, id, from);
+            }
         }
     }
 
@@ -393,11 +397,8 @@ impl World {
         self.calm_cancel_ms = None;
         let before = self.executor.work[&id].journal.len();
         let after = self.executor.step(id, self.boot_ms());
-        let session = self.executor.sessions.iter().find(|(_, of)| **of == id).map(|(session, _)| *session);
         let crashes = self.counts.crashes;
-        if let Some(session) = session {
-            self.replay(session, id, before);
-        }
+        self.tell_followers(id, before);
         if matches!(after, After::Reboot) && self.counts.crashes == crashes {
             self.boot(1);
         }
