@@ -237,7 +237,7 @@ impl World {
 
     /// The gateway is without power for a moment, or for days.
     fn lose_power(&mut self) {
-        let off_s = if self.random.percent(30) { self.random.below(3 * 86_400) } else { 1 };
+        let off_s = if self.random.percent(60) { self.random.below(3 * 86_400) } else { 1 };
         self.boot(off_s);
     }
 
@@ -414,7 +414,7 @@ impl World {
         self.counts.orders += 1;
         let life_s = match self.random.below(10) {
             0 | 1 => self.random.below(60) + 1,
-            2 | 3 => 86_400,
+            2..=5 => 86_400,
             _ => 10_000_000,
         };
         let refused = self.random.percent(10);
