@@ -5,11 +5,11 @@ mod body;
 mod events;
 mod gateways;
 mod groups;
+mod listen;
 mod problem;
 mod updates;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
@@ -18,19 +18,15 @@ use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
 use tokio::sync::{Semaphore, watch};
 
+use crate::bounds::{REST_ANSWER_LIMIT, STREAMS};
 use crate::service::Center;
 use problem::Failure;
 
 pub(crate) use auth::Token;
+pub(crate) use listen::serve;
 
 /// A script of the greatest size, with every byte escaped in JSON, and its variables.
 const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
-
-/// An answer takes no longer; streams of events are excepted.
-const TIMEOUT: Duration = Duration::from_secs(60);
-
-/// Streams of events at the same time.
-const MAX_STREAMS: usize = 256;
 
 /// What every request is given.
 #[derive(Clone)]
@@ -44,7 +40,7 @@ pub(crate) struct Api {
 impl Api {
     /// An API of a center, that ends its streams when `stop` says so.
     pub(crate) fn new(center: Arc<Center>, token: Token, stop: watch::Receiver<bool>) -> Self {
-        Self { center, token: Arc::new(token), streams: Arc::new(Semaphore::new(MAX_STREAMS)), stop }
+        Self { center, token: Arc::new(token), streams: Arc::new(Semaphore::new(STREAMS)), stop }
     }
 
     /// All paths.
@@ -62,6 +58,8 @@ impl Api {
             .route("/updates", get(updates::list).post(updates::send))
             .route("/updates/{id}", get(updates::show))
             .route("/updates/{id}/events", get(events::stream))
+            .route("/updates/{id}/cancel", post(updates::cancel))
+            .route("/updates/{id}/gateways/{eui}/cancel", post(updates::cancel_one))
             .fallback(nothing_there)
             .method_not_allowed_fallback(not_so)
             .route_layer(middleware::from_fn(in_time))
@@ -81,6 +79,7 @@ async fn health(State(api): State<Api>) -> Json<serde_json::Value> {
         "version": env!("CARGO_PKG_VERSION"),
         "broker_connected": api.center.is_connected(),
         "messages_left_out": api.center.unusable(),
+        "messages_over_rate": api.center.over_rate(),
     }))
 }
 
@@ -93,7 +92,7 @@ async fn not_so() -> Failure {
 }
 
 async fn in_time(request: Request, next: Next) -> Response {
-    tokio::time::timeout(TIMEOUT, next.run(request))
+    tokio::time::timeout(REST_ANSWER_LIMIT, next.run(request))
         .await
         .unwrap_or_else(|_| Failure::timed_out().into_response())
 }
