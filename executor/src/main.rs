@@ -15,6 +15,7 @@ mod engine;
 mod events;
 mod exit;
 mod follow;
+mod life;
 mod listen;
 mod playbook_command;
 mod request;
