@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use keros_protocol::executor::{Change, Event, FindingKind, Request, TaskResult, TaskStatus};
+use keros_protocol::executor::{CancelAnswer, Change, Event, FindingKind, Request, TaskResult, TaskStatus};
 use keros_protocol::{
     Cancellation, ClockState, Command, CommandId, Delivery, Disk, Downlink, Envelope, Eui, Interruption, Job,
     JobLimits, JobOptions, JobUnderWay, KeyRing, Outcome, Output, Package, RefusalReason, Report,
@@ -297,6 +297,64 @@ fn executor_events_with_what_came_later() {
     frozen("event_item_ended_3", &item_ended(Some("restart")));
     let notified = Vec::new();
     frozen("event_task_ended_2", &Event::TaskEnded { task: task(), result, notified, duration_ms: 12 });
+}
+
+/// What an executor says from a job's last task to its end.
+#[test]
+fn events_of_confirmation_undoing_and_reboots() {
+    let boot_id = || "5d1ef35c-6ff6-4a4f-8a52-0a0b2bd1f0c1".to_owned();
+    let nonce = || "0f1e2d3c4b5a69788796a5b4c3d2e1f0".to_owned();
+    frozen("event_part_ended", &Event::PartEnded { task: task(), boot_id: boot_id() });
+    frozen("event_resumed", &Event::Resumed { boot_id: boot_id(), time_unix_s: 1_795_000_000 });
+    let confirming = |renewed| Event::Confirming {
+        outcome: Box::new(Outcome::Succeeded { summary: summary(), dry_run: false }),
+        nonce: nonce(),
+        window_s: 1800,
+        until_unix_s: 1_795_001_800,
+        boot_id: boot_id(),
+        until_boottime_ms: 2_700_000,
+        renewed,
+    };
+    frozen("event_confirming", &confirming(false));
+    frozen("event_confirming_2", &confirming(true));
+    frozen("event_confirmed", &Event::Confirmed {});
+    frozen("event_rolling_back", &Event::RollingBack { reason: "not confirmed within 1800 s".to_owned() });
+    let what = || "/etc/network/interfaces".to_owned();
+    frozen("event_undo_step", &Event::UndoStep { what: what(), error: None });
+    let error = Some("no space left on the device".to_owned());
+    frozen("event_undo_step_2", &Event::UndoStep { what: what(), error });
+    frozen("event_undone", &Event::Undone { remains: Vec::new(), nonce: None });
+    let remains = vec!["task 2: shell".to_owned()];
+    frozen("event_undone_2", &Event::Undone { remains, nonce: Some(nonce()) });
+    frozen("event_rebooting", &Event::Rebooting { boot_id: boot_id() });
+}
+
+#[test]
+fn requests_about_a_job_that_runs_and_their_answers() {
+    let envelope = || Envelope::sign(Envelope::STATEMENT, b"{}", &key());
+    let run = Request::Run {
+        envelope: Envelope::sign(Envelope::COMMAND, b"{}", &key()),
+        statement: Some(envelope()),
+    };
+    frozen("request_run_2", &run);
+    frozen("request_cancel", &Request::Cancel { command_id: COMMAND, statement: None });
+    frozen("request_cancel_2", &Request::Cancel { command_id: COMMAND, statement: Some(envelope()) });
+    frozen("request_confirm", &Request::Confirm { command_id: COMMAND, statement: envelope() });
+    let answers = [
+        ("event_cancel_answered", CancelAnswer::Stopping),
+        ("event_cancel_answered_2", CancelAnswer::RollingBack),
+        ("event_cancel_answered_3", CancelAnswer::TooLate),
+        ("event_cancel_answered_4", CancelAnswer::Unknown),
+    ];
+    for (name, answer) in answers {
+        frozen(name, &Event::CancelAnswered { command_id: COMMAND, answer });
+    }
+    let answered = |accepted, message: Option<&str>| {
+        let message = message.map(str::to_owned);
+        Event::ConfirmAnswered { command_id: COMMAND, accepted, message }
+    };
+    frozen("event_confirm_answered", &answered(true, None));
+    frozen("event_confirm_answered_2", &answered(false, Some("the job has ended")));
 }
 
 #[test]
