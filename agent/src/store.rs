@@ -2,16 +2,14 @@
 //! what the state means.
 
 use std::collections::HashSet;
-use std::fs::{File, OpenOptions};
 use std::hash::{DefaultHasher, Hasher as _};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use keros_machine::Kept;
-use keros_platform::{create_private_folder, sync_folder, write_atomically};
+use keros_platform::{Disk, DiskFile, RealDisk};
 use keros_protocol::{CommandId, Envelope, Eui, ReportPosition, UnixSeconds, limits};
-use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
 /// Version of the form of `state.json`.
@@ -26,17 +24,18 @@ const MAX_DAMAGED: usize = 3;
 
 /// The folder, locked for this process.
 #[derive(Debug)]
-pub(crate) struct Store {
+pub struct Store {
+    disk: Arc<dyn Disk>,
     folder: PathBuf,
     eui: Eui,
     /// Hash and length of what `state.json` has.
     stored: Option<(u64, usize)>,
-    _lock: Flock<File>,
+    _lock: Box<dyn DiskFile>,
 }
 
 /// Why the state cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum StoreError {
+pub enum StoreError {
     /// The folder cannot be made or read.
     #[error("cannot use the state folder {}; it must belong to the agent's user", .0.display())]
     Folder(PathBuf, #[source] io::Error),
@@ -58,19 +57,31 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]. A state that cannot be read is no error: it is set aside and a new one begins.
-    pub(crate) fn open(
+    pub fn open(
+        folder: &Path,
+        eui: Eui,
+        new_stream: ReportPosition,
+        now_unix_s: UnixSeconds,
+    ) -> Result<(Self, Kept, Vec<String>), StoreError> {
+        Self::open_on(Arc::new(RealDisk), folder, eui, new_stream, now_unix_s)
+    }
+
+    /// The same on any disk.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_on(
+        disk: Arc<dyn Disk>,
         folder: &Path,
         eui: Eui,
         new_stream: ReportPosition,
         now_unix_s: UnixSeconds,
     ) -> Result<(Self, Kept, Vec<String>), StoreError> {
         let error = |error| StoreError::Folder(folder.to_owned(), error);
-        create_private_folder(&folder.join("commands")).map_err(error)?;
-        let lock =
-            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(folder.join("lock"));
-        let lock = Flock::lock(lock.map_err(error)?, FlockArg::LockExclusiveNonblock)
-            .map_err(|_| StoreError::Locked(folder.to_owned()))?;
-        let mut store = Self { folder: folder.to_owned(), eui, stored: None, _lock: lock };
+        disk.create_private_folder(&folder.join("commands")).map_err(error)?;
+        let lock = disk.try_lock(&folder.join("lock")).map_err(error)?;
+        let lock = lock.ok_or_else(|| StoreError::Locked(folder.to_owned()))?;
+        let mut store = Self { disk, folder: folder.to_owned(), eui, stored: None, _lock: lock };
         let mut warnings = Vec::new();
         let kept = match store.read() {
             Ok(Some(kept)) => kept,
@@ -85,11 +96,9 @@ impl Store {
 
     fn read(&mut self) -> Result<Option<Kept>, String> {
         let path = self.folder.join("state.json");
-        let content = match std::fs::metadata(&path) {
+        let content = match self.disk.read(&path, MAX_STATE_BYTES) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error.to_string()),
-            Ok(metadata) if metadata.len() > MAX_STATE_BYTES => return Err("it is too long".to_owned()),
-            Ok(_) => std::fs::read(&path).map_err(|error| error.to_string())?,
+            result => result.map_err(|error| error.to_string())?,
         };
         let on_disk: OnDisk<Kept> = serde_json::from_slice(&content).map_err(|error| error.to_string())?;
         if on_disk.version != VERSION {
@@ -105,7 +114,7 @@ impl Store {
     fn set_aside(&self, why: &str, now_unix_s: UnixSeconds) -> String {
         let path = self.folder.join("state.json");
         let aside = self.folder.join(format!("state.json.damaged-{now_unix_s}"));
-        let moved = std::fs::rename(&path, &aside).and_then(|()| sync_folder(&self.folder));
+        let moved = self.disk.rename(&path, &aside).and_then(|()| self.disk.sync_folder(&self.folder));
         self.drop_old_damaged();
         match moved {
             Ok(()) => format!("the stored state could not be used ({why}); it is now {}", aside.display()),
@@ -118,7 +127,7 @@ impl Store {
         names.retain(|name| name.starts_with("state.json.damaged-"));
         names.sort();
         for name in names.iter().rev().skip(MAX_DAMAGED) {
-            let _ = std::fs::remove_file(self.folder.join(name));
+            let _ = self.disk.remove_file(&self.folder.join(name));
         }
     }
 
@@ -126,11 +135,11 @@ impl Store {
     ///
     /// # Errors
     /// When it cannot be written; the old state is still there then.
-    pub(crate) fn save(&mut self, kept: &Kept) -> io::Result<()> {
+    pub fn save(&mut self, kept: &Kept) -> io::Result<()> {
         let content = serde_json::to_vec(&OnDisk { version: VERSION, eui: self.eui, kept })?;
         let fingerprint = fingerprint(&content);
         if self.stored != Some(fingerprint) {
-            write_atomically(&self.folder.join("state.json"), &content)?;
+            self.disk.write_atomically(&self.folder.join("state.json"), &content)?;
             self.stored = Some(fingerprint);
         }
         Ok(())
@@ -140,38 +149,35 @@ impl Store {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub(crate) fn save_command(&self, id: CommandId, envelope: &Envelope) -> io::Result<()> {
-        write_atomically(&self.command_path(id), &serde_json::to_vec(envelope)?)
+    pub fn save_command(&self, id: CommandId, envelope: &Envelope) -> io::Result<()> {
+        self.disk.write_atomically(&self.command_path(id), &serde_json::to_vec(envelope)?)
     }
 
     /// A stored command.
     ///
     /// # Errors
     /// When it is absent, too long or damaged.
-    pub(crate) fn read_command(&self, id: CommandId) -> io::Result<Envelope> {
+    pub fn read_command(&self, id: CommandId) -> io::Result<Envelope> {
         let most = limits::MAX_ENVELOPE_BYTES as u64 + 64 * 1024;
-        let text = keros_platform::read_small(&self.command_path(id), most)
-            .ok_or_else(|| io::Error::other("the file is absent, not a text or too long"))?;
-        Ok(serde_json::from_str(&text)?)
+        Ok(serde_json::from_slice(&self.disk.read(&self.command_path(id), most)?)?)
     }
 
     /// Forgets a command. One that stays is collected at the next start.
-    pub(crate) fn remove_command(&self, id: CommandId) {
-        let _ = std::fs::remove_file(self.command_path(id));
+    pub fn remove_command(&self, id: CommandId) {
+        let _ = self.disk.remove_file(&self.command_path(id));
     }
 
     /// Removes the commands of all other jobs, and what an interrupted write has left.
-    pub(crate) fn collect_orphans(&self, open: impl Iterator<Item = CommandId>) -> usize {
+    pub fn collect_orphans(&self, open: impl Iterator<Item = CommandId>) -> usize {
         let wanted: HashSet<String> = open.map(|id| format!("{id}.json")).collect();
         let folder = self.folder.join("commands");
         let mut names = self.names(&folder);
         names.retain(|name| !wanted.contains(name));
-        names.iter().filter(|name| std::fs::remove_file(folder.join(name)).is_ok()).count()
+        names.iter().filter(|name| self.disk.remove_file(&folder.join(name)).is_ok()).count()
     }
 
     fn names(&self, folder: &Path) -> Vec<String> {
-        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+        self.disk.list(folder).unwrap_or_default()
     }
 
     fn command_path(&self, id: CommandId) -> PathBuf {

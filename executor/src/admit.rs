@@ -4,10 +4,10 @@ use std::path::Path;
 
 use keros_platform::{Identity, IdentityOverride};
 use keros_protocol::eligibility::{Gateway, Refusal, check};
-use keros_protocol::{Command, Envelope, RefusalReason};
+use keros_protocol::{Command, Envelope, RefusalReason, UnixSeconds};
 
 use crate::engine::{Engine, Plan};
-use crate::{clock, trust};
+use crate::trust;
 
 /// A command that may run, and how.
 pub(crate) struct Admitted {
@@ -26,6 +26,7 @@ pub(crate) fn admit(
     trust_folder: &Path,
     engine: &dyn Engine,
     envelope: &Envelope,
+    now_unix_s: UnixSeconds,
 ) -> Result<Admitted, Refusal> {
     let command_keys = trust::command_keys(trust_folder)?;
     let environment_eui = std::env::var("EUI64").ok();
@@ -38,7 +39,7 @@ pub(crate) fn admit(
         eui: identity.eui,
         keros: identity.keros_version.as_ref(),
         command_keys: &command_keys,
-        now_unix_s: clock::now_unix_s(),
+        now_unix_s,
     };
     let command = check(envelope, &gateway)?;
     if command.options.confirm_window_s > 0 {

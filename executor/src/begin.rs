@@ -1,13 +1,12 @@
 //! From a request to a job that counts as started, at most once for each command id, however many sessions ask for it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use keros_protocol::eligibility::Refusal;
 use keros_protocol::executor::Event;
 use keros_protocol::{CommandId, Envelope, Outcome, RefusalReason};
 
 use crate::admit::Admitted;
-use crate::clock;
 use crate::exit::Failure;
 use crate::follow::forgotten;
 use crate::runner::Begun;
@@ -33,10 +32,10 @@ pub(crate) enum Answer {
 
 /// What is to be said of an id that was started before; `None` for a new one.
 pub(crate) fn known(state: &State, id: CommandId) -> Result<Option<Answer>, Failure> {
-    if let Some(job) = state.job(id) {
+    if let Some(job) = state.job(id)? {
         return Ok(Some(Answer::Follow(job)));
     }
-    let started = Started::read(&state.started_path())?;
+    let started = Started::read(state.disk(), &state.started_path())?;
     Ok(started.contains(id).then(|| Answer::Say(forgotten())))
 }
 
@@ -63,11 +62,11 @@ pub(crate) fn begin(state: &State, envelope: &Envelope, admitted: Admitted) -> R
         Err(failure) if is_full(&failure) => return Ok(no_space(&failure)),
         Err(failure) => return Err(failure),
     }
-    let (locked, journal) = match Job::begin(state, id, envelope, clock::now_unix_s(), plan.tasks) {
-        Err(failure) if is_full(&failure) && state.job(id).is_none() => return Ok(no_space(&failure)),
+    let (locked, journal) = match Job::begin(state, id, envelope, state.host().now_unix_s(), plan.tasks) {
+        Err(failure) if is_full(&failure) && state.job(id)?.is_none() => return Ok(no_space(&failure)),
         result => result?,
     };
-    Started::append(&state.started_path(), record)?;
+    Started::append(state.disk(), &state.started_path(), record)?;
     Ok(Answer::Run(Box::new(Begun { run_lock, locked, journal, plan })))
 }
 
@@ -93,12 +92,13 @@ pub(crate) fn refused(refusal: Refusal) -> Answer {
 
 /// The lock; or the job itself, when another session with the same command was faster.
 fn take_lock(state: &State, id: CommandId) -> Result<Result<RunLock, Job>, Failure> {
-    let deadline = Instant::now() + PATIENCE;
+    let patience_ms = PATIENCE.as_millis().try_into().unwrap_or(u64::MAX);
+    let deadline_ms = state.host().boottime_ms().saturating_add(patience_ms);
     loop {
         if let Some(lock) = state.try_lock()? {
             return Ok(Ok(lock));
         }
-        if let Some(job) = state.job(id) {
+        if let Some(job) = state.job(id)? {
             return Ok(Err(job));
         }
         if let Some(other) = state.running()?.filter(|other| *other != id)
@@ -106,18 +106,18 @@ fn take_lock(state: &State, id: CommandId) -> Result<Result<RunLock, Job>, Failu
         {
             return Err(Failure::Busy(format!("another job is running: {other}")));
         }
-        if Instant::now() >= deadline {
+        if state.host().boottime_ms() >= deadline_ms {
             return Err(Failure::Busy("another job is being begun or settled".to_owned()));
         }
-        std::thread::sleep(INTERVAL);
+        state.host().sleep(INTERVAL);
     }
 }
 
 /// Whoever has heard of a job's end may ask for the next one before the first one's process has let go of the lock.
 fn has_ended(state: &State, id: CommandId) -> Result<bool, Failure> {
-    let Some(job) = state.job(id) else { return Ok(false) };
+    let Some(job) = state.job(id)? else { return Ok(false) };
     let doing = format!("read the journal of job {id}");
-    let story = Story::read(&job.journal_path()).map_err(Failure::io(doing))?;
+    let story = Story::read(job.disk(), &job.journal_path()).map_err(Failure::io(doing))?;
     Ok(story.ended.is_some())
 }
 

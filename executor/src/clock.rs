@@ -1,8 +1,9 @@
 //! The time by which expiry is judged. A gateway has no clock battery: after a power cut the clock may say 1970.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use keros_protocol::UnixSeconds;
+use nix::time::{ClockId, clock_gettime};
 
 /// It is certainly later than this: the time of the build, when the builder states it in `SOURCE_DATE_EPOCH`
 /// (reproducible-builds.org), else 2026-01-01, before which there was no such program.
@@ -15,6 +16,13 @@ const FLOOR_UNIX_S: UnixSeconds = match option_env!("SOURCE_DATE_EPOCH") {
 pub(crate) fn now_unix_s() -> UnixSeconds {
     let clock = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
     clock.max(FLOOR_UNIX_S)
+}
+
+/// Milliseconds since the boot, also while suspended.
+pub(crate) fn boottime_ms() -> u64 {
+    // Every kernel since 2.6.39 has this clock.
+    let time = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from);
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[allow(clippy::panic, reason = "it stops the build, never the program")]
@@ -32,6 +40,7 @@ mod tests {
     #[test]
     fn it_is_never_before_the_program_existed() {
         assert!(now_unix_s() >= 1_767_225_600);
+        assert!(boottime_ms() > 0);
         assert_eq!(parse_decimal("1767225600"), 1_767_225_600);
     }
 }

@@ -1,10 +1,10 @@
 //! Follows a job's journal to its end, and settles the job when nobody runs it any more.
 
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::io;
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
+use keros_platform::{DiskFile, Open};
 use keros_protocol::executor::Event;
 use keros_protocol::{Outcome, Summary};
 
@@ -50,7 +50,7 @@ pub(crate) fn follow(job: &Job, sink: &mut EventSink, wake: &Receiver<()>) -> Re
                 settle(&locked)?;
                 settled = true;
             }
-            None => wait(wake),
+            None => job.host().wait(wake, INTERVAL),
         }
     }
 }
@@ -69,21 +69,15 @@ pub(crate) fn forgotten() -> Event {
     }
 }
 
-fn wait(wake: &Receiver<()>) {
-    if wake.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Disconnected) {
-        std::thread::sleep(INTERVAL);
-    }
-}
-
 /// A journal, and how far it was sent.
 struct Tail {
-    file: File,
+    file: Box<dyn DiskFile>,
     splitter: Splitter,
 }
 
 impl Tail {
     fn open(job: &Job) -> io::Result<Option<Self>> {
-        match File::open(job.journal_path()) {
+        match job.disk().open(&job.journal_path(), Open::Read) {
             Ok(file) => Ok(Some(Self { file, splitter: Splitter::default() })),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),

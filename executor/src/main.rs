@@ -1,35 +1,7 @@
-//! `keros-executor` runs one job and ends. It is the only part of the gateway's software that has root, so it believes
-//! nobody: it verifies each command by itself, and starts each command id at most once.
-//!
-//! In reading order: what can be asked ([`cli`], [`settings`]); one request and its answer ([`request`], [`session`]);
-//! whether a command may run ([`admit`], [`trust`], [`clock`]); what is kept on disk ([`state`]); how a job begins and
-//! runs ([`begin`], [`runner`], [`engine`]); how it is followed and settled ([`follow`], [`settle`], [`stragglers`]);
-//! the listener for gateways without systemd ([`listen`]); a script checked or run by hand ([`playbook_command`]); what a person reads
-//! ([`show`]); how it all ends ([`exit`]).
-
-mod admit;
-mod begin;
-mod cli;
-mod clock;
-mod engine;
-mod events;
-mod exit;
-mod follow;
-mod life;
-mod listen;
-mod playbook_command;
-mod request;
-mod runner;
-mod session;
-mod settings;
-mod settle;
-mod show;
-mod state;
-mod stragglers;
-mod trust;
+//! The program. All of it is in the library, where tests reach it too.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    cli::dispatch(cli::parse())
+    keros_executor::main()
 }

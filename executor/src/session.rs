@@ -88,7 +88,8 @@ fn decide_run(
     {
         return Ok(answer);
     }
-    match admit(settings.platform_root(), &settings.trust_folder, engine, envelope) {
+    let now_unix_s = state.host().now_unix_s();
+    match admit(settings.platform_root(), &settings.trust_folder, engine, envelope, now_unix_s) {
         Ok(admitted) => begin(state, envelope, admitted),
         Err(refusal) => Ok(refused(refusal)),
     }

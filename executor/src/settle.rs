@@ -15,7 +15,7 @@ pub(crate) fn settle(locked: &LockedJob) -> Result<(), Failure> {
     let job = &locked.job;
     let doing = || Failure::io(format!("settle job {}", job.id()));
     let path = job.journal_path();
-    let story = Story::read(&path).map_err(doing())?;
+    let story = Story::read(job.disk(), &path).map_err(doing())?;
     if let (true, Some(outcome)) = (story.terminated, &story.ended) {
         if job.outcome().is_none() {
             job.keep_outcome(&Event::Ended { outcome: outcome.clone() }).map_err(doing())?;
@@ -23,10 +23,10 @@ pub(crate) fn settle(locked: &LockedJob) -> Result<(), Failure> {
         return Ok(());
     }
     if let Some(runner) = job.runner() {
-        runner.end_stragglers();
+        job.host().end_stragglers(&runner);
     }
     let ended = Event::Ended { outcome: outcome_of(&story) };
-    let mut journal = Journal::append_to(&path, story.terminated).map_err(doing())?;
+    let mut journal = Journal::append_to(job.disk(), &path, story.terminated).map_err(doing())?;
     journal.append_synced(&ended).map_err(doing())?;
     job.keep_outcome(&ended).map_err(doing())
 }
@@ -47,13 +47,13 @@ pub(crate) fn settle_all(state: &State) -> Result<(), Failure> {
 /// of the lock.
 pub(crate) fn complete_record(state: &State) -> Result<(), Failure> {
     let path = state.started_path();
-    let started = Started::read(&path)?;
+    let started = Started::read(state.disk(), &path)?;
     for job in state.jobs()?.iter().filter(|job| !started.contains(job.id())) {
         let payload = job.envelope().and_then(|envelope| envelope.unverified_payload().ok());
         let command: Option<Command> = payload.and_then(|payload| serde_json::from_slice(&payload).ok());
         if let Some(command) = command {
             let record = Record { id: job.id(), issued_at_unix_s: command.issued_at_unix_s };
-            Started::append(&path, record)?;
+            Started::append(state.disk(), &path, record)?;
         }
     }
     Ok(())

@@ -1,8 +1,8 @@
 //! What a person reads about jobs. It only reads: a job without an end is not settled here.
 
-use std::fs::File;
-use std::io::{self, Read as _, Write};
+use std::io::{self, Write};
 
+use keros_platform::Open;
 use keros_protocol::executor::{Change, Event, TaskResult};
 use keros_protocol::text::{printable, printable_lines};
 use keros_protocol::{Command, CommandId, Outcome, Output};
@@ -52,7 +52,7 @@ pub(crate) fn job(args: &JobArgs) -> Result<(), Failure> {
     let state = State::open_existing(&args.state.state_folder)?;
     let known: Vec<CommandId> = state.jobs()?.iter().map(Job::id).collect();
     let id = find_id(&args.id, &known)?;
-    let Some(job) = state.job(id) else {
+    let Some(job) = state.job(id)? else {
         return Err(Failure::Unknown(format!("nothing is kept of job {id} any more")));
     };
     let mut out = io::stdout().lock();
@@ -109,7 +109,7 @@ fn standing(state: &State, job: &Job) -> Result<Standing, Failure> {
         return Ok(Standing::Ended(outcome));
     }
     let doing = format!("read the journal of job {}", job.id());
-    let story = Story::read(&job.journal_path()).map_err(Failure::io(doing))?;
+    let story = Story::read(job.disk(), &job.journal_path()).map_err(Failure::io(doing))?;
     if let Some(outcome) = story.ended {
         return Ok(Standing::Ended(outcome));
     }
@@ -119,7 +119,7 @@ fn standing(state: &State, job: &Job) -> Result<Standing, Failure> {
 
 fn each_event(job: &Job, mut take: impl FnMut(&str) -> Result<(), Failure>) -> Result<(), Failure> {
     let doing = || Failure::io(format!("read the journal of job {}", job.id()));
-    let mut file = match File::open(job.journal_path()) {
+    let mut file = match job.disk().open(&job.journal_path(), Open::Read) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         result => result.map_err(doing())?,
     };

@@ -19,15 +19,14 @@ pub(crate) mod lines;
 pub(crate) mod started;
 pub(crate) mod story;
 
-use std::fs::{File, OpenOptions, Permissions, TryLockError};
-use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use keros_platform::{create_private_folder, read_small, sync_folder};
+use keros_platform::{Disk, DiskFile, RealDisk};
 use keros_protocol::CommandId;
 
 use crate::exit::Failure;
+use crate::host::{Host, RealHost};
 use job::Job;
 use started::Started;
 
@@ -36,16 +35,18 @@ const KEPT_JOURNALS: usize = 50;
 /// Jobs whose outcome is kept: these and the ones above.
 const KEPT_OUTCOMES: usize = 200;
 
-/// The folder.
+/// The folder, and the machine that it is on.
 #[derive(Debug, Clone)]
 pub(crate) struct State {
     folder: PathBuf,
+    disk: Arc<dyn Disk>,
+    host: Arc<dyn Host>,
 }
 
 /// The right to begin or run a job: there is one for the whole gateway. It ends when it is dropped, or with the process.
 #[derive(Debug)]
 pub(crate) struct RunLock {
-    file: File,
+    file: Box<dyn DiskFile>,
 }
 
 impl RunLock {
@@ -53,7 +54,7 @@ impl RunLock {
     pub(crate) fn claim(&mut self, id: CommandId) -> Result<(), Failure> {
         let failure = || Failure::io("write the lock file");
         self.file.set_len(0).map_err(failure())?;
-        write!(self.file, "{id}").map_err(failure())
+        self.file.write_all(id.to_string().as_bytes()).map_err(failure())
     }
 }
 
@@ -63,23 +64,24 @@ impl State {
     /// # Errors
     /// [`Failure::Unsafe`] when somebody else could have put it there.
     pub(crate) fn open(folder: &Path) -> Result<Self, Failure> {
-        let state = Self { folder: folder.to_owned() };
-        match folder.symlink_metadata() {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                let doing = format!("make the folder {}", folder.display());
-                create_private_folder(folder).map_err(Failure::io(doing))?;
-            }
-            Err(error) => return Err(Failure::io(format!("look at {}", folder.display()))(error)),
-            Ok(_) => {}
+        Self::open_on(Arc::new(RealDisk), Arc::new(RealHost), folder)
+    }
+
+    /// The same on any disk and machine.
+    pub(crate) fn open_on(disk: Arc<dyn Disk>, host: Arc<dyn Host>, folder: &Path) -> Result<Self, Failure> {
+        let state = Self { folder: folder.to_owned(), disk, host };
+        let looking = |path: &Path| Failure::io(format!("look at {}", path.display()));
+        let making = |path: &Path| Failure::io(format!("make the folder {}", path.display()));
+        if !state.disk.exists(folder).map_err(looking(folder))? {
+            state.disk.create_private_folder(folder).map_err(making(folder))?;
         }
         state.check_owner()?;
         // First the empty record, then the folder of jobs: a folder of jobs without a record means that it was lost.
-        if !state.jobs_folder().exists() {
-            Started::create_if_absent(&state.started_path())?;
-            let doing = format!("make the folder {}", state.jobs_folder().display());
-            create_private_folder(&state.jobs_folder())
-                .and_then(|()| sync_folder(folder))
-                .map_err(Failure::io(doing))?;
+        let jobs = state.jobs_folder();
+        if !state.disk.exists(&jobs).map_err(looking(&jobs))? {
+            Started::create_if_absent(&*state.disk, &state.started_path())?;
+            let make = state.disk.create_private_folder(&jobs);
+            make.and_then(|()| state.disk.sync_folder(folder)).map_err(making(&jobs))?;
         }
         Ok(state)
     }
@@ -92,61 +94,68 @@ impl State {
 
     fn check_owner(&self) -> Result<(), Failure> {
         let path = self.folder.display();
-        let metadata = self.folder.symlink_metadata().map_err(Failure::io(format!("look at {path}")))?;
+        let found = self.disk.look_at(&self.folder).map_err(Failure::io(format!("look at {path}")))?;
         let this_user = nix::unistd::geteuid().as_raw();
-        if !metadata.is_dir() {
+        if !found.is_folder {
             return Err(Failure::Unsafe(format!("{path} is not a folder (a symbolic link is not followed)")));
         }
-        if metadata.uid() != this_user {
-            let owner = metadata.uid();
+        if found.owner != this_user {
+            let owner = found.owner;
             return Err(Failure::Unsafe(format!("{path} belongs to user {owner}, not to user {this_user}")));
         }
-        if metadata.mode() & 0o077 != 0 {
-            std::fs::set_permissions(&self.folder, Permissions::from_mode(0o700))
-                .map_err(Failure::io(format!("close {path} to others")))?;
+        if found.mode & 0o077 != 0 {
+            let closed = self.disk.close_to_others(&self.folder);
+            closed.map_err(Failure::io(format!("close {path} to others")))?;
         }
         Ok(())
     }
 
     /// Takes the right to run a job, if nobody has it.
     pub(crate) fn try_lock(&self) -> Result<Option<RunLock>, Failure> {
-        let file = open_lock(&self.folder.join("lock"))?;
-        Ok(lock_if_free(file, "take the lock")?.map(|file| RunLock { file }))
+        let path = self.folder.join("lock");
+        let lock = self.disk.try_lock(&path).map_err(Failure::io(format!("lock {}", path.display())))?;
+        Ok(lock.map(|file| RunLock { file }))
     }
 
     /// The job that runs at this moment.
     pub(crate) fn running(&self) -> Result<Option<CommandId>, Failure> {
-        let claimed = read_small(&self.folder.join("lock"), 64).and_then(|text| text.trim().parse().ok());
-        let Some(job) = claimed.and_then(|id| self.job(id)) else { return Ok(None) };
+        let claimed = self.disk.read_text(&self.folder.join("lock"), 64);
+        let claimed = claimed.and_then(|text| text.trim().parse().ok());
+        let Some(job) = claimed.map_or(Ok(None), |id| self.job(id))? else { return Ok(None) };
         Ok(job.try_lock()?.is_none().then_some(job.id()))
     }
 
     /// The job of this command, if it was started and something is kept of it.
-    pub(crate) fn job(&self, id: CommandId) -> Option<Job> {
+    pub(crate) fn job(&self, id: CommandId) -> Result<Option<Job>, Failure> {
         let folder = self.jobs_folder().join(id.to_string());
-        folder.symlink_metadata().is_ok().then(|| Job::at(folder, id))
+        let exists = self.disk.exists(&folder);
+        let exists = exists.map_err(Failure::io(format!("look at {}", folder.display())))?;
+        Ok(exists.then(|| Job::at(self, folder, id)))
     }
 
     /// All jobs that something is kept of, oldest command first.
     pub(crate) fn jobs(&self) -> Result<Vec<Job>, Failure> {
-        let doing = || format!("list {}", self.jobs_folder().display());
-        let mut jobs = Vec::new();
-        for entry in self.jobs_folder().read_dir().map_err(Failure::io(doing()))? {
-            let path = entry.map_err(Failure::io(doing()))?.path();
-            let id = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
-            jobs.extend(id.map(|id| Job::at(path, id)));
-        }
+        let names = self.job_names()?;
+        let jobs = names.iter().filter_map(|name| {
+            let id = name.parse().ok()?;
+            Some(Job::at(self, self.jobs_folder().join(name), id))
+        });
+        let mut jobs: Vec<Job> = jobs.collect();
         jobs.sort_by_key(Job::id);
         Ok(jobs)
+    }
+
+    fn job_names(&self) -> Result<Vec<String>, Failure> {
+        let folder = self.jobs_folder();
+        self.disk.list(&folder).map_err(Failure::io(format!("list {}", folder.display())))
     }
 
     /// Removes what is kept of old jobs beyond the bounds, and folders of jobs that were never begun. Only for the holder
     /// of the lock, when every job was settled.
     pub(crate) fn prune(&self, _lock: &RunLock) -> Result<(), Failure> {
-        for entry in self.jobs_folder().read_dir().map_err(Failure::io("list the jobs"))?.flatten() {
-            if entry.file_name().as_encoded_bytes().starts_with(job::UNBORN.as_bytes()) {
-                std::fs::remove_dir_all(entry.path()).map_err(Failure::io("remove a folder never begun"))?;
-            }
+        for name in self.job_names()?.iter().filter(|name| name.starts_with(job::UNBORN)) {
+            let removed = self.disk.remove_folder(&self.jobs_folder().join(name));
+            removed.map_err(Failure::io("remove a folder never begun"))?;
         }
         let jobs = self.jobs()?;
         for (age, job) in jobs.iter().rev().enumerate() {
@@ -158,6 +167,14 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    pub(crate) fn disk(&self) -> &dyn Disk {
+        &*self.disk
+    }
+
+    pub(crate) fn host(&self) -> &dyn Host {
+        &*self.host
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -173,28 +190,11 @@ impl State {
     }
 }
 
-/// Opens a lock file, or makes it.
-fn open_lock(path: &Path) -> Result<File, Failure> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
-        .map_err(Failure::io(format!("open {}", path.display())))
-}
-
-fn lock_if_free(file: File, doing: &str) -> Result<Option<File>, Failure> {
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(Failure::io(doing)(error)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
     use super::*;
 
     #[test]

@@ -1,19 +1,15 @@
 //! Writes the journal of one job: append only, and synced where the promise needs it. `TaskStarted` is on the disk before
 //! the task acts; what a task did is on the disk with the next start, or the end.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::fd::AsFd as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::Path;
 use std::sync::mpsc::SyncSender;
 
+use keros_platform::{Disk, DiskFile, Open};
 use keros_playbook::Observer;
 use keros_protocol::executor::{Event, TaskResult};
 use keros_protocol::limits::MAX_EXECUTOR_LINE_BYTES;
 use keros_protocol::{Outcome, Output};
-use nix::errno::Errno;
-use nix::fcntl::{FallocateFlags, fallocate};
 
 use super::lines;
 
@@ -29,7 +25,7 @@ const RESERVE_BYTES: u64 = 1024 * 1024;
 /// The journal of a job that runs.
 #[derive(Debug)]
 pub(crate) struct Journal {
-    file: File,
+    file: Box<dyn DiskFile>,
     length: u64,
     reserved: u64,
     /// Wakes the follower in this process. It must never block: a full channel means that it was woken already.
@@ -38,18 +34,18 @@ pub(crate) struct Journal {
 
 impl Journal {
     /// Begins a new one.
-    pub(crate) fn create(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(path)?;
+    pub(crate) fn create(disk: &dyn Disk, path: &Path) -> io::Result<Self> {
+        let file = disk.open(path, Open::New)?;
         Ok(Self { file, length: 0, reserved: 0, wake: None })
     }
 
     /// Continues one, to settle it: begins a new line when the last one was torn.
-    pub(crate) fn append_to(path: &Path, terminated: bool) -> io::Result<Self> {
-        let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    pub(crate) fn append_to(disk: &dyn Disk, path: &Path, terminated: bool) -> io::Result<Self> {
+        let mut file = disk.open(path, Open::Append)?;
         if !terminated {
             file.write_all(b"\n")?;
         }
-        let length = file.metadata()?.len();
+        let length = file.length()?;
         Ok(Self { file, length, reserved: length, wake: None })
     }
 
@@ -104,15 +100,10 @@ impl Journal {
             return Ok(());
         }
         let end = self.length + 2 * RESERVE_BYTES;
-        let length = i64::try_from(end).map_err(io::Error::other)?;
-        match fallocate(self.file.as_fd(), FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, length) {
-            // Not every file system can keep room free; there a full disk ends the job as interrupted.
-            Ok(()) | Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => {
-                self.reserved = end;
-                Ok(())
-            }
-            Err(errno) => Err(errno.into()),
-        }
+        // Where the file system cannot keep room free, a full disk ends the job as interrupted.
+        self.file.reserve(end)?;
+        self.reserved = end;
+        Ok(())
     }
 
     fn woken(&self) {
@@ -167,6 +158,7 @@ fn shorten_output(output: &mut Option<Output>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use keros_platform::RealDisk;
     use keros_protocol::TaskRef;
     use keros_protocol::executor::TaskStatus;
 
@@ -188,7 +180,7 @@ mod tests {
     fn an_event_beyond_the_line_limit_loses_its_details_only() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal");
-        let mut journal = Journal::create(&path).unwrap();
+        let mut journal = Journal::create(&RealDisk, &path).unwrap();
         journal.event(&ended(MAX_EXECUTOR_LINE_BYTES)).unwrap();
         let line = std::fs::read(&path).unwrap();
         let json = lines::decode(&line[..line.len() - 1]).unwrap();
@@ -200,7 +192,7 @@ mod tests {
     fn a_job_that_prints_without_end_fills_no_disk() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal");
-        let mut journal = Journal::create(&path).unwrap();
+        let mut journal = Journal::create(&RealDisk, &path).unwrap();
         journal.length = FULL_DETAIL_BYTES;
         journal.event(&ended(60_000)).unwrap();
         assert!(path.metadata().unwrap().len() < 1000);
@@ -212,7 +204,7 @@ mod tests {
     fn the_room_kept_free_is_given_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal");
-        let mut journal = Journal::create(&path).unwrap();
+        let mut journal = Journal::create(&RealDisk, &path).unwrap();
         let line = 1;
         let started = Event::TaskStarted {
             task: task(),

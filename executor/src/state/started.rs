@@ -3,12 +3,10 @@
 //!
 //! `ID ISSUED SUM\n`: the id (36 characters), when the command was issued (12 digits, seconds), a checksum (16 hex digits).
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use keros_platform::write_atomically;
+use keros_platform::{Disk, Open};
 use keros_protocol::{CommandId, UnixSeconds};
 
 use super::lines::checksum;
@@ -18,6 +16,8 @@ use crate::exit::Failure;
 const MAX_RECORDS: usize = 20_000;
 /// Of one record, with its line feed.
 const RECORD_BYTES: usize = 36 + 1 + 12 + 1 + 16 + 1;
+/// No record is longer: it is shortened when it has [`MAX_RECORDS`], before one is added.
+const MAX_BYTES: u64 = 2 * (MAX_RECORDS * RECORD_BYTES) as u64;
 /// The greatest time that has 12 digits.
 const MAX_TIME: UnixSeconds = 999_999_999_999;
 
@@ -41,9 +41,8 @@ pub(crate) struct Started {
 
 impl Started {
     /// Makes an empty one where there is none.
-    pub(crate) fn create_if_absent(path: &Path) -> Result<(), Failure> {
-        let result = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-        match result.and_then(|file| file.sync_all()) {
+    pub(crate) fn create_if_absent(disk: &dyn Disk, path: &Path) -> Result<(), Failure> {
+        match disk.open(path, Open::New).and_then(|file| file.sync_all()) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => {
                 Err(Failure::io(format!("make the file {}", path.display()))(error))
             }
@@ -51,10 +50,11 @@ impl Started {
         }
     }
 
-    /// Reads it. A record that was cut off is not one: its job had not begun. An absent file is a damaged one.
-    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
-        let bytes = match std::fs::read(path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
+    /// Reads it. A record that was cut off is not one: its job had not begun. An absent file is a damaged one, and
+    /// so is one that is too long.
+    pub(crate) fn read(disk: &dyn Disk, path: &Path) -> Result<Self, Failure> {
+        let bytes = match disk.read(path, MAX_BYTES) {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::FileTooLarge) => {
                 return Ok(Self { damaged: true, ..Self::default() });
             }
             result => result.map_err(Failure::io(format!("read {}", path.display())))?,
@@ -84,9 +84,9 @@ impl Started {
     }
 
     /// Adds a record and waits until it is on the disk. Cuts off what a power cut left of another one.
-    pub(crate) fn append(path: &Path, record: Record) -> Result<(), Failure> {
+    pub(crate) fn append(disk: &dyn Disk, path: &Path, record: Record) -> Result<(), Failure> {
         let failure = || Failure::io(format!("write {}", path.display()));
-        append(path, &format_record(record)).map_err(failure())
+        append(disk, path, &format_record(record)).map_err(failure())
     }
 
     /// When there are too many records: drops the older half, and gives the newest time of issue among the dropped.
@@ -102,15 +102,16 @@ impl Started {
     }
 
     /// Replaces the file with these records.
-    pub(crate) fn write(&self, path: &Path) -> Result<(), Failure> {
+    pub(crate) fn write(&self, disk: &dyn Disk, path: &Path) -> Result<(), Failure> {
         let text: String = self.records.iter().map(|record| format_record(*record)).collect();
-        write_atomically(path, text.as_bytes()).map_err(Failure::io(format!("write {}", path.display())))
+        let written = disk.write_atomically(path, text.as_bytes());
+        written.map_err(Failure::io(format!("write {}", path.display())))
     }
 }
 
-fn append(path: &Path, line: &str) -> io::Result<()> {
-    let mut file: File = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
-    let length = file.metadata()?.len();
+fn append(disk: &dyn Disk, path: &Path, line: &str) -> io::Result<()> {
+    let mut file = disk.open(path, Open::Append)?;
+    let length = file.length()?;
     let whole = length - length % RECORD_BYTES as u64;
     if whole != length {
         file.set_len(whole)?;
@@ -137,6 +138,8 @@ fn parse_record(piece: &[u8]) -> Option<Record> {
 
 #[cfg(test)]
 mod tests {
+    use keros_platform::RealDisk;
+
     use super::*;
 
     fn record(number: u64) -> Record {
@@ -147,9 +150,9 @@ mod tests {
     fn file(records: u64) -> (tempfile::TempDir, std::path::PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("started");
-        Started::create_if_absent(&path).unwrap();
+        Started::create_if_absent(&RealDisk, &path).unwrap();
         for number in 0..records {
-            Started::append(&path, record(number)).unwrap();
+            Started::append(&RealDisk, &path, record(number)).unwrap();
         }
         (folder, path)
     }
@@ -157,7 +160,7 @@ mod tests {
     #[test]
     fn what_was_appended_is_found() {
         let (_folder, path) = file(3);
-        let started = Started::read(&path).unwrap();
+        let started = Started::read(&RealDisk, &path).unwrap();
         assert!(started.contains(record(2).id) && !started.contains(record(3).id) && !started.damaged);
         assert_eq!(path.metadata().unwrap().len(), 3 * RECORD_BYTES as u64);
     }
@@ -168,10 +171,14 @@ mod tests {
         let bytes = std::fs::read(&path).unwrap();
         for cut in RECORD_BYTES..2 * RECORD_BYTES {
             std::fs::write(&path, &bytes[..cut]).unwrap();
-            let started = Started::read(&path).unwrap();
+            let started = Started::read(&RealDisk, &path).unwrap();
             assert!(!started.damaged && started.records == [record(0)], "cut at {cut}");
-            Started::append(&path, record(7)).unwrap();
-            assert_eq!(Started::read(&path).unwrap().records, [record(0), record(7)], "cut at {cut}");
+            Started::append(&RealDisk, &path, record(7)).unwrap();
+            assert_eq!(
+                Started::read(&RealDisk, &path).unwrap().records,
+                [record(0), record(7)],
+                "cut at {cut}"
+            );
         }
     }
 
@@ -189,18 +196,18 @@ mod tests {
     #[test]
     fn a_lost_file_is_damage() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(Started::read(&folder.path().join("started")).unwrap().damaged);
+        assert!(Started::read(&RealDisk, &folder.path().join("started")).unwrap().damaged);
     }
 
     #[test]
     fn old_ids_are_forgotten_only_with_the_moment_that_stands_for_them() {
         let (_folder, path) = file(1);
-        let mut started = Started::read(&path).unwrap();
+        let mut started = Started::read(&RealDisk, &path).unwrap();
         assert_eq!(started.forget_older_half(), None);
         started.records = (0..MAX_RECORDS as u64).map(record).collect();
         let half = MAX_RECORDS as u64 / 2;
         assert_eq!(started.forget_older_half(), Some(record(half - 1).issued_at_unix_s));
-        started.write(&path).unwrap();
-        assert_eq!(Started::read(&path).unwrap().records.first(), Some(&record(half)));
+        started.write(&RealDisk, &path).unwrap();
+        assert_eq!(Started::read(&RealDisk, &path).unwrap().records.first(), Some(&record(half)));
     }
 }

@@ -1,9 +1,9 @@
 //! Reads a journal whole, to know what became of a job whose process is gone.
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 
+use keros_platform::{Disk, Open};
 use keros_protocol::executor::{Event, interruption_of};
 use keros_protocol::{Interruption, Outcome};
 
@@ -27,8 +27,8 @@ pub(crate) struct Story {
 
 impl Story {
     /// Reads it. Memory grows with the number of tasks, not with what they printed. An absent file is an empty story.
-    pub(crate) fn read(path: &Path) -> io::Result<Self> {
-        let mut file = match File::open(path) {
+    pub(crate) fn read(disk: &dyn Disk, path: &Path) -> io::Result<Self> {
+        let mut file = match disk.open(path, Open::Read) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Ok(Self { terminated: true, ..Self::default() });
             }
@@ -109,7 +109,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal");
         std::fs::write(&path, bytes).unwrap();
-        Story::read(&path).unwrap()
+        Story::read(&keros_platform::RealDisk, &path).unwrap()
     }
 
     fn number(story: &Story) -> Option<u32> {

@@ -1,0 +1,82 @@
+//! The whole of `keros-agent`: the gateway's daemon and its technician's command line, in reading order.
+
+/// What can be said on the command line.
+mod arguments;
+/// The technician's commands.
+mod cli;
+/// The only reader of the clocks.
+mod clock;
+/// Files to settings.
+mod config;
+/// The owner of the state: event, store, act.
+mod core;
+/// The daemon: the loop that owns everything.
+mod daemon;
+/// What the center sends, taken apart and judged.
+mod downlink;
+/// A session with the executor.
+mod executor_client;
+/// The technician's socket, both sides.
+mod local;
+/// Where log lines go.
+mod logging;
+/// The connection to the broker.
+mod mqtt;
+/// What the service manager is told.
+mod notify;
+/// A report within its limit.
+mod report;
+/// From the state to the technician's view.
+mod status;
+/// The state on disk. Public for the tests that put a simulated disk under it.
+#[doc(hidden)]
+pub mod store;
+/// A telemetry message from what is known.
+mod telemetry;
+/// TLS towards the broker.
+mod tls;
+/// How the gateway is.
+mod vitals;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use arguments::{Arguments, Command};
+
+/// The program: does what its command line asks for.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return cli::usage(&error),
+    };
+    match &arguments.command {
+        Command::Run => run(&arguments),
+        command => cli::run(command, &arguments),
+    }
+}
+
+fn run(arguments: &Arguments) -> ExitCode {
+    logging::start();
+    let loaded = config::load(arguments.config.as_deref());
+    let (settings, warnings) = match loaded.for_daemon() {
+        Ok(ready) => ready,
+        Err(findings) => {
+            for finding in findings {
+                tracing::error!("configuration: {finding}");
+            }
+            return cli::exit::CONFIG.into();
+        }
+    };
+    for warning in &warnings {
+        tracing::warn!("configuration: {warning}");
+    }
+    match daemon::run(settings, warnings) {
+        Ok(code) => code,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            cli::exit::FAILED.into()
+        }
+    }
+}
