@@ -1,21 +1,46 @@
 //! The seam to what runs a job: the JetPorch language on a gateway, a few made-up events in tests.
 
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
 use keros_playbook::{Diagnostic, DiagnosticKind, HostSystem, Observer, RunOptions, Script, ScriptSource};
 use keros_protocol::eligibility::Refusal;
-use keros_protocol::{Command, Job, Outcome, RefusalReason};
+use keros_protocol::{Command, Job, Outcome, RefusalReason, TaskRef};
 
 use crate::settings::Settings;
 
 /// Findings that a refusal names; the rest are counted.
 const MAX_FINDINGS: usize = 10;
 
-/// Runs a job, tells each step, and gives the terminal outcome.
-pub(crate) type Work = Box<dyn FnOnce(&mut dyn Observer) -> Outcome>;
+/// Runs a job, or the rest of one, and tells each step.
+pub(crate) type Work = Box<dyn FnOnce(&mut dyn Observer, Controls) -> TasksEnd>;
+
+/// What reaches a job while it runs, and what it leaves.
+pub(crate) struct Controls {
+    /// Whether the job is to end after the task under way. It may be asked from another thread, again and again.
+    pub(crate) is_cancelled: Box<dyn FnMut() -> bool + Send>,
+    /// How long that task may go on then.
+    pub(crate) grace: Duration,
+    /// Where to put aside what is replaced.
+    pub(crate) backup: PathBuf,
+    /// Where the job goes on; absent: at its beginning.
+    pub(crate) resume: Option<String>,
+}
+
+/// How the tasks of a job, or of a part of it, came to their end.
+pub(crate) enum TasksEnd {
+    /// The job is over.
+    Ended(Outcome),
+    /// This task asks for a reboot; the job goes on after it, with this text.
+    Reboot(TaskRef, String),
+}
 
 /// A job that was checked whole and can be run.
 pub(crate) struct Plan {
     /// Tasks and handlers.
     pub(crate) tasks: u32,
+    /// What it may have to put aside, as far as that can be told before.
+    pub(crate) backup_bytes: u64,
     /// What runs it.
     pub(crate) work: Work,
 }
@@ -27,6 +52,13 @@ pub(crate) trait Engine {
     /// # Errors
     /// Why it cannot be run, by name and with the first findings.
     fn plan(&self, command: &Command) -> Result<Plan, Refusal>;
+
+    /// Whether the job that put this aside has changed anything. What cannot be read counts as a change.
+    fn has_changed(&self, backup: &Path) -> bool;
+
+    /// Undoes that job as far as that is possible, tells each step, and gives what remains. It may be cut off at any instant,
+    /// and begun again.
+    fn undo(&self, backup: &Path, tell: &mut dyn FnMut(&str, Option<&str>)) -> Vec<String>;
 }
 
 /// The JetPorch language on this machine, or on a tree.
@@ -41,6 +73,11 @@ impl Engine for PlaybookEngine<'_> {
             let detail = format!("this version cannot run a job of kind {:?}", command.job.kind());
             return Err(Refusal::new(RefusalReason::Unsupported, detail));
         };
+        if command.options.confirm_window_s > 0 {
+            let detail =
+                "confirm or roll back is not in this version: send the command with a confirm window of 0";
+            return Err(Refusal::new(RefusalReason::Unsupported, detail));
+        }
         let source = ScriptSource {
             text: script.clone(),
             file: "script".to_owned(),
@@ -58,10 +95,18 @@ impl Engine for PlaybookEngine<'_> {
             ..RunOptions::default()
         };
         let tasks = script.task_count();
-        let work = Box::new(move |observer: &mut dyn Observer| {
-            keros_playbook::run(&script, &mut system, &options, observer)
+        let work = Box::new(move |observer: &mut dyn Observer, _: Controls| {
+            TasksEnd::Ended(keros_playbook::run(&script, &mut system, &options, observer))
         });
-        Ok(Plan { tasks, work })
+        Ok(Plan { tasks, backup_bytes: 0, work })
+    }
+
+    fn has_changed(&self, _: &Path) -> bool {
+        false
+    }
+
+    fn undo(&self, _: &Path, _: &mut dyn FnMut(&str, Option<&str>)) -> Vec<String> {
+        Vec::new()
     }
 }
 
