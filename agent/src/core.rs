@@ -1,10 +1,10 @@
-//! The one owner of the state: takes an event, moves the state, stores it, and only then acts.
+//! What the state orders is done here, and what happens is handed to its keeper.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use keros_machine::{Effect, Event, Note, SessionRequest, State, step};
+use keros_machine::{Effect, Event, Note, Now, SessionRequest, State};
 use keros_platform::{Identity, read_keyring};
 use keros_protocol::eligibility::Gateway;
 use keros_protocol::executor::Request;
@@ -17,30 +17,31 @@ use crate::clock::{Clock, SharedFloor};
 use crate::config::Settings;
 use crate::downlink;
 use crate::executor_client::{self, SessionEvent, SessionWhat};
+use crate::keeper::{Hands, Keeper};
 use crate::mqtt::{Full, LinkControl, Publisher, chain};
 use crate::store::Store;
 use crate::vitals::Sampler;
 use crate::{report, telemetry};
 
-/// How long after a failed write the next one is tried.
-const STORE_RETRY_MS: u64 = 10_000;
-
-/// The state, and what is needed to act for it.
+/// The state's keeper, and what acts for it.
 pub(crate) struct Core {
+    keeper: Keeper,
+    shell: Shell,
+}
+
+/// What is needed to act for the state.
+pub(crate) struct Shell {
     pub(crate) settings: Settings,
     pub(crate) identity: Identity,
     pub(crate) clock: Clock,
-    pub(crate) state: State,
     pub(crate) publisher: Option<Publisher>,
     pub(crate) answered_unix_s: Option<UnixSeconds>,
     floor: SharedFloor,
-    store: Store,
     sampler: Sampler,
     link: Arc<LinkControl>,
     sessions: HashMap<u64, AbortHandle>,
     session_events: mpsc::Sender<SessionEvent>,
     asked: Option<Asked>,
-    unsaved: Option<Unsaved>,
 }
 
 /// What a core is made of.
@@ -61,166 +62,49 @@ struct Asked {
     packages_digest: Option<String>,
 }
 
-/// The disk has an older state than this process.
-struct Unsaved {
-    error: String,
-    retry_at_ms: u64,
-}
-
 impl Core {
     pub(crate) fn new(parts: Parts) -> Self {
         let sampler = Sampler::new(&parts.settings.platform_root, parts.identity.keros_version.as_ref());
-        Self {
+        let shell = Shell {
             settings: parts.settings,
             identity: parts.identity,
             clock: parts.clock,
-            state: parts.state,
             publisher: None,
             answered_unix_s: None,
             floor: parts.floor,
-            store: parts.store,
             sampler,
             link: parts.link,
             sessions: HashMap::new(),
             session_events: parts.session_events,
             asked: None,
-            unsaved: None,
-        }
+        };
+        Self { keeper: Keeper::new(parts.state, parts.store), shell }
+    }
+
+    /// What acts for the state.
+    pub(crate) const fn shell(&self) -> &Shell {
+        &self.shell
+    }
+
+    /// The connection to the broker is there, or gone.
+    pub(crate) fn set_publisher(&mut self, publisher: Option<Publisher>) {
+        self.shell.publisher = publisher;
+    }
+
+    pub(crate) const fn state(&self) -> &State {
+        &self.keeper.state
     }
 
     /// After a start: what was owed is asked for again.
     pub(crate) fn boot(&mut self) {
-        let removed = self.store.collect_orphans(self.state.jobs().iter().map(|job| job.command_id));
-        if removed > 0 {
-            tracing::info!(removed, "stored commands without a job were removed");
-        }
-        self.apply(vec![Event::Booted]);
+        self.keeper.boot(&mut self.shell);
+        self.share_floor();
     }
 
     /// Moves the state by these events, and does what follows.
     pub(crate) fn apply(&mut self, events: Vec<Event>) {
-        let mut batches = VecDeque::from([events]);
-        while let Some(events) = batches.pop_front() {
-            let effects = self.step_and_store(events, &mut batches);
-            for effect in effects {
-                batches.extend(self.act(effect).map(|event| vec![event]));
-            }
-        }
-        self.floor.set(self.state.time_floor());
-    }
-
-    /// Moves and stores the state; what may be done is given back. The state in memory may go on without the disk, but a
-    /// command is only taken when it is on the disk.
-    fn step_and_store(&mut self, events: Vec<Event>, batches: &mut VecDeque<Vec<Event>>) -> Vec<Effect> {
-        let now = self.clock.now();
-        let mut state = self.state.clone();
-        let mut effects = Vec::new();
-        for event in &events {
-            let (moved, more) = step(now, state, event.clone());
-            state = moved;
-            effects.extend(more);
-        }
-        let Err(error) = self.store.save(state.kept()) else {
-            self.state = state;
-            if self.unsaved.take().is_some() {
-                tracing::info!("the state is stored again");
-                batches.push_back(vec![Event::StoreRecovered]);
-            }
-            return effects;
-        };
-        let error = error.to_string();
-        if self.unsaved.is_none() {
-            tracing::error!(error, "the state cannot be stored; free some room on the disk");
-        }
-        self.unsaved = Some(Unsaved { error, retry_at_ms: now.monotonic_ms + STORE_RETRY_MS });
-        if events.iter().any(|event| matches!(event, Event::CommandArrived(_))) {
-            batches.push_back(self.without_commands(events));
-            return Vec::new();
-        }
-        self.state = state;
-        effects.retain(|effect| !effect.needs_store());
-        effects
-    }
-
-    fn without_commands(&self, mut events: Vec<Event>) -> Vec<Event> {
-        events.retain(|event| {
-            let Event::CommandArrived(arrival) = event else { return true };
-            tracing::warn!(command = %arrival.command_id, "the command is not taken: it cannot be stored");
-            if !self.state.knows(arrival.command_id) {
-                self.store.remove_command(arrival.command_id);
-            }
-            false
-        });
-        events
-    }
-
-    /// Does one thing; gives back what followed at once.
-    fn act(&mut self, effect: Effect) -> Option<Event> {
-        match effect {
-            Effect::Publish(report) => self.publish_report(*report),
-            Effect::SendTelemetry => self.send_telemetry(),
-            Effect::OpenSession { session, command_id, request } => {
-                return self.open_session(session, command_id, request);
-            }
-            Effect::CloseSession { session } => {
-                if let Some(task) = self.sessions.remove(&session) {
-                    task.abort();
-                }
-            }
-            Effect::ForgetEnvelope { command_id } => self.store.remove_command(command_id),
-            Effect::Note(note) => log(&note),
-        }
-        None
-    }
-
-    fn publish_report(&self, report: Report) {
-        let Some(publisher) = &self.publisher else { return };
-        tracing::debug!(command = %report.command_id, number = report.position.number, "report: {}", report.outcome);
-        if publisher.report(report::to_json(report)).is_err() {
-            self.link.reset();
-        }
-    }
-
-    fn send_telemetry(&mut self) {
-        let Some(publisher) = &self.publisher else { return };
-        let vitals = self.sampler.sample(self.state.packages_known());
-        let telemetry_id = uuid::Uuid::now_v7();
-        let context = telemetry::Context {
-            telemetry_id,
-            identity: &self.identity,
-            time_unix_s: self.clock.now().unix_s,
-            floor_unix_s: self.state.time_floor(),
-            job: self.state.job_under_way(),
-            reports_pending: self.state.reports_pending(),
-        };
-        let (telemetry, payload) = telemetry::compose(context, vitals);
-        self.asked = Some(Asked { telemetry_id, packages_digest: telemetry.packages_digest });
-        tracing::debug!(bytes = payload.len(), "telemetry");
-        if publisher.telemetry(payload, telemetry_id, self.settings.telemetry.interval).is_err() {
-            self.link.reset();
-        }
-    }
-
-    fn open_session(
-        &mut self,
-        session: u64,
-        command_id: CommandId,
-        request: SessionRequest,
-    ) -> Option<Event> {
-        let request = match request {
-            SessionRequest::Attach => Request::Attach { command_id },
-            SessionRequest::Run => match self.store.read_command(command_id) {
-                Ok(envelope) => Request::Run { envelope, statement: None },
-                Err(error) => {
-                    tracing::error!(command = %command_id, %error, "the stored command cannot be read");
-                    return Some(Event::EnvelopeLost { command_id });
-                }
-            },
-        };
-        let access = self.settings.executor.clone();
-        let task = executor_client::open(access, session, request, self.session_events.clone());
-        self.sessions.insert(session, task);
-        None
+        self.keeper.apply(events, &mut self.shell);
+        self.share_floor();
     }
 
     /// A session with the executor says something.
@@ -229,7 +113,7 @@ impl Core {
         let event = match event.what {
             SessionWhat::Event(event) => Event::Executor { session, event: *event },
             SessionWhat::Closed { handed_over, message } => {
-                self.sessions.remove(&session);
+                self.shell.sessions.remove(&session);
                 Event::SessionClosed { session, handed_over, message }
             }
         };
@@ -239,13 +123,13 @@ impl Core {
     /// A message of the center. It is acknowledged whatever it is: what is poisoned must not come again, and what could not
     /// be stored the center sends again with its next answer, since it gets no `received`.
     pub(crate) fn message(&mut self, message: &Publish, publisher: &Publisher) {
-        let prefix = &self.settings.broker.topic_prefix;
-        match downlink::parse(prefix, self.identity.eui, &message.topic, &message.payload) {
+        let prefix = &self.shell.settings.broker.topic_prefix;
+        match downlink::parse(prefix, self.shell.identity.eui, &message.topic, &message.payload) {
             Ok(downlink) => self.downlink(downlink),
             Err(error) => tracing::warn!("passed over: {error}"),
         }
         if let Err(Full) = publisher.acknowledge(message) {
-            self.link.reset();
+            self.shell.link.reset();
         }
     }
 
@@ -256,8 +140,10 @@ impl Core {
             self.apply(std::mem::take(&mut events));
             events = self.commands(&downlink.commands);
         }
-        if let Some(asked) = self.asked.take_if(|asked| downlink.telemetry_id == Some(asked.telemetry_id)) {
-            self.answered_unix_s = Some(self.clock.now().unix_s);
+        if let Some(asked) =
+            self.shell.asked.take_if(|asked| downlink.telemetry_id == Some(asked.telemetry_id))
+        {
+            self.shell.answered_unix_s = Some(self.shell.clock.now().unix_s);
             let packages_known = asked.packages_digest.filter(|_| !downlink.packages_wanted);
             events.push(Event::TelemetryAnswered { packages_known });
         }
@@ -269,8 +155,8 @@ impl Core {
 
     fn statement(&self, downlink: &Downlink) -> Option<Event> {
         let envelope = downlink.statement.as_ref()?;
-        let ring = keys(&self.settings.trust_folder, KeyPurpose::Statement);
-        match downlink::verify_statement(envelope, &ring, self.identity.eui) {
+        let ring = keys(&self.shell.settings.trust_folder, KeyPurpose::Statement);
+        match downlink::verify_statement(envelope, &ring, self.shell.identity.eui) {
             Ok(statement) => Some(Event::StatementVerified(statement)),
             Err(error) => {
                 tracing::warn!("passed over: {}", chain(&error));
@@ -280,51 +166,120 @@ impl Core {
     }
 
     fn commands(&self, envelopes: &[Envelope]) -> Vec<Event> {
-        let command_keys = keys(&self.settings.trust_folder, KeyPurpose::Command);
+        let command_keys = keys(&self.shell.settings.trust_folder, KeyPurpose::Command);
         let gateway = Gateway {
-            eui: self.identity.eui,
-            keros: self.identity.keros_version.as_ref(),
+            eui: self.shell.identity.eui,
+            keros: self.shell.identity.keros_version.as_ref(),
             command_keys: &command_keys,
-            now_unix_s: self.state.judged_time(self.clock.now()),
+            now_unix_s: self.state().judged_time(self.shell.clock.now()),
         };
         envelopes.iter().filter_map(|envelope| self.command(envelope, &gateway)).collect()
     }
 
-    /// Judges a command and puts it on the disk; only then the state may hear of it.
+    /// Judges a command, and has it kept.
     fn command(&self, envelope: &Envelope, gateway: &Gateway<'_>) -> Option<Event> {
-        let arrival = match downlink::judge(envelope, gateway) {
-            Ok(arrival) => arrival,
+        match downlink::judge(envelope, gateway) {
+            Ok(arrival) => self.keeper.arrival(arrival, envelope),
             Err(error) => {
                 tracing::warn!("passed over: {error}");
-                return None;
+                None
             }
-        };
-        let id = arrival.command_id;
-        if arrival.is_eligible()
-            && !self.state.knows(id)
-            && self.state.has_room()
-            && let Err(error) = self.store.save_command(id, envelope)
-        {
-            tracing::error!(command = %id, %error, "the command is not taken: it cannot be stored");
-            self.store.remove_command(id);
-            return None;
         }
-        Some(Event::CommandArrived(arrival))
     }
 
     /// When the loop must come around at the latest, on the monotonic clock.
     pub(crate) fn next_wake_ms(&self) -> Option<u64> {
-        let wake = keros_machine::next_wake_ms(&self.state, self.clock.now());
-        let retry = self.unsaved.as_ref().map(|unsaved| unsaved.retry_at_ms);
-        [wake, retry].into_iter().flatten().min()
+        self.keeper.next_wake_ms(self.shell.clock.now())
     }
 
     /// What the technician should know of this moment.
     pub(crate) fn warnings(&self) -> Vec<String> {
-        let unsaved = self.unsaved.as_ref().map(|unsaved| {
-            format!("the state cannot be stored ({}); free some room on the disk", unsaved.error)
-        });
+        let unsaved = self
+            .keeper
+            .store_problem()
+            .map(|error| format!("the state cannot be stored ({error}); free some room on the disk"));
         unsaved.into_iter().collect()
+    }
+
+    fn share_floor(&self) {
+        self.shell.floor.set(self.state().time_floor());
+    }
+}
+
+impl Hands for Shell {
+    fn now(&self) -> Now {
+        self.clock.now()
+    }
+
+    fn act(&mut self, state: &State, store: &Store, effect: Effect) -> Option<Event> {
+        match effect {
+            Effect::Publish(report) => self.publish_report(*report),
+            Effect::SendTelemetry => self.send_telemetry(state),
+            Effect::OpenSession { session, command_id, request } => {
+                return self.open_session(store, session, command_id, request);
+            }
+            Effect::CloseSession { session } => {
+                if let Some(task) = self.sessions.remove(&session) {
+                    task.abort();
+                }
+            }
+            Effect::ForgetEnvelope { command_id } => store.remove_command(command_id),
+            Effect::Note(note) => log(&note),
+        }
+        None
+    }
+}
+
+impl Shell {
+    fn publish_report(&self, report: Report) {
+        let Some(publisher) = &self.publisher else { return };
+        tracing::debug!(command = %report.command_id, number = report.position.number, "report: {}", report.outcome);
+        if publisher.report(report::to_json(report)).is_err() {
+            self.link.reset();
+        }
+    }
+
+    fn send_telemetry(&mut self, state: &State) {
+        let Some(publisher) = &self.publisher else { return };
+        let vitals = self.sampler.sample(state.packages_known());
+        let telemetry_id = uuid::Uuid::now_v7();
+        let context = telemetry::Context {
+            telemetry_id,
+            identity: &self.identity,
+            time_unix_s: self.clock.now().unix_s,
+            floor_unix_s: state.time_floor(),
+            job: state.job_under_way(),
+            reports_pending: state.reports_pending(),
+        };
+        let (telemetry, payload) = telemetry::compose(context, vitals);
+        self.asked = Some(Asked { telemetry_id, packages_digest: telemetry.packages_digest });
+        tracing::debug!(bytes = payload.len(), "telemetry");
+        if publisher.telemetry(payload, telemetry_id, self.settings.telemetry.interval).is_err() {
+            self.link.reset();
+        }
+    }
+
+    fn open_session(
+        &mut self,
+        store: &Store,
+        session: u64,
+        command_id: CommandId,
+        request: SessionRequest,
+    ) -> Option<Event> {
+        let request = match request {
+            SessionRequest::Attach => Request::Attach { command_id },
+            SessionRequest::Run => match store.read_command(command_id) {
+                Ok(envelope) => Request::Run { envelope, statement: None },
+                Err(error) => {
+                    tracing::error!(command = %command_id, %error, "the stored command cannot be read");
+                    return Some(Event::EnvelopeLost { command_id });
+                }
+            },
+        };
+        let access = self.settings.executor.clone();
+        let task = executor_client::open(access, session, request, self.session_events.clone());
+        self.sessions.insert(session, task);
+        None
     }
 }
 

@@ -54,11 +54,12 @@ async fn serve(settings: Settings, mut warnings: Vec<String>) -> anyhow::Result<
     tokio::task::yield_now().await;
     core.boot();
     notify.ready();
-    tracing::info!(eui = %core.identity.eui, version = env!("CARGO_PKG_VERSION"), "started");
+    tracing::info!(eui = %core.shell().identity.eui, version = env!("CARGO_PKG_VERSION"), "started");
     loop {
-        let fixed = Fixed { identity: &core.identity, broker: &core.settings.broker, started_at_unix_s };
+        let shell = core.shell();
+        let fixed = Fixed { identity: &shell.identity, broker: &shell.settings.broker, started_at_unix_s };
         let told = core.warnings().into_iter().chain(warnings.iter().cloned()).collect();
-        let view = status::view(&fixed, &connection, &core.state, core.answered_unix_s, clock.now(), told);
+        let view = status::view(&fixed, &connection, core.state(), shell.answered_unix_s, clock.now(), told);
         channels.status.send_replace(Arc::new(view));
         notify.status(connection.line());
         notify.alive();
@@ -184,20 +185,20 @@ fn serve_technician(
 }
 
 fn on_link(core: &mut Core, connection: &mut Connection, event: LinkEvent) {
-    let now_unix_s = core.clock.now().unix_s;
+    let now_unix_s = core.shell().clock.now().unix_s;
     match event {
         LinkEvent::Connecting => connection.set("connecting", now_unix_s),
         LinkEvent::Up(publisher) => {
             tracing::info!("connected to the broker");
             connection.set("connected", now_unix_s);
-            core.publisher = Some(publisher);
+            core.set_publisher(Some(publisher));
             core.apply(vec![Event::Connected]);
         }
         LinkEvent::Message(message, publisher) => core.message(&message, &publisher),
         LinkEvent::Down { error } => {
             tracing::warn!("no connection to the broker: {error}");
             connection.failed(error, now_unix_s);
-            core.publisher = None;
+            core.set_publisher(None);
             core.apply(vec![Event::Disconnected]);
         }
     }
@@ -205,14 +206,14 @@ fn on_link(core: &mut Core, connection: &mut Connection, event: LinkEvent) {
 
 fn on_request(core: &mut Core, request: LocalRequest) {
     let LocalRequest::TelemetryNow { answer } = request;
-    let connected = core.publisher.is_some();
+    let connected = core.shell().publisher.is_some();
     // First the wish: whether it is obeyed at once shows in the time that is left.
     core.apply(vec![Event::TelemetryWanted]);
-    let now = core.clock.now();
-    let at_unix_s = if core.state.telemetry_sent_at() == Some(now.unix_s) {
+    let now = core.shell().clock.now();
+    let at_unix_s = if core.state().telemetry_sent_at() == Some(now.unix_s) {
         now.unix_s
     } else {
-        core.state.telemetry_due_at(now)
+        core.state().telemetry_due_at(now)
     };
     let _ = answer.send(if connected {
         TelemetryAnswer::Due { at_unix_s }
@@ -231,7 +232,7 @@ fn wake_at(core: &Core, clock: Clock, notify: &Notify) -> Instant {
 /// Jobs go on in the executor; the broker is told.
 async fn farewell(core: &Core, control: &LinkControl, link_task: JoinHandle<()>) {
     control.close();
-    let Some(publisher) = &core.publisher else { return };
+    let Some(publisher) = &core.shell().publisher else { return };
     if publisher.farewell().is_ok() {
         let _ = time::timeout(FAREWELL_LIMIT, link_task).await;
     }

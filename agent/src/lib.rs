@@ -8,7 +8,7 @@ mod cli;
 mod clock;
 /// Files to settings.
 mod config;
-/// The owner of the state: event, store, act.
+/// What is done for the state: reports, telemetry, sessions with the executor.
 mod core;
 /// The daemon: the loop that owns everything.
 mod daemon;
@@ -16,6 +16,9 @@ mod daemon;
 mod downlink;
 /// A session with the executor.
 mod executor_client;
+/// The state moved, stored, and only then acted for. Public for tests, as the store is.
+#[doc(hidden)]
+pub mod keeper;
 /// The technician's socket, both sides.
 mod local;
 /// Where log lines go.

@@ -95,6 +95,12 @@ pub(crate) struct UpdateView {
     pub(crate) state: String,
     /// Whether every gateway has a terminal outcome, or will never get the command.
     pub(crate) ended: bool,
+    /// How many gateways have neither.
+    #[serde(default)]
+    pub(crate) open: u32,
+    /// How many of these have been silent for longer than their command may take.
+    #[serde(default)]
+    pub(crate) overdue: u32,
     /// How many gateways have which delivery and which outcome, by name (`none` when not received).
     pub(crate) deliveries: std::collections::BTreeMap<String, u32>,
     /// As above, for outcomes.
@@ -105,7 +111,8 @@ pub(crate) struct UpdateView {
 }
 
 /// One gateway of an update; also the data of each `gateway` event of `GET /updates/{id}/events` (server-sent events: first
-/// one for every gateway, then one per change; after the last terminal outcome one `ended` event with the [`UpdateView`]).
+/// one for every gateway, then one per change; an `overdue` event with the [`UpdateView`] whenever all that have not ended are
+/// overdue; after the last terminal outcome one `ended` event with the [`UpdateView`]).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct DeliveryView {
     /// The gateway.
@@ -123,6 +130,64 @@ pub(crate) struct DeliveryView {
     pub(crate) times_sent: u32,
     /// When any of this last changed, by the center's clock.
     pub(crate) changed_at_unix_s: UnixSeconds,
+    /// When an operator asked for its end, by the center's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cancel_requested_at_unix_s: Option<UnixSeconds>,
+    /// The gateway has been silent for longer than the command may take. Its word is taken whenever it comes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) overdue: bool,
+}
+
+/// The answer to `POST /updates/{id}/cancel` and `POST /updates/{id}/gateways/{eui}/cancel`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct CancelView {
+    /// The update.
+    pub(crate) update_id: UpdateId,
+    /// How many gateways have which answer.
+    pub(crate) answers: std::collections::BTreeMap<String, u32>,
+    /// One line per gateway.
+    pub(crate) gateways: Vec<CancelledDelivery>,
+}
+
+/// What cancelling comes to for one gateway.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct CancelledDelivery {
+    /// The gateway.
+    pub(crate) eui: Eui,
+    /// Its name.
+    pub(crate) name: String,
+    /// Its command.
+    pub(crate) command_id: CommandId,
+    /// What it comes to.
+    pub(crate) answer: CancelAnswer,
+    /// How far the command has come.
+    pub(crate) delivery: Delivery,
+    /// What is known of it; absent until received.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) outcome: Option<Outcome>,
+}
+
+/// What cancelling a command comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum CancelAnswer {
+    /// The gateway was never sent it, and never will be.
+    NeverDelivered,
+    /// The gateway may have it, and is asked to end it: its outcome will say what came of that.
+    Asked,
+    /// It had ended already.
+    TooLate,
+}
+
+impl CancelAnswer {
+    /// The name in the REST API.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::NeverDelivered => "never_delivered",
+            Self::Asked => "asked",
+            Self::TooLate => "too_late",
+        }
+    }
 }
 
 /// RFC 9457 problem details, `application/problem+json`.

@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use crate::bounds::{DEADLINE_PERIOD, NUDGES};
 use crate::broker::{self, BrokerSettings, GatewayAccess, Listener, Running};
 use crate::mqtt::{self, Connection};
 use crate::rest::{Api, Token};
@@ -18,14 +19,8 @@ use crate::service::{Center, unix_now};
 use crate::settings::{DataFolder, read_keys, read_secret};
 use crate::store::Store;
 
-/// How often commands are looked through for those whose time is over.
-const EXPIRY_PERIOD: Duration = Duration::from_secs(5);
-
 /// How often old reports are removed.
 const TIDY_PERIOD_S: u64 = 3600;
-
-/// Lists of gateways that wait to be nudged.
-const NUDGE_QUEUE: usize = 64;
 
 /// Open requests get this long to end at a stop.
 const GRACE: Duration = Duration::from_secs(5);
@@ -110,7 +105,7 @@ pub(crate) async fn serve(
     let keys = read_keys(&settings.command_key_file, &settings.statement_key_file)?;
     let token = Token::new(&folder.api_token()?);
     let store = Store::open(folder.path(), settings.database_url.as_deref()).await?;
-    let (nudges, nudges_receiver) = mpsc::channel(NUDGE_QUEUE);
+    let (nudges, nudges_receiver) = mpsc::channel(NUDGES);
     let center = Arc::new(Center::new(store.clone(), keys, settings.topic_prefix.clone(), nudges));
     center.forget_presence().await?;
     center.expire(unix_now()).await?;
@@ -176,16 +171,23 @@ async fn rest(listener: TcpListener, api: Api, mut stop: watch::Receiver<bool>) 
 
 async fn deadlines(center: Arc<Center>, mut stop: watch::Receiver<bool>) -> anyhow::Result<()> {
     let mut next_tidy_s = 0;
+    let mut looked_at = unix_now();
     loop {
         tokio::select! {
-            () = tokio::time::sleep(EXPIRY_PERIOD) => {}
+            () = tokio::time::sleep(DEADLINE_PERIOD) => {}
             _ = stop.wait_for(|stop| *stop) => return Ok(()),
         }
         let now = unix_now();
         let mut result = center.expire(now).await;
+        if result.is_ok() {
+            result = center.tell_overdue(looked_at, now).await;
+        }
         if result.is_ok() && now >= next_tidy_s {
             next_tidy_s = now.saturating_add(TIDY_PERIOD_S);
             result = center.tidy(now).await;
+        }
+        if result.is_ok() {
+            looked_at = now;
         }
         if let Err(error) = result {
             let error = anyhow::Error::from(error);

@@ -3,11 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use keros_playbook::{Diagnostic, DiagnosticKind, HostSystem, Observer, RunOptions, Script, ScriptSource};
+use keros_playbook::{
+    Cancel, Diagnostic, DiagnosticKind, HostSystem, Observer, RunEnd, RunOptions, Script, ScriptSource,
+};
 use keros_protocol::eligibility::Refusal;
-use keros_protocol::{Command, Job, Outcome, RefusalReason, TaskRef};
+use keros_protocol::{Command, Job, Outcome, RefusalReason, Summary, TaskRef};
 
 use crate::settings::Settings;
+use crate::watch::Watch;
 
 /// Findings that a refusal names; the rest are counted.
 const MAX_FINDINGS: usize = 10;
@@ -87,16 +90,17 @@ impl Engine for PlaybookEngine<'_> {
             extra_vars: vars.clone(),
         };
         let script = Script::parse(&source).map_err(|findings| refusal_of(&findings))?;
-        let mut system = HostSystem::new(self.settings.root.clone(), self.settings.shell_place());
+        let tasks = script.task_count();
         let options = RunOptions {
             dry_run: command.options.dry_run,
-            diff: false,
             limits: command.limits.clamped(),
             ..RunOptions::default()
         };
-        let tasks = script.task_count();
-        let work = Box::new(move |observer: &mut dyn Observer, _: Controls| {
-            TasksEnd::Ended(keros_playbook::run(&script, &mut system, &options, observer))
+        let (root, shell) = (self.settings.root.clone(), self.settings.shell_place());
+        let work = Box::new(move |observer: &mut dyn Observer, controls: Controls| {
+            let mut system = HostSystem::new(root, shell);
+            work(&script, &mut system, options, observer, controls)
+                .unwrap_or_else(|message| TasksEnd::Ended(not_run(message)))
         });
         Ok(Plan { tasks, backup_bytes: 0, work })
     }
@@ -108,6 +112,37 @@ impl Engine for PlaybookEngine<'_> {
     fn undo(&self, _: &Path, _: &mut dyn FnMut(&str, Option<&str>)) -> Vec<String> {
         Vec::new()
     }
+}
+
+/// # Errors
+/// Why nothing could be run.
+fn work(
+    script: &Script,
+    system: &mut HostSystem,
+    mut options: RunOptions,
+    observer: &mut dyn Observer,
+    controls: Controls,
+) -> Result<TasksEnd, String> {
+    let no_cancel = |error| format!("nothing was run, because it could not have been cancelled: {error}");
+    let (stop, cancel) = (Cancel::new().map_err(no_cancel)?, Cancel::new().map_err(no_cancel)?);
+    let resume = controls.resume.map(|text| serde_json::from_str(&text)).transpose();
+    options.resume = resume.map_err(|error| format!("where the job goes on cannot be read: {error}"))?;
+    options.stop = Some(stop.clone());
+    options.cancel = Some(cancel.clone());
+    system.cancel = Some(cancel.clone());
+    let _watch = Watch::begin(controls.is_cancelled, controls.grace, stop, cancel);
+    match keros_playbook::run(script, system, &options, observer) {
+        RunEnd::Ended(outcome) => Ok(TasksEnd::Ended(outcome)),
+        RunEnd::Reboot { task, resume } => {
+            let text = serde_json::to_string(&resume);
+            let text = text.map_err(|error| format!("where the job goes on cannot be written: {error}"))?;
+            Ok(TasksEnd::Reboot(task, text))
+        }
+    }
+}
+
+fn not_run(message: String) -> Outcome {
+    Outcome::Failed { task: None, exit_code: None, message, output: None, summary: Summary::default() }
 }
 
 /// One refusal for all findings: a limit first (the rest was not read then), what is wrong before what is not supported.

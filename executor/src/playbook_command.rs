@@ -116,7 +116,7 @@ pub(crate) fn run(args: &PlaybookArgs) -> ExitCode {
         Err(error) => return refuse(args, Trouble::Usage(format!("cannot watch for signals: {error}"))),
     };
     let script = if args.root.is_dir() {
-        args.options.load(&args.file)
+        args.options.load(&args.file).and_then(|script| refuse_reboots(args, script))
     } else {
         Err(Trouble::Usage(format!("--root {}: no such directory", args.root.display())))
     };
@@ -124,6 +124,12 @@ pub(crate) fn run(args: &PlaybookArgs) -> ExitCode {
         Ok(script) => run_script(args, &script, &signals),
         Err(trouble) => refuse(args, trouble),
     }
+}
+
+/// Nobody goes on with a run by hand after a reboot.
+fn refuse_reboots(args: &PlaybookArgs, script: Script) -> Result<Script, Trouble> {
+    let findings = script.reboots();
+    if args.dry_run || findings.is_empty() { Ok(script) } else { Err(Trouble::Invalid(findings)) }
 }
 
 /// A command line that cannot be read ends the stream of events as well, when one was asked for.
@@ -236,8 +242,9 @@ fn run_observed(
         tags: args.tags.clone(),
         sudo: args.sudo.clone(),
         cancel: Some(signals.cancel.clone()),
+        ..RunOptions::default()
     };
-    keros_playbook::run(script, &mut system, &options, observer)
+    keros_playbook::run(script, &mut system, &options, observer).without_reboot()
 }
 
 fn exit_code(outcome: &Outcome, dry_run: bool, signals: &Signals) -> u8 {

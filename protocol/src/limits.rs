@@ -20,6 +20,9 @@ pub const MAX_DOWNLINK_BYTES: usize = 1024 * 1024;
 /// Commands in one Downlink.
 pub const MAX_COMMANDS_PER_DOWNLINK: usize = 16;
 
+/// Cancellations in one statement: all open jobs of a gateway and all commands beside it, and room. Some 4 KiB as JSON.
+pub const MAX_CANCELLATIONS_PER_STATEMENT: usize = 64;
+
 /// Signatures on one envelope: two keys during a switch, and room.
 pub const MAX_SIGNATURES: usize = 4;
 

@@ -33,7 +33,7 @@ Send a script to a group and watch it:
 
 Exit codes:
   0  done; with --watch: every gateway succeeded
-  1  the update has ended, and some gateway did not succeed
+  1  the update has ended (or is overdue), and some gateway did not succeed; cancel: it was too late for some gateway
   2  the command line cannot be understood
   3  the script or its variables are not valid: nothing was sent
   4  the center cannot be reached
@@ -367,12 +367,38 @@ pub(crate) enum UpdateCommand {
         /// The update
         id: UpdateId,
     },
-    /// Follow an update until it has ended
+    /// Follow an update until it has ended, or until all that has not is overdue
     Watch {
         /// The update
         id: UpdateId,
+        /// Go on when a gateway is silent for longer than its command may take
+        #[arg(long)]
+        until_ended: bool,
+    },
+    /// Cancel an update: what waits is never sent, what is under way is asked to stop
+    #[command(after_long_help = CANCEL_EXAMPLES)]
+    Cancel {
+        /// The update
+        id: UpdateId,
+        /// For this gateway alone
+        #[arg(long, value_name = "EUI")]
+        gateway: Option<keros_protocol::Eui>,
+        /// Do not ask first
+        #[arg(long, short = 'y')]
+        yes: bool,
     },
 }
+
+const CANCEL_EXAMPLES: &str = "\
+For all gateways of an update, or for one:
+  keros-center update cancel 01920000-0000-7000-8000-000000000002
+  keros-center update cancel 01920000-0000-7000-8000-000000000002 --gateway 7076FF0056070123
+
+What it says of each gateway:
+  never delivered  it was not sent, and will not be
+  asked            the gateway may have it: it does not start it, stops after the task under way, or rolls back what
+                   waits for confirmation; `update watch` shows what came of it
+  too late         it had ended: its outcome stays";
 
 /// `update send`.
 #[derive(Debug, Args)]
@@ -398,7 +424,7 @@ pub(crate) struct SendArguments {
     /// Longest time for the whole script [default: 1h]
     #[arg(long, value_name = "TIME", value_parser = parse_duration_s)]
     pub(crate) total_timeout: Option<u32>,
-    /// Follow it until it has ended
+    /// Follow it until it has ended, or until all that has not is overdue
     #[arg(long)]
     pub(crate) watch: bool,
 }

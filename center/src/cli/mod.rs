@@ -2,6 +2,7 @@
 
 pub(crate) mod arguments;
 mod broker_user;
+mod cancel;
 pub(crate) mod client;
 mod gateways;
 mod groups;

@@ -19,7 +19,7 @@ pub(super) fn run(
     let Some(order) = prepare(arguments)? else { return Ok(Ended::InvalidScript) };
     let view: UpdateView = client.post("/updates", &order)?;
     if arguments.watch {
-        return watch::run(client, view.update_id, json, out);
+        return watch::run(client, view.update_id, false, json, out);
     }
     if json {
         return print_json(out, &view);

@@ -1,6 +1,6 @@
 //! The size of the terminal, and how a block of lines is drawn again in place.
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write};
 
 /// What a terminal shows at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,19 @@ pub(super) fn size() -> Option<Size> {
     let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
     let size = Size { columns: size.ws_col.into(), rows: size.ws_row.into() };
     (size.columns >= 40 && size.rows >= 10).then_some(size)
+}
+
+/// Whether somebody can be asked.
+pub(super) fn can_ask() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Asks for a yes; anything else, also the end of the input, is a no.
+pub(super) fn ask(question: &str) -> io::Result<bool> {
+    write!(io::stderr(), "{question} [y/N] ")?;
+    let mut answer = String::new();
+    io::stdin().lock().take(64).read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
 /// A block of lines that is drawn over the one before.

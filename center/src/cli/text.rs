@@ -6,6 +6,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub(crate) use keros_protocol::text::printable;
 use keros_protocol::{Outcome, Summary, UnixSeconds};
 
+/// What remains of a job is shown up to here in a table; `update show` has all of it.
+const REMAINS_CHARS: usize = 120;
+
 /// Lines with columns as wide as their widest cell; the last column is not padded.
 pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
     let mut widths = head.map(|cell| cell.chars().count());
@@ -47,6 +50,18 @@ pub(crate) fn outcome(outcome: &Outcome) -> String {
         Outcome::Failed { message, .. } => {
             let _ = write!(text, ": {message}");
         }
+        Outcome::Confirming { until_unix_s } => {
+            if let Some(left_s) = until_unix_s.checked_sub(now_unix_s()).filter(|left_s| *left_s > 0) {
+                let _ = write!(text, ": undone in {} unless it is confirmed", duration(left_s));
+            }
+        }
+        Outcome::RolledBack { reason, complete: false, remains } if !remains.is_empty() => {
+            text = format!(
+                "{}: {reason} (partial: {})",
+                outcome.name(),
+                cut(&remains.join("; "), REMAINS_CHARS)
+            );
+        }
         _ => {}
     }
     printable(&text)
@@ -64,11 +79,15 @@ pub(crate) fn summary_text(summary: &Summary) -> String {
 /// The center's and this program's clock are mostly the same one; a minute more or less does not matter here.
 pub(crate) fn ago(then_unix_s: Option<UnixSeconds>) -> String {
     let Some(then_unix_s) = then_unix_s else { return "never".to_owned() };
-    let now_unix_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
+    let now_unix_s = now_unix_s();
     if then_unix_s > now_unix_s {
         return format!("in {}", duration(then_unix_s - now_unix_s));
     }
     format!("{} ago", duration(now_unix_s - then_unix_s))
+}
+
+fn now_unix_s() -> UnixSeconds {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
 }
 
 /// Seconds in the greatest fitting unit.
@@ -144,6 +163,23 @@ mod tests {
         assert_eq!(utc(951_782_399), "2000-02-28T23:59:59Z");
         assert_eq!(utc(951_782_400), "2000-02-29T00:00:00Z");
         assert_eq!(utc(1_798_761_599), "2026-12-31T23:59:59Z");
+    }
+
+    #[test]
+    fn what_is_not_decided_yet_has_its_time_and_what_was_undone_says_what_remains() {
+        let confirming = Outcome::Confirming { until_unix_s: now_unix_s() + 25 * 60 };
+        assert!(outcome(&confirming).starts_with("confirming: undone in 2"), "{}", outcome(&confirming));
+        assert_eq!(outcome(&Outcome::Confirming { until_unix_s: 5 }), "confirming", "its time is over");
+        let rolled_back = |remains: &[&str]| Outcome::RolledBack {
+            reason: "not confirmed".to_owned(),
+            complete: remains.is_empty(),
+            remains: remains.iter().map(|&text| text.to_owned()).collect(),
+        };
+        assert_eq!(outcome(&rolled_back(&[])), "rolled_back: not confirmed");
+        assert_eq!(
+            outcome(&rolled_back(&["task 2 (restart)", "task 3\u{1b}[2J"])),
+            "rolled_back: not confirmed (partial: task 2 (restart); task 3\\u{1b}[2J)"
+        );
     }
 
     #[test]

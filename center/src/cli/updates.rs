@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use keros_protocol::Delivery;
+use keros_protocol::{Delivery, Outcome};
 
 use super::arguments::UpdateCommand;
 use super::client::Client;
 use super::text::{ago, outcome, printable, table, utc};
-use super::{Ended, print_json, send, watch};
+use super::{Ended, cancel, print_json, send, watch};
 use crate::api::{DeliveryView, UpdateView};
 
 pub(super) fn run(
@@ -27,7 +27,8 @@ pub(super) fn run(
             let view: UpdateView = client.get(&format!("/updates/{id}"))?;
             if json { print_json(out, &view) } else { show(&view, out) }
         }
-        UpdateCommand::Watch { id } => watch::run(client, id, json, out),
+        UpdateCommand::Watch { id, until_ended } => watch::run(client, id, until_ended, json, out),
+        UpdateCommand::Cancel { id, gateway, yes } => cancel::run(client, id, gateway, yes, json, out),
     }
 }
 
@@ -52,8 +53,29 @@ pub(crate) fn row(view: &DeliveryView) -> [String; 4] {
         Delivery::Sent if view.times_sent > 1 => format!("sent ({} times)", view.times_sent),
         delivery => delivery.to_string(),
     };
-    let outcome = view.outcome.as_ref().map_or_else(|| "-".to_owned(), outcome);
+    let mut outcome = view.outcome.as_ref().map_or_else(|| "-".to_owned(), outcome);
+    if view.cancel_requested_at_unix_s.is_some() && !is_over(view) {
+        outcome.push_str(" [asked to cancel]");
+    }
+    if view.overdue {
+        outcome.push_str(" [overdue]");
+    }
     [view.eui.to_string(), printable(&view.name), delivery, outcome]
+}
+
+/// Whether nothing more is expected of this gateway.
+pub(super) fn is_over(view: &DeliveryView) -> bool {
+    let undeliverable =
+        matches!(view.delivery, Delivery::Cancelled | Delivery::Expired) && view.outcome.is_none();
+    undeliverable || view.outcome.as_ref().is_some_and(Outcome::is_terminal)
+}
+
+/// The counts of outcomes, and of those that are overdue.
+fn outcomes(view: &UpdateView) -> String {
+    match view.overdue {
+        0 => counts(&view.outcomes),
+        overdue => format!("{} ({overdue} overdue)", counts(&view.outcomes)),
+    }
 }
 
 /// The heads of [`row`].
@@ -75,7 +97,7 @@ fn list(views: &[UpdateView], out: &mut dyn Write) -> anyhow::Result<Ended> {
                 ago(Some(view.created_at_unix_s)),
                 printable(&view.group),
                 printable(&view.state),
-                counts(&view.outcomes),
+                outcomes(view),
             ]
         })
         .collect();
@@ -100,7 +122,7 @@ fn show(view: &UpdateView, out: &mut dyn Write) -> anyhow::Result<Ended> {
     )?;
     let ended = if view.ended { "ended" } else { "not ended" };
     writeln!(out, "Delivery: {} ({}); {ended}", printable(&view.state), counts(&view.deliveries))?;
-    writeln!(out, "Outcomes: {}\n", counts(&view.outcomes))?;
+    writeln!(out, "Outcomes: {}\n", outcomes(view))?;
     let rows: Vec<[String; 4]> = view.gateways.iter().map(row).collect();
     write!(out, "{}", table(ROW_HEAD, &rows))?;
     for gateway in &view.gateways {
@@ -111,7 +133,6 @@ fn show(view: &UpdateView, out: &mut dyn Write) -> anyhow::Result<Ended> {
 
 /// What does not fit into a line: the detail of a refusal, what a failed task printed.
 fn details(view: &DeliveryView, out: &mut dyn Write) -> std::io::Result<()> {
-    use keros_protocol::Outcome;
     let (detail, output) = match &view.outcome {
         Some(Outcome::Refused { detail, .. }) => (Some(detail.clone()), None),
         Some(Outcome::Failed { output, .. } | Outcome::TimedOut { output, .. }) => (None, output.as_ref()),
@@ -138,7 +159,7 @@ fn details(view: &DeliveryView, out: &mut dyn Write) -> std::io::Result<()> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use keros_protocol::{CommandId, Eui, Outcome, RefusalReason, Summary, UpdateId};
+    use keros_protocol::{CommandId, Eui, RefusalReason, Summary, TaskRef, UpdateId};
 
     pub(in crate::cli) fn delivery(number: u64, outcome: Option<Outcome>) -> DeliveryView {
         DeliveryView {
@@ -149,6 +170,8 @@ pub(super) mod tests {
             outcome,
             times_sent: 1,
             changed_at_unix_s: 0,
+            cancel_requested_at_unix_s: None,
+            overdue: false,
         }
     }
 
@@ -167,6 +190,8 @@ pub(super) mod tests {
             expires_at_unix_s: 604_800,
             state: if ended { "sent" } else { "in_progress" }.to_owned(),
             ended,
+            open: u32::from(!ended),
+            overdue: 0,
             deliveries: BTreeMap::new(),
             outcomes,
             gateways,
@@ -201,6 +226,16 @@ pub(super) mod tests {
              a JetPorch script needs KerOS 6, this gateway has 5.10.1\\u{1b}[2J\n"
         );
         assert!(text.contains("Outcomes: 1 none, 1 refused, 1 succeeded"), "{text}");
+    }
+
+    #[test]
+    fn a_row_says_what_is_asked_and_what_is_owed() {
+        let task = TaskRef { number: 2, count: 3, name: "write".to_owned() };
+        let running = delivery(1, Some(Outcome::Running { task: Some(task) }));
+        let late = DeliveryView { overdue: true, cancel_requested_at_unix_s: Some(5), ..running };
+        assert_eq!(row(&late)[3], "running: task 2 of 3 (write) [asked to cancel] [overdue]");
+        let ended = DeliveryView { cancel_requested_at_unix_s: Some(5), ..delivery(1, Some(succeeded())) };
+        assert_eq!(row(&ended)[3], "succeeded: 2 tasks (2 created)");
     }
 
     #[test]

@@ -5,13 +5,13 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use keros_protocol::{Delivery, Eui, Outcome, UpdateId};
+use keros_protocol::{Eui, UpdateId};
 
 use super::Ended;
 use super::client::{Client, ServerEvent};
 use super::terminal::{self, Block, Size};
 use super::text::{cut, table};
-use super::updates::{ROW_HEAD, all_succeeded, counts, row};
+use super::updates::{ROW_HEAD, all_succeeded, counts, is_over, row};
 use crate::api::{DeliveryView, UpdateView};
 
 /// How long a center that went away is waited for.
@@ -20,29 +20,36 @@ const RECONNECT_LIMIT: Duration = Duration::from_secs(300);
 /// Between two attempts.
 const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
 
-pub(super) fn run(client: &Client, id: UpdateId, json: bool, out: &mut dyn Write) -> anyhow::Result<Ended> {
+pub(super) fn run(
+    client: &Client,
+    id: UpdateId,
+    until_ended: bool,
+    json: bool,
+    out: &mut dyn Write,
+) -> anyhow::Result<Ended> {
     let mut display = Display::new(if json { Form::Json } else { Form::for_standard_output() });
-    let update = follow(client, id, &mut |change| display.show(change, out))?;
+    let update = follow(client, id, until_ended, &mut |change| display.show(change, out))?;
     display.finish(&update, out)?;
-    Ok(if all_succeeded(&update) { Ended::Done } else { Ended::NotAllSucceeded })
+    Ok(if update.ended && all_succeeded(&update) { Ended::Done } else { Ended::NotAllSucceeded })
 }
 
 /// What comes from the center while an update is followed.
 #[derive(Debug, Clone)]
 pub(crate) enum Change {
     /// One gateway's state.
-    Gateway(DeliveryView),
+    Gateway(Box<DeliveryView>),
     /// The connection is lost and will be tried again.
     Lost(String),
 }
 
-/// Follows an update until it has ended; survives a restart of the center.
+/// Follows an update until it has ended, or, unless `until_ended`, until all that has not is overdue; survives a restart of the center.
 ///
 /// # Errors
 /// When the center refuses, or is away for too long.
 pub(crate) fn follow(
     client: &Client,
     id: UpdateId,
+    until_ended: bool,
     on_change: &mut dyn FnMut(&Change) -> io::Result<()>,
 ) -> anyhow::Result<UpdateView> {
     let mut events = client.events(&format!("/updates/{id}/events"))?;
@@ -52,8 +59,9 @@ pub(crate) fn follow(
             Ok(Some(event)) => {
                 lost_since = None;
                 match read(&event)? {
-                    Read::Gateway(view) => on_change(&Change::Gateway(*view))?,
-                    Read::Ended(view) => return Ok(*view),
+                    Read::Gateway(view) => on_change(&Change::Gateway(view))?,
+                    Read::Overdue(_) if until_ended => {}
+                    Read::Overdue(view) | Read::Ended(view) => return Ok(*view),
                     Read::Other => {}
                 }
                 continue;
@@ -76,6 +84,7 @@ pub(crate) fn follow(
 
 enum Read {
     Gateway(Box<DeliveryView>),
+    Overdue(Box<UpdateView>),
     Ended(Box<UpdateView>),
     Other,
 }
@@ -84,6 +93,7 @@ fn read(event: &ServerEvent) -> anyhow::Result<Read> {
     let odd = || format!("the center sent a {:?} event that cannot be read", event.kind);
     Ok(match event.kind.as_str() {
         "gateway" => Read::Gateway(serde_json::from_str(&event.data).with_context(odd)?),
+        "overdue" => Read::Overdue(serde_json::from_str(&event.data).with_context(odd)?),
         "ended" => Read::Ended(serde_json::from_str(&event.data).with_context(odd)?),
         _ => Read::Other,
     })
@@ -133,7 +143,7 @@ impl Display {
                 return writeln!(io::stderr(), "The connection to the center is lost ({why}); trying again.");
             }
         };
-        self.gateways.insert(view.eui, view.clone());
+        self.gateways.insert(view.eui, (**view).clone());
         match self.form {
             Form::Json => {
                 serde_json::to_writer(&mut *out, view).map_err(io::Error::from)?;
@@ -174,7 +184,21 @@ impl Display {
             let rows: Vec<[String; 4]> = update.gateways.iter().map(row).collect();
             write!(out, "{}", table(ROW_HEAD, &rows))?;
         }
-        writeln!(out, "Ended: {}.", counts(&update.outcomes))
+        if update.ended {
+            return writeln!(out, "Ended: {}.", counts(&update.outcomes));
+        }
+        writeln!(
+            out,
+            "Not ended: {}. {} overdue: silent for longer than the command may take. What they say when they come back is \
+             taken; go on with:\n  keros-center update watch --until-ended {}",
+            counts(&update.outcomes),
+            if update.overdue == 1 {
+                "1 gateway is".to_owned()
+            } else {
+                format!("{} gateways are", update.overdue)
+            },
+            update.update_id
+        )
     }
 }
 
@@ -193,22 +217,19 @@ fn screen(gateways: &BTreeMap<Eui, DeliveryView>, size: Size) -> Vec<String> {
         lines.push(format!("… and {left_out} more"));
     }
     let over = gateways.values().filter(|view| is_over(view)).count();
-    lines.push(cut(&format!("{over} of {} ended", gateways.len()), size.columns - 1));
+    let overdue = match gateways.values().filter(|view| view.overdue).count() {
+        0 => String::new(),
+        overdue => format!(", {overdue} overdue"),
+    };
+    lines.push(cut(&format!("{over} of {} ended{overdue}", gateways.len()), size.columns - 1));
     lines
-}
-
-/// Whether nothing more is expected of this gateway.
-fn is_over(view: &DeliveryView) -> bool {
-    let undeliverable =
-        matches!(view.delivery, Delivery::Cancelled | Delivery::Expired) && view.outcome.is_none();
-    undeliverable || view.outcome.as_ref().is_some_and(Outcome::is_terminal)
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::updates::tests::{delivery, refused, succeeded, update};
     use super::*;
-    use keros_protocol::TaskRef;
+    use keros_protocol::{Outcome, TaskRef};
 
     fn running(number: u32) -> Outcome {
         Outcome::Running { task: Some(TaskRef { number, count: 3, name: "write".to_owned() }) }
@@ -218,7 +239,7 @@ mod tests {
     fn without_a_terminal_each_change_is_one_line() {
         let (mut display, mut out) = (Display::new(Form::Lines), Vec::new());
         for outcome in [None, Some(running(1)), Some(running(1)), Some(running(2)), Some(succeeded())] {
-            display.show(&Change::Gateway(delivery(1, outcome)), &mut out).unwrap();
+            display.show(&Change::Gateway(Box::new(delivery(1, outcome))), &mut out).unwrap();
         }
         let view = update(vec![delivery(1, Some(succeeded()))]);
         display.finish(&view, &mut out).unwrap();
@@ -232,6 +253,18 @@ mod tests {
              7076FF0056070101  klk-wiis-1  received  succeeded: 2 tasks (2 created)\n\
              Ended: 1 succeeded.\n"
         );
+    }
+
+    #[test]
+    fn when_all_that_has_not_ended_is_overdue_it_says_how_to_go_on() {
+        let late = DeliveryView { overdue: true, ..delivery(1, Some(running(2))) };
+        let view = UpdateView { overdue: 1, ..update(vec![late, delivery(2, Some(succeeded()))]) };
+        let (mut display, mut out) = (Display::new(Form::Lines), Vec::new());
+        display.finish(&view, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains("running: task 2 of 3 (write) [overdue]\n"), "{text}");
+        assert!(text.contains("Not ended: 1 running, 1 succeeded. 1 gateway is overdue"), "{text}");
+        assert!(text.contains("update watch --until-ended 01920000"), "{text}");
     }
 
     #[test]

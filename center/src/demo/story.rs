@@ -219,7 +219,7 @@ async fn follow(
     let (changes, mut receiver) = mpsc::unbounded_channel();
     let blocking = client.clone();
     let mut follower = tokio::task::spawn_blocking(move || {
-        watch::follow(&blocking, update_id, &mut |change| {
+        watch::follow(&blocking, update_id, true, &mut |change| {
             // A story that has ended does not listen any more.
             changes.send(change.clone()).map_err(std::io::Error::other)
         })

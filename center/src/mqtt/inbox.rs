@@ -9,14 +9,9 @@ use rumqttc::v5::mqttbytes::v5::Publish;
 use tokio::sync::mpsc;
 
 use super::publish;
+use crate::bounds::BATCH;
 use crate::service::{Center, Handled, Message, unix_now};
 use crate::store::StoreError;
-
-/// Messages that wait: two connections full of them, and as much for those of QoS 0.
-pub(super) const QUEUE: usize = 512;
-
-/// Messages in one transaction.
-const BATCH: usize = 64;
 
 /// Pauses between attempts when the database fails.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);

@@ -12,7 +12,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 
 use super::inbox::Arrival;
-use super::{RECEIVE_MAXIMUM, SEND_MAXIMUM};
+use crate::bounds::{RECEIVE_MAXIMUM, SEND_MAXIMUM};
 use crate::service::Center;
 
 /// Pauses between attempts to connect.

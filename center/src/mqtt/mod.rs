@@ -22,21 +22,13 @@ use rumqttc::{TlsConfiguration, Transport};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::bounds::{INBOX, RECEIVE_MAXIMUM, REQUESTS, SEND_MAXIMUM};
 use crate::service::{Center, Outgoing, unix_now};
 
 pub(crate) use tls::client_config;
 
 /// The greatest message of a gateway, and room for topic and properties. The broker is told; it drops what is larger.
 const MAX_PACKET_BYTES: usize = MAX_REPORT_BYTES + 16 * 1024;
-
-/// Messages that the broker may send without an acknowledgement.
-const RECEIVE_MAXIMUM: u16 = 128;
-
-/// Messages that the center may send without an acknowledgement.
-const SEND_MAXIMUM: u16 = 256;
-
-/// Messages on their way to the connection.
-const REQUEST_QUEUE: usize = 256;
 
 /// The broker keeps the session of a center that is away for 7 days.
 const SESSION_EXPIRY_S: u32 = 7 * 86_400;
@@ -85,8 +77,8 @@ pub(crate) async fn run(
     nudges: mpsc::Receiver<Vec<Eui>>,
     stop: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
-    let (client, event_loop) = AsyncClient::new(connection.options(), REQUEST_QUEUE);
-    let (arrivals, inbox) = mpsc::channel(inbox::QUEUE);
+    let (client, event_loop) = AsyncClient::new(connection.options(), REQUESTS);
+    let (arrivals, inbox) = mpsc::channel(INBOX);
     let session = Arc::new(AtomicU64::new(0));
     let link = link::Link::new(Arc::clone(&center), client.clone(), arrivals, Arc::clone(&session));
     let mut helpers = JoinSet::new();

@@ -17,10 +17,8 @@ use super::Api;
 use super::body::update_id;
 use super::problem::Failure;
 use crate::api::{DeliveryView, UpdateView};
-use crate::service::{Change, OrderError};
-
-/// Events on their way to one client.
-const QUEUE: usize = 16;
+use crate::bounds::STREAM_EVENTS;
+use crate::service::{Change, OrderError, unix_now};
 
 /// A comment is sent after this much silence, so that a client that is gone is noticed.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -38,8 +36,8 @@ pub(super) async fn stream(
     })?;
     // Listen first, then read: what changes between is read twice, and never missed.
     let changes = api.center.listen();
-    let view = api.center.update(update_id).await?;
-    let (events, receiver) = mpsc::channel(QUEUE);
+    let view = api.center.update(update_id, unix_now()).await?;
+    let (events, receiver) = mpsc::channel(STREAM_EVENTS);
     tokio::spawn(follow(api, update_id, changes, view, events, permit));
     let stream = futures_util::stream::unfold(receiver, |mut receiver| async {
         receiver.recv().await.map(|event| (Ok::<_, Infallible>(event), receiver))
@@ -56,9 +54,9 @@ async fn follow(
     _permit: OwnedSemaphorePermit,
 ) {
     let mut stop = api.stop.clone();
-    let mut shown = BTreeMap::new();
+    let mut shown = Shown::default();
     loop {
-        if send_changed(&mut view, &mut shown, &events).await.is_none() {
+        if shown.send_changed(&mut view, &events).await.is_none() {
             return;
         }
         let go_on = tokio::select! {
@@ -74,7 +72,7 @@ async fn follow(
         tokio::time::sleep(Duration::from_micros(lines.saturating_mul(PAUSE_PER_LINE_US))).await;
         // Changes that wait already are all in what is read next.
         while matches!(changes.try_recv(), Ok(_) | Err(TryRecvError::Lagged(_))) {}
-        view = match api.center.update(update_id).await {
+        view = match api.center.update(update_id, unix_now()).await {
             Ok(view) => view,
             Err(OrderError::Store(error)) => {
                 tracing::error!(%error, "a stream of events ends: the store failed");
@@ -85,26 +83,37 @@ async fn follow(
     }
 }
 
-/// Sends the lines that differ from what was shown, and after the last outcome the whole update; `None`: that was all, or the
-/// client is gone.
-async fn send_changed(
-    view: &mut UpdateView,
-    shown: &mut BTreeMap<Eui, DeliveryView>,
-    events: &mpsc::Sender<Event>,
-) -> Option<()> {
-    for line in &view.gateways {
-        if shown.get(&line.eui) != Some(line) {
-            let event = Event::default().event("gateway").json_data(line).ok()?;
-            events.send(event).await.ok()?;
-            shown.insert(line.eui, line.clone());
+/// What a client has been sent.
+#[derive(Default)]
+struct Shown {
+    lines: BTreeMap<Eui, DeliveryView>,
+    all_overdue: bool,
+}
+
+impl Shown {
+    /// Sends the lines that differ from what was shown, then the whole update when its last gateways became overdue, or when it
+    /// has ended; `None`: that was all, or the client is gone.
+    async fn send_changed(&mut self, view: &mut UpdateView, events: &mpsc::Sender<Event>) -> Option<()> {
+        for line in &view.gateways {
+            if self.lines.get(&line.eui) != Some(line) {
+                let event = Event::default().event("gateway").json_data(line).ok()?;
+                events.send(event).await.ok()?;
+                self.lines.insert(line.eui, line.clone());
+            }
         }
+        let all_overdue = view.open > 0 && view.overdue == view.open;
+        if all_overdue && !self.all_overdue {
+            let event = Event::default().event("overdue").json_data(&*view).ok()?;
+            events.send(event).await.ok()?;
+        }
+        self.all_overdue = all_overdue;
+        if !view.ended {
+            return Some(());
+        }
+        let event = Event::default().event("ended").json_data(&*view).ok()?;
+        events.send(event).await.ok()?;
+        None
     }
-    if !view.ended {
-        return Some(());
-    }
-    let event = Event::default().event("ended").json_data(&*view).ok()?;
-    events.send(event).await.ok()?;
-    None
 }
 
 /// Waits until the update has changed, or may have; `false` when nothing more can come.

@@ -18,6 +18,7 @@ use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
 use tokio::sync::{Semaphore, watch};
 
+use crate::bounds::STREAMS;
 use crate::service::Center;
 use problem::Failure;
 
@@ -28,9 +29,6 @@ const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
 
 /// An answer takes no longer; streams of events are excepted.
 const TIMEOUT: Duration = Duration::from_secs(60);
-
-/// Streams of events at the same time.
-const MAX_STREAMS: usize = 256;
 
 /// What every request is given.
 #[derive(Clone)]
@@ -44,7 +42,7 @@ pub(crate) struct Api {
 impl Api {
     /// An API of a center, that ends its streams when `stop` says so.
     pub(crate) fn new(center: Arc<Center>, token: Token, stop: watch::Receiver<bool>) -> Self {
-        Self { center, token: Arc::new(token), streams: Arc::new(Semaphore::new(MAX_STREAMS)), stop }
+        Self { center, token: Arc::new(token), streams: Arc::new(Semaphore::new(STREAMS)), stop }
     }
 
     /// All paths.
@@ -62,6 +60,8 @@ impl Api {
             .route("/updates", get(updates::list).post(updates::send))
             .route("/updates/{id}", get(updates::show))
             .route("/updates/{id}/events", get(events::stream))
+            .route("/updates/{id}/cancel", post(updates::cancel))
+            .route("/updates/{id}/gateways/{eui}/cancel", post(updates::cancel_one))
             .fallback(nothing_there)
             .method_not_allowed_fallback(not_so)
             .route_layer(middleware::from_fn(in_time))

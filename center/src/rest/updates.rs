@@ -5,9 +5,9 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 
 use super::Api;
-use super::body::{Body, Part, update_id};
+use super::body::{Body, Part, eui, update_id};
 use super::problem::Failure;
-use crate::api::{SendUpdate, UpdateView};
+use crate::api::{CancelView, SendUpdate, UpdateView};
 use crate::service::unix_now;
 
 /// Updates in one answer, and how many there are when nothing is said.
@@ -21,7 +21,7 @@ pub(super) async fn list(
 ) -> Result<(HeaderMap, Json<Vec<UpdateView>>), Failure> {
     let limit = part.limit.unwrap_or(USUAL).clamp(1, MOST);
     let before = part.before.as_deref().map(update_id).transpose()?;
-    let updates = api.center.updates(before, limit).await?;
+    let updates = api.center.updates(before, limit, unix_now()).await?;
     let mut headers = HeaderMap::new();
     if updates.len() >= limit as usize
         && let Some(last) = updates.last()
@@ -36,7 +36,7 @@ pub(super) async fn show(
     State(api): State<Api>,
     Path(id): Path<String>,
 ) -> Result<Json<UpdateView>, Failure> {
-    Ok(Json(api.center.update(update_id(&id)?).await?))
+    Ok(Json(api.center.update(update_id(&id)?, unix_now()).await?))
 }
 
 pub(super) async fn send(
@@ -48,4 +48,18 @@ pub(super) async fn send(
     let place = format!("/api/v1/updates/{}", update.update_id);
     headers.extend(place.parse().ok().map(|place| (header::LOCATION, place)));
     Ok((StatusCode::CREATED, headers, Json(update)))
+}
+
+pub(super) async fn cancel(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+) -> Result<Json<CancelView>, Failure> {
+    Ok(Json(api.center.cancel(update_id(&id)?, None, unix_now()).await?))
+}
+
+pub(super) async fn cancel_one(
+    State(api): State<Api>,
+    Path((id, gateway)): Path<(String, String)>,
+) -> Result<Json<CancelView>, Failure> {
+    Ok(Json(api.center.cancel(update_id(&id)?, Some(eui(&gateway)?), unix_now()).await?))
 }

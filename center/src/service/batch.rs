@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use keros_protocol::limits::MAX_COMMANDS_PER_DOWNLINK;
+use keros_protocol::limits::{MAX_CANCELLATIONS_PER_STATEMENT, MAX_COMMANDS_PER_DOWNLINK};
 use keros_protocol::topics::Leaf;
 use keros_protocol::{CommandId, Eui, ReportPosition, Telemetry, UnixSeconds};
 use sqlx::AnyConnection;
@@ -12,8 +12,10 @@ use super::center::Center;
 use super::changes::Change;
 use super::downlink::{self, Outgoing, OutgoingKind};
 use super::incoming::{self, Incoming, ReceivedReport};
+use super::overdue::overdue_at;
 use super::report::{Known, Verdict, judge};
-use crate::store::{NewReport, StoreError, gateways, reports, updates};
+use crate::bounds::BUSY_AFTER_EXPIRY_S;
+use crate::store::{KnownCommand, NewReport, StoreError, cancellations, gateways, reports, silence, updates};
 
 /// One MQTT message.
 #[derive(Debug, Clone, Copy)]
@@ -77,7 +79,7 @@ impl Center {
                 Incoming::Report(report) => take(&mut transaction, &report, now, &mut work).await?,
                 Incoming::Presence { eui, online } => {
                     gateways::keep_presence(&mut transaction, eui, online).await?;
-                    if online && !updates::due(&mut transaction, eui, now, 1).await?.is_empty() {
+                    if online && is_waited_for(&mut transaction, eui, now).await? {
                         work.waited_for.insert(eui);
                     }
                 }
@@ -123,11 +125,11 @@ impl Center {
         }
         for eui in std::mem::take(&mut work.waited_for) {
             let last = last_report(connection, eui, work.reported.remove(&eui)).await?;
-            outgoing.push(self.bare(eui, last, OutgoingKind::Nudge, now)?);
+            outgoing.push(self.bare(connection, eui, last, OutgoingKind::Nudge, now).await?);
         }
         for (eui, stream) in std::mem::take(&mut work.reported) {
             let last = reports::position(connection, eui, stream).await?;
-            outgoing.push(self.bare(eui, last, OutgoingKind::Acknowledgement, now)?);
+            outgoing.push(self.bare(connection, eui, last, OutgoingKind::Acknowledgement, now).await?);
         }
         Ok(outgoing)
     }
@@ -144,9 +146,10 @@ impl Center {
         let eui = telemetry.eui;
         let last = last_report(connection, eui, stream).await?;
         let nonces = telemetry.nonces.clone();
-        let statement =
-            downlink::statement(eui, last, nonces, now, &self.keys.statement).map_err(not_json)?;
         let due = updates::due(connection, eui, now, MAX_COMMANDS_PER_DOWNLINK).await?;
+        let cancellations = downlink::cancellations(&due, &to_cancel(connection, eui, now).await?);
+        let statement = downlink::statement(eui, last, cancellations, nonces, now, &self.keys.statement)
+            .map_err(not_json)?;
         let commands = due
             .iter()
             .map(|due| Ok((due.command_id, downlink::command_envelope(eui, due, &self.keys.command)?)))
@@ -162,23 +165,45 @@ impl Center {
         Ok(outgoing)
     }
 
-    fn bare(
+    async fn bare(
         &self,
+        connection: &mut AnyConnection,
         eui: Eui,
         last: Option<ReportPosition>,
         kind: OutgoingKind,
         now: UnixSeconds,
     ) -> Result<Outgoing, StoreError> {
-        let statement =
-            downlink::statement(eui, last, Vec::new(), now, &self.keys.statement).map_err(not_json)?;
+        let cancellations = downlink::cancellations(&[], &to_cancel(connection, eui, now).await?);
+        let statement = downlink::statement(eui, last, cancellations, Vec::new(), now, &self.keys.statement)
+            .map_err(not_json)?;
         downlink::bare(eui, statement, kind).map_err(not_json)
     }
 
     /// The message that asks one gateway for telemetry.
     pub(crate) async fn nudge_message(&self, eui: Eui, now: UnixSeconds) -> Result<Outgoing, StoreError> {
-        let last = last_report(&mut *self.store.read().await?, eui, None).await?;
-        self.bare(eui, last, OutgoingKind::Nudge, now)
+        let mut connection = self.store.read().await?;
+        let last = last_report(&mut connection, eui, None).await?;
+        self.bare(&mut connection, eui, last, OutgoingKind::Nudge, now).await
     }
+}
+
+async fn to_cancel(
+    connection: &mut AnyConnection,
+    eui: Eui,
+    now: UnixSeconds,
+) -> Result<Vec<CommandId>, StoreError> {
+    let expired_after = now.saturating_sub(BUSY_AFTER_EXPIRY_S);
+    cancellations::open(connection, eui, expired_after, MAX_CANCELLATIONS_PER_STATEMENT).await
+}
+
+/// Whether there is something that the gateway has to be told.
+async fn is_waited_for(
+    connection: &mut AnyConnection,
+    eui: Eui,
+    now: UnixSeconds,
+) -> Result<bool, StoreError> {
+    Ok(!updates::due(connection, eui, now, 1).await?.is_empty()
+        || !to_cancel(connection, eui, now).await?.is_empty())
 }
 
 /// Up to where the given stream is kept, or else the one that was heard of last.
@@ -214,7 +239,41 @@ async fn hear(
     let packages = packages.transpose().map_err(not_json)?.zip(telemetry.packages_digest.clone());
     let heard = gateways::Heard { telemetry, packages };
     gateways::keep_telemetry(connection, &heard, now).await?;
+    if let Some(job) = &heard.telemetry.job {
+        hear_of_job(connection, heard.telemetry.eui, job.command_id, now, work).await?;
+    }
     work.questions.push(Question { telemetry: heard.telemetry, correlation, packages_wanted });
+    Ok(())
+}
+
+/// A telemetry that names the job under way is a word about that command.
+async fn hear_of_job(
+    connection: &mut AnyConnection,
+    eui: Eui,
+    command_id: CommandId,
+    now: UnixSeconds,
+    work: &mut Work,
+) -> Result<(), StoreError> {
+    let known = updates::command(connection, command_id).await?;
+    let Some(command) = known.filter(|command| command.row.eui == eui) else { return Ok(()) };
+    renew(connection, &command, now, work).await
+}
+
+/// The gateway has spoken of a command: its next word is owed later.
+async fn renew(
+    connection: &mut AnyConnection,
+    command: &KnownCommand,
+    now: UnixSeconds,
+    work: &mut Work,
+) -> Result<(), StoreError> {
+    let row = &command.row;
+    let at = row.outcome.as_ref().and_then(|outcome| overdue_at(outcome, &command.allowance, now));
+    if let Some(at) = at {
+        silence::heard(connection, row.command_id, at).await?;
+        if row.is_overdue(now) {
+            work.changes.push(Change::Delivery { update_id: row.update_id, eui: row.eui });
+        }
+    }
     Ok(())
 }
 
@@ -232,7 +291,7 @@ async fn take(
     let known = Known {
         position: reports::position(connection, eui, position.stream).await?,
         is_kept: reports::is_kept(connection, eui, position).await?,
-        command: command.as_ref(),
+        command: command.as_ref().map(|command| &command.row),
     };
     let verdict = judge(report, known);
     work.reported.insert(eui, position.stream);
@@ -256,9 +315,13 @@ async fn take(
             gateways::ensure(connection, eui, now).await?;
             reports::keep(connection, &row, now).await?;
             gateways::keep_stream(connection, eui, position.stream).await?;
-            if let (Some(outcome), Some(command)) = (outcome, command) {
-                updates::keep_outcome(connection, command.command_id, &outcome, now).await?;
-                work.changes.push(Change::Delivery { update_id: command.update_id, eui });
+            let Some(command) = command.filter(|command| command.row.eui == eui) else { return Ok(()) };
+            if let Some(outcome) = outcome {
+                let owed = overdue_at(&outcome, &command.allowance, now);
+                updates::keep_outcome(connection, command.row.command_id, &outcome, owed, now).await?;
+                work.changes.push(Change::Delivery { update_id: command.row.update_id, eui });
+            } else {
+                renew(connection, &command, now, work).await?;
             }
         }
     }

@@ -7,12 +7,13 @@ use keros_protocol::topics::Prefix;
 use keros_protocol::{Eui, SigningKey, UnixSeconds, UpdateId};
 use tokio::sync::{broadcast, mpsc};
 
-use super::changes::{CAPACITY, Change};
+use super::changes::Change;
 use super::order::{OrderError, new_update};
 use super::state::Counts;
 use super::views;
-use crate::api::{DeclareGateway, DeliveryView, GatewayView, GroupView, SendUpdate, UpdateView};
-use crate::store::{Store, StoreError, gateways, groups, reports, updates};
+use crate::api::{DeclareGateway, GatewayView, GroupView, SendUpdate, UpdateView};
+use crate::bounds::CHANGES;
+use crate::store::{Store, StoreError, gateways, groups, reports, silence, updates};
 
 /// Reports are kept for 90 days.
 const REPORT_AGE_S: u64 = 90 * 86_400;
@@ -57,7 +58,7 @@ impl Center {
             store,
             keys,
             prefix,
-            changes: broadcast::Sender::new(CAPACITY),
+            changes: broadcast::Sender::new(CHANGES),
             nudges,
             connected: AtomicBool::new(false),
             unusable: AtomicU64::new(0),
@@ -115,6 +116,15 @@ impl Center {
         transaction.commit().await?;
         for update_id in expired {
             tracing::info!(%update_id, "commands of an update have expired");
+            self.tell(&[Change::Update(update_id)]);
+        }
+        Ok(())
+    }
+
+    /// Tells listeners of the commands that became overdue after `since`: nothing else changes then.
+    pub(crate) async fn tell_overdue(&self, since: UnixSeconds, now: UnixSeconds) -> Result<(), StoreError> {
+        for update_id in silence::became_overdue(&mut *self.store.read().await?, since, now).await? {
+            tracing::warn!(%update_id, "gateways owe a word about an update: they are silent for longer than it may take");
             self.tell(&[Change::Update(update_id)]);
         }
         Ok(())
@@ -274,10 +284,8 @@ impl Center {
         tracing::info!(%update_id, group = update.row.group, gateways = update.commands.len(), "an update is accepted");
         self.tell(&[Change::Update(update_id)]);
         let online = groups::online_members(&mut *self.store.read().await?, &update.row.group).await?;
-        if !online.is_empty() && self.nudges.try_send(online).is_err() {
-            tracing::warn!(%update_id, "too many nudges are waiting: the gateways are served at their next telemetry");
-        }
-        self.update(update_id).await
+        self.nudge_some(online);
+        self.update(update_id, now).await
     }
 
     /// Updates, newest first, those before `before`, without their lines.
@@ -285,35 +293,46 @@ impl Center {
         &self,
         before: Option<UpdateId>,
         limit: u32,
+        now: UnixSeconds,
     ) -> Result<Vec<UpdateView>, OrderError> {
         let mut connection = self.store.read().await?;
         let mut list = Vec::new();
         for row in updates::list(&mut connection, before, limit).await? {
-            let counts = updates::counts(&mut connection, row.update_id).await?;
+            let counts = updates::counts(&mut connection, row.update_id, now).await?;
             list.push(views::update(row, Counts::of(&counts)));
         }
         Ok(list)
     }
 
     /// One update, with a line for each gateway.
-    pub(crate) async fn update(&self, update_id: UpdateId) -> Result<UpdateView, OrderError> {
+    pub(crate) async fn update(
+        &self,
+        update_id: UpdateId,
+        now: UnixSeconds,
+    ) -> Result<UpdateView, OrderError> {
         let mut connection = self.store.read().await?;
-        let row = updates::find(&mut connection, update_id).await?.ok_or_else(|| {
-            OrderError::NotFound(format!("there is no update {update_id}: `GET /updates` lists them"))
-        })?;
+        let row = updates::find(&mut connection, update_id).await?.ok_or_else(|| no_update(update_id))?;
         let mut counts = Counts::default();
         let mut lines = Vec::new();
-        for (command, name, codename) in updates::commands(&mut connection, update_id).await? {
+        for line in updates::lines(&mut connection, update_id, None).await? {
+            let command = &line.command;
             counts.add(command.delivery, command.outcome.as_ref().map(|outcome| outcome.name()), 1);
-            lines.push(line(command, name, codename));
+            counts.overdue += u32::from(command.is_overdue(now));
+            lines.push(views::delivery(line, now));
         }
         Ok(UpdateView { gateways: lines, ..views::update(row, counts) })
     }
+
+    /// Asks gateways for telemetry, if there is room among those that wait: the others are served at their next telemetry.
+    pub(super) fn nudge_some(&self, gateways: Vec<Eui>) {
+        if !gateways.is_empty() && self.nudges.try_send(gateways).is_err() {
+            tracing::warn!("too many nudges are waiting: the gateways are served at their next telemetry");
+        }
+    }
 }
 
-fn line(command: crate::store::CommandRow, name: Option<String>, codename: Option<String>) -> DeliveryView {
-    let name = crate::store::shown_name(command.eui, name.as_deref(), codename.as_deref());
-    views::delivery(command, name)
+pub(super) fn no_update(update_id: UpdateId) -> OrderError {
+    OrderError::NotFound(format!("there is no update {update_id}: `keros-center update list` lists them"))
 }
 
 fn no_gateway(eui: Eui) -> OrderError {

@@ -2,9 +2,6 @@
 
 use keros_protocol::{Eui, UpdateId};
 
-/// Changes that a slow listener may be behind, before it has to read everything again.
-pub(crate) const CAPACITY: usize = 1024;
-
 /// What changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Change {

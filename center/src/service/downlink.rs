@@ -1,9 +1,11 @@
 //! Makes what is sent to gateways. Pure: it signs, and keeps to the size of a Downlink.
 
-use keros_protocol::limits::{MAX_COMMANDS_PER_DOWNLINK, MAX_DOWNLINK_BYTES};
+use keros_protocol::limits::{
+    MAX_CANCELLATIONS_PER_STATEMENT, MAX_COMMANDS_PER_DOWNLINK, MAX_DOWNLINK_BYTES,
+};
 use keros_protocol::{
-    Command, CommandId, Downlink, Envelope, Eui, ReportPosition, SigningKey, Statement, Telemetry,
-    UnixSeconds,
+    Cancellation, Command, CommandId, Downlink, Envelope, Eui, ReportPosition, SigningKey, Statement,
+    Telemetry, UnixSeconds,
 };
 
 use crate::store::{DueCommand, GatewayRow};
@@ -69,15 +71,38 @@ pub(crate) fn command_envelope(
     Ok(Envelope::sign(Envelope::COMMAND, &serde_json::to_vec(&command)?, key))
 }
 
+/// The cancellations of a statement: of each command that is sent beside it, then of others as there is room.
+pub(crate) fn cancellations(due: &[DueCommand], others: &[CommandId]) -> Vec<Cancellation> {
+    let mut list: Vec<CommandId> = due
+        .iter()
+        .filter(|command| command.cancel_requested)
+        .take(MAX_CANCELLATIONS_PER_STATEMENT)
+        .map(|command| command.command_id)
+        .collect();
+    for id in others {
+        if list.len() >= MAX_CANCELLATIONS_PER_STATEMENT {
+            break;
+        }
+        if !list.contains(id) {
+            list.push(*id);
+        }
+    }
+    list.into_iter().map(|command_id| Cancellation { command_id }).collect()
+}
+
+// Each command of a Downlink has its cancellation beside it.
+const _: () = assert!(MAX_COMMANDS_PER_DOWNLINK <= MAX_CANCELLATIONS_PER_STATEMENT);
+
 /// A signed statement.
 pub(crate) fn statement(
     eui: Eui,
     last_report: Option<ReportPosition>,
+    cancellations: Vec<Cancellation>,
     nonces: Vec<String>,
     now: UnixSeconds,
     key: &SigningKey,
 ) -> Result<Envelope, serde_json::Error> {
-    let statement = Statement { eui, time_unix_s: now, last_report, cancellations: Vec::new(), nonces };
+    let statement = Statement { eui, time_unix_s: now, last_report, cancellations, nonces };
     Ok(Envelope::sign(Envelope::STATEMENT, &serde_json::to_vec(&statement)?, key))
 }
 

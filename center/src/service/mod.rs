@@ -1,14 +1,16 @@
 //! What the center does, between MQTT and REST on one side and the store on the other.
 //!
-//! [`incoming`], [`report`], [`downlink`], [`state`] and [`order`] are pure: they are given rows, a message and the time,
+//! [`incoming`], [`report`], [`downlink`], [`state`], [`overdue`] and [`order`] are pure: they are given rows, a message and the time,
 //! and say what is to be kept and sent. [`Center`] is the thin shell that reads, asks them, commits, and only then acts.
 
 mod batch;
+mod cancel;
 mod center;
 mod changes;
 mod downlink;
 mod incoming;
 mod order;
+mod overdue;
 mod report;
 mod state;
 mod views;

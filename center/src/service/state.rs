@@ -45,7 +45,10 @@ pub(crate) struct Counts {
     given: u32,
     cancelled: u32,
     expired: u32,
-    open: u32,
+    /// Neither a terminal outcome, nor sure never to be delivered.
+    pub(crate) open: u32,
+    /// Silent for longer than the command may take.
+    pub(crate) overdue: u32,
 }
 
 impl Counts {
@@ -54,6 +57,7 @@ impl Counts {
         let mut counts = Self::default();
         for row in rows {
             counts.add(row.delivery, row.outcome.as_deref(), row.commands);
+            counts.overdue += row.overdue;
         }
         counts
     }

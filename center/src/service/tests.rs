@@ -1,4 +1,7 @@
 //! The rules, without a broker: the pure ones alone, then whole histories on a real SQLite file.
 
+mod cancelling;
 mod histories;
 mod rules;
+mod silence;
+mod world;

@@ -1,8 +1,10 @@
 //! Rows as the REST API shows them. Pure.
 
+use keros_protocol::UnixSeconds;
+
 use super::state::Counts;
 use crate::api::{DeliveryView, GatewayView, UpdateView};
-use crate::store::{CommandRow, GatewayRow, UpdateRow};
+use crate::store::{GatewayRow, LineRow, UpdateRow};
 
 /// A gateway, with the groups that it is in.
 pub(super) fn gateway(row: GatewayRow, groups: Vec<String>) -> GatewayView {
@@ -30,6 +32,8 @@ pub(super) fn update(row: UpdateRow, counts: Counts) -> UpdateView {
         expires_at_unix_s: row.expires_at,
         state: counts.state().as_str().to_owned(),
         ended: counts.ended(),
+        open: counts.open,
+        overdue: counts.overdue,
         deliveries: counts.deliveries,
         outcomes: counts.outcomes,
         gateways: Vec::new(),
@@ -37,14 +41,17 @@ pub(super) fn update(row: UpdateRow, counts: Counts) -> UpdateView {
 }
 
 /// A line of an update.
-pub(super) fn delivery(row: CommandRow, name: String) -> DeliveryView {
+pub(super) fn delivery(line: LineRow, now: UnixSeconds) -> DeliveryView {
+    let LineRow { command, name, .. } = line;
     DeliveryView {
-        eui: row.eui,
+        eui: command.eui,
         name,
-        command_id: row.command_id,
-        delivery: row.delivery,
-        outcome: row.outcome,
-        times_sent: row.times_sent,
-        changed_at_unix_s: row.changed_at,
+        command_id: command.command_id,
+        delivery: command.delivery,
+        times_sent: command.times_sent,
+        changed_at_unix_s: command.changed_at,
+        cancel_requested_at_unix_s: command.cancel_requested_at,
+        overdue: command.is_overdue(now),
+        outcome: command.outcome,
     }
 }

@@ -5,7 +5,10 @@ use sqlx::{AnyPool, SqlSafeStr as _};
 
 use super::StoreError;
 
-const STEPS: [(i64, &str, &str); 1] = [(1, "begin", include_str!("../../migrations/0001_begin.sql"))];
+const STEPS: [(i64, &str, &str); 2] = [
+    (1, "begin", include_str!("../../migrations/0001_begin.sql")),
+    (2, "cancel and overdue", include_str!("../../migrations/0002_cancel_and_overdue.sql")),
+];
 
 /// Brings the tables up to date.
 pub(super) async fn run(pool: &AnyPool, place: &str) -> Result<(), StoreError> {

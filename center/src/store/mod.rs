@@ -1,9 +1,11 @@
 //! What the center keeps, in SQL that SQLite and PostgreSQL both understand. It must decide nothing: rules are in `service`.
 
+pub(crate) mod cancellations;
 pub(crate) mod gateways;
 pub(crate) mod groups;
 mod migrations;
 pub(crate) mod reports;
+pub(crate) mod silence;
 pub(crate) mod updates;
 
 use std::path::{Path, PathBuf};
@@ -11,9 +13,12 @@ use std::path::{Path, PathBuf};
 use sqlx::any::{AnyPoolOptions, AnyRow};
 use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _, Row as _};
 
-pub(crate) use gateways::{GatewayRow, shown_name};
+pub(crate) use gateways::GatewayRow;
+use gateways::shown_name;
 pub(crate) use reports::NewReport;
-pub(crate) use updates::{CommandRow, CountRow, DueCommand, NewUpdate, UpdateRow};
+pub(crate) use updates::{
+    Allowance, CommandRow, CountRow, DueCommand, KnownCommand, LineRow, NewUpdate, UpdateRow,
+};
 
 /// Connections to the database: one writes, the others read.
 const MAX_CONNECTIONS: u32 = 4;

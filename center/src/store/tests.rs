@@ -121,9 +121,11 @@ async fn an_update_for_many_gateways_is_kept_whole() {
     }
     updates::create(&mut transaction, &update).await.unwrap();
     transaction.commit().await.unwrap();
-    let rows = updates::commands(&mut store.read().await.unwrap(), update.row.update_id).await.unwrap();
+    let rows = updates::lines(&mut store.read().await.unwrap(), update.row.update_id, None).await.unwrap();
     assert_eq!(rows.len(), 1234);
-    assert!(rows.iter().all(|(row, ..)| row.delivery == Delivery::Waiting && row.outcome.is_none()));
+    assert!(
+        rows.iter().all(|row| row.command.delivery == Delivery::Waiting && row.command.outcome.is_none())
+    );
 }
 
 #[tokio::test]

@@ -5,7 +5,9 @@ use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 use sqlx::{QueryBuilder, Row as _};
 
-use super::{Result, StoreError, count, from_json, number, parsed, to_big, to_json};
+use super::{
+    Result, StoreError, count, from_json, number, optional_number, parsed, shown_name, to_big, to_json,
+};
 
 /// Rows of one INSERT: 7 values each, far below SQLite's 32,766 values for one statement.
 const ROWS_PER_INSERT: usize = 500;
@@ -57,6 +59,48 @@ pub(crate) struct CommandRow {
     pub(crate) outcome: Option<Outcome>,
     /// When any of this last changed.
     pub(crate) changed_at: UnixSeconds,
+    /// When an operator asked for its end.
+    pub(crate) cancel_requested_at: Option<UnixSeconds>,
+    /// When the gateway's next word about it should have come; `None` while none is owed.
+    pub(crate) overdue_at: Option<UnixSeconds>,
+}
+
+impl CommandRow {
+    /// Whether the gateway owes a word about it.
+    pub(crate) fn is_overdue(&self, now: UnixSeconds) -> bool {
+        self.overdue_at.is_some_and(|at| at <= now)
+    }
+}
+
+/// A delivery, and what decides how long it may take.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct KnownCommand {
+    /// The delivery.
+    pub(crate) row: CommandRow,
+    /// How long it may take.
+    pub(crate) allowance: Allowance,
+}
+
+/// What decides how long a command may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Allowance {
+    /// When it expires.
+    pub(crate) expires_at: UnixSeconds,
+    /// How much it may use.
+    pub(crate) limits: JobLimits,
+    /// How it is done.
+    pub(crate) options: JobOptions,
+}
+
+/// A line of an update: a delivery, and what is shown of its gateway.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct LineRow {
+    /// The delivery.
+    pub(crate) command: CommandRow,
+    /// What people call the gateway.
+    pub(crate) name: String,
+    /// Whether it is connected.
+    pub(crate) online: bool,
 }
 
 /// A command that has to be sent, with all that its envelope is made from.
@@ -76,6 +120,8 @@ pub(crate) struct DueCommand {
     pub(crate) limits: JobLimits,
     /// How it is to be done.
     pub(crate) options: JobOptions,
+    /// Its end was asked for: it must not be sent without its cancellation.
+    pub(crate) cancel_requested: bool,
 }
 
 /// How many commands of an update are alike.
@@ -89,6 +135,8 @@ pub(crate) struct CountRow {
     pub(crate) outcome: Option<String>,
     /// How many.
     pub(crate) commands: u32,
+    /// How many of them are overdue.
+    pub(crate) overdue: u32,
 }
 
 fn update_row(row: &AnyRow) -> Result<UpdateRow> {
@@ -110,6 +158,8 @@ fn command_row(row: &AnyRow) -> Result<CommandRow> {
         times_sent: count(row, "times_sent")?,
         outcome: from_json(row, "outcome_json")?,
         changed_at: number(row, "changed_at")?,
+        cancel_requested_at: optional_number(row, "cancel_requested_at")?,
+        overdue_at: optional_number(row, "overdue_at")?,
     })
 }
 
@@ -179,12 +229,18 @@ pub(crate) async fn list(
 }
 
 /// The counts of one update.
-pub(crate) async fn counts(connection: &mut AnyConnection, update_id: UpdateId) -> Result<Vec<CountRow>> {
+pub(crate) async fn counts(
+    connection: &mut AnyConnection,
+    update_id: UpdateId,
+    now: UnixSeconds,
+) -> Result<Vec<CountRow>> {
     let rows = sqlx::query(
-        "SELECT update_id, delivery, outcome, COUNT(*) AS n FROM commands WHERE update_id = $1 \
+        "SELECT update_id, delivery, outcome, COUNT(*) AS n, \
+         SUM(CASE WHEN overdue_at <= $2 THEN 1 ELSE 0 END) AS late FROM commands WHERE update_id = $1 \
          GROUP BY update_id, delivery, outcome",
     )
     .bind(update_id.to_string())
+    .bind(to_big(now))
     .fetch_all(connection)
     .await?;
     let count_row = |row: &AnyRow| {
@@ -193,40 +249,60 @@ pub(crate) async fn counts(connection: &mut AnyConnection, update_id: UpdateId) 
             delivery: parsed(row, "delivery")?,
             outcome: row.try_get("outcome")?,
             commands: count(row, "n")?,
+            overdue: count(row, "late")?,
         })
     };
     rows.iter().map(count_row).collect()
 }
 
-/// The deliveries of an update, with the names that the gateways have: given name and code name.
-pub(crate) async fn commands(
+/// The lines of an update, or the one of a gateway.
+pub(crate) async fn lines(
     connection: &mut AnyConnection,
     update_id: UpdateId,
-) -> Result<Vec<(CommandRow, Option<String>, Option<String>)>> {
+    eui: Option<Eui>,
+) -> Result<Vec<LineRow>> {
     let rows = sqlx::query(
         "SELECT c.command_id, c.update_id, c.eui AS eui, c.delivery, c.times_sent, c.outcome_json, c.changed_at, \
-         g.name AS name, g.codename AS codename FROM commands c JOIN gateways g ON g.eui = c.eui \
-         WHERE c.update_id = $1 ORDER BY c.eui",
+         c.cancel_requested_at, c.overdue_at, g.name AS name, g.codename AS codename, g.online AS online \
+         FROM commands c JOIN gateways g ON g.eui = c.eui \
+         WHERE c.update_id = $1 AND ($2 = '' OR c.eui = $2) ORDER BY c.eui",
     )
     .bind(update_id.to_string())
+    .bind(eui.map(|eui| eui.to_string()).unwrap_or_default())
     .fetch_all(connection)
     .await?;
-    rows.iter().map(|row| Ok((command_row(row)?, row.try_get("name")?, row.try_get("codename")?))).collect()
+    let line = |row: &AnyRow| {
+        let command = command_row(row)?;
+        let (name, codename): (Option<String>, Option<String>) =
+            (row.try_get("name")?, row.try_get("codename")?);
+        let name = shown_name(command.eui, name.as_deref(), codename.as_deref());
+        Ok(LineRow { command, name, online: number(row, "online")? != 0 })
+    };
+    rows.iter().map(line).collect()
 }
 
 /// One command.
 pub(crate) async fn command(
     connection: &mut AnyConnection,
     command_id: CommandId,
-) -> Result<Option<CommandRow>> {
+) -> Result<Option<KnownCommand>> {
     let row = sqlx::query(
-        "SELECT command_id, update_id, eui, delivery, times_sent, outcome_json, changed_at FROM commands \
-         WHERE command_id = $1",
+        "SELECT c.command_id, c.update_id AS update_id, c.eui, c.delivery, c.times_sent, c.outcome_json, \
+         c.changed_at, c.cancel_requested_at, c.overdue_at, c.expires_at AS expires_at, u.limits AS limits, \
+         u.options AS options FROM commands c JOIN updates u ON u.update_id = c.update_id WHERE c.command_id = $1",
     )
     .bind(command_id.to_string())
     .fetch_optional(connection)
     .await?;
-    row.as_ref().map(command_row).transpose()
+    let known = |row: &AnyRow| {
+        let allowance = Allowance {
+            expires_at: number(row, "expires_at")?,
+            limits: from_json(row, "limits")?.unwrap_or_default(),
+            options: from_json(row, "options")?.unwrap_or_default(),
+        };
+        Ok(KnownCommand { row: command_row(row)?, allowance })
+    };
+    row.as_ref().map(known).transpose()
 }
 
 /// The commands that a gateway should have and is not known to have, oldest first.
@@ -238,7 +314,7 @@ pub(crate) async fn due(
 ) -> Result<Vec<DueCommand>> {
     let rows = sqlx::query(
         "SELECT c.command_id, c.update_id AS update_id, c.expires_at AS expires_at, u.created_at AS created_at, \
-         u.job AS job, u.limits AS limits, u.options AS options \
+         u.job AS job, u.limits AS limits, u.options AS options, c.cancel_requested_at AS cancel_requested_at \
          FROM commands c JOIN updates u ON u.update_id = c.update_id \
          WHERE c.eui = $1 AND c.delivery IN ('waiting', 'sent') AND c.expires_at > $2 \
          ORDER BY c.command_id LIMIT $3",
@@ -261,6 +337,7 @@ fn due_command(row: &AnyRow) -> Result<DueCommand> {
         job: from_json(row, "job")?.ok_or_else(|| missing("job"))?,
         limits: from_json(row, "limits")?.ok_or_else(|| missing("limits"))?,
         options: from_json(row, "options")?.ok_or_else(|| missing("options"))?,
+        cancel_requested: optional_number(row, "cancel_requested_at")?.is_some(),
     })
 }
 
@@ -271,7 +348,8 @@ pub(crate) async fn keep_sent(
     now: UnixSeconds,
 ) -> Result<()> {
     sqlx::query(
-        "UPDATE commands SET delivery = 'sent', times_sent = times_sent + 1, changed_at = $2 WHERE command_id = $1",
+        "UPDATE commands SET delivery = 'sent', times_sent = times_sent + 1, changed_at = $2 \
+         WHERE command_id = $1 AND delivery IN ('waiting', 'sent')",
     )
     .bind(command_id.to_string())
     .bind(to_big(now))
@@ -285,15 +363,17 @@ pub(crate) async fn keep_outcome(
     connection: &mut AnyConnection,
     command_id: CommandId,
     outcome: &Outcome,
+    overdue_at: Option<UnixSeconds>,
     now: UnixSeconds,
 ) -> Result<()> {
     sqlx::query(
-        "UPDATE commands SET delivery = 'received', outcome = $2, outcome_json = $3, changed_at = $4 \
-         WHERE command_id = $1",
+        "UPDATE commands SET delivery = 'received', outcome = $2, outcome_json = $3, overdue_at = $4, \
+         changed_at = $5 WHERE command_id = $1",
     )
     .bind(command_id.to_string())
     .bind(outcome.name().to_owned())
     .bind(to_json("outcome_json", outcome)?)
+    .bind(overdue_at.map(to_big))
     .bind(to_big(now))
     .execute(connection)
     .await?;

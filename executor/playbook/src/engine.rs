@@ -1,6 +1,7 @@
 //! The engine: plays, tasks, items, attempts.
 
 mod doubt;
+mod part;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -65,6 +66,9 @@ pub(crate) struct Engine<'a> {
     options: &'a RunOptions,
     observer: &'a mut dyn Observer,
     limits: JobLimits,
+    began: Instant,
+    /// By the parts of the run before a reboot.
+    used_ms: u64,
     deadline: Instant,
     variables: Variables,
     registries: Registries,
@@ -93,13 +97,16 @@ impl<'a> Engine<'a> {
         let mut variables = Variables::new(script.extra_vars.clone()).heard_by(secrets);
         // What `item` is outside of loops: a fact, so that the script's own variable of that name stands above it.
         variables.fact("item", Value::Bool(true));
+        let began = Instant::now();
         Self {
             script,
             system,
             options,
             observer,
             limits,
-            deadline: Instant::now() + Duration::from_secs(limits.total_s.into()),
+            began,
+            used_ms: 0,
+            deadline: began + Duration::from_secs(limits.total_s.into()),
             variables,
             registries: Registries::new(),
             imagined: Imagined::default(),
@@ -124,7 +131,10 @@ impl<'a> Engine<'a> {
     /// # Errors
     /// Why it ended before the last task.
     pub(crate) fn plays(&mut self) -> Result<(), Stop> {
-        let script = self.script;
+        let (script, options) = (self.script, self.options);
+        if let Some(resume) = &options.resume {
+            self.take_over(resume);
+        }
         script.plays.iter().try_for_each(|play| self.play(play))
     }
 
@@ -145,12 +155,15 @@ impl<'a> Engine<'a> {
 
     fn task(&mut self, task: &Task, here: Here<'a>) -> Result<(), Stop> {
         self.number += 1;
+        let options = self.options;
+        if let Some(resume) = options.resume.as_ref().filter(|resume| self.number <= resume.task.number) {
+            return self.pass(task, resume);
+        }
         if !self.is_selected(task, here.part) {
             return Ok(());
         }
-        let reference =
-            TaskRef { number: self.number, count: self.script.task_count(), name: shorten(&task.name, 256) };
-        if self.is_cancelled() {
+        let reference = self.reference(task);
+        if self.is_cancelled() || options.stop.as_ref().is_some_and(Cancel::is_asked) {
             return Err(Stop::Cancelled { task: self.last.take() });
         }
         let began = Instant::now();
@@ -168,12 +181,16 @@ impl<'a> Engine<'a> {
         self.variables.unknown.begin_task(&task.name);
         let mut notified = BTreeSet::new();
         let ended = self.task_result(task, here, &reference, &mut notified)?;
+        if task.module.reboots() && ended.result.status == TaskStatus::Executed && !options.dry_run {
+            let resume = Box::new(self.part_end(reference.clone(), notified));
+            return Err(Stop::Reboot { task: reference, resume });
+        }
         self.summary.count(ended.result.status);
         let duration_ms = ms_since(began);
         if !here.is_handler {
             self.raised.extend(notified.iter().cloned());
         }
-        let notified = notified.into_iter().take(MAX_SHOWN_EVENTS).collect();
+        let notified = shown(&notified);
         let (task, result) = (reference, ended.result);
         self.observer.event(&Event::TaskEnded {
             task: task.clone(),
@@ -190,6 +207,10 @@ impl<'a> Engine<'a> {
                 Ok(())
             }
         }
+    }
+
+    fn reference(&self, task: &Task) -> TaskRef {
+        TaskRef { number: self.number, count: self.script.task_count(), name: shorten(&task.name, 256) }
     }
 
     fn is_cancelled(&self) -> bool {
@@ -444,6 +465,11 @@ fn default_user(play: &Play, options: &RunOptions, scope: &Scope<'_>) -> Result<
 fn failed(failure: Failure, status: TaskStatus) -> TaskResult {
     let message = Some(shorten(&failure.message, MAX_TEXT_BYTES));
     TaskResult { message, exit_code: failure.exit_code, output: failure.output, ..TaskResult::of(status) }
+}
+
+/// Events that are named in the end of a task.
+fn shown(notified: &BTreeSet<String>) -> Vec<String> {
+    notified.iter().take(MAX_SHOWN_EVENTS).cloned().collect()
 }
 
 fn ms_since(began: Instant) -> u64 {

@@ -18,6 +18,7 @@ mod mentions;
 mod modules;
 mod parts;
 mod play;
+mod resume;
 mod role;
 mod run;
 mod script;
@@ -32,6 +33,7 @@ mod yaml;
 
 pub use cancel::Cancel;
 pub use diagnostic::{Diagnostic, DiagnosticKind};
+pub use resume::{Resume, RunEnd};
 pub use run::{Observer, RunOptions, run};
 pub use script::{Script, ScriptSource, parse_variables};
 pub use system::{

@@ -9,7 +9,7 @@ use keros_protocol::{JobLimits, Outcome, Output, Summary, TaskRef, TimeLimit};
 use crate::engine::Engine;
 use crate::secrets::Secrets;
 use crate::system::Model;
-use crate::{Cancel, Script, System};
+use crate::{Cancel, Resume, RunEnd, Script, System};
 
 /// How to run.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +24,10 @@ pub struct RunOptions {
     pub tags: Vec<String>,
     /// Ends the run early. The system that it runs on must have the same one, to end its programs.
     pub cancel: Option<Cancel>,
+    /// Ends the run before its next task: the one under way goes on to its end.
+    pub stop: Option<Cancel>,
+    /// Goes on behind a reboot, as if nothing had happened.
+    pub resume: Option<Resume>,
     /// The user that tasks act as when neither they nor their play name one; `None`: the one that runs this program.
     pub sudo: Option<String>,
 }
@@ -37,13 +41,13 @@ pub trait Observer {
     fn event(&mut self, event: &Event) -> io::Result<()>;
 }
 
-/// Runs a script: `TaskStarted`, `ItemEnded`, `Retrying` and `TaskEnded` go to the observer, the terminal outcome is returned.
+/// Runs a script: `TaskStarted`, `ItemEnded`, `Retrying` and `TaskEnded` go to the observer, how it ended is returned.
 pub fn run(
     script: &Script,
     system: &mut dyn System,
     options: &RunOptions,
     observer: &mut dyn Observer,
-) -> Outcome {
+) -> RunEnd {
     let mut model;
     let system: &mut dyn System = if options.dry_run {
         model = Model::new(system);
@@ -51,25 +55,43 @@ pub fn run(
     } else {
         system
     };
+    if let Some(Err(message)) = options.resume.as_ref().map(|resume| resume.check(script)) {
+        let summary = Summary::default();
+        return RunEnd::Ended(Outcome::Failed {
+            task: None,
+            exit_code: None,
+            message,
+            output: None,
+            summary,
+        });
+    }
     let secrets = Secrets::of(script);
+    options.resume.iter().for_each(|resume| secrets.remember(&resume.secrets));
     let mut observer = secrets.around(observer);
     let mut engine = Engine::new(script, system, options, &mut observer, secrets.clone());
     let ended = engine.plays();
     // However it ended: what tasks did before is done.
     let durable = engine.checkpoint();
-    let mut outcome = match ended {
-        Ok(()) => Outcome::Succeeded { summary: engine.summary, dry_run: options.dry_run },
-        Err(stop) => stop.outcome(engine.summary),
+    let mut end = match ended {
+        Ok(()) => RunEnd::Ended(Outcome::Succeeded { summary: engine.summary, dry_run: options.dry_run }),
+        Err(stop) => stop.end(engine.summary),
     };
     if let Err(error) = durable {
-        outcome = not_durable(outcome, &error.to_string(), engine.summary);
+        end = RunEnd::Ended(not_durable(end, &error.to_string(), engine.summary));
     }
-    secrets.hide(&mut outcome);
-    outcome
+    match &mut end {
+        RunEnd::Ended(outcome) => secrets.hide(outcome),
+        RunEnd::Reboot { task, .. } => secrets.hide_in_task(task),
+    }
+    end
 }
 
 /// What tasks called done is not done: no run ends well then, and one that ended badly for another reason says both.
-fn not_durable(outcome: Outcome, error: &str, summary: Summary) -> Outcome {
+fn not_durable(end: RunEnd, error: &str, summary: Summary) -> Outcome {
+    let outcome = match end {
+        RunEnd::Ended(outcome) => outcome,
+        RunEnd::Reboot { .. } => Outcome::Succeeded { summary, dry_run: false },
+    };
     let before = match outcome {
         // The task that the error first came up in says it already.
         Outcome::Failed { ref message, .. } if message.contains(error) => return outcome,
@@ -89,6 +111,7 @@ pub(crate) enum Stop {
     Failed { task: TaskRef, result: Box<TaskResult> },
     TimedOut { limit: TimeLimit, task: Option<TaskRef>, output: Option<Output> },
     Cancelled { task: Option<TaskRef> },
+    Reboot { task: TaskRef, resume: Box<Resume> },
     Observer(io::Error),
 }
 
@@ -99,8 +122,9 @@ impl From<io::Error> for Stop {
 }
 
 impl Stop {
-    fn outcome(self, summary: Summary) -> Outcome {
-        match self {
+    fn end(self, summary: Summary) -> RunEnd {
+        RunEnd::Ended(match self {
+            Self::Reboot { task, resume } => return RunEnd::Reboot { task, resume: *resume },
             Self::Failed { task, result } => Outcome::Failed {
                 task: Some(task),
                 exit_code: result.exit_code,
@@ -117,6 +141,6 @@ impl Stop {
                 output: None,
                 summary,
             },
-        }
+        })
     }
 }

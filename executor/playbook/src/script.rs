@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use keros_protocol::limits::MAX_SCRIPT_BYTES;
 use serde_json::{Map, Value};
 
-use crate::Diagnostic;
 use crate::findings::Findings;
 use crate::play::{Play, Reader, variables_of};
 use crate::secrets;
+use crate::task::Task;
 use crate::yaml::{self, Node, Position, Yaml};
+use crate::{Diagnostic, DiagnosticKind};
 
 /// Where a script comes from.
 #[derive(Debug, Clone, Default)]
@@ -34,6 +35,7 @@ pub struct Script {
     pub(crate) plays: Vec<Play>,
     pub(crate) extra_vars: Map<String, Value>,
     tasks: u32,
+    file: String,
 }
 
 impl Script {
@@ -50,13 +52,29 @@ impl Script {
         }
         let tasks = plays.iter().map(Play::task_count).sum::<usize>();
         let tasks = u32::try_from(tasks).unwrap_or(u32::MAX);
-        Ok(Self { plays, extra_vars: source.extra_vars.clone(), tasks })
+        Ok(Self { plays, extra_vars: source.extra_vars.clone(), tasks, file: source.file.clone() })
     }
 
     /// Tasks and handlers of all plays.
     #[must_use]
     pub fn task_count(&self) -> u32 {
         self.tasks
+    }
+
+    /// Tasks that reboot the machine, as findings for one who cannot go on after a reboot.
+    #[must_use]
+    pub fn reboots(&self) -> Vec<Diagnostic> {
+        let parts = self.plays.iter().flat_map(|play| &play.parts);
+        let tasks = parts.flat_map(|part| part.tasks.iter().chain(&part.handlers));
+        let finding = |task: &Task| Diagnostic {
+            kind: DiagnosticKind::Unsupported,
+            file: task.file.clone().unwrap_or_else(|| self.file.clone()),
+            line: task.at.line,
+            column: task.at.column,
+            message: "a run by hand cannot reboot and go on; a job that the center sends can".to_owned(),
+            suggestion: Some("with --dry-run it is only told".to_owned()),
+        };
+        tasks.filter(|task| task.module.reboots()).map(finding).collect()
     }
 }
 

@@ -9,12 +9,13 @@ mod mask;
 mod tests;
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::rc::Rc;
 
-use keros_protocol::Outcome;
 use keros_protocol::executor::Event;
+use keros_protocol::{Outcome, TaskRef};
 use serde_json::{Map, Value};
 
 use crate::Script;
@@ -139,6 +140,8 @@ pub(crate) struct Secrets(Rc<RefCell<Known>>);
 struct Known {
     paths: Vec<SecretPath>,
     mask: Mask,
+    /// Values of the mask that did not come with the script.
+    learned: BTreeSet<String>,
     complaint: Option<String>,
 }
 
@@ -150,6 +153,7 @@ impl Secrets {
         for (name, value) in levels(&script.plays, &script.extra_vars).flatten() {
             secrets.learn(name, value);
         }
+        secrets.0.borrow_mut().learned.clear();
         secrets
     }
 
@@ -159,10 +163,34 @@ impl Secrets {
         for named in &known.paths {
             for (path, value) in named.leaves(name, value) {
                 let kept = known.mask.add(&value);
+                if kept.is_ok() {
+                    known.learned.insert(value.clone());
+                }
                 let message = complaint(named, &path, &value).or(kept.err());
                 known.complaint = known.complaint.take().or(message);
             }
         }
+    }
+
+    /// Values that were learned since the script was read.
+    pub(crate) fn learned(&self) -> BTreeSet<String> {
+        self.0.borrow().learned.clone()
+    }
+
+    /// Hides what an earlier part of the run had learned.
+    pub(crate) fn remember(&self, values: &BTreeSet<String>) {
+        let known = &mut *self.0.borrow_mut();
+        for value in values {
+            if let Err(message) = known.mask.add(value) {
+                known.complaint = known.complaint.take().or(Some(message));
+            }
+        }
+        known.learned.extend(values.iter().cloned());
+    }
+
+    /// Hides them in the name of a task.
+    pub(crate) fn hide_in_task(&self, task: &mut TaskRef) {
+        event::hide_in_task(task, &self.0.borrow().mask);
     }
 
     /// Why a value that was learned since the last call cannot be hidden.

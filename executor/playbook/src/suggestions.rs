@@ -163,7 +163,7 @@ mod tests {
             for_module("ansible.builtin.command").as_deref(),
             Some("here it is written `- !shell { cmd: … }`")
         );
-        assert_eq!(for_module("reboot"), None);
+        assert_eq!(for_module("mount"), None);
     }
 
     #[test]

@@ -96,6 +96,9 @@ impl Task {
         let module = parse(&mut fields, &place.check(unconditional));
         fields.finish();
         let with = with.unwrap_or_default();
+        if with.items.is_some() && module.as_ref().is_some_and(|module| module.reboots()) {
+            findings.invalid(node.at, "a reboot cannot be in a loop: leave `items` out");
+        }
         let file = findings.other_file();
         Some(Self { at: node.at, module_name, name, module: module?, with, and, file })
     }

@@ -135,6 +135,19 @@ impl Variables {
         Ok(())
     }
 
+    /// What `set`, `save` and facts stored so far.
+    pub(crate) const fn kept(&self) -> (&Map<String, Value>, &Map<String, Value>) {
+        (&self.stored, &self.facts)
+    }
+
+    /// Has what [`Variables::kept`] gave, as if it had been stored here.
+    pub(crate) fn restore(&mut self, stored: Map<String, Value>, facts: Map<String, Value>) {
+        stored.iter().chain(&facts).for_each(|(name, value)| self.secrets.learn(name, value));
+        self.stored_bytes = stored.iter().map(|(name, value)| size_of(value) + name.len()).sum();
+        (self.stored, self.facts) = (stored, facts);
+        self.renew_all();
+    }
+
     /// Only a run would know what is stored under this name from here on.
     pub(crate) fn forget(&mut self, name: &str) {
         self.unknown.insert(name);

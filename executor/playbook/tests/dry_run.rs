@@ -41,7 +41,7 @@ impl Bench {
         let mut system = HostSystem::new(self.root.path().to_owned(), ShellPlace::Host);
         let options = RunOptions { dry_run, ..RunOptions::default() };
         let mut results = Results::default();
-        let outcome = keros_playbook::run(&script, &mut system, &options, &mut results);
+        let outcome = keros_playbook::run(&script, &mut system, &options, &mut results).without_reboot();
         (outcome, results.0)
     }
 

@@ -63,7 +63,7 @@ impl Bench {
         let script = Script::parse(&source).unwrap();
         let limits = JobLimits { total_s: 2, ..JobLimits::default() };
         let options = RunOptions { limits, ..RunOptions::default() };
-        keros_playbook::run(&script, &mut self.system, &options, observer)
+        keros_playbook::run(&script, &mut self.system, &options, observer).without_reboot()
     }
 }
 

@@ -62,7 +62,8 @@ impl Example {
         let mut system = HostSystem::new(root.path().to_owned(), ShellPlace::Host);
         let (statuses, messages, items) = (Vec::new(), Vec::new(), Vec::new());
         let mut example = Self { root, statuses, messages, items, retries: 0, outcome: None };
-        let outcome = keros_playbook::run(&script, &mut system, &RunOptions::default(), &mut example);
+        let outcome =
+            keros_playbook::run(&script, &mut system, &RunOptions::default(), &mut example).without_reboot();
         example.outcome = Some(outcome);
         example
     }

@@ -51,7 +51,7 @@ impl Bench {
         let mut system = HostSystem::new(self.root.path().to_owned(), shell);
         let options = RunOptions { limits: self.limits, tags: self.tags.clone(), ..RunOptions::default() };
         self.results.clear();
-        keros_playbook::run(&script, &mut system, &options, self)
+        keros_playbook::run(&script, &mut system, &options, self).without_reboot()
     }
 
     /// Runs one task and gives its status and message.

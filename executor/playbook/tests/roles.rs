@@ -67,7 +67,7 @@ impl Bench {
         let script = self.check(play).unwrap();
         let mut system = HostSystem::new("/".into(), ShellPlace::Root);
         let options = self.options.clone();
-        keros_playbook::run(&script, &mut system, &options, self)
+        keros_playbook::run(&script, &mut system, &options, self).without_reboot()
     }
 
     fn scratch(&self) -> String {

@@ -61,7 +61,8 @@ impl Bench {
         let script = self.parse(text, extra_vars).unwrap();
         let mut system = HostSystem::new(self.0.path().join("tree"), ShellPlace::Host);
         let mut told = Told(Vec::new());
-        let outcome = keros_playbook::run(&script, &mut system, &RunOptions::default(), &mut told);
+        let outcome =
+            keros_playbook::run(&script, &mut system, &RunOptions::default(), &mut told).without_reboot();
         told.0.push(serde_json::to_value(outcome).unwrap());
         told
     }

@@ -69,6 +69,45 @@ async fn a_listener_sees_the_present_then_each_change_then_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listener_is_told_that_a_gateway_is_overdue_when_nothing_else_happens() {
+    let folder = tempfile::tempdir().unwrap();
+    let (choice, password) = embedded(folder.path(), EUI);
+    let center = Running::start_connected(folder.path(), choice).await;
+    let mut gateway = Gateway::connect(EUI, center.mqtt[0].port(), Some(&password)).await;
+    center.ask("POST", "/gateways", json!({"eui": EUI})).await;
+    group_of(&center, "all", &[EUI]).await;
+    let (_, update) = center.ask("POST", "/updates", script_order("all")).await;
+    let update_id = update["update_id"].as_str().unwrap();
+    gateway.send_telemetry(Vec::new()).await;
+    let (answer, _) = gateway.downlink(|d| !d.commands.is_empty()).await;
+    let payload = answer.commands[0].unverified_payload().unwrap();
+    let command: keros_protocol::Command = serde_json::from_slice(&payload).unwrap();
+    gateway.report(1, 0, command.command_id, Outcome::Running { task: None }).await;
+    center.until("running", update_id, |view| view.gateways[0].outcome.is_some()).await;
+    let mut stream = events(center.rest, &center.token, update_id);
+    assert_eq!(next(&mut stream).await.unwrap().1.get("overdue"), None);
+
+    // The time that the job may take is over soon.
+    let store = Store::open(&folder.path().join("data"), None).await.unwrap();
+    let mut transaction = store.begin().await.unwrap();
+    let soon = unix_now() + 1;
+    crate::store::silence::heard(&mut transaction, command.command_id, soon).await.unwrap();
+    transaction.commit().await.unwrap();
+    let (name, line) = next(&mut stream).await.unwrap();
+    assert_eq!((name.as_str(), &line["overdue"]), ("gateway", &json!(true)));
+    let (name, view) = next(&mut stream).await.unwrap();
+    assert_eq!((name.as_str(), &view["overdue"], &view["ended"]), ("overdue", &json!(1), &json!(false)));
+
+    // The final word is taken all the same.
+    let end = Outcome::Succeeded { summary: Summary::default(), dry_run: false };
+    gateway.report(2, 1, command.command_id, end).await;
+    assert_eq!(next(&mut stream).await.unwrap().1["outcome"]["status"], "succeeded");
+    assert_eq!(next(&mut stream).await.unwrap().0, "ended");
+    store.close().await;
+    center.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_open_stream_does_not_hold_up_the_stop() {
     let folder = tempfile::tempdir().unwrap();
     let center = Running::start(folder.path(), external(1)).await;

@@ -19,6 +19,10 @@ async fn rest_refuses_with_problem_details() {
         ("POST", "/updates", script_order("none"), 404),
         ("GET", "/updates/1", Value::Null, 400),
         ("GET", "/updates/01890000-0000-7000-8000-000000000000", Value::Null, 404),
+        ("POST", "/updates/1/cancel", Value::Null, 400),
+        ("POST", "/updates/01890000-0000-7000-8000-000000000000/cancel", Value::Null, 404),
+        ("POST", "/updates/01890000-0000-7000-8000-000000000000/gateways/x/cancel", Value::Null, 400),
+        ("GET", "/updates/01890000-0000-7000-8000-000000000000/cancel", Value::Null, 405),
         ("POST", "/gateways/7076FF0056070123/nudge", Value::Null, 404),
         ("GET", "/nothing", Value::Null, 404),
         ("PATCH", "/groups", Value::Null, 405),
@@ -99,6 +103,19 @@ async fn groups_and_updates_by_rest() {
     assert_eq!(status, 409);
     let (_, list) = center.ask("GET", "/updates", Value::Null).await;
     assert_eq!((list.as_array().unwrap().len(), list[0].get("gateways")), (1, None));
+    assert_eq!((&list[0]["open"], &list[0]["overdue"]), (&json!(2), &json!(0)));
+
+    // What waits is cancelled at once, for one gateway or for all, and then another update may follow.
+    let path = |rest: &str| format!("/updates/{}{rest}", first["update_id"].as_str().unwrap());
+    let one = path("/gateways/7076ff0056070124/cancel");
+    let (status, answer) = center.ask("POST", &one, Value::Null).await;
+    assert_eq!((status, &answer["answers"]), (200, &json!({"never_delivered": 1})), "{answer}");
+    let (_, answer) = center.ask("POST", &path("/cancel"), Value::Null).await;
+    assert_eq!(answer["answers"], json!({"never_delivered": 2}), "{answer}");
+    assert_eq!(answer["gateways"][0]["answer"], "never_delivered");
+    let (_, view) = center.ask("GET", &path(""), Value::Null).await;
+    assert_eq!((&view["state"], &view["ended"]), (&json!("cancelled"), &json!(true)));
+    assert_eq!(center.ask("POST", "/updates", script_order("other")).await.0, 201);
 
     let (status, group) = center.ask("DELETE", "/groups/a%20b/gateways/7076FF0056070124", Value::Null).await;
     assert_eq!((status, group["gateways"].as_array().unwrap().len()), (200, 1));

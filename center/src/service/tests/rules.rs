@@ -1,12 +1,13 @@
 //! The pure rules.
 
 use keros_protocol::limits::{
-    MAX_COMMANDS_PER_DOWNLINK, MAX_DOWNLINK_BYTES, MAX_ENVELOPE_BYTES, MAX_REPORT_BYTES, MAX_TELEMETRY_BYTES,
+    MAX_CANCELLATIONS_PER_STATEMENT, MAX_COMMANDS_PER_DOWNLINK, MAX_DOWNLINK_BYTES, MAX_ENVELOPE_BYTES,
+    MAX_REPORT_BYTES, MAX_TELEMETRY_BYTES,
 };
 use keros_protocol::topics::{Leaf, Prefix};
 use keros_protocol::{
-    ClockState, CommandId, Delivery, Downlink, Envelope, Eui, Interruption, Outcome, RefusalReason,
-    ReportPosition, Signature, SigningKey, Summary, Telemetry, UpdateId,
+    Cancellation, ClockState, CommandId, Delivery, Downlink, Envelope, Eui, Interruption, Outcome,
+    RefusalReason, ReportPosition, Signature, SigningKey, Summary, Telemetry, UpdateId,
 };
 use uuid::Uuid;
 
@@ -62,6 +63,8 @@ fn command(delivery: Delivery, outcome: Option<Outcome>) -> CommandRow {
         times_sent: 1,
         outcome,
         changed_at: 1,
+        cancel_requested_at: None,
+        overdue_at: None,
     }
 }
 
@@ -257,7 +260,9 @@ fn envelope(bytes: usize) -> Envelope {
 
 fn answered(sizes: &[usize]) -> (Downlink, Vec<CommandId>, usize) {
     let key = SigningKey::from_pem(&SigningKey::pem_from_seed(&[1; 32])).unwrap();
-    let statement = statement(EUI, position(u64::MAX), vec!["x".repeat(128); 8], 1, &key).unwrap();
+    let cancelled = vec![Cancellation { command_id: COMMAND }; MAX_CANCELLATIONS_PER_STATEMENT];
+    let nonces = vec!["x".repeat(128); 8];
+    let statement = statement(EUI, position(u64::MAX), cancelled, nonces, 1, &key).unwrap();
     let commands = sizes
         .iter()
         .enumerate()

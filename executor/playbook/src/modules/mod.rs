@@ -17,6 +17,7 @@ mod file;
 mod git;
 mod imagined;
 mod package;
+mod reboot;
 mod result;
 mod scope;
 mod service;
@@ -60,6 +61,11 @@ pub(crate) trait Module: Debug {
     /// Names under which it stores something: a dry run that cannot tell what the task would do knows none of them.
     fn saves(&self, _: &Scope<'_>) -> Vec<String> {
         Vec::new()
+    }
+
+    /// Whether the machine is rebooted behind it.
+    fn reboots(&self) -> bool {
+        false
     }
 }
 
@@ -184,7 +190,7 @@ pub(crate) type TemplateFiles = RefCell<HashMap<PathBuf, Arc<TemplateFile>>>;
 type Parse = fn(&mut Fields<'_, '_>, &CheckContext<'_>) -> Option<Box<dyn Module>>;
 
 /// Every module that this version knows. Names are exact.
-const MODULES: [(&str, Parse); 25] = [
+const MODULES: [(&str, Parse); 26] = [
     ("apt", package::parse_apt),
     ("assert", control::Assert::parse),
     ("command", command::Command::parse),
@@ -202,6 +208,7 @@ const MODULES: [(&str, Parse); 25] = [
     ("git", git::Git::parse),
     ("group", accounts::Group::parse),
     ("opkg", package::parse_opkg),
+    ("reboot", reboot::Reboot::parse),
     ("sd_service", service::Service::parse),
     ("set", control::Set::parse),
     ("shell", shell::Shell::parse),

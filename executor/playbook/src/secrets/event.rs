@@ -98,6 +98,6 @@ fn hide_in_tasks(task: &mut Option<TaskRef>, mask: &Mask) {
     task.iter_mut().for_each(|task| hide_in_task(task, mask));
 }
 
-fn hide_in_task(TaskRef { number: _, count: _, name }: &mut TaskRef, mask: &Mask) {
+pub(super) fn hide_in_task(TaskRef { number: _, count: _, name }: &mut TaskRef, mask: &Mask) {
     mask.hide(name, WHOLE);
 }

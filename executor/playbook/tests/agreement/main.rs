@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::unreachable, reason = "a test ends by panicking")]
 
 mod random;
+mod reboots;
 mod script;
 mod tree;
 
@@ -74,7 +75,7 @@ fn run(script: &Script, root: &Path, dry_run: bool) -> (Vec<Seen>, Summary, bool
     let mut recorder = Recorder::default();
     let mut system = HostSystem::new(root.to_owned(), ShellPlace::Host);
     let options = RunOptions { dry_run, ..RunOptions::default() };
-    match keros_playbook::run(script, &mut system, &options, &mut recorder) {
+    match keros_playbook::run(script, &mut system, &options, &mut recorder).without_reboot() {
         Outcome::Succeeded { summary, .. } => (recorder.0, summary, true),
         Outcome::Failed { summary, .. } => (recorder.0, summary, false),
         other => panic!("{other:?}"),

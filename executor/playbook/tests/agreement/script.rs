@@ -59,8 +59,8 @@ const CONTENTS: [&str; 6] = [
 /// One task or handler.
 #[derive(Debug, Clone)]
 pub(crate) struct Task {
-    module: &'static str,
-    fields: Map<String, Value>,
+    pub(crate) module: &'static str,
+    pub(crate) fields: Map<String, Value>,
 }
 
 /// A play's tasks and handlers.

@@ -85,8 +85,25 @@ fn is_inside(root: &Path, path: &Path) -> bool {
 
 /// All that can be seen of a tree from outside, times of change included.
 pub(crate) fn snapshot(root: &Path) -> BTreeMap<PathBuf, String> {
-    let mut all = BTreeMap::new();
-    let mut pending = vec![root.to_owned()];
+    let seen = seen(root).into_iter();
+    seen.map(|(path, is, looks)| {
+        let times = (is.mtime(), is.mtime_nsec(), is.ctime(), is.ctime_nsec());
+        (path, format!("{} {times:?} {looks}", is.ino()))
+    })
+    .collect()
+}
+
+/// What a tree looks like, whenever and wherever it was made.
+pub(crate) fn looks(root: &Path) -> Vec<String> {
+    let seen = seen(root).into_iter();
+    let mut all: Vec<String> =
+        seen.map(|(path, _, looks)| format!("{:?} {looks}", path.strip_prefix(root).unwrap())).collect();
+    all.sort();
+    all
+}
+
+fn seen(root: &Path) -> Vec<(PathBuf, fs::Metadata, String)> {
+    let (mut all, mut pending) = (Vec::new(), vec![root.to_owned()]);
     while let Some(path) = pending.pop() {
         let is = fs::symlink_metadata(&path).unwrap();
         let inside = if is.is_symlink() {
@@ -97,9 +114,8 @@ pub(crate) fn snapshot(root: &Path) -> BTreeMap<PathBuf, String> {
         } else {
             format!("{:?}", fs::read(&path).map_err(|error| error.kind()))
         };
-        let (mode, times) = (is.mode(), (is.mtime(), is.mtime_nsec(), is.ctime(), is.ctime_nsec()));
-        let shown = format!("{mode:o} {}:{} {} {times:?} {inside}", is.uid(), is.gid(), is.ino());
-        all.insert(path, shown);
+        let looks = format!("{:o} {}:{} {inside}", is.mode(), is.uid(), is.gid());
+        all.push((path, is, looks));
     }
     all
 }

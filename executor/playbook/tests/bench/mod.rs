@@ -67,7 +67,7 @@ impl Bench {
         let options =
             RunOptions { limits: self.limits, dry_run: self.dry_run, cancel, ..RunOptions::default() };
         self.results.clear();
-        keros_playbook::run(&script, &mut system, &options, self)
+        keros_playbook::run(&script, &mut system, &options, self).without_reboot()
     }
 
     /// Runs one task and gives its status and message.

@@ -98,7 +98,7 @@ pub(crate) fn run(case: &Case, bench: &Bench) -> Seen {
     if bench.is_tree() {
         system.durability = Durability::Grouped;
     }
-    let outcome = keros_playbook::run(&script, &mut system, &options, &mut recorder);
+    let outcome = keros_playbook::run(&script, &mut system, &options, &mut recorder).without_reboot();
     let end = if matches!(outcome, Outcome::Succeeded { .. }) { End::Succeeded } else { End::Failed };
     Seen { tasks: recorder.tasks, end }
 }

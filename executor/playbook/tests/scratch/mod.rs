@@ -120,7 +120,7 @@ impl Scratch {
         }
         let options = RunOptions { dry_run: self.dry_run, ..RunOptions::default() };
         self.results.clear();
-        Ok(keros_playbook::run(&script, &mut system, &options, self))
+        Ok(keros_playbook::run(&script, &mut system, &options, self).without_reboot())
     }
 
     /// Runs tasks and gives the statuses of those that ran.

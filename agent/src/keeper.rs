@@ -1,0 +1,145 @@
+//! Keeps the state: moves it, stores it, and only then lets anything be done. It must not know how things are done.
+
+use std::collections::VecDeque;
+
+use keros_machine::{Arrival, Effect, Event, Now, State, step};
+use keros_protocol::Envelope;
+
+use crate::store::Store;
+
+/// How long after a failed write the next one is tried.
+const STORE_RETRY_MS: u64 = 10_000;
+
+/// The state, and where it is stored.
+#[derive(Debug)]
+pub struct Keeper {
+    /// The state. Only [`Keeper::apply`] moves it.
+    pub state: State,
+    /// Where it is stored.
+    pub store: Store,
+    unsaved: Option<Unsaved>,
+}
+
+/// The disk has an older state than this process.
+#[derive(Debug)]
+struct Unsaved {
+    error: String,
+    retry_at_ms: u64,
+}
+
+/// What acts for the state.
+pub trait Hands {
+    /// What the clocks say.
+    fn now(&self) -> Now;
+
+    /// Does one thing; gives back what followed at once.
+    fn act(&mut self, state: &State, store: &Store, effect: Effect) -> Option<Event>;
+}
+
+impl Keeper {
+    /// Of this state, as the store has it.
+    #[must_use]
+    pub const fn new(state: State, store: Store) -> Self {
+        Self { state, store, unsaved: None }
+    }
+
+    /// After a start: what was owed is asked for again.
+    pub fn boot(&mut self, hands: &mut impl Hands) {
+        let removed = self.store.collect_orphans(self.state.jobs().iter().map(|job| job.command_id));
+        if removed > 0 {
+            tracing::info!(removed, "stored commands without a job were removed");
+        }
+        self.apply(vec![Event::Booted], hands);
+    }
+
+    /// Moves the state by these events, and does what follows.
+    pub fn apply(&mut self, events: Vec<Event>, hands: &mut impl Hands) {
+        let mut batches = VecDeque::from([events]);
+        while let Some(events) = batches.pop_front() {
+            let effects = self.step_and_store(hands.now(), events, &mut batches);
+            for effect in effects {
+                batches.extend(hands.act(&self.state, &self.store, effect).map(|event| vec![event]));
+            }
+        }
+    }
+
+    /// Puts a command that was judged on the disk; only then the state may hear of it. `None` when that cannot be done: the
+    /// center sends it again.
+    #[must_use]
+    pub fn arrival(&self, arrival: Arrival, envelope: &Envelope) -> Option<Event> {
+        let id = arrival.command_id;
+        if arrival.is_eligible()
+            && !self.state.knows(id)
+            && self.state.has_room()
+            && let Err(error) = self.store.save_command(id, envelope)
+        {
+            tracing::error!(command = %id, %error, "the command is not taken: it cannot be stored");
+            self.store.remove_command(id);
+            return None;
+        }
+        Some(Event::CommandArrived(arrival))
+    }
+
+    /// Moves and stores the state; what may be done is given back. The state in memory may go on without the disk, but a
+    /// command is only taken when it is on the disk.
+    fn step_and_store(
+        &mut self,
+        now: Now,
+        events: Vec<Event>,
+        batches: &mut VecDeque<Vec<Event>>,
+    ) -> Vec<Effect> {
+        let mut state = self.state.clone();
+        let mut effects = Vec::new();
+        for event in &events {
+            let (moved, more) = step(now, state, event.clone());
+            state = moved;
+            effects.extend(more);
+        }
+        let Err(error) = self.store.save(state.kept()) else {
+            self.state = state;
+            if self.unsaved.take().is_some() {
+                tracing::info!("the state is stored again");
+                batches.push_back(vec![Event::StoreRecovered]);
+            }
+            return effects;
+        };
+        let error = error.to_string();
+        if self.unsaved.is_none() {
+            tracing::error!(error, "the state cannot be stored; free some room on the disk");
+        }
+        self.unsaved = Some(Unsaved { error, retry_at_ms: now.monotonic_ms + STORE_RETRY_MS });
+        if events.iter().any(|event| matches!(event, Event::CommandArrived(_))) {
+            batches.push_back(self.without_commands(events));
+            return Vec::new();
+        }
+        self.state = state;
+        effects.retain(|effect| !effect.needs_store());
+        effects
+    }
+
+    fn without_commands(&self, mut events: Vec<Event>) -> Vec<Event> {
+        events.retain(|event| {
+            let Event::CommandArrived(arrival) = event else { return true };
+            tracing::warn!(command = %arrival.command_id, "the command is not taken: it cannot be stored");
+            if !self.state.knows(arrival.command_id) {
+                self.store.remove_command(arrival.command_id);
+            }
+            false
+        });
+        events
+    }
+
+    /// When time must come around at the latest, on the monotonic clock.
+    #[must_use]
+    pub fn next_wake_ms(&self, now: Now) -> Option<u64> {
+        let wake = keros_machine::next_wake_ms(&self.state, now);
+        let retry = self.unsaved.as_ref().map(|unsaved| unsaved.retry_at_ms);
+        [wake, retry].into_iter().flatten().min()
+    }
+
+    /// Why the disk has an older state than this process, when it has.
+    #[must_use]
+    pub fn store_problem(&self) -> Option<&str> {
+        self.unsaved.as_ref().map(|unsaved| unsaved.error.as_str())
+    }
+}

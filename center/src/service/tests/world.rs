@@ -1,0 +1,192 @@
+//! A center on a real SQLite file, and what gateways send to it.
+
+use keros_protocol::topics::{Leaf, Prefix};
+use keros_protocol::{
+    Command, CommandId, Delivery, Downlink, Envelope, Eui, Job, Outcome, Report, ReportPosition, SigningKey,
+    Statement, Summary, UpdateId,
+};
+use serde_json::json;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use crate::api::{DeclareGateway, DeliveryView, GroupView, SendUpdate, UpdateView};
+use crate::service::{Center, Handled, Keys, Message, OrderError, Outgoing};
+use crate::store::Store;
+
+pub(super) const A: Eui = Eui::from_u64(0x7076_FF00_5607_0001);
+pub(super) const B: Eui = Eui::from_u64(0x7076_FF00_5607_0002);
+pub(super) const STREAM: Uuid = Uuid::from_u128(1);
+
+/// When nothing is overdue yet.
+pub(super) const NOW: u64 = 1000;
+
+pub(super) fn key(seed: u8) -> SigningKey {
+    SigningKey::from_pem(&SigningKey::pem_from_seed(&[seed; 32])).unwrap()
+}
+
+pub(super) struct World {
+    pub(super) center: Center,
+    pub(super) nudges: mpsc::Receiver<Vec<Eui>>,
+    folder: tempfile::TempDir,
+}
+
+impl World {
+    /// A center with the gateways A and B in the group `all`.
+    pub(super) async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let world = Self::on(Store::open(folder.path(), None).await.unwrap(), folder);
+        let center = &world.center;
+        for eui in [A, B] {
+            let order = DeclareGateway { eui: eui.to_string(), name: None, description: String::new() };
+            center.declare(&order, 1).await.unwrap();
+        }
+        let group = GroupView { name: "all".to_owned(), description: String::new(), gateways: vec![A, B] };
+        center.create_group(&group).await.unwrap();
+        world
+    }
+
+    /// A center on a store that may have a past.
+    pub(super) fn on(store: Store, folder: tempfile::TempDir) -> Self {
+        let (sender, nudges) = mpsc::channel(4);
+        let keys = Keys { command: key(1), statement: key(2) };
+        Self { center: Center::new(store, keys, Prefix::default(), sender), nudges, folder }
+    }
+
+    /// The center is gone; what it kept is in the folder.
+    pub(super) async fn close(self) -> tempfile::TempDir {
+        self.center.store.close().await;
+        self.folder
+    }
+
+    pub(super) async fn send(&self, expires_in_s: u64, now: u64) -> Result<UpdateId, OrderError> {
+        let script = "- name: a play\n  groups:\n    - all\n  tasks:\n    - !echo\n      msg: hello\n";
+        let job = Job::JetPorch { script: script.to_owned(), vars: serde_json::Map::new() };
+        let order = SendUpdate {
+            group: "all".to_owned(),
+            job,
+            limits: keros_protocol::JobLimits::default(),
+            options: keros_protocol::JobOptions::default(),
+            expires_in_s: Some(expires_in_s),
+        };
+        Ok(self.center.send_update(order, now).await?.update_id)
+    }
+
+    pub(super) async fn give(&self, messages: &[(Eui, Leaf, Vec<u8>)], now: u64) -> Vec<Outgoing> {
+        self.handle(messages, now).await.outgoing
+    }
+
+    /// Whether listeners had to be told.
+    pub(super) async fn give_and_tell(&self, messages: &[(Eui, Leaf, Vec<u8>)], now: u64) -> bool {
+        let changes = self.handle(messages, now).await.changes;
+        self.center.tell(&changes);
+        !changes.is_empty()
+    }
+
+    async fn handle(&self, messages: &[(Eui, Leaf, Vec<u8>)], now: u64) -> Handled {
+        let topics: Vec<String> =
+            messages.iter().map(|(eui, leaf, _)| Prefix::default().topic(*eui, *leaf)).collect();
+        let messages: Vec<Message<'_>> = messages
+            .iter()
+            .zip(&topics)
+            .map(|((_, _, payload), topic)| Message {
+                topic,
+                payload,
+                correlation: None,
+                response_topic: None,
+            })
+            .collect();
+        self.center.handle(&messages, now).await.unwrap()
+    }
+
+    /// Sends telemetry, and gives the commands of the answer.
+    pub(super) async fn commands(&self, eui: Eui, now: u64) -> Vec<Command> {
+        let outgoing = self.give(&[telemetry(eui)], now).await;
+        assert_eq!((outgoing.len(), outgoing[0].eui), (1, eui));
+        commands(&outgoing[0])
+    }
+
+    pub(super) async fn line(&self, update_id: UpdateId, eui: Eui) -> (Delivery, Option<Outcome>, u32) {
+        let view = self.center.update(update_id, NOW).await.unwrap();
+        let line = view.gateways.into_iter().find(|line| line.eui == eui).unwrap();
+        (line.delivery, line.outcome, line.times_sent)
+    }
+
+    pub(super) async fn delivery(&self, update_id: UpdateId, eui: Eui, now: u64) -> DeliveryView {
+        let view = self.center.update(update_id, now).await.unwrap();
+        view.gateways.into_iter().find(|line| line.eui == eui).unwrap()
+    }
+
+    pub(super) async fn view(&self, update_id: UpdateId) -> UpdateView {
+        self.center.update(update_id, NOW).await.unwrap()
+    }
+}
+
+pub(super) fn telemetry(eui: Eui) -> (Eui, Leaf, Vec<u8>) {
+    let telemetry = json!({
+        "telemetry_id": Uuid::now_v7(), "eui": eui, "protocol_version": 1, "agent_version": "0.1.0",
+        "time_unix_s": 5, "clock": "synchronised",
+    });
+    (eui, Leaf::Telemetry, serde_json::to_vec(&telemetry).unwrap())
+}
+
+pub(super) fn report(
+    eui: Eui,
+    number: u64,
+    after: u64,
+    command_id: CommandId,
+    outcome: Outcome,
+) -> (Eui, Leaf, Vec<u8>) {
+    let report = Report {
+        eui,
+        position: ReportPosition { stream: STREAM, number },
+        after,
+        command_id,
+        update_id: None,
+        time_unix_s: 5,
+        outcome,
+    };
+    (eui, Leaf::Report, serde_json::to_vec(&report).unwrap())
+}
+
+pub(super) fn downlink(outgoing: &Outgoing) -> Downlink {
+    serde_json::from_slice(&outgoing.payload).unwrap()
+}
+
+/// The commands of a Downlink.
+pub(super) fn commands(outgoing: &Outgoing) -> Vec<Command> {
+    let ring = keros_protocol::KeyRing::new(vec![key(1).public()]);
+    let verified = |envelope: &Envelope| envelope.verify(Envelope::COMMAND, &ring).unwrap();
+    let commands = downlink(outgoing).commands;
+    commands.iter().map(|envelope| serde_json::from_slice(&verified(envelope)).unwrap()).collect()
+}
+
+/// The statement of a Downlink, which is for the gateway that it is sent to.
+pub(super) fn statement(outgoing: &Outgoing) -> Statement {
+    let ring = keros_protocol::KeyRing::new(vec![key(2).public()]);
+    let payload = downlink(outgoing).statement.unwrap().verify(Envelope::STATEMENT, &ring).unwrap();
+    let statement: Statement = serde_json::from_slice(&payload).unwrap();
+    assert_eq!(statement.eui, outgoing.eui);
+    statement
+}
+
+pub(super) fn acknowledged(outgoing: &Outgoing) -> Option<u64> {
+    statement(outgoing).last_report.map(|position| position.number)
+}
+
+pub(super) fn cancelled(outgoing: &Outgoing) -> Vec<CommandId> {
+    statement(outgoing).cancellations.iter().map(|cancellation| cancellation.command_id).collect()
+}
+
+pub(super) fn succeeded() -> Outcome {
+    Outcome::Succeeded { summary: Summary::default(), dry_run: false }
+}
+
+pub(super) fn failed() -> Outcome {
+    Outcome::Failed {
+        task: None,
+        exit_code: Some(1),
+        message: "no".to_owned(),
+        output: None,
+        summary: Summary::default(),
+    }
+}
