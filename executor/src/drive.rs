@@ -140,9 +140,9 @@ impl<'a> Drive<'a> {
         &mut self.journal
     }
 
-    /// Where it stands.
-    pub(crate) const fn phase(&self) -> &Phase {
-        &self.life.phase
+    /// Its end, when it has one.
+    pub(crate) fn outcome(&self) -> Option<&Outcome> {
+        if let Phase::Ended { outcome, .. } = &self.life.phase { Some(outcome) } else { None }
     }
 
     /// Carries it on, to its end, or until it would have to wait.
@@ -303,8 +303,8 @@ impl<'a> Drive<'a> {
         if self.job().outcome().is_some() {
             return Ok(());
         }
-        let Phase::Ended { outcome, .. } = &self.life.phase else { return Ok(()) };
-        let ended = Event::Ended { outcome: (**outcome).clone() };
+        let Some(outcome) = self.outcome() else { return Ok(()) };
+        let ended = Event::Ended { outcome: outcome.clone() };
         let doing = format!("keep the outcome of job {}", self.job().id());
         self.job().keep_outcome(&ended).map_err(Failure::io(doing))
     }

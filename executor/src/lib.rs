@@ -35,6 +35,7 @@ mod statement;
 mod stragglers;
 mod time_floor;
 mod trust;
+mod undo;
 mod watch;
 
 use std::process::ExitCode;

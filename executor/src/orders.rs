@@ -1,14 +1,16 @@
 //! Requests about a job that was begun: its cancellation, its confirmation. A session verifies them, leaves them for the
 //! runner, and says what comes of it.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use keros_protocol::executor::{CancelAnswer, Event};
 use keros_protocol::{CommandId, Envelope, Outcome};
 
 use crate::begin::Answer;
+use crate::cli::{CancelArgs, find_id};
 use crate::drive::Drive;
-use crate::engine::Engine;
+use crate::engine::{Engine, PlaybookEngine};
 use crate::exit::Failure;
 use crate::follow::take_locks;
 use crate::life::{CancelledBy, Phase};
@@ -18,7 +20,7 @@ use crate::state::asked::{leave_cancellation, leave_confirmation};
 use crate::state::job::Job;
 use crate::state::started::Started;
 use crate::state::story::Story;
-use crate::time_floor;
+use crate::{stragglers, time_floor};
 
 /// How long a runner may take to decide; it looks four times a second.
 const PATIENCE: u32 = 200;
@@ -136,6 +138,41 @@ impl<'a> Desk<'a, '_> {
             self.state.host().sleep(INTERVAL);
         }
         Ok(None)
+    }
+}
+
+/// `keros-executor cancel`: root asks on the gateway.
+pub(crate) fn cancel(args: &CancelArgs) -> Result<(), Failure> {
+    let settings = &args.settings;
+    let state = State::open_for(settings)?;
+    let known: Vec<CommandId> = state.jobs()?.iter().map(Job::id).collect();
+    let id = find_id(&args.id, &known)?;
+    let engine = PlaybookEngine { settings };
+    let (event, rest) = match (Desk { settings, state: &state, engine: &engine }).cancel(id, None)? {
+        Answer::CarryOn(event, run_lock, drive) => (event, Some((run_lock, drive))),
+        Answer::Say(event) => (event, None),
+        Answer::Follow(_) | Answer::Run(..) => {
+            return Err(Failure::Internal("a cancellation runs no job".to_owned()));
+        }
+    };
+    let line = match &event {
+        Event::CancelAnswered { answer, .. } if !args.json => words(*answer).to_owned(),
+        event => serde_json::to_string(event).map_err(|error| Failure::Internal(error.to_string()))?,
+    };
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+    let Some((_run_lock, mut drive)) = rest else { return Ok(()) };
+    stragglers::lead_session();
+    drive.go(true).map(drop)
+}
+
+const fn words(answer: CancelAnswer) -> &'static str {
+    match answer {
+        CancelAnswer::Stopping => {
+            "The job stops after the task under way; `keros-executor job ID` tells when it has."
+        }
+        CancelAnswer::RollingBack => "The job is being undone; `keros-executor job ID` tells when it is.",
+        CancelAnswer::TooLate => "Too late: the job has ended, or is being undone already.",
+        CancelAnswer::Unknown => "No such job was started here.",
     }
 }
 

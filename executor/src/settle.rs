@@ -1,16 +1,21 @@
 //! Finishes what jobs are owed whose process is gone.
 
+use std::io::{self, Write as _};
 use std::time::Duration;
 
 use keros_protocol::CommandId;
+use keros_protocol::text::printable;
+use serde_json::json;
 
+use crate::cli::SettleArgs;
 use crate::drive::{Drive, Left};
-use crate::engine::Engine;
+use crate::engine::{Engine, PlaybookEngine};
 use crate::exit::Failure;
 use crate::settings::Settings;
 use crate::state::job::LockedJob;
 use crate::state::started::{Record, Started};
 use crate::state::{RunLock, State};
+use crate::stragglers;
 
 /// Whoever asks whether a job runs holds its lock for a moment.
 const INTERVAL: Duration = Duration::from_millis(10);
@@ -64,4 +69,31 @@ pub(crate) fn complete_record(state: &State) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Finishes all that is owed, and waits for what takes its time. When a job runs, whoever runs it does that.
+pub(crate) fn settle(args: &SettleArgs) -> Result<(), Failure> {
+    stragglers::lead_session();
+    let state = State::open_for(&args.settings)?;
+    let engine = PlaybookEngine { settings: &args.settings };
+    let owed = owed(&state)?;
+    let Some(mut run_lock) = state.try_lock()? else {
+        let running = state.running()?.map_or_else(|| "a job".to_owned(), |id| format!("job {id}"));
+        return say(args, &json!({ "running": state.running()? }), &format!("{running} is running"));
+    };
+    for id in owed {
+        let Some(locked) = lock(&state, id)? else { continue };
+        run_lock.claim(id)?;
+        let mut drive = Drive::take_over(&args.settings, &engine, locked)?;
+        drive.go(true)?;
+        let Some(outcome) = drive.outcome() else { continue };
+        let line = format!("{id}  {}", printable(&outcome.to_string()));
+        say(args, &json!({ "command_id": id, "outcome": outcome }), &line)?;
+    }
+    complete_record(&state)
+}
+
+fn say(args: &SettleArgs, json: &serde_json::Value, text: &str) -> Result<(), Failure> {
+    let line = if args.json { json.to_string() } else { text.to_owned() };
+    writeln!(io::stdout().lock(), "{line}").map_err(Failure::io("write to standard output"))
 }
