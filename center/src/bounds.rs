@@ -49,3 +49,53 @@ pub(crate) const BUSY_AFTER_EXPIRY_S: u64 = 4 * 86_400;
 
 /// How often deadlines are looked at.
 pub(crate) const DEADLINE_PERIOD: Duration = Duration::from_secs(5);
+
+/// How often old reports are removed.
+pub(crate) const TIDY_PERIOD_S: u64 = 3600;
+
+// What one gateway may make of the database.
+
+/// What may be sent at once, and what comes back of it in a minute.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rate {
+    /// At once, bytes.
+    pub(crate) burst_bytes: u64,
+    /// In the long run, bytes.
+    pub(crate) bytes_per_minute: u64,
+}
+
+/// What a message counts beside its payload: its row, its answer.
+pub(crate) const MESSAGE_OVERHEAD_BYTES: u64 = 1024;
+
+/// Reports of one gateway. A true one holds 64 at most, with 256 KiB of output together, and tells progress once a second at most: some
+/// 80 KiB a minute. Ten times that at once, and six times in the long run: 31 MB an hour before the bounds below.
+pub(crate) const REPORT_RATE: Rate = Rate { burst_bytes: 8 << 20, bytes_per_minute: 512 << 10 };
+
+/// Telemetry of one gateway: one row that is written anew. A true one sends some 2 KiB an hour, at a nudge once a minute, and now and
+/// then its packages (256 KiB at most): this is 85 of the usual ones a minute.
+pub(crate) const TELEMETRY_RATE: Rate = Rate { burst_bytes: 4 << 20, bytes_per_minute: 256 << 10 };
+
+/// Reports of one gateway that are kept. When there are more than the first, or more characters in them than the second, all but the
+/// last half is removed: terminal ones last. 400 reports of 300 characters are a busy week.
+pub(crate) const MAX_REPORTS: u64 = 2000;
+pub(crate) const MAX_REPORTS_SIZE: u64 = 32 << 20;
+
+/// Streams of reports of one gateway whose position is kept: it begins a new one when it has lost its state.
+pub(crate) const MAX_STREAMS: u64 = 16;
+
+/// Reports are kept for 90 days. What became of each command is kept apart, and stays.
+pub(crate) const REPORT_AGE_S: u64 = 90 * 86_400;
+
+// The REST API.
+
+/// Connections at the same time; more wait in the backlog of the socket.
+pub(crate) const REST_CONNECTIONS: usize = 1024;
+
+/// A request's head has to come within this time; a connection without a request ends by it too.
+pub(crate) const REST_HEAD_LIMIT: Duration = Duration::from_secs(30);
+
+/// A request's head, and what is read ahead of its body, bytes.
+pub(crate) const REST_BUFFER_BYTES: usize = 64 * 1024;
+
+/// An answer takes no longer, the body of its request included; streams of events are excepted.
+pub(crate) const REST_ANSWER_LIMIT: Duration = Duration::from_secs(60);

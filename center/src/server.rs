@@ -11,16 +11,13 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::bounds::{DEADLINE_PERIOD, NUDGES};
+use crate::bounds::{DEADLINE_PERIOD, NUDGES, TIDY_PERIOD_S};
 use crate::broker::{self, BrokerSettings, GatewayAccess, Listener, Running};
 use crate::mqtt::{self, Connection};
-use crate::rest::{Api, Token};
+use crate::rest::{self, Api, Token};
 use crate::service::{Center, unix_now};
 use crate::settings::{DataFolder, read_keys, read_secret};
 use crate::store::Store;
-
-/// How often old reports are removed.
-const TIDY_PERIOD_S: u64 = 3600;
 
 /// Open requests get this long to end at a stop.
 const GRACE: Duration = Duration::from_secs(5);
@@ -121,7 +118,12 @@ pub(crate) async fn serve(
     let mut tasks = JoinSet::new();
     tasks.spawn(mqtt::run(Arc::clone(&center), connection, nudges_receiver, stop.clone()));
     tasks.spawn(deadlines(Arc::clone(&center), stop.clone()));
-    tasks.spawn(rest(listener, Api::new(center, token, stop.clone()), stop.clone()));
+    let router = Api::new(center, token, stop.clone()).router();
+    let serving = rest::serve(listener, router, stop.clone());
+    tasks.spawn(async {
+        serving.await;
+        Ok(())
+    });
     tracing::info!(%rest_address, ?mqtt_addresses, "the center serves");
     // Nobody waiting for it is no error.
     let _ = ready.send(Ready { rest_address, mqtt_addresses });
@@ -158,15 +160,6 @@ async fn until_stopped(
         tasks.shutdown().await;
     }
     Ok(())
-}
-
-async fn rest(listener: TcpListener, api: Api, mut stop: watch::Receiver<bool>) -> anyhow::Result<()> {
-    axum::serve(listener, api.router())
-        .with_graceful_shutdown(async move {
-            let _ = stop.wait_for(|stop| *stop).await;
-        })
-        .await
-        .context("the REST API broke")
 }
 
 async fn deadlines(center: Arc<Center>, mut stop: watch::Receiver<bool>) -> anyhow::Result<()> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rumqttc::v5::AsyncClient;
 use rumqttc::v5::mqttbytes::v5::Publish;
@@ -31,13 +31,20 @@ pub(super) async fn run(
     session: Arc<AtomicU64>,
 ) {
     let mut batch = Vec::with_capacity(BATCH);
+    let started = Instant::now();
     while inbox.recv_many(&mut batch, BATCH).await > 0 {
-        match handle(&center, &batch).await {
+        let now_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        // Those that are left out are acknowledged to the broker, and not to the gateway.
+        let admitted: Vec<&Arrival> = batch
+            .iter()
+            .filter(|arrival| message(arrival).is_none_or(|message| center.admits(&message, now_ms)))
+            .collect();
+        match handle(&center, &admitted).await {
             Ok(handled) => act(&center, &client, handled).await,
             // One message may be the reason: each is given alone, so that it does not hold up the others.
             Err(error) => {
                 complain(&error, "messages could not be stored: each is tried alone");
-                for arrival in &batch {
+                for arrival in &admitted {
                     let handled = insist(&center, arrival).await;
                     act(&center, &client, handled).await;
                 }
@@ -54,8 +61,8 @@ pub(super) async fn run(
     }
 }
 
-async fn handle(center: &Center, arrivals: &[Arrival]) -> Result<Handled, StoreError> {
-    let messages: Vec<Message<'_>> = arrivals.iter().filter_map(message).collect();
+async fn handle(center: &Center, arrivals: &[&Arrival]) -> Result<Handled, StoreError> {
+    let messages: Vec<Message<'_>> = arrivals.iter().filter_map(|arrival| message(arrival)).collect();
     if messages.len() < arrivals.len() {
         center.count_unusable();
     }
@@ -77,7 +84,7 @@ fn message(arrival: &Arrival) -> Option<Message<'_>> {
 async fn insist(center: &Center, arrival: &Arrival) -> Handled {
     let mut pause = FIRST_PAUSE;
     loop {
-        match handle(center, std::slice::from_ref(arrival)).await {
+        match handle(center, &[arrival]).await {
             Ok(handled) => return handled,
             Err(error) if error.is_about_data() => {
                 let topic = String::from_utf8_lossy(&arrival.publish.topic);

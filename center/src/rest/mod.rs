@@ -5,11 +5,11 @@ mod body;
 mod events;
 mod gateways;
 mod groups;
+mod listen;
 mod problem;
 mod updates;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
@@ -18,17 +18,15 @@ use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
 use tokio::sync::{Semaphore, watch};
 
-use crate::bounds::STREAMS;
+use crate::bounds::{REST_ANSWER_LIMIT, STREAMS};
 use crate::service::Center;
 use problem::Failure;
 
 pub(crate) use auth::Token;
+pub(crate) use listen::serve;
 
 /// A script of the greatest size, with every byte escaped in JSON, and its variables.
 const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
-
-/// An answer takes no longer; streams of events are excepted.
-const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What every request is given.
 #[derive(Clone)]
@@ -81,6 +79,7 @@ async fn health(State(api): State<Api>) -> Json<serde_json::Value> {
         "version": env!("CARGO_PKG_VERSION"),
         "broker_connected": api.center.is_connected(),
         "messages_left_out": api.center.unusable(),
+        "messages_over_rate": api.center.over_rate(),
     }))
 }
 
@@ -93,7 +92,7 @@ async fn not_so() -> Failure {
 }
 
 async fn in_time(request: Request, next: Next) -> Response {
-    tokio::time::timeout(TIMEOUT, next.run(request))
+    tokio::time::timeout(REST_ANSWER_LIMIT, next.run(request))
         .await
         .unwrap_or_else(|_| Failure::timed_out().into_response())
 }

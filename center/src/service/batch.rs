@@ -14,8 +14,10 @@ use super::downlink::{self, Outgoing, OutgoingKind};
 use super::incoming::{self, Incoming, ReceivedReport};
 use super::overdue::overdue_at;
 use super::report::{Known, Verdict, judge};
-use crate::bounds::BUSY_AFTER_EXPIRY_S;
-use crate::store::{KnownCommand, NewReport, StoreError, cancellations, gateways, reports, silence, updates};
+use crate::bounds::{BUSY_AFTER_EXPIRY_S, MAX_REPORTS, MAX_REPORTS_SIZE, MAX_STREAMS};
+use crate::store::{
+    Kept, KnownCommand, NewReport, StoreError, cancellations, gateways, reports, silence, updates,
+};
 
 /// One MQTT message.
 #[derive(Debug, Clone, Copy)]
@@ -313,7 +315,14 @@ async fn take(
                 note: note.map(|note| note.to_string()),
             };
             gateways::ensure(connection, eui, now).await?;
-            reports::keep(connection, &row, now).await?;
+            let kept = reports::keep(connection, &row, now).await?;
+            if known.position.is_none() {
+                reports::prune_streams(connection, eui, position.stream, MAX_STREAMS).await?;
+            }
+            if kept.reports > MAX_REPORTS || kept.size > MAX_REPORTS_SIZE {
+                let most = Kept { reports: MAX_REPORTS / 2, size: MAX_REPORTS_SIZE / 2 };
+                reports::prune_gateway(connection, eui, most).await?;
+            }
             gateways::keep_stream(connection, eui, position.stream).await?;
             let Some(command) = command.filter(|command| command.row.eui == eui) else { return Ok(()) };
             if let Some(outcome) = outcome {

@@ -1,22 +1,22 @@
 //! The thin shell that MQTT and REST call: it reads and writes the store, and tells listeners what changed.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use keros_protocol::topics::Prefix;
 use keros_protocol::{Eui, SigningKey, UnixSeconds, UpdateId};
 use tokio::sync::{broadcast, mpsc};
 
+use super::batch::Message;
 use super::changes::Change;
 use super::order::{OrderError, new_update};
+use super::rate::{Admission, Rates};
 use super::state::Counts;
 use super::views;
 use crate::api::{DeclareGateway, GatewayView, GroupView, SendUpdate, UpdateView};
-use crate::bounds::CHANGES;
+use crate::bounds::{CHANGES, REPORT_AGE_S};
 use crate::store::{Store, StoreError, gateways, groups, reports, silence, updates};
-
-/// Reports are kept for 90 days.
-const REPORT_AGE_S: u64 = 90 * 86_400;
 
 /// Groups at most.
 const MAX_GROUPS: u32 = 1000;
@@ -44,6 +44,8 @@ pub(crate) struct Center {
     nudges: mpsc::Sender<Vec<Eui>>,
     connected: AtomicBool,
     unusable: AtomicU64,
+    rates: Mutex<Rates>,
+    over_rate: AtomicU64,
 }
 
 /// The center's clock. It is only read at the edges: rules are given the time.
@@ -62,6 +64,8 @@ impl Center {
             nudges,
             connected: AtomicBool::new(false),
             unusable: AtomicU64::new(0),
+            rates: Mutex::default(),
+            over_rate: AtomicU64::new(0),
         }
     }
 
@@ -100,6 +104,25 @@ impl Center {
     /// A message was left out.
     pub(crate) fn count_unusable(&self) {
         self.unusable.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many messages were left out since the start, because their gateways sent too many.
+    pub(crate) fn over_rate(&self) -> u64 {
+        self.over_rate.load(Ordering::Relaxed)
+    }
+
+    /// Whether a message is looked at, by how much its gateway has sent lately. `now_ms` never goes back.
+    pub(crate) fn admits(&self, message: &Message<'_>, now_ms: u64) -> bool {
+        let Some((eui, leaf)) = self.prefix.parse(message.topic) else { return true };
+        let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        let Admission::LeftOut(count) = rates.admit(eui, leaf, message.payload.len(), now_ms) else {
+            return true;
+        };
+        self.over_rate.fetch_add(1, Ordering::Relaxed);
+        if count.is_power_of_two() {
+            tracing::warn!(%eui, topic = message.topic, count, "a gateway sends too much: messages are left out");
+        }
+        false
     }
 
     /// At the start nobody is known to be online.

@@ -1,6 +1,6 @@
 //! What the center does, between MQTT and REST on one side and the store on the other.
 //!
-//! [`incoming`], [`report`], [`downlink`], [`state`], [`overdue`] and [`order`] are pure: they are given rows, a message and the time,
+//! [`incoming`], [`report`], [`downlink`], [`state`], [`overdue`], [`rate`] and [`order`] are pure: they are given rows, a message and the time,
 //! and say what is to be kept and sent. [`Center`] is the thin shell that reads, asks them, commits, and only then acts.
 
 mod batch;
@@ -11,6 +11,7 @@ mod downlink;
 mod incoming;
 mod order;
 mod overdue;
+mod rate;
 mod report;
 mod state;
 mod views;

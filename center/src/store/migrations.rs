@@ -12,12 +12,21 @@ const STEPS: [(i64, &str, &str); 2] = [
 
 /// Brings the tables up to date.
 pub(super) async fn run(pool: &AnyPool, place: &str) -> Result<(), StoreError> {
-    let steps = STEPS.map(|(version, description, sql)| {
-        let sql = sql.into_sql_str();
-        Migration::new(version, description.into(), MigrationType::Simple, sql, false)
-    });
+    run_up_to(pool, place, STEPS.len()).await
+}
+
+/// Only the first steps.
+pub(super) async fn run_up_to(pool: &AnyPool, place: &str, steps: usize) -> Result<(), StoreError> {
+    let steps: Vec<Migration> = STEPS
+        .into_iter()
+        .take(steps)
+        .map(|(version, description, sql)| {
+            let sql = sql.into_sql_str();
+            Migration::new(version, description.into(), MigrationType::Simple, sql, false)
+        })
+        .collect();
     let place = place.to_owned();
-    match Migrator::with_migrations(steps.into()).run(pool).await {
+    match Migrator::with_migrations(steps).run(pool).await {
         Ok(()) => Ok(()),
         Err(MigrateError::VersionMissing(version)) => Err(StoreError::TooNew { place, version }),
         Err(source) => Err(StoreError::Migrate { place, source }),

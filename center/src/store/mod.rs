@@ -15,7 +15,7 @@ use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _, Row as _};
 
 pub(crate) use gateways::GatewayRow;
 use gateways::shown_name;
-pub(crate) use reports::NewReport;
+pub(crate) use reports::{Kept, NewReport};
 pub(crate) use updates::{
     Allowance, CommandRow, CountRow, DueCommand, KnownCommand, LineRow, NewUpdate, UpdateRow,
 };

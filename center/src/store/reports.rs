@@ -1,7 +1,7 @@
 //! The reports as they came, and up to where each stream of a gateway is stored.
 
 use keros_protocol::{Eui, ReportPosition, UnixSeconds};
-use sqlx::{AnyConnection, Row as _};
+use sqlx::AnyConnection;
 use uuid::Uuid;
 
 use super::{Result, number, to_big};
@@ -52,12 +52,21 @@ pub(crate) async fn position(
     row.map(|row| Ok(ReportPosition { stream, number: number(&row, "number")? })).transpose()
 }
 
-/// Keeps a report and moves the position of its stream forward, never back.
+/// How much is kept of one gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// Reports.
+    pub(crate) reports: u64,
+    /// Characters in them.
+    pub(crate) size: u64,
+}
+
+/// Keeps a report and moves the position of its stream forward, never back; how much is kept of the gateway now. The gateway is there.
 pub(crate) async fn keep(
     connection: &mut AnyConnection,
     report: &NewReport<'_>,
     now: UnixSeconds,
-) -> Result<()> {
+) -> Result<Kept> {
     let (eui, stream) = (report.eui.to_string(), report.position.stream.to_string());
     sqlx::query(
         "INSERT INTO reports (eui, stream, number, command_id, status, report, note, received_at) \
@@ -74,43 +83,79 @@ pub(crate) async fn keep(
     .execute(&mut *connection)
     .await?;
     sqlx::query(
-        "INSERT INTO report_positions (eui, stream, number) VALUES ($1, $2, $3) \
-         ON CONFLICT (eui, stream) DO UPDATE SET number = excluded.number \
+        "INSERT INTO report_positions (eui, stream, number, heard_at) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (eui, stream) DO UPDATE SET number = excluded.number, heard_at = excluded.heard_at \
          WHERE excluded.number > report_positions.number",
     )
-    .bind(eui)
+    .bind(eui.clone())
     .bind(stream)
     .bind(to_big(report.position.number))
+    .bind(to_big(now))
+    .execute(&mut *connection)
+    .await?;
+    let row = sqlx::query(
+        "UPDATE gateways SET reports_kept = reports_kept + 1, reports_size = reports_size + $2 WHERE eui = $1 \
+         RETURNING reports_kept, reports_size",
+    )
+    .bind(eui)
+    .bind(to_big(report.json.len() as u64))
+    .fetch_one(connection)
+    .await?;
+    Ok(Kept { reports: number(&row, "reports_kept")?, size: number(&row, "reports_size")? })
+}
+
+/// Removes reports that arrived before `oldest`. Positions stay, and with them what is acknowledged.
+pub(crate) async fn prune(connection: &mut AnyConnection, oldest: UnixSeconds) -> Result<()> {
+    sqlx::query("DELETE FROM reports WHERE received_at < $1")
+        .bind(to_big(oldest))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Removes the reports of one gateway that are more than `most`: first those that are no end of a command of its own, and older ones
+/// before newer ones. Positions stay, and with them what is acknowledged.
+pub(crate) async fn prune_gateway(connection: &mut AnyConnection, eui: Eui, most: Kept) -> Result<()> {
+    sqlx::query(
+        "DELETE FROM reports WHERE eui = $1 AND (stream, number) IN (SELECT stream, number FROM (\
+         SELECT stream, number, ROW_NUMBER() OVER ranking AS place, SUM(LENGTH(report)) OVER ranking AS size \
+         FROM reports WHERE eui = $1 WINDOW ranking AS (ORDER BY \
+         CASE WHEN note IS NULL AND status NOT IN ('received', 'accepted', 'running', 'confirming') THEN 0 ELSE 1 END, \
+         received_at DESC, number DESC, stream)) AS ranked WHERE place > $2 OR size > $3)",
+    )
+    .bind(eui.to_string())
+    .bind(to_big(most.reports))
+    .bind(to_big(most.size))
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        "UPDATE gateways SET \
+         reports_kept = (SELECT COUNT(*) FROM reports WHERE reports.eui = gateways.eui), \
+         reports_size = (SELECT COALESCE(SUM(LENGTH(reports.report)), 0) FROM reports WHERE reports.eui = gateways.eui) \
+         WHERE eui = $1",
+    )
+    .bind(eui.to_string())
     .execute(connection)
     .await?;
     Ok(())
 }
 
-/// Reports that are kept of one gateway at least, when there are so many, and the number that makes it time to remove older ones.
-const KEPT: i64 = 1000;
-const TOO_MANY: i64 = 2000;
-
-/// Removes reports that arrived before `oldest`, and the older ones of gateways that have sent very many. Positions stay, and with
-/// them what is acknowledged.
-pub(crate) async fn prune(connection: &mut AnyConnection, oldest: UnixSeconds) -> Result<()> {
-    sqlx::query("DELETE FROM reports WHERE received_at < $1")
-        .bind(to_big(oldest))
-        .execute(&mut *connection)
-        .await?;
-    let crowded = sqlx::query("SELECT eui FROM reports GROUP BY eui HAVING COUNT(*) > $1")
-        .bind(TOO_MANY)
-        .fetch_all(&mut *connection)
-        .await?;
-    for row in &crowded {
-        let eui: String = row.try_get("eui")?;
-        sqlx::query(
-            "DELETE FROM reports WHERE eui = $1 AND (stream, number) NOT IN (SELECT stream, number FROM reports \
-             WHERE eui = $1 ORDER BY received_at DESC, number DESC LIMIT $2)",
-        )
-        .bind(eui)
-        .bind(KEPT)
-        .execute(&mut *connection)
-        .await?;
-    }
+/// Forgets the streams of one gateway that were heard of longest ago, but never `current`, until `most` are left.
+pub(crate) async fn prune_streams(
+    connection: &mut AnyConnection,
+    eui: Eui,
+    current: Uuid,
+    most: u64,
+) -> Result<()> {
+    sqlx::query(
+        "DELETE FROM report_positions WHERE eui = $1 AND stream <> $2 AND stream NOT IN (\
+         SELECT stream FROM report_positions WHERE eui = $1 AND stream <> $2 \
+         ORDER BY heard_at DESC, stream DESC LIMIT $3)",
+    )
+    .bind(eui.to_string())
+    .bind(current.to_string())
+    .bind(to_big(most.saturating_sub(1)))
+    .execute(connection)
+    .await?;
     Ok(())
 }

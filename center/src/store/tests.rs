@@ -128,31 +128,106 @@ async fn an_update_for_many_gateways_is_kept_whole() {
     );
 }
 
+fn report(stream: u128, number: u64, status: &'static str, json: &'static str) -> NewReport<'static> {
+    let position = keros_protocol::ReportPosition { stream: uuid::Uuid::from_u128(stream), number };
+    NewReport { eui: EUI, position, command_id: "x".to_owned(), status, json, note: None }
+}
+
+async fn is_kept(transaction: &mut Transaction, report: &NewReport<'_>) -> bool {
+    reports::is_kept(transaction, EUI, report.position).await.unwrap()
+}
+
 #[tokio::test]
-async fn reports_are_bounded_by_age_and_number_and_positions_stay() {
+async fn reports_go_by_age_and_positions_stay() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path()).await.unwrap();
     let mut transaction = store.begin().await.unwrap();
     gateways::ensure(&mut transaction, EUI, 1).await.unwrap();
-    let stream = uuid::Uuid::from_u128(1);
-    let report = |number| NewReport {
-        eui: EUI,
-        position: keros_protocol::ReportPosition { stream, number },
-        command_id: "x".to_owned(),
-        status: "running",
-        json: "{}",
-        note: None,
-    };
-    for number in 1..=2500 {
-        reports::keep(&mut transaction, &report(number), number).await.unwrap();
+    for number in 1..=200 {
+        reports::keep(&mut transaction, &report(1, number, "running", "{}"), number).await.unwrap();
     }
     reports::prune(&mut transaction, 101).await.unwrap();
-    for (number, kept) in [(1, false), (100, false), (1500, false), (1501, true), (2500, true)] {
-        let position = keros_protocol::ReportPosition { stream, number };
-        assert_eq!(reports::is_kept(&mut transaction, EUI, position).await.unwrap(), kept, "{number}");
+    for (number, kept) in [(1, false), (100, false), (101, true), (200, true)] {
+        assert_eq!(is_kept(&mut transaction, &report(1, number, "", "")).await, kept, "{number}");
     }
-    let position = reports::position(&mut transaction, EUI, stream).await.unwrap();
-    assert_eq!(position.unwrap().number, 2500);
+    reports::prune(&mut transaction, 1000).await.unwrap();
+    let position = reports::position(&mut transaction, EUI, uuid::Uuid::from_u128(1)).await.unwrap();
+    assert_eq!(position.unwrap().number, 200);
+}
+
+#[tokio::test]
+async fn of_too_many_reports_the_ends_of_commands_go_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await.unwrap();
+    let mut transaction = store.begin().await.unwrap();
+    gateways::ensure(&mut transaction, EUI, 1).await.unwrap();
+    let odd = NewReport { note: Some("odd".to_owned()), ..report(1, 2, "succeeded", "{}") };
+    reports::keep(&mut transaction, &report(1, 1, "succeeded", "{}"), 1).await.unwrap();
+    reports::keep(&mut transaction, &odd, 2).await.unwrap();
+    let mut kept = Kept { reports: 0, size: 0 };
+    for number in 3..=50 {
+        kept =
+            reports::keep(&mut transaction, &report(1, number, "running", "{    }"), number).await.unwrap();
+    }
+    assert_eq!(kept, Kept { reports: 50, size: 2 * 2 + 48 * 6 });
+    reports::prune_gateway(&mut transaction, EUI, Kept { reports: 10, size: 1000 }).await.unwrap();
+    for (number, kept) in [(1, true), (2, false), (3, false), (41, false), (42, true), (50, true)] {
+        assert_eq!(is_kept(&mut transaction, &report(1, number, "", "")).await, kept, "{number}");
+    }
+    reports::prune_gateway(&mut transaction, EUI, Kept { reports: 10, size: 2 + 6 + 5 }).await.unwrap();
+    for (number, kept) in [(1, true), (49, false), (50, true)] {
+        assert_eq!(is_kept(&mut transaction, &report(1, number, "", "")).await, kept, "{number} by size");
+    }
+    let kept = reports::keep(&mut transaction, &report(1, 51, "running", "{}"), 51).await.unwrap();
+    assert_eq!(kept, Kept { reports: 3, size: 10 }, "counted anew");
+}
+
+#[tokio::test]
+async fn only_the_last_streams_are_known_and_always_the_current_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await.unwrap();
+    let mut transaction = store.begin().await.unwrap();
+    gateways::ensure(&mut transaction, EUI, 1).await.unwrap();
+    for stream in (1..=9).rev() {
+        reports::keep(&mut transaction, &report(stream, 7, "running", "{}"), 100 - stream as u64)
+            .await
+            .unwrap();
+    }
+    reports::prune_streams(&mut transaction, EUI, uuid::Uuid::from_u128(9), 3).await.unwrap();
+    for (stream, known) in [(1, true), (2, true), (3, false), (8, false), (9, true)] {
+        let position = reports::position(&mut transaction, EUI, uuid::Uuid::from_u128(stream)).await.unwrap();
+        assert_eq!(position.is_some(), known, "{stream}");
+    }
+}
+
+#[tokio::test]
+async fn a_database_of_the_first_version_is_brought_up_to_date_with_what_is_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = sqlite_url(&folder.path().join(FILE_NAME));
+    sqlx::any::install_default_drivers();
+    let pool = AnyPoolOptions::new().max_connections(1).connect(&url).await.unwrap();
+    migrations::run_up_to(&pool, "x", 1).await.unwrap();
+    let id = "01920000-0000-7000-8000-000000000001";
+    for sql in [
+        format!(
+            "INSERT INTO gateways (eui, description, declared, online, created_at) VALUES ('{EUI}', '', 0, 0, 1)"
+        ),
+        format!("INSERT INTO updates VALUES ('{id}', 'g', 'jetporch', '{{}}', '{{}}', '{{}}', 5, 100)"),
+        format!(
+            "INSERT INTO commands VALUES ('{id}', '{id}', '{EUI}', 100, 'received', 1, 'running', '{{\"status\":\"running\"}}', 6)"
+        ),
+        format!("INSERT INTO reports VALUES ('{EUI}', '{id}', 1, '{id}', 'running', '12345', NULL, 6)"),
+        format!("INSERT INTO report_positions VALUES ('{EUI}', '{id}', 1)"),
+    ] {
+        sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&pool).await.unwrap();
+    }
+    pool.close().await;
+    let store = open(folder.path()).await.unwrap();
+    let mut transaction = store.begin().await.unwrap();
+    let command = updates::command(&mut transaction, id.parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!((command.row.overdue_at, command.row.cancel_requested_at), (Some(100 + 93_600), None));
+    let kept = reports::keep(&mut transaction, &report(1, 2, "running", "{}"), 7).await.unwrap();
+    assert_eq!(kept, Kept { reports: 2, size: 7 });
 }
 
 mod tests_support {

@@ -339,7 +339,7 @@ impl<'a> Engine<'a> {
             .and_then(|followup| Ok((task.module.prepare(&mut scope)?, followup)));
         match prepared {
             Ok((mut action, followup)) => {
-                let ended = self.attempts(action.as_mut(), here, &followup, reference)?;
+                let ended = self.attempts(action.as_mut(), here, &followup, (reference, task.module_name))?;
                 Ok(self.told(task, here, ended))
             }
             Err(message) => Ok(self.refused(task, here, message)),
@@ -352,7 +352,7 @@ impl<'a> Engine<'a> {
         action: &mut dyn Action,
         here: Here<'a>,
         followup: &Followup,
-        reference: &TaskRef,
+        (reference, module): (&TaskRef, &str),
     ) -> Result<Ended, Stop> {
         let task_deadline = Instant::now() + Duration::from_secs(self.limits.task_s.into());
         let deadline = task_deadline.min(self.deadline);
@@ -364,10 +364,17 @@ impl<'a> Engine<'a> {
                 return Ok(self.timed_out(Failure::default(), limit));
             }
             attempts += 1;
+            let mut shown = reference.clone();
+            self.variables.secrets().hide_in_task(&mut shown);
+            self.system.begin_task(&shown, module);
             let acted = self.act_as(followup.user.as_deref(), action, here, deadline);
             let complaint = self.variables.secrets().take_complaint();
             let failure = match complaint.map_or(acted, |message| Err(message.into())) {
                 Ok(mut result) => {
+                    if !result.status.is_change() {
+                        // What cannot be kept stays what it was: a program that may have changed something.
+                        let _ = self.system.only_looked();
+                    }
                     result.attempts = Some(attempts).filter(|attempts| *attempts > 1);
                     let notified = followup.notify.clone().filter(|_| result.status.is_change());
                     return Ok(Ended { result, notified, timed_out: None });

@@ -3,7 +3,7 @@
 //! It must not know of commands, signatures or journals: it takes a text and gives events.
 //!
 //! Reading order: the text ([`ScriptSource`], `yaml`, `fields`, `findings`), what it says ([`Script`], `play`, `role`, `task`,
-//! `modules`), what it is filled with (`variables`, `template`), how it runs ([`run`], `engine`), on what ([`System`]).
+//! `modules`), what it is filled with (`variables`, `template`), how it runs ([`run`], `engine`), on what ([`System`]), how it is undone (`undo`).
 
 mod cancel;
 mod diagnostic;
@@ -27,6 +27,7 @@ mod suggestions;
 mod system;
 mod task;
 mod template;
+mod undo;
 mod unknown;
 mod variables;
 mod yaml;
@@ -37,7 +38,8 @@ pub use resume::{Resume, RunEnd};
 pub use run::{Observer, RunOptions, run};
 pub use script::{Script, ScriptSource, parse_variables};
 pub use system::{
-    Actor, Attributes, Content, Durability, FileKind, HostSystem, MAX_TREE_ENTRIES, Metadata, Program,
-    ProgramCommand, ProgramEnd, ShellPlace, Stream, System, SystemError,
+    Actor, Attributes, Content, Durability, FileKind, HostSystem, MAX_TREE_ENTRIES, Manager, Metadata,
+    Program, ProgramCommand, ProgramEnd, ShellPlace, Stream, System, SystemError, Upcoming,
 };
+pub use undo::{BackupEstimate, BackupLog, BackupSpec, estimate_backup};
 pub use variables::merge_variables;

@@ -9,6 +9,7 @@ use keros_protocol::{JobLimits, Outcome, Output, Summary, TaskRef, TimeLimit};
 use crate::engine::Engine;
 use crate::secrets::Secrets;
 use crate::system::Model;
+use crate::undo::{BackupSpec, Keeper};
 use crate::{Cancel, Resume, RunEnd, Script, System};
 
 /// How to run.
@@ -30,6 +31,8 @@ pub struct RunOptions {
     pub resume: Option<Resume>,
     /// The user that tasks act as when neither they nor their play name one; `None`: the one that runs this program.
     pub sudo: Option<String>,
+    /// Keep what is changed, so that it can be undone; never in a dry run.
+    pub backup: Option<BackupSpec>,
 }
 
 /// Hears of each step, before and after. `TaskStarted` must be durable when it returns: the task is not begun before.
@@ -48,12 +51,20 @@ pub fn run(
     options: &RunOptions,
     observer: &mut dyn Observer,
 ) -> RunEnd {
-    let mut model;
-    let system: &mut dyn System = if options.dry_run {
-        model = Model::new(system);
-        &mut model
-    } else {
-        system
+    let (mut model, mut keeper);
+    let system: &mut dyn System = match &options.backup {
+        _ if options.dry_run => {
+            model = Model::new(system);
+            &mut model
+        }
+        Some(spec) => match Keeper::before(system, spec) {
+            Ok(begun) => {
+                keeper = begun;
+                &mut keeper
+            }
+            Err(error) => return RunEnd::Ended(no_backup(spec, &error)),
+        },
+        None => system,
     };
     if let Some(Err(message)) = options.resume.as_ref().map(|resume| resume.check(script)) {
         let summary = Summary::default();
@@ -84,6 +95,13 @@ pub fn run(
         RunEnd::Reboot { task, .. } => secrets.hide_in_task(task),
     }
     end
+}
+
+/// Nothing is run that could not be undone.
+fn no_backup(spec: &BackupSpec, error: &io::Error) -> Outcome {
+    let message = format!("no backup can be kept in {}, so nothing was run: {error}", spec.folder.display());
+    let message = shorten(&message, MAX_TEXT_BYTES);
+    Outcome::Failed { task: None, exit_code: None, message, output: None, summary: Summary::default() }
 }
 
 /// What tasks called done is not done: no run ends well then, and one that ended badly for another reason says both.

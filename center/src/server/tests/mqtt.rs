@@ -71,6 +71,39 @@ async fn carry_a_command(center: Running, mut gateway: Gateway) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_floods_the_center_is_cut_and_others_are_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(broker) = Mosquitto::start(folder.path()) else { return };
+    let center = Running::start_connected(folder.path(), broker.choice()).await;
+    let rogue = Gateway::connect(EUI, broker.port, None).await;
+    let unknown = CommandId(uuid::Uuid::now_v7());
+    let long = Outcome::Failed {
+        task: None,
+        exit_code: None,
+        message: "x".repeat(400_000),
+        output: None,
+        summary: Summary::default(),
+    };
+    let burst = crate::bounds::REPORT_RATE.burst_bytes / 400_000 + 10;
+    for number in 1..=burst {
+        rogue.report(number, 0, unknown, long.clone()).await;
+    }
+    let begin = Instant::now();
+    while center.ask("GET", "/health", Value::Null).await.1["messages_over_rate"].as_u64().unwrap() < 5 {
+        assert!(begin.elapsed() < LIMIT, "nothing was left out");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let mut other = Gateway::connect(Eui::from_u64(8), broker.port, None).await;
+    let id = other.send_telemetry(Vec::new()).await;
+    other.downlink(|d| d.telemetry_id == Some(id)).await;
+    // What is left out is acknowledged to the broker: nothing waits behind it.
+    let mut rogue = rogue;
+    let id = rogue.send_telemetry(Vec::new()).await;
+    rogue.downlink(|d| d.telemetry_id == Some(id)).await;
+    center.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn garbage_on_every_topic_stops_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let Some(broker) = Mosquitto::start(folder.path()) else { return };

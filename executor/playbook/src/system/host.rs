@@ -186,6 +186,10 @@ impl HostSystem {
 }
 
 impl System for HostSystem {
+    fn host(&mut self) -> Option<&mut HostSystem> {
+        Some(self)
+    }
+
     fn metadata(&mut self, path: &Path) -> Result<Option<Metadata>, SystemError> {
         Ok(self.stat(path, LastLink::Follow)?.map(|stat| metadata_of(&stat)))
     }
@@ -316,7 +320,7 @@ impl System for HostSystem {
         self.pending.settle()?;
         let making = |error: &io::Error| SystemError::below_folder("make the link", path, error);
         let place = walk(&self.root, path, LastLink::Keep).map_err(|error| making(&error))?;
-        replace::put_link(&place, target).map_err(|error| making(&error))
+        replace::put_link(&place, target, None).map_err(|error| making(&error))
     }
 
     fn remove_file(&mut self, path: &Path) -> Result<(), SystemError> {
@@ -509,7 +513,7 @@ pub(super) const fn attributes_of(is_last: bool, attributes: Attributes) -> Attr
 }
 
 /// `/a`, `/a/b`, `/a/b/c`.
-pub(super) fn ancestors(path: &Path) -> Vec<&Path> {
+pub(crate) fn ancestors(path: &Path) -> Vec<&Path> {
     let mut all: Vec<&Path> = path.ancestors().filter(|part| part.file_name().is_some()).collect();
     all.reverse();
     all

@@ -11,7 +11,9 @@ mod model;
 mod output;
 mod pending;
 mod program;
+mod put_back;
 mod replace;
+mod snapshot;
 mod stream;
 mod tree;
 mod users;
@@ -21,13 +23,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use keros_protocol::Output;
+use keros_protocol::{Output, TaskRef};
+use serde::{Deserialize, Serialize};
 
 pub use error::SystemError;
+pub(crate) use host::ancestors;
 pub use host::{Durability, HostSystem, ShellPlace};
 pub(crate) use model::Model;
 pub(crate) use program::ENVIRONMENT;
+pub(crate) use snapshot::Snapshot;
 pub use stream::Stream;
+pub(crate) use tree::LastLink;
+pub(crate) use users::LOCK_FILE as USERS_LOCK;
 
 /// What is at a path, links followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +132,29 @@ impl Actor {
     fn own() -> Self {
         Self { uid: nix::unistd::geteuid().as_raw(), gid: nix::unistd::getegid().as_raw() }
     }
+}
+
+/// What programs are about to change, so that it can be kept.
+#[derive(Debug, Clone, Copy)]
+pub enum Upcoming<'a> {
+    /// All that is at a path and below it.
+    Tree(&'a Path),
+    /// State of a service.
+    Service(Manager, &'a str),
+    /// Packages of dpkg, by the names that dpkg knows them by; those that are not installed yet may be left out.
+    Packages(&'a [String]),
+}
+
+/// What starts and stops a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Manager {
+    /// systemd.
+    Systemd,
+    /// monit.
+    Monit,
+    /// An init script.
+    Script,
 }
 
 /// How a program ended.
@@ -323,6 +353,30 @@ pub trait System {
 
     /// Removes what a run that was cut off may have left beside a file that is as it should be. That it cannot is no harm.
     fn remove_remains(&mut self, _path: &Path) {}
+
+    /// A task begins to act, or begins again: what can't be undone is told by its name.
+    fn begin_task(&mut self, _task: &TaskRef, _module: &str) {}
+
+    /// What the task's programs did was only to look.
+    ///
+    /// # Errors
+    /// When that cannot be kept.
+    fn only_looked(&mut self) -> Result<(), SystemError> {
+        Ok(())
+    }
+
+    /// Something is about to be changed by programs that can be undone all the same.
+    ///
+    /// # Errors
+    /// When what is there cannot be kept: nothing may be changed then.
+    fn before(&mut self, _upcoming: &Upcoming<'_>) -> Result<(), SystemError> {
+        Ok(())
+    }
+
+    /// The machine itself, where nothing stands between.
+    fn host(&mut self) -> Option<&mut HostSystem> {
+        None
+    }
 
     /// Makes durable what is not yet, before a run returns or pauses.
     ///

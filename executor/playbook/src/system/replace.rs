@@ -105,6 +105,11 @@ impl Beside {
         let _ = rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::DontNeed);
     }
 
+    /// The file, to give it more than owner and mode before it gets its name.
+    pub(super) const fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Makes content, owner, mode and attributes durable.
     pub(super) fn sync(&self) -> io::Result<()> {
         self.file.sync_all()
@@ -121,8 +126,8 @@ impl Beside {
     }
 }
 
-/// Makes a link, or puts it in the place of a file or link.
-pub(super) fn put_link(place: &Place, target: &std::path::Path) -> io::Result<()> {
+/// Makes a link, or puts it in the place of a file or link; with this owner and group where they are stated.
+pub(super) fn put_link(place: &Place, target: &std::path::Path, owner: Option<(u32, u32)>) -> io::Result<()> {
     let temporary = temporary_name(&place.name);
     let make = || nix::unistd::symlinkat(target, &place.folder, temporary.as_os_str());
     match make() {
@@ -132,9 +137,15 @@ pub(super) fn put_link(place: &Place, target: &std::path::Path) -> io::Result<()
         }
         other => other?,
     }
-    let renamed = renameat(&place.folder, temporary.as_os_str(), &place.folder, place.name.as_os_str());
+    let temporary = temporary.as_os_str();
+    let given = owner.map_or(Ok(()), |(uid, gid)| {
+        let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+        nix::unistd::fchownat(&place.folder, temporary, uid, gid, AtFlags::AT_SYMLINK_NOFOLLOW)
+    });
+    let renamed =
+        given.and_then(|()| renameat(&place.folder, temporary, &place.folder, place.name.as_os_str()));
     if renamed.is_err() {
-        let _ = unlinkat(&place.folder, temporary.as_os_str(), UnlinkatFlags::NoRemoveDir);
+        let _ = unlinkat(&place.folder, temporary, UnlinkatFlags::NoRemoveDir);
     }
     renamed?;
     sync_folder(&place.folder)

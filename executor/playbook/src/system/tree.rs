@@ -11,7 +11,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
@@ -23,7 +23,7 @@ pub(super) const MAX_LINKS: usize = 40;
 
 /// What to do about a link at the end of a path.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum LastLink {
+pub(crate) enum LastLink {
     Follow,
     Keep,
 }
@@ -62,6 +62,12 @@ pub(super) fn find(root: &Path, path: &Path, last: LastLink) -> io::Result<Optio
 
 /// Finds the place that a path names; a folder on the way that is not there is an error.
 pub(super) fn walk(root: &Path, path: &Path, last: LastLink) -> io::Result<Place> {
+    walk_named(root, path, last).map(|(place, _)| place)
+}
+
+/// As [`walk`], with the path of the place below the root, on which there is no link.
+pub(super) fn walk_named(root: &Path, path: &Path, last: LastLink) -> io::Result<(Place, PathBuf)> {
+    let mut real = PathBuf::from("/");
     let mut folders = vec![nix::fcntl::open(root, FOLDER.difference(OFlag::O_NOFOLLOW), Mode::empty())?];
     let mut rest: VecDeque<OsString> = components(path.as_os_str()).collect();
     let mut links = 0;
@@ -71,12 +77,14 @@ pub(super) fn walk(root: &Path, path: &Path, last: LastLink) -> io::Result<Place
         if name == ".." {
             if folders.len() > 1 {
                 folders.pop();
+                real.pop();
             }
             continue;
         }
         let is_last = rest.is_empty();
         if !is_last && let Some(inside) = open_folder(folder, &name)? {
             folders.push(inside);
+            real.push(name);
             continue;
         }
         if !(is_last && last == LastLink::Keep)
@@ -89,6 +97,7 @@ pub(super) fn walk(root: &Path, path: &Path, last: LastLink) -> io::Result<Place
             }
             if target.as_bytes().starts_with(b"/") {
                 folders.truncate(1);
+                real = PathBuf::from("/");
             }
             for component in components(&target).collect::<Vec<_>>().into_iter().rev() {
                 rest.push_front(component);
@@ -98,9 +107,10 @@ pub(super) fn walk(root: &Path, path: &Path, last: LastLink) -> io::Result<Place
         if !is_last {
             return Err(Errno::ENOTDIR.into());
         }
-        return end(folders, name, &strangers);
+        real.push(&name);
+        return Ok((end(folders, name, &strangers)?, real));
     }
-    end(folders, OsString::from("."), &strangers)
+    Ok((end(folders, OsString::from("."), &strangers)?, real))
 }
 
 /// Where the way ended, unless a link of somebody led to what is somebody else's.
