@@ -169,7 +169,7 @@ impl<'a> Drive<'a> {
     }
 
     fn next(&mut self) -> Result<Action, Failure> {
-        self.with_known(|life, known| next(life, known))
+        self.with_known(next)
     }
 
     fn with_known<T>(&mut self, decide: impl FnOnce(&Life, &Known<'_>) -> T) -> Result<T, Failure> {

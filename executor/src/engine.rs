@@ -1,10 +1,11 @@
 //! The seam to what runs a job: the JetPorch language on a gateway, a few made-up events in tests.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use keros_playbook::{
-    Cancel, Diagnostic, DiagnosticKind, HostSystem, Observer, RunEnd, RunOptions, Script, ScriptSource,
+    BackupLog, BackupSpec, Cancel, Diagnostic, DiagnosticKind, HostSystem, Observer, RunEnd, RunOptions,
+    Script, ScriptSource, estimate_backup,
 };
 use keros_protocol::eligibility::Refusal;
 use keros_protocol::{Command, Job, Outcome, RefusalReason, Summary, TaskRef};
@@ -14,6 +15,8 @@ use crate::watch::Watch;
 
 /// Findings that a refusal names; the rest are counted.
 const MAX_FINDINGS: usize = 10;
+/// Undoing ends by itself: packages and services take their time, and no more than this.
+const UNDO_LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// Runs a job, or the rest of one, and tells each step.
 pub(crate) type Work = Box<dyn FnOnce(&mut dyn Observer, Controls) -> TasksEnd>;
@@ -76,11 +79,6 @@ impl Engine for PlaybookEngine<'_> {
             let detail = format!("this version cannot run a job of kind {:?}", command.job.kind());
             return Err(Refusal::new(RefusalReason::Unsupported, detail));
         };
-        if command.options.confirm_window_s > 0 {
-            let detail =
-                "confirm or roll back is not in this version: send the command with a confirm window of 0";
-            return Err(Refusal::new(RefusalReason::Unsupported, detail));
-        }
         let source = ScriptSource {
             text: script.clone(),
             file: "script".to_owned(),
@@ -91,26 +89,40 @@ impl Engine for PlaybookEngine<'_> {
         };
         let script = Script::parse(&source).map_err(|findings| refusal_of(&findings))?;
         let tasks = script.task_count();
-        let options = RunOptions {
+        let mut options = RunOptions {
             dry_run: command.options.dry_run,
             limits: command.limits.clamped(),
             ..RunOptions::default()
         };
-        let (root, shell) = (self.settings.root.clone(), self.settings.shell_place());
+        let backup_bytes = match options.dry_run {
+            true => 0,
+            false => estimate_backup(&script, &mut self.system(), &options).bytes,
+        };
+        let max_bytes = self.settings.bounds.backup_bytes();
+        let mut system = self.system();
         let work = Box::new(move |observer: &mut dyn Observer, controls: Controls| {
-            let mut system = HostSystem::new(root, shell);
+            options.backup = Some(BackupSpec { folder: controls.backup.clone(), max_bytes });
             work(&script, &mut system, options, observer, controls)
                 .unwrap_or_else(|message| TasksEnd::Ended(not_run(message)))
         });
-        Ok(Plan { tasks, backup_bytes: 0, work })
+        Ok(Plan { tasks, backup_bytes, work })
     }
 
-    fn has_changed(&self, _: &Path) -> bool {
-        false
+    fn has_changed(&self, backup: &Path) -> bool {
+        BackupLog::read(backup).map_or(true, |log| log.changed_anything())
     }
 
-    fn undo(&self, _: &Path, _: &mut dyn FnMut(&str, Option<&str>)) -> Vec<String> {
-        Vec::new()
+    fn undo(&self, backup: &Path, tell: &mut dyn FnMut(&str, Option<&str>)) -> Vec<String> {
+        match BackupLog::read(backup) {
+            Ok(log) => log.undo(&mut self.system(), Instant::now() + UNDO_LIMIT, tell),
+            Err(error) => vec![format!("all of it: what was put aside cannot be read: {error}")],
+        }
+    }
+}
+
+impl PlaybookEngine<'_> {
+    fn system(&self) -> HostSystem {
+        HostSystem::new(self.settings.root.clone(), self.settings.shell_place())
     }
 }
 

@@ -127,6 +127,7 @@ impl Host for RealHost {
         Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
+    #[allow(clippy::useless_conversion, reason = "on 32-bit machines they are u32")]
     fn free_bytes(&self, folder: &Path) -> Option<u64> {
         let found = nix::sys::statvfs::statvfs(folder).ok()?;
         Some(u64::from(found.blocks_available()).saturating_mul(u64::from(found.fragment_size())))
