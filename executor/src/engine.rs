@@ -45,8 +45,8 @@ pub(crate) enum TasksEnd {
 pub(crate) struct Plan {
     /// Tasks and handlers.
     pub(crate) tasks: u32,
-    /// What it may have to put aside, as far as that can be told before.
-    pub(crate) backup_bytes: u64,
+    /// What it may have to put aside, as far as that can be told before; absent: it changes nothing.
+    pub(crate) backup_bytes: Option<u64>,
     /// What runs it.
     pub(crate) work: Work,
 }
@@ -95,8 +95,8 @@ impl Engine for PlaybookEngine<'_> {
             ..RunOptions::default()
         };
         let backup_bytes = match options.dry_run {
-            true => 0,
-            false => estimate_backup(&script, &mut self.system(), &options).bytes,
+            true => None,
+            false => Some(estimate_backup(&script, &mut self.system(), &options).bytes),
         };
         let max_bytes = self.settings.bounds.backup_bytes();
         let mut system = self.system();

@@ -81,7 +81,7 @@ impl Engine for FakeEngine {
             }
             TasksEnd::Ended(Outcome::Succeeded { summary, dry_run: false })
         });
-        Ok(Plan { tasks: TASKS, backup_bytes: 0, work })
+        Ok(Plan { tasks: TASKS, backup_bytes: None, work })
     }
 
     fn has_changed(&self, _: &Path) -> bool {

@@ -11,18 +11,19 @@ use super::State;
 use crate::exit::Failure;
 use crate::settings::BoundSettings;
 
-/// What else must find room while a job runs: its journal, and the files that it writes before they replace others.
-const MARGIN_BYTES: u64 = 8 * 1024 * 1024;
+/// What stays free: a backup takes nothing of it while the job runs, either. The journal keeps room for itself.
+const KEPT_FREE_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Makes room for a job that may put so much aside. Only for the holder of the lock, when every job has its end.
+/// Makes room for a job that may put so much aside; `None`: it changes nothing. Only for the holder of the lock, when every job has its end.
 ///
 /// # Errors
 /// The inner one is the refusal.
 pub(crate) fn make_room(
     state: &State,
     bounds: &BoundSettings,
-    wanted: u64,
+    wanted: Option<u64>,
 ) -> Result<Result<(), Refusal>, Failure> {
+    let Some(wanted) = wanted else { return Ok(Ok(())) };
     if wanted > bounds.backup_bytes() {
         let detail = format!(
             "to undo this job {wanted} bytes would have to be put aside, at most {} are allowed: split it, or raise \
@@ -41,7 +42,7 @@ pub(crate) fn make_room(
     let has_room = |total: u64| {
         let free = state.host().free_bytes(state.folder()).unwrap_or(u64::MAX);
         total.saturating_add(wanted) <= bounds.backups_bytes()
-            && (wanted == 0 || free >= wanted.saturating_add(MARGIN_BYTES))
+            && free >= wanted.saturating_add(KEPT_FREE_BYTES)
     };
     for (job, bytes) in kept.into_iter().filter(|(_, bytes)| *bytes > 0) {
         if has_room(total) {
@@ -54,7 +55,8 @@ pub(crate) fn make_room(
         return Ok(Ok(()));
     }
     let detail = format!(
-        "to undo this job {wanted} bytes may have to be put aside, and the disk of {} has no such room",
+        "to undo this job {wanted} bytes may have to be put aside, and {KEPT_FREE_BYTES} more stay free; the disk of {} \
+         has no such room",
         state.folder().display()
     );
     Ok(Err(Refusal::new(RefusalReason::NoSpace, detail)))
