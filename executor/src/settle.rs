@@ -31,7 +31,7 @@ pub(crate) fn settle_all<'a>(
 ) -> Result<Option<Drive<'a>>, Failure> {
     for id in owed(state)? {
         let Some(locked) = lock(state, id)? else { continue };
-        run_lock.claim(id)?;
+        let _ = run_lock.claim(id);
         let mut drive = Drive::take_over(settings, engine, locked)?;
         if drive.go(false)? == Left::Waiting {
             return Ok(Some(drive));
@@ -86,7 +86,7 @@ pub(crate) fn settle(args: &SettleArgs) -> Result<(), Failure> {
     };
     for id in owed {
         let Some(locked) = lock(&state, id)? else { continue };
-        run_lock.claim(id)?;
+        let _ = run_lock.claim(id);
         let mut drive = Drive::take_over(&args.settings, &engine, locked)?;
         drive.go(true)?;
         let Some(outcome) = drive.outcome() else { continue };

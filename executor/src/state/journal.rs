@@ -28,6 +28,8 @@ pub(crate) struct Journal {
     file: Box<dyn DiskFile>,
     length: u64,
     reserved: u64,
+    /// The last line is torn.
+    torn: bool,
     /// Wakes the follower in this process. It must never block: a full channel means that it was woken already.
     wake: Option<SyncSender<()>>,
 }
@@ -36,17 +38,14 @@ impl Journal {
     /// Begins a new one.
     pub(crate) fn create(disk: &dyn Disk, path: &Path) -> io::Result<Self> {
         let file = disk.open(path, Open::New)?;
-        Ok(Self { file, length: 0, reserved: 0, wake: None })
+        Ok(Self { file, length: 0, reserved: 0, torn: false, wake: None })
     }
 
     /// Continues one, to settle it: begins a new line when the last one was torn.
     pub(crate) fn append_to(disk: &dyn Disk, path: &Path, terminated: bool) -> io::Result<Self> {
-        let mut file = disk.open(path, Open::Append)?;
-        if !terminated {
-            file.write_all(b"\n")?;
-        }
+        let file = disk.open(path, Open::Append)?;
         let length = file.length()?;
-        Ok(Self { file, length, reserved: length, wake: None })
+        Ok(Self { file, length, reserved: length, torn: !terminated, wake: None })
     }
 
     /// Wakes somebody after each event.
@@ -77,7 +76,10 @@ impl Journal {
     }
 
     fn append(&mut self, event: &Event) -> io::Result<()> {
-        let line = lines::encode(&self.json(event)?);
+        let mut line = lines::encode(&self.json(event)?);
+        if self.torn {
+            line.insert(0, b'\n');
+        }
         if self.length + line.len() as u64 > MAX_JOURNAL_BYTES {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the journal of this job is full"));
         }
@@ -87,6 +89,7 @@ impl Journal {
             return Err(error);
         }
         self.length += line.len() as u64;
+        self.torn = false;
         Ok(())
     }
 
