@@ -15,11 +15,11 @@ use crate::exit::Failure;
 use crate::follow::take_locks;
 use crate::life::{CancelledBy, Phase};
 use crate::settings::Settings;
-use crate::state::State;
 use crate::state::asked::{leave_cancellation, leave_confirmation};
-use crate::state::job::Job;
+use crate::state::job::{Job, LockedJob};
 use crate::state::started::Started;
 use crate::state::story::Story;
+use crate::state::{RunLock, State};
 use crate::{stragglers, time_floor};
 
 /// How long a runner may take to decide; it looks four times a second.
@@ -40,7 +40,7 @@ impl<'a> Desk<'a, '_> {
         let by = if statement.is_some() { CancelledBy::Center } else { CancelledBy::Root };
         if let Some(envelope) = &statement {
             let statement = self.believed(envelope)?;
-            if !statement.cancellations.iter().any(|cancellation| cancellation.command_id == id) {
+            if !statement.cancels(id) {
                 return Err(Failure::Request(format!("the statement does not cancel command {id}")));
             }
         }
@@ -69,8 +69,14 @@ impl<'a> Desk<'a, '_> {
             };
             return Ok(Answer::Say(say(answer)));
         };
+        self.carry_on(say(answer), Some((run_lock, locked)))
+    }
+
+    /// Says this; a job that nobody runs is carried on then.
+    fn carry_on(self, event: Event, locks: Option<(RunLock, LockedJob)>) -> Result<Answer<'a>, Failure> {
+        let Some((run_lock, locked)) = locks else { return Ok(Answer::Say(event)) };
         let drive = Drive::take_over(self.settings, self.engine, locked)?;
-        Ok(Answer::CarryOn(say(answer), run_lock, Box::new(drive)))
+        Ok(Answer::CarryOn(event, run_lock, Box::new(drive)))
     }
 
     /// Confirms a job, or spares the gateway the reboot after its undoing.
@@ -80,7 +86,7 @@ impl<'a> Desk<'a, '_> {
             accepted,
             message: message.map(str::to_owned),
         };
-        let nonces = self.believed(statement)?.nonces;
+        let said = self.believed(statement)?;
         let Some(job) = self.state.job(id)? else {
             return Ok(Answer::Say(say(false, Some("no job of this id is kept here"))));
         };
@@ -92,17 +98,24 @@ impl<'a> Desk<'a, '_> {
             Phase::Ended { .. } => return Ok(Answer::Say(say(false, Some("the job has ended")))),
             _ => return Ok(Answer::Say(say(false, Some("the job does not wait for a confirmation")))),
         };
-        if !nonces.contains(waited_for) {
+        if !said.nonces.contains(waited_for) {
             return Ok(Answer::Say(say(
                 false,
                 Some("the statement does not carry the newest nonce of the job"),
             )));
         }
+        // Whoever asks may have kept the cancellation back, and cannot have the nonce signed without it.
+        if said.cancels(id) && answer_to_cancel(&phase) == CancelAnswer::RollingBack {
+            let doing = format!("leave the cancellation of job {id}");
+            leave_cancellation(&job, CancelledBy::Center, Some(statement.clone()))
+                .map_err(Failure::io(doing))?;
+            let event = say(false, Some("the statement cancels the job: it is undone"));
+            return self.carry_on(event, locks);
+        }
         let doing = format!("leave the confirmation of job {id}");
         leave_confirmation(&job, statement).map_err(Failure::io(doing))?;
-        if let Some((run_lock, locked)) = locks {
-            let drive = Drive::take_over(self.settings, self.engine, locked)?;
-            return Ok(Answer::CarryOn(say(true, None), run_lock, Box::new(drive)));
+        if locks.is_some() {
+            return self.carry_on(say(true, None), locks);
         }
         let is_late = match (&phase, self.decision(&job)?) {
             (Phase::Provisional(_), Some(Phase::Ended { outcome, .. })) => {

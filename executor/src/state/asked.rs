@@ -62,9 +62,9 @@ impl Asked {
         let cancellation: Cancellation = serde_json::from_slice(&content).ok()?;
         if cancellation.by == CancelledBy::Center {
             let statement = self.verifier.verify(&cancellation.statement?).ok()?;
-            let named =
-                |cancellation: &keros_protocol::Cancellation| cancellation.command_id == self.job.id();
-            statement.cancellations.iter().find(|cancellation| named(cancellation))?;
+            if !statement.cancels(self.job.id()) {
+                return None;
+            }
         }
         Some(cancellation.by)
     }
