@@ -1,6 +1,8 @@
 //! The seam to what runs a job: the JetPorch language on a gateway, a few made-up events in tests.
 
-use keros_playbook::{Diagnostic, DiagnosticKind, HostSystem, Observer, RunOptions, Script, ScriptSource};
+use keros_playbook::{
+    Diagnostic, DiagnosticKind, Durability, HostSystem, Observer, RunOptions, Script, ScriptSource,
+};
 use keros_protocol::eligibility::Refusal;
 use keros_protocol::{Command, Job, Outcome, RefusalReason};
 
@@ -51,6 +53,7 @@ impl Engine for PlaybookEngine<'_> {
         };
         let script = Script::parse(&source).map_err(|findings| refusal_of(&findings))?;
         let mut system = HostSystem::new(self.settings.root.clone(), self.settings.shell_place());
+        system.durability = Durability::Grouped;
         let options = RunOptions {
             dry_run: command.options.dry_run,
             diff: false,

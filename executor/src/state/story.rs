@@ -67,7 +67,7 @@ impl Story {
         match serde_json::from_str(json) {
             Ok(Event::Started { .. }) => self.begun = true,
             Ok(Event::Ended { outcome }) => self.ended = Some(outcome),
-            Ok(event @ (Event::TaskStarted { .. } | Event::TaskEnded { .. })) => {
+            Ok(event @ (Event::TaskStarted { .. } | Event::TaskEnded { .. } | Event::Durable { .. })) => {
                 tasks.push(without_details(&event));
             }
             _ => {}
@@ -94,6 +94,7 @@ mod tests {
             handler: false,
             file: None,
             line: number,
+            grouped: false,
         }
     }
 

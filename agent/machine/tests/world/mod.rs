@@ -506,5 +506,6 @@ fn task_started(number: u32) -> executor::Event {
         handler: false,
         file: None,
         line: number,
+        grouped: false,
     }
 }

@@ -15,6 +15,7 @@ use keros_protocol::limits::shorten;
 use super::BackupSpec;
 use super::record::{Kind, Name, Step, Was, can_name};
 use super::write::Writer;
+use crate::Barrier;
 use crate::system::{
     Actor, Attributes, Content, FileKind, HostSystem, LastLink, Metadata, Program, ProgramEnd, Snapshot,
     System, SystemError, Upcoming,
@@ -382,6 +383,10 @@ impl System for Keeper<'_> {
             Upcoming::Service(..) | Upcoming::Packages(_) => {}
         }
         Ok(())
+    }
+
+    fn guard(&mut self, barrier: Barrier) {
+        self.host.guard(barrier);
     }
 
     fn checkpoint(&mut self) -> Result<(), SystemError> {
