@@ -76,14 +76,14 @@ fn the_journal_is_durable_before_a_file_has_its_name_and_tells_so_before_the_nex
         |number: usize| find(0, &|line| line.contains("rename") && line.contains(&format!("\"f{number}\"")));
     for number in (1..=GROUP).chain(GROUP + 2..=2 * GROUP + 1) {
         let started = starts(number);
-        let temporary = format!("/.f{number}.keros-new>)");
+        let temporary = format!("/.f{number}.keros-new>");
         let content = find(started, &|line| is_sync(line) && line.contains(&temporary));
         let intent = find(started, &is_journal_sync);
         assert!(content < names(number) && intent < names(number), "task {number}:\n{}", told());
     }
     // The shell task begins when all before it is durable, and the journal says so.
     for (shell, last) in [(GROUP + 1, GROUP), (2 * GROUP + 2, 2 * GROUP + 1)] {
-        let folder = find(names(last), &|line| is_sync(line) && line.contains("/root>)"));
+        let folder = find(names(last), &|line| is_sync(line) && line.contains("/root>"));
         let wanted = format!(r#"\"durable\",\"number\":{last}}}"#);
         let durable = find(folder, &|line| is_journal(line) && line.contains(&wanted));
         let started = starts(shell);
