@@ -90,7 +90,8 @@ impl Journal {
         Ok(())
     }
 
-    fn append_unsynced(&mut self, event: &Event) -> io::Result<()> {
+    /// Writes an event for whoever follows. Nothing depends on its being on the disk.
+    pub(crate) fn tell(&mut self, event: &Event) -> io::Result<()> {
         self.append(event)?;
         self.woken();
         Ok(())
@@ -154,10 +155,10 @@ impl Observer for Journal {
         match event {
             Event::TaskStarted { grouped, .. } => {
                 self.reserve()?;
-                if *grouped { self.append_unsynced(event) } else { self.append_synced(event) }
+                if *grouped { self.tell(event) } else { self.append_synced(event) }
             }
             Event::ItemEnded { .. } if self.length >= FULL_DETAIL_BYTES => Ok(()),
-            _ => self.append_unsynced(event),
+            _ => self.tell(event),
         }
     }
 

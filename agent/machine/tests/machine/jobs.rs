@@ -1,11 +1,8 @@
 //! Single rules of jobs and reports, each by a short story.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod story;
-
+use crate::story::{Story, at_task, id, last_outcome, numbers, reports, sessions, started, succeeded};
 use keros_machine::{Effect, Event, MAX_OPEN_JOBS, Note, SessionRequest};
 use keros_protocol::{Outcome, RefusalReason, TaskRef, executor};
-use story::{Story, at_task, id, last_outcome, numbers, reports, sessions, started, succeeded};
 
 #[test]
 fn jobs_run_one_at_a_time_in_order() {
