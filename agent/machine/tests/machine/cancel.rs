@@ -224,3 +224,12 @@ fn a_job_that_was_not_handed_over_after_all_is_cancelled_at_once() {
     assert!(matches!(last_outcome(&story), Outcome::Cancelled { task: None, .. }));
     assert!(story.state.jobs().is_empty());
 }
+
+#[test]
+fn a_cancellation_of_a_command_that_is_not_there_is_remembered_once() {
+    let mut story = Story::new();
+    cancel(&mut story, &[7]);
+    cancel(&mut story, &[7, 7]);
+    let kept = serde_json::to_value(story.state.kept()).unwrap();
+    assert_eq!(kept["cancelled"].as_array().unwrap().len(), 1);
+}
