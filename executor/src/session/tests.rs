@@ -176,8 +176,7 @@ impl Bench {
             let _ = drive.go(true);
         }
         writer.join().unwrap();
-        let bytes = seen.0.lock().unwrap().clone();
-        bytes
+        seen.0.lock().unwrap().clone()
     }
 }
 

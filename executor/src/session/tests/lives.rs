@@ -270,8 +270,9 @@ fn a_signed_time_raises_the_floor_and_expiry_is_judged_by_it() {
     let Outcome::Refused { reason, .. } = run(2, statement(gateway, now + day_s, &key)) else { panic!() };
     assert_eq!(reason, RefusalReason::Expired);
     // And it stays so without the statement.
-    let Outcome::Refused { reason, .. } = run(2, None) else { panic!() };
+    let Outcome::Refused { reason, detail } = run(2, None) else { panic!() };
     assert_eq!(reason, RefusalReason::Expired);
+    assert!(detail.contains("the center has signed"), "{detail}");
     // A damaged floor is set aside, and never a reason not to serve.
     std::fs::write(bench.state_file("floor"), "nonsense").unwrap();
     assert!(matches!(run(2, None), Outcome::Succeeded { .. }));
