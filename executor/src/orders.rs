@@ -104,6 +104,7 @@ impl<'a> Desk<'a, '_> {
                 Some("the statement does not carry the newest nonce of the job"),
             )));
         }
+        time_floor::correct(self.state, said.time_unix_s);
         // Whoever asks may have kept the cancellation back, and cannot have the nonce signed without it.
         if said.cancels(id) && answer_to_cancel(&phase) == CancelAnswer::RollingBack {
             let doing = format!("leave the cancellation of job {id}");
