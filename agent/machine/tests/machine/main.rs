@@ -21,6 +21,8 @@ mod telemetry;
 mod histories;
 /// What a program printed, cut down.
 mod output;
+/// What the technician and telemetry are told.
+mod telling;
 
 /// A world around the machine in which everything fails.
 mod world;

@@ -171,3 +171,39 @@ fn outputs_are_bounded_one_by_one_and_together() {
     }
     assert_eq!(kept_output(&story), [65_536, 65_536, 65_536, 65_536, 4096, 4096], "256 KiB in all");
 }
+
+/// Milliseconds until the first report is published again.
+fn until_repeated(story: &mut Story) -> u64 {
+    let begin = story.now.monotonic_ms;
+    loop {
+        assert!(story.now.monotonic_ms < begin + 10_000_000, "never");
+        story.now.monotonic_ms += 500;
+        let again = story.tell(Event::Woken);
+        if numbers(&again).iter().any(|(number, _)| *number <= 3) {
+            return story.now.monotonic_ms - begin;
+        }
+    }
+}
+
+#[test]
+fn waits_between_repetitions_are_doubled_until_an_acknowledgement_brings_something() {
+    let mut story = Story::new();
+    story.later(5000);
+    story.connect();
+    story.command(1);
+    story.command(2);
+    let waits: Vec<_> = (0..3).map(|_| until_repeated(&mut story)).collect();
+    assert_eq!(waits, [30_000, 60_000, 120_000]);
+    story.acknowledge(1);
+    assert_eq!(until_repeated(&mut story), 30_000);
+    assert_eq!(until_repeated(&mut story), 60_000);
+    // What is acknowledged again brings nothing.
+    story.acknowledge(1);
+    assert_eq!(until_repeated(&mut story), 120_000);
+    // Nothing is owed, nothing is waited for; then it begins anew.
+    story.acknowledge(4);
+    story.later(1000);
+    story.command(3);
+    let last = *numbers(&story.all).last().unwrap();
+    assert_eq!(last, (6, 5));
+}
