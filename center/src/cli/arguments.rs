@@ -424,6 +424,10 @@ pub(crate) struct SendArguments {
     /// Longest time for the whole script [default: 1h]
     #[arg(long, value_name = "TIME", value_parser = parse_duration_s)]
     pub(crate) total_timeout: Option<u32>,
+    /// A gateway that does not reach the center again within this time undoes the job by itself; 0 switches that off, at most
+    /// 24h [default: none]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration_s)]
+    pub(crate) confirm_window: Option<u32>,
     /// Follow it until it has ended, or until all that has not is overdue
     #[arg(long)]
     pub(crate) watch: bool,
