@@ -30,6 +30,7 @@ Send a script to a group and watch it:
   keros-center gateways
   keros-center groups create north --gateways 7076FF0056070123,7076FF0056070124
   keros-center update send --group north --script ntp.yml --watch
+  keros-center update cancel 01920000-0000-7000-8000-000000000002
 
 Exit codes:
   0  done; with --watch: every gateway succeeded

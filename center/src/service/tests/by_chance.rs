@@ -15,7 +15,7 @@ use crate::bounds::BUSY_AFTER_EXPIRY_S;
 use crate::service::Outgoing;
 use crate::store::Store;
 
-const HISTORIES: u64 = 20;
+const HISTORIES: u64 = 12;
 const STEPS: usize = 150;
 
 /// Steele, Lea, Flood: splitmix64. The same numbers for the same seed, everywhere.
