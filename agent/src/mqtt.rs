@@ -16,7 +16,7 @@ use rumqttc::{Outgoing, Transport};
 use tokio::sync::{Notify, mpsc};
 use tokio::time;
 
-use crate::clock::SharedFloor;
+use crate::clock::SharedTime;
 use crate::config::BrokerSettings;
 use crate::tls::{self, TlsError};
 
@@ -59,7 +59,7 @@ pub(crate) enum LinkEvent {
 pub(crate) struct Link {
     pub(crate) settings: BrokerSettings,
     pub(crate) eui: Eui,
-    pub(crate) floor: SharedFloor,
+    pub(crate) time: SharedTime,
     pub(crate) control: Arc<LinkControl>,
 }
 
@@ -93,6 +93,8 @@ enum LinkError {
     Connection(String),
     #[error("no sign of life from the broker")]
     Silent,
+    #[error("the broker answers, but has not acknowledged a message for {} s", .0.as_secs())]
+    Unacknowledged(Duration),
     #[error(
         "the broker does not allow to subscribe to {0}; its access rules must let a gateway read its own topics"
     )]
@@ -165,12 +167,12 @@ impl Publisher {
 /// Keeps the connection up until [`LinkControl::close`].
 pub(crate) async fn run(link: Link, events: mpsc::Sender<LinkEvent>) {
     let mut backoff = MIN_BACKOFF;
-    loop {
+    for attempt in 0.. {
         if events.send(LinkEvent::Connecting).await.is_err() {
             return;
         }
         let begin = Instant::now();
-        let error = match serve(&link, &events).await {
+        let error = match serve(&link, attempt, &events).await {
             Ok(()) => return,
             Err(error) => error,
         };
@@ -196,7 +198,7 @@ fn with_jitter(backoff: Duration) -> Duration {
 }
 
 /// One connection, from the attempt to its end. `Ok` when the main loop has gone, or has said farewell.
-async fn serve(link: &Link, events: &mpsc::Sender<LinkEvent>) -> Result<(), LinkError> {
+async fn serve(link: &Link, attempt: u64, events: &mpsc::Sender<LinkEvent>) -> Result<(), LinkError> {
     let prefix = &link.settings.topic_prefix;
     let topics = Arc::new(Topics {
         telemetry: prefix.topic(link.eui, Leaf::Telemetry),
@@ -204,13 +206,19 @@ async fn serve(link: &Link, events: &mpsc::Sender<LinkEvent>) -> Result<(), Link
         presence: prefix.topic(link.eui, Leaf::Presence),
         down: prefix.topic(link.eui, Leaf::Down),
     });
-    let options = options(link, &topics)?;
+    let options = options(link, attempt, &topics)?;
     // A new event loop for each connection: rumqttc's own reconnecting would send old packets again, out of order.
     let (client, mut connection) = AsyncClient::new(options, QUEUE);
     let publisher = Publisher { client, topics };
     let mut limit = CONNECT_LIMIT;
+    let mut owed = Acknowledgements::new(connection.options.keep_alive());
     loop {
-        match next(link, &mut connection, limit).await? {
+        let event = next(link, &mut connection, owed.cap(limit)).await;
+        // A broker that answers pings, and nothing else, is alive by every other measure.
+        owed.judge()?;
+        let event = event?;
+        owed.note(&event);
+        match event {
             Event::Incoming(Packet::ConnAck(_)) => {
                 greet(&publisher)?;
                 limit = SUBSCRIBE_LIMIT;
@@ -236,6 +244,49 @@ async fn serve(link: &Link, events: &mpsc::Sender<LinkEvent>) -> Result<(), Link
     }
 }
 
+/// Messages that the broker has to acknowledge. One that acknowledges none while a dead link would be noticed, two pings, is
+/// left: the messages are kept, and go to the next one. Any acknowledgement gives it this time anew, since a long message
+/// takes its time on a slow link.
+struct Acknowledgements {
+    limit: Duration,
+    owed: usize,
+    since: Instant,
+}
+
+impl Acknowledgements {
+    fn new(keep_alive: Duration) -> Self {
+        Self { limit: keep_alive * 2, owed: 0, since: Instant::now() }
+    }
+
+    fn note(&mut self, event: &Event) {
+        match event {
+            Event::Outgoing(Outgoing::Publish(_)) => {
+                if self.owed == 0 {
+                    self.since = Instant::now();
+                }
+                self.owed += 1;
+            }
+            Event::Incoming(Packet::PubAck(_)) => {
+                self.owed = self.owed.saturating_sub(1);
+                self.since = Instant::now();
+            }
+            Event::Incoming(_) | Event::Outgoing(_) => {}
+        }
+    }
+
+    /// How long to wait for the next event, when it is that long at most.
+    fn cap(&self, limit: Duration) -> Duration {
+        if self.owed == 0 { limit } else { limit.min(self.limit.saturating_sub(self.since.elapsed())) }
+    }
+
+    fn judge(&self) -> Result<(), LinkError> {
+        if self.owed > 0 && self.since.elapsed() >= self.limit {
+            return Err(LinkError::Unacknowledged(self.limit));
+        }
+        Ok(())
+    }
+}
+
 async fn next(link: &Link, connection: &mut EventLoop, limit: Duration) -> Result<Event, LinkError> {
     tokio::select! {
         polled = time::timeout(limit, connection.poll()) => match polled {
@@ -253,7 +304,7 @@ fn greet(publisher: &Publisher) -> Result<(), LinkError> {
     publisher.presence(Presence::Online).map_err(|Full| LinkError::Reset)
 }
 
-fn options(link: &Link, topics: &Topics) -> Result<MqttOptions, LinkError> {
+fn options(link: &Link, attempt: u64, topics: &Topics) -> Result<MqttOptions, LinkError> {
     let settings = &link.settings;
     let mut options = MqttOptions::new(link.eui.to_string(), settings.host.clone(), settings.port);
     // rumqttc refuses less than 5 s with a panic, and cuts seconds to 16 bits.
@@ -274,7 +325,7 @@ fn options(link: &Link, topics: &Topics) -> Result<MqttOptions, LinkError> {
         options.set_credentials(user, password);
     }
     if let Some(tls) = &settings.tls {
-        let config = tls::client_config(tls, &link.floor)?;
+        let config = tls::client_config(tls, &link.time, attempt)?;
         options.set_transport(Transport::tls_with_config(config.into()));
     }
     Ok(options)

@@ -8,7 +8,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::{Process, project_root, run_ok, system_program, wait_for};
 
 /// The root file system, made once and kept in the build folder.
-const ARCHIVE: &str = "target/booted/bookworm.tar";
+const ARCHIVE: &str = "target/booted/bookworm-net.tar";
+/// What is in it beside the essential packages.
+const PACKAGES: &str = "--include=systemd,systemd-sysv,dbus,iproute2,nftables";
 
 /// A booted Debian; it is ended and removed when this is dropped.
 #[derive(Debug)]
@@ -26,10 +28,7 @@ impl Booted {
     pub fn start(prepare: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let root = folder.path().join("root");
-        std::fs::create_dir(&root)?;
-        let archive = archive()?;
-        let tar = system_program("tar")?;
-        run_ok(&tar, ["-C".as_ref(), root.as_os_str(), "-xpf".as_ref(), archive.as_os_str()])?;
+        unpack(&root)?;
         prepare(&root)?;
         let name = format!("keros-test-{}", std::process::id());
         let mut command = Command::new(system_program("systemd-nspawn")?);
@@ -109,6 +108,22 @@ fn process_one(container: u32) -> Result<Option<u32>> {
     Ok(children.split_whitespace().find(is_systemd).map(str::parse).transpose()?)
 }
 
+/// Puts the root file system into a new folder.
+pub(crate) fn unpack(root: &Path) -> Result<()> {
+    std::fs::create_dir(root)?;
+    let archive = archive()?;
+    let tar = system_program("tar")?;
+    run_ok(&tar, ["-C".as_ref(), root.as_os_str(), "-xpf".as_ref(), archive.as_os_str()]).map(drop)
+}
+
+/// What `systemctl enable` does, on a tree that has not booted.
+pub(crate) fn enable(root: &Path, target: &str, unit: &str) -> Result<()> {
+    let wants = root.join(format!("etc/systemd/system/{target}.wants"));
+    std::fs::create_dir_all(&wants)?;
+    let from = if root.join("etc/systemd/system").join(unit).exists() { "/etc" } else { "/usr/lib" };
+    Ok(std::os::unix::fs::symlink(format!("{from}/systemd/system/{unit}"), wants.join(unit))?)
+}
+
 /// The root file system as an archive; the first test that needs it fetches the packages.
 fn archive() -> Result<PathBuf> {
     let path = project_root().join(ARCHIVE);
@@ -117,7 +132,7 @@ fn archive() -> Result<PathBuf> {
     }
     std::fs::create_dir_all(path.parent().unwrap_or(&path))?;
     let new = path.with_extension(format!("{}.tar", std::process::id()));
-    let arguments = ["--variant=apt", "--include=systemd,systemd-sysv,dbus", "bookworm"];
+    let arguments = ["--variant=apt", PACKAGES, "bookworm"];
     let mmdebstrap = system_program("mmdebstrap")?;
     run_ok(&mmdebstrap, arguments.iter().map(AsRef::as_ref).chain([new.as_os_str()]))?;
     std::fs::rename(&new, &path)?;

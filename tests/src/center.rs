@@ -169,9 +169,17 @@ impl Center {
     /// # Errors
     /// When the center refuses.
     pub fn send(&self, group: &str, euis: &[&str], script: &str) -> Result<String> {
+        self.send_with(group, euis, script, &json!({}))
+    }
+
+    /// As [`Center::send`], with options, e.g. a confirm window.
+    ///
+    /// # Errors
+    /// When the center refuses.
+    pub fn send_with(&self, group: &str, euis: &[&str], script: &str, options: &Value) -> Result<String> {
         self.post("/groups", &json!({ "name": group, "gateways": euis }))?;
         let job = json!({ "kind": "jetporch", "script": script });
-        let update = self.post("/updates", &json!({ "group": group, "job": job }))?;
+        let update = self.post("/updates", &json!({ "group": group, "job": job, "options": options }))?;
         Ok(update["update_id"].as_str().context("an update has an id")?.to_owned())
     }
 

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::{Process, keros_program, run};
+use crate::{Process, keros_program, run, system_program};
 
 /// A KerOS 6 version.
 pub const KEROS_6: &str = "6.3.1";
@@ -16,8 +16,14 @@ pub const KEROS_5: &str = "5.10.1-0-gc7e2b007";
 /// How the gateway reaches its broker, and whom it trusts.
 #[derive(Debug, Clone, Default)]
 pub struct GatewayOptions {
-    /// Port of the broker on 127.0.0.1.
+    /// Address of the broker; none: 127.0.0.1.
+    pub host: Option<String>,
+    /// Port of the broker.
     pub port: u16,
+    /// Network namespace that the agent, and with it the executor, is in.
+    pub namespace: Option<String>,
+    /// Seconds; none: the default.
+    pub keep_alive_s: Option<u32>,
     /// Folder with the center's public keys.
     pub trust: PathBuf,
     /// Password, sent with the EUI as user name.
@@ -38,6 +44,7 @@ pub struct Gateway {
     /// Its scratch tree.
     pub root: PathBuf,
     folder: PathBuf,
+    namespace: Option<String>,
     process: Option<Process>,
 }
 
@@ -59,7 +66,8 @@ impl Gateway {
     pub fn prepare(folder: &Path, eui: &str, keros: &str, options: &GatewayOptions) -> Result<Self> {
         let root = folder.join("root");
         make_root(&root, eui, keros)?;
-        let gateway = Self { eui: eui.to_owned(), root, folder: folder.to_owned(), process: None };
+        let (eui, folder, namespace) = (eui.to_owned(), folder.to_owned(), options.namespace.clone());
+        let gateway = Self { eui, root, folder, namespace, process: None };
         std::fs::write(gateway.config(), gateway.configuration(options)?)?;
         Ok(gateway)
     }
@@ -77,7 +85,14 @@ impl Gateway {
     /// # Errors
     /// When it cannot be started.
     pub fn start_program(&mut self, agent: &Path) -> Result<()> {
-        let mut command = Command::new(agent);
+        let mut command = match &self.namespace {
+            None => Command::new(agent),
+            Some(namespace) => {
+                let mut command = Command::new(system_program("ip")?);
+                command.args(["netns", "exec", namespace]).arg(agent);
+                command
+            }
+        };
         command.arg("run").arg("--config").arg(self.config());
         self.process = Some(Process::start(&mut command, &self.folder.join("agent.log"))?);
         Ok(())
@@ -166,7 +181,11 @@ impl Gateway {
         );
         writeln!(text, "telemetry: {{ interval_s: 3600, min_interval_s: 1 }}")?;
         // A test does not wait for minutes after a broker was killed many times.
-        writeln!(text, "broker:\n  host: 127.0.0.1\n  port: {}\n  reconnect_max_s: 1", options.port)?;
+        let host = options.host.as_deref().unwrap_or("127.0.0.1");
+        writeln!(text, "broker:\n  host: {host}\n  port: {}\n  reconnect_max_s: 1", options.port)?;
+        if let Some(keep_alive_s) = options.keep_alive_s {
+            writeln!(text, "  keep_alive_s: {keep_alive_s}")?;
+        }
         if let Some(password) = &options.password {
             std::fs::write(self.folder.join("password"), password)?;
             writeln!(text, "  username: \"{}\"\n  password_file: {}", self.eui, at("password"))?;

@@ -42,6 +42,17 @@ pub fn system_program(name: &str) -> Result<PathBuf> {
         .with_context(|| format!("{name} is not installed: `./run test` installs what the tests need"))
 }
 
+/// A number from an environment variable, by which the same test goes the long way.
+///
+/// # Errors
+/// When it is set to something else than a number.
+pub fn count_from_environment(name: &str, default: usize) -> Result<usize> {
+    match std::env::var(name) {
+        Ok(text) => text.parse().with_context(|| format!("{name} must be a number, not {text:?}")),
+        Err(_) => Ok(default),
+    }
+}
+
 /// A port that nobody listens on at this moment.
 ///
 /// # Errors

@@ -1,0 +1,310 @@
+//! A real machine whose power is cut in the middle of a job, and which boots again: no task ran twice, the center learns one
+//! terminal status and it is true, and every file that the job manages is old or new in full. What its disk had not flushed
+//! is lost, sector by sector, as the seed says.
+//!
+//! `KEROS_POWER_CUTS` says how many of the moments are tried (one by default), `KEROS_SEED` which sectors are lost.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use keros_skip::skipped;
+use keros_tests::{
+    Broker, Center, HOST_SEEN_FROM_VM, Installed, KEROS_6, Lost, Mosquitto, MosquittoMode, Reports, Vm,
+    count_from_environment,
+};
+use serde_json::{Value, json};
+
+const EUI: &str = "7076FF0000000001";
+/// Odd ones run a program that adds a line to a file, even ones write a file of some 20 KiB.
+const TASKS: u64 = 10;
+const FOLDER: &str = "/var/lib/rig";
+
+/// When the power is cut.
+#[derive(Debug, Clone, Copy)]
+enum Moment {
+    /// The center has just been told to send.
+    Sent,
+    /// The center knows that the gateway has this status.
+    Status(&'static str),
+    /// This task's program has done its work.
+    Task(u64),
+    /// The disk is asked for this flush after the job was sent, and does not carry it out any more.
+    Flush(u64),
+}
+
+/// The first is the one of each run. A job comes to its first task after some 32 flushes, and each task takes some eight.
+const MOMENTS: [Moment; 20] = [
+    Moment::Flush(46),
+    Moment::Sent,
+    Moment::Flush(1),
+    Moment::Flush(4),
+    Moment::Status("received"),
+    Moment::Flush(12),
+    Moment::Flush(28),
+    Moment::Status("running"),
+    Moment::Task(1),
+    Moment::Flush(36),
+    Moment::Flush(40),
+    Moment::Task(3),
+    Moment::Flush(53),
+    Moment::Task(5),
+    Moment::Flush(60),
+    Moment::Task(7),
+    Moment::Flush(70),
+    Moment::Flush(80),
+    Moment::Task(9),
+    Moment::Status("succeeded"),
+];
+
+/// The gateway, what it talks to, and what is known of its disk.
+struct Site {
+    vm: Vm,
+    center: Center,
+    reports: Reports,
+    _broker: Mosquitto,
+    /// What each file had before the round.
+    files: BTreeMap<u64, String>,
+    round: u64,
+}
+
+/// What a cut came to.
+struct Row {
+    moment: Moment,
+    lost: Lost,
+    /// The last task whose program had been heard of, and flushes of the disk since the job was sent.
+    last_seen: u64,
+    flushes: u64,
+    outcome: Value,
+    /// From power-on to the true status at the center, where it did not have it before the cut.
+    told_after: Option<Duration>,
+}
+
+impl Site {
+    fn start(folder: &Path) -> Result<Self> {
+        let broker = Mosquitto::start(&folder.join("broker"), MosquittoMode::Open)?;
+        let center = Center::start(&folder.join("center"), Broker::External(broker.port, vec![]))?;
+        let reports = Reports::listen(folder, &broker)?;
+        let trust = center.keys().join("trust");
+        let installed =
+            Installed { eui: EUI, keros: KEROS_6, host: HOST_SEEN_FROM_VM, port: broker.port, trust: &trust };
+        let vm = Vm::prepare(|root| {
+            installed.into(root)?;
+            let rig = root.join(FOLDER.trim_start_matches('/'));
+            std::fs::create_dir_all(&rig)?;
+            Ok(std::fs::write(rig.join("done"), "")?)
+        })?;
+        let mut site = Self { vm, center, reports, _broker: broker, files: BTreeMap::new(), round: 0 };
+        site.vm.power_on()?;
+        site.wait_until_it_is_there()?;
+        Ok(site)
+    }
+
+    /// Sends a job, cuts the power at the moment, boots again, and judges what has become of it.
+    fn cut_at(&mut self, moment: Moment, seed: u64) -> Result<Row> {
+        self.round += 1;
+        let flushes_before = self.vm.disk().flushes();
+        let options = json!({ "confirm_window_s": 0 });
+        if let Moment::Flush(number) = moment {
+            self.vm.disk().fail_after(number);
+        }
+        let group = format!("round-{}", self.round);
+        let update = self.center.send_with(&group, &[EUI], &script(self.round), &options)?;
+        self.wait_for_moment(moment, &update)?;
+        let lost = self.vm.cut_power(seed)?;
+        let flushes = self.vm.disk().flushes() - flushes_before;
+        let console = self.vm.console();
+        let seen = |number: &u64| console.contains(&mark(self.round, *number));
+        let last_seen = (1..=TASKS).rev().find(seen).unwrap_or(0);
+        let known = self.outcome(&update)?;
+        self.vm.power_on()?;
+        let outcome = self.wait_for_end(&update)?;
+        let told_after = (known != outcome).then(|| self.vm.up_for());
+        self.wait_until_it_is_there()?;
+        self.judge(&outcome, moment)?;
+        let again = self.outcome(&update)?;
+        ensure!(again == outcome, "a terminal status is final: {outcome:#} became {again:#}");
+        for (command, told) in self.reports.terminals()? {
+            ensure!(told.len() == 1, "one terminal report for each command, but {command}: {told:#?}");
+        }
+        Ok(Row { moment, lost, last_seen, flushes, outcome, told_after })
+    }
+
+    fn wait_for_moment(&mut self, moment: Moment, update: &str) -> Result<()> {
+        let (center, round) = (&self.center, self.round);
+        self.vm.wait_for(&format!("{moment:?}"), |vm| {
+            let reached = match moment {
+                Moment::Sent => true,
+                Moment::Flush(_) => vm.disk().has_failed() || has_ended(center, update)?,
+                Moment::Task(number) => vm.console().contains(&mark(round, number)),
+                Moment::Status(status) => {
+                    let line = &center.get(&format!("/updates/{update}"))?["gateways"][0];
+                    line["outcome"]["status"] == status
+                        || (status == "received" && line["delivery"] == status)
+                }
+            };
+            Ok(reached.then_some(()))
+        })
+    }
+
+    fn wait_until_it_is_there(&mut self) -> Result<()> {
+        self.vm.wait_for("the machine has booted", |vm| {
+            Ok((vm.shell("systemctl is-active keros-agent")?.trim() == "active").then_some(()))
+        })
+    }
+
+    fn wait_for_end(&mut self, update: &str) -> Result<Value> {
+        let center = &self.center;
+        self.vm.wait_for("the center knows the end", |_| Ok(has_ended(center, update)?.then_some(())))?;
+        self.outcome(update)
+    }
+
+    fn outcome(&self, update: &str) -> Result<Value> {
+        Ok(self.center.get(&format!("/updates/{update}"))?["gateways"][0]["outcome"].clone())
+    }
+
+    /// Compares the status with what is on the disk of the machine.
+    fn judge(&mut self, outcome: &Value, moment: Moment) -> Result<()> {
+        let done = self.vm.shell(&format!("cat {FOLDER}/done"))?;
+        for line in done.lines() {
+            let times = done.lines().filter(|other| *other == line).count();
+            ensure!(times == 1, "{moment:?}: {line:?} was done {times} times");
+        }
+        let (first, last) = under_way(outcome)?;
+        for number in 1..=TASKS {
+            let was_done = if number % 2 == 1 {
+                done.lines().any(|line| line == mark(self.round, number))
+            } else {
+                self.is_new(number)?
+            };
+            let expected = match number {
+                _ if number < first => Some(true),
+                _ if number > last => Some(false),
+                _ => None,
+            };
+            ensure!(
+                expected.is_none_or(|expected| expected == was_done),
+                "{moment:?}: task {number} was done: {was_done}, but the status says {outcome:#}\n{done}"
+            );
+        }
+        Ok(())
+    }
+
+    /// Whether a file is the new one; when it is neither the old nor the new one, that is an error.
+    fn is_new(&mut self, number: u64) -> Result<bool> {
+        let text = self.vm.shell(&format!("cat {FOLDER}/{number}.conf 2>/dev/null"))?;
+        let (old, new) = (self.files.entry(number).or_default(), content(self.round, number));
+        if text == new {
+            *old = new;
+            return Ok(true);
+        }
+        ensure!(text == *old, "file {number} is neither old nor new: {} bytes", text.len());
+        Ok(false)
+    }
+}
+
+fn has_ended(center: &Center, update: &str) -> Result<bool> {
+    Ok(center.get(&format!("/updates/{update}"))?["ended"] == json!(true))
+}
+
+/// The first and the last task that may have been under way; all before are done, none behind is.
+fn under_way(outcome: &Value) -> Result<(u64, u64)> {
+    match outcome["status"].as_str() {
+        Some("succeeded") => Ok((TASKS + 1, TASKS + 1)),
+        Some("interrupted") => {
+            let first = outcome["task"]["number"].as_u64().unwrap_or(0);
+            Ok((first, outcome["last_task"]["number"].as_u64().unwrap_or(first)))
+        }
+        _ => bail!("such an end is not to be expected: {outcome:#}"),
+    }
+}
+
+fn mark(round: u64, number: u64) -> String {
+    format!("round {round} task {number}.")
+}
+
+fn content(round: u64, number: u64) -> String {
+    (0..500).fold(String::new(), |mut text, line| {
+        let _ = writeln!(text, "round {round} file {number} line {line:06}");
+        text
+    })
+}
+
+fn script(round: u64) -> String {
+    let mut text = "- name: ten steps\n  groups: [all]\n  tasks:\n".to_owned();
+    for number in 1..=TASKS {
+        if number % 2 == 1 {
+            let mark = mark(round, number);
+            let cmd = format!(
+                "echo \"{mark}\" >> {FOLDER}/done; sync {FOLDER}/done; echo \"{mark}\" > /dev/ttyS0; sleep 0.3"
+            );
+            let _ = writeln!(text, "    - !shell {{ name: t{number}, cmd: '{cmd}' }}");
+        } else {
+            let content = content(round, number).replace('\n', "\\n");
+            let _ = writeln!(
+                text,
+                "    - !copy {{ name: t{number}, dest: {FOLDER}/{number}.conf, content: \"{content}\" }}"
+            );
+        }
+    }
+    text
+}
+
+#[test]
+fn a_gateway_whose_power_is_cut_tells_the_truth_and_does_nothing_twice() -> Result<()> {
+    if !nix::unistd::geteuid().is_root() {
+        skipped("only root can make the machine's disk");
+        return Ok(());
+    }
+    let cuts = count_from_environment("KEROS_POWER_CUTS", 1)?;
+    let seed = u64::try_from(count_from_environment("KEROS_SEED", 1)?)?;
+    let folder = tempfile::tempdir()?;
+    let begin = Instant::now();
+    let mut site = Site::start(folder.path())?;
+    println!("first boot to agent running: {:.1} s", site.vm.up_for().as_secs_f64());
+    let mut rows = Vec::new();
+    for (number, moment) in MOMENTS.into_iter().cycle().take(cuts).enumerate() {
+        let row = site.cut_at(moment, seed + number as u64).with_context(|| {
+            format!("cut {number}, {moment:?}, seed {seed}\n{}", tail(&site.vm.console()))
+        })?;
+        print(number, &row);
+        rows.push(row);
+    }
+    summary(&rows, begin.elapsed());
+    Ok(())
+}
+
+fn tail(text: &str) -> String {
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(60)..].join("\n")
+}
+
+fn print(number: usize, row: &Row) {
+    let Row { moment, lost, last_seen, flushes, outcome, told_after } = row;
+    let task = outcome["task"]["number"].as_u64().map_or_else(String::new, |task| format!(" at task {task}"));
+    let told =
+        told_after.map_or("before the cut".to_owned(), |after| format!("{:.1} s", after.as_secs_f64()));
+    let status = outcome["status"].as_str().unwrap_or_default();
+    println!(
+        "cut {:2}: {moment:?}, after {flushes} flushes and task {last_seen}; {} of {} sectors not flushed were lost; {status}{task}; told after {told}",
+        number + 1,
+        lost.lost,
+        lost.unflushed
+    );
+}
+
+fn summary(rows: &[Row], took: Duration) {
+    let mut told: Vec<_> = rows.iter().filter_map(|row| row.told_after).collect();
+    told.sort();
+    let seconds = |at: usize| told.get(at).map_or(0.0, Duration::as_secs_f64);
+    println!(
+        "power cuts: {}; statuses lost: 0 of {0}; tasks run twice: 0; files neither old nor new: 0; from power-on to a true \
+         status at the center: median {:.1} s, longest {:.1} s; all in {:.0} s",
+        rows.len(),
+        seconds(told.len() / 2),
+        seconds(told.len().saturating_sub(1)),
+        took.as_secs_f64()
+    );
+}

@@ -1,0 +1,71 @@
+//! Our programs as `packaging/install.sh` installs them, in a tree that boots, with its configuration.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::{booted, keros_program, project_root, run_ok, system_program};
+
+/// What the gateway in that tree is, and how it reaches its center.
+#[derive(Debug, Clone, Copy)]
+pub struct Installed<'a> {
+    /// Its EUI.
+    pub eui: &'a str,
+    /// Its KerOS version.
+    pub keros: &'a str,
+    /// The broker's address.
+    pub host: &'a str,
+    /// The broker's port.
+    pub port: u16,
+    /// Folder with the center's public keys.
+    pub trust: &'a Path,
+}
+
+impl Installed<'_> {
+    /// Installs all of it; the agent starts with the system.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn into(self, root: &Path) -> Result<()> {
+        let binaries = tempfile::tempdir()?;
+        for program in ["keros-agent", "keros-executor"] {
+            let to = binaries.path().join(program);
+            strip(&keros_program(program)?, &to)?;
+        }
+        let install = project_root().join("packaging/install.sh");
+        run_ok(&install, [root, binaries.path()])?;
+        let config = format!(
+            "broker: {{ host: {}, port: {}, reconnect_max_s: 1 }}\n\
+             telemetry: {{ interval_s: 3600, min_interval_s: 1 }}\n",
+            self.host, self.port
+        );
+        fs::write(root.join("etc/keros-agent/config.d/rig.yaml"), config)?;
+        for key in fs::read_dir(self.trust)? {
+            let key = key?;
+            fs::copy(key.path(), root.join("etc/keros-agent/trust").join(key.file_name()))?;
+        }
+        run_ok(&system_program("systemd-sysusers")?, [format!("--root={}", root.display())])?;
+        fs::write(root.join("etc/version"), format!("{}\n", self.keros))?;
+        let identity = format!(
+            "f /run/boardinfo.env 0644 root root - export EUI64={}\\nexport CODENAME=wiis\\n\n",
+            self.eui
+        );
+        fs::write(root.join("etc/tmpfiles.d/board.conf"), identity)?;
+        // Not its first boot: nothing is preset, and the identity of the machine stays.
+        fs::write(root.join("etc/machine-id"), format!("{:032x}\n", 0x5eed))?;
+        booted::enable(root, "multi-user.target", "keros-agent.service")?;
+        let sockets = fs::read_dir(root.join("usr/lib/systemd/system"))?;
+        for unit in sockets.filter_map(|entry| entry.ok()?.file_name().into_string().ok()) {
+            if unit.starts_with("keros-executor") && unit.ends_with(".socket") {
+                booted::enable(root, "sockets.target", &unit)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Copies a program without its debug information: it is read over a slow disk.
+pub(crate) fn strip(from: &Path, to: &Path) -> Result<()> {
+    run_ok(&system_program("strip")?, ["-o".as_ref(), to.as_os_str(), from.as_os_str()]).map(drop)
+}
