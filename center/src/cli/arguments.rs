@@ -426,7 +426,7 @@ pub(crate) struct SendArguments {
     #[arg(long, value_name = "TIME", value_parser = parse_duration_s)]
     pub(crate) total_timeout: Option<u32>,
     /// A gateway that does not reach the center again within this time undoes the job by itself; 0 switches that off, at most
-    /// 24h [default: none]
+    /// 24h [default: 30m]
     #[arg(long, value_name = "TIME", value_parser = parse_duration_s)]
     pub(crate) confirm_window: Option<u32>,
     /// Follow it until it has ended, or until all that has not is overdue

@@ -13,8 +13,8 @@ const DEFAULT_EXPIRY_S: u64 = 7 * 86_400;
 /// The longest time that a command may wait: 90 days.
 const MAX_EXPIRY_S: u64 = 90 * 86_400;
 
-/// The confirm window of a script when the order does not say: none.
-const DEFAULT_CONFIRM_WINDOW_S: u32 = 0;
+/// The confirm window of a script when the order does not say: 30 minutes. A script can cut the gateway off.
+const DEFAULT_CONFIRM_WINDOW_S: u32 = 1800;
 
 /// Findings of the script's check that are shown.
 const MAX_FINDINGS: usize = 20;
