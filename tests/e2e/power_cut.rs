@@ -1,6 +1,6 @@
 //! A real machine whose power is cut in the middle of a job, and which boots again: no task ran twice, the center learns one
 //! terminal status and it is true, and every file that the job manages is old or new in full. What its disk had not flushed
-//! is lost, sector by sector, as the seed says.
+//! is lost, page by page, as the seed says.
 //!
 //! `KEROS_POWER_CUTS` says how many of the moments are tried (one by default), `KEROS_SEED` which sectors are lost.
 
