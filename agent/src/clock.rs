@@ -1,10 +1,9 @@
 //! The clocks of the gateway. Nothing else in the agent reads them.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use keros_machine::Now;
+use keros_machine::{ClockFit, Now, TimeJudge};
 use keros_protocol::UnixSeconds;
 
 /// It was not built before this: 2026-11-01T00:00:00Z, or the time stamp of a reproducible build.
@@ -54,24 +53,31 @@ pub(crate) fn wall_clock() -> UnixSeconds {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// The time floor as the other tasks see it: the main loop raises it, TLS reads it.
+/// The judged time as the other tasks see it: the main loop keeps it, TLS reads it.
 #[derive(Debug, Clone)]
-pub(crate) struct SharedFloor(Arc<AtomicU64>);
+pub(crate) struct SharedTime {
+    clock: Clock,
+    judge: Arc<Mutex<TimeJudge>>,
+}
 
-impl SharedFloor {
-    /// A floor to begin with.
-    pub(crate) fn new(floor_unix_s: UnixSeconds) -> Self {
-        Self(Arc::new(AtomicU64::new(floor_unix_s)))
+impl SharedTime {
+    /// To begin with.
+    pub(crate) fn new(clock: Clock, judge: TimeJudge) -> Self {
+        Self { clock, judge: Arc::new(Mutex::new(judge)) }
     }
 
     /// Sets it.
-    pub(crate) fn set(&self, floor_unix_s: UnixSeconds) {
-        self.0.store(floor_unix_s, Ordering::Relaxed);
+    pub(crate) fn set(&self, judge: TimeJudge) {
+        *self.judge.lock().unwrap_or_else(PoisonError::into_inner) = judge;
     }
 
-    /// The best guess of the time: the clock, but never below the floor.
-    pub(crate) fn judged_time(&self) -> UnixSeconds {
-        wall_clock().max(self.0.load(Ordering::Relaxed))
+    /// The time by which certificates are judged in this attempt to connect. A clock that is very far ahead may be right all
+    /// the same, when the gateway has lain on a shelf: then it is believed in every other attempt, since without a connection
+    /// nobody could ever tell.
+    pub(crate) fn for_certificates(&self, attempt: u64) -> UnixSeconds {
+        let judge = *self.judge.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.now();
+        if judge.fit(now) == ClockFit::FarAhead && attempt % 2 == 1 { now.unix_s } else { judge.judged(now) }
     }
 }
 
@@ -80,11 +86,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_time_is_never_judged_to_be_before_the_floor() {
+    fn certificates_are_judged_by_the_clock_only_where_it_may_be_right() {
         assert!(parse("1793491200") == 1_793_491_200 && wall_clock() >= BUILT_AT_UNIX_S);
-        let floor = SharedFloor::new(0);
-        assert!(floor.judged_time() >= BUILT_AT_UNIX_S);
-        floor.set(u64::from(u32::MAX));
-        assert_eq!(floor.judged_time(), u64::from(u32::MAX));
+        let clock = Clock::new();
+        let near = SharedTime::new(clock, TimeJudge::new(wall_clock() - 1000));
+        assert!(
+            [0, 1]
+                .map(|attempt| near.for_certificates(attempt).abs_diff(wall_clock()))
+                .iter()
+                .all(|s| *s < 100)
+        );
+        // A clock that is below the floor is never believed; one that is far ahead is in every other attempt.
+        near.set(TimeJudge::new(u64::from(u32::MAX)));
+        assert!(
+            [0, 1].map(|attempt| near.for_certificates(attempt)).iter().all(|s| *s >= u64::from(u32::MAX))
+        );
+        let shelf = SharedTime::new(clock, TimeJudge::new(1000));
+        assert!(shelf.for_certificates(0) < 10_000);
+        assert!(shelf.for_certificates(1).abs_diff(wall_clock()) < 100);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use keros_machine::{Effect, Event, Note, Now, SessionRequest, State};
+use keros_machine::{Effect, Event, Heard, Note, Now, SessionRequest, State};
 use keros_platform::{Identity, read_keyring};
 use keros_protocol::eligibility::Gateway;
 use keros_protocol::executor::Request;
@@ -13,13 +13,13 @@ use rumqttc::v5::mqttbytes::v5::Publish;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use crate::clock::{Clock, SharedFloor};
+use crate::clock::{Clock, SharedTime};
 use crate::config::Settings;
 use crate::downlink;
 use crate::executor_client::{self, SessionEvent, SessionWhat};
 use crate::keeper::{Hands, Keeper};
 use crate::mqtt::{Full, LinkControl, Publisher, chain};
-use crate::store::Store;
+use crate::store::{Store, StoredCommand};
 use crate::vitals::Sampler;
 use crate::{report, telemetry};
 
@@ -36,7 +36,7 @@ pub(crate) struct Shell {
     pub(crate) clock: Clock,
     pub(crate) publisher: Option<Publisher>,
     pub(crate) answered_unix_s: Option<UnixSeconds>,
-    floor: SharedFloor,
+    time: SharedTime,
     sampler: Sampler,
     link: Arc<LinkControl>,
     sessions: HashMap<u64, AbortHandle>,
@@ -49,7 +49,7 @@ pub(crate) struct Parts {
     pub(crate) settings: Settings,
     pub(crate) identity: Identity,
     pub(crate) clock: Clock,
-    pub(crate) floor: SharedFloor,
+    pub(crate) time: SharedTime,
     pub(crate) store: Store,
     pub(crate) state: State,
     pub(crate) link: Arc<LinkControl>,
@@ -71,7 +71,7 @@ impl Core {
             clock: parts.clock,
             publisher: None,
             answered_unix_s: None,
-            floor: parts.floor,
+            time: parts.time,
             sampler,
             link: parts.link,
             sessions: HashMap::new(),
@@ -98,13 +98,13 @@ impl Core {
     /// After a start: what was owed is asked for again.
     pub(crate) fn boot(&mut self) {
         self.keeper.boot(&mut self.shell);
-        self.share_floor();
+        self.share_time();
     }
 
     /// Moves the state by these events, and does what follows.
     pub(crate) fn apply(&mut self, events: Vec<Event>) {
         self.keeper.apply(events, &mut self.shell);
-        self.share_floor();
+        self.share_time();
     }
 
     /// A session with the executor says something.
@@ -157,7 +157,11 @@ impl Core {
         let envelope = downlink.statement.as_ref()?;
         let ring = keys(&self.shell.settings.trust_folder, KeyPurpose::Statement);
         match downlink::verify_statement(envelope, &ring, self.shell.identity.eui) {
-            Ok(statement) => Some(Event::StatementVerified(statement)),
+            Ok(statement) => {
+                let envelope = envelope.clone();
+                let heard = Heard { statement, envelope, fresh_nonce: fresh_nonce() };
+                Some(Event::StatementVerified(Box::new(heard)))
+            }
             Err(error) => {
                 tracing::warn!("passed over: {}", chain(&error));
                 None
@@ -201,8 +205,8 @@ impl Core {
         unsaved.into_iter().collect()
     }
 
-    fn share_floor(&self) {
-        self.shell.floor.set(self.state().time_floor());
+    fn share_time(&self) {
+        self.shell.time.set(self.state().time_judge());
     }
 }
 
@@ -214,9 +218,10 @@ impl Hands for Shell {
     fn act(&mut self, state: &State, store: &Store, effect: Effect) -> Option<Event> {
         match effect {
             Effect::Publish(report) => self.publish_report(*report),
-            Effect::SendTelemetry => self.send_telemetry(state),
+            Effect::SendTelemetry { nonces } => self.send_telemetry(state, nonces),
+            Effect::Reconnect => self.link.reset(),
             Effect::OpenSession { session, command_id, request } => {
-                return self.open_session(store, session, command_id, request);
+                return self.open_session(state, store, session, command_id, request);
             }
             Effect::CloseSession { session } => {
                 if let Some(task) = self.sessions.remove(&session) {
@@ -239,7 +244,7 @@ impl Shell {
         }
     }
 
-    fn send_telemetry(&mut self, state: &State) {
+    fn send_telemetry(&mut self, state: &State, nonces: Vec<String>) {
         let Some(publisher) = &self.publisher else { return };
         let vitals = self.sampler.sample(state.packages_known());
         let telemetry_id = uuid::Uuid::now_v7();
@@ -250,6 +255,7 @@ impl Shell {
             floor_unix_s: state.time_floor(),
             job: state.job_under_way(),
             reports_pending: state.reports_pending(),
+            nonces,
         };
         let (telemetry, payload) = telemetry::compose(context, vitals);
         self.asked = Some(Asked { telemetry_id, packages_digest: telemetry.packages_digest });
@@ -261,6 +267,7 @@ impl Shell {
 
     fn open_session(
         &mut self,
+        state: &State,
         store: &Store,
         session: u64,
         command_id: CommandId,
@@ -268,8 +275,15 @@ impl Shell {
     ) -> Option<Event> {
         let request = match request {
             SessionRequest::Attach => Request::Attach { command_id },
+            SessionRequest::Cancel { statement } => {
+                Request::Cancel { command_id, statement: Some(*statement) }
+            }
+            SessionRequest::Confirm { statement } => Request::Confirm { command_id, statement: *statement },
             SessionRequest::Run => match store.read_command(command_id) {
-                Ok(envelope) => Request::Run { envelope, statement: None },
+                Ok(StoredCommand { envelope, statement }) => {
+                    let statement = state.newest_statement().cloned().or(statement);
+                    Request::Run { envelope, statement }
+                }
                 Err(error) => {
                     tracing::error!(command = %command_id, %error, "the stored command cannot be read");
                     return Some(Event::EnvelopeLost { command_id });
@@ -283,6 +297,11 @@ impl Shell {
     }
 }
 
+/// A text that nobody can guess: 74 random bits of a UUID.
+pub(crate) fn fresh_nonce() -> String {
+    uuid::Uuid::now_v7().simple().to_string()
+}
+
 /// Read at each use, so that keys can be added and removed while the agent runs. Without them nothing is believed.
 fn keys(folder: &Path, purpose: KeyPurpose) -> KeyRing {
     read_keyring(folder, purpose).unwrap_or_else(|error| {
@@ -293,12 +312,18 @@ fn keys(folder: &Path, purpose: KeyPurpose) -> KeyRing {
 
 fn log(note: &Note) {
     match note {
-        Note::Moved(..) | Note::Duplicate(_) => tracing::info!("{note}"),
+        Note::Moved(..)
+        | Note::Duplicate(_)
+        | Note::CancelTooLate(_)
+        | Note::CancelAnswered(..)
+        | Note::ConfirmAnswered(_, None)
+        | Note::FloorLowered => tracing::info!("{note}"),
         Note::Untrusted(_)
         | Note::Full(_)
-        | Note::CancelTooLate(_)
         | Note::ForeignAcknowledgement
         | Note::ExecutorLost(..)
+        | Note::ConfirmAnswered(_, Some(_))
+        | Note::ClockNotBelieved
         | Note::FloorCapped => tracing::warn!("{note}"),
         Note::Unexpected(_) => tracing::debug!("{note}"),
     }

@@ -14,9 +14,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time;
 
-use crate::clock::{BUILT_AT_UNIX_S, Clock, SharedFloor};
+use crate::clock::{BUILT_AT_UNIX_S, Clock, SharedTime};
 use crate::config::Settings;
-use crate::core::{Core, Parts};
+use crate::core::{Core, Parts, fresh_nonce};
 use crate::executor_client::SessionEvent;
 use crate::local::{self, LocalRequest, StatusView, TelemetryAnswer};
 use crate::mqtt::{Link, LinkControl, LinkEvent};
@@ -111,7 +111,7 @@ fn set_up(
         built_at_unix_s: BUILT_AT_UNIX_S,
     };
     let state = State::new(setup, kept);
-    let floor = SharedFloor::new(state.time_floor());
+    let time = SharedTime::new(clock, state.time_judge());
     let link_control = Arc::new(LinkControl::default());
     let (session_events, sessions) = mpsc::channel(8);
     let (link_events, link) = mpsc::channel(4);
@@ -124,7 +124,7 @@ fn set_up(
         Link {
             settings: settings.broker.clone(),
             eui: identity.eui,
-            floor: floor.clone(),
+            time: time.clone(),
             control: link_control.clone(),
         },
         link_events,
@@ -134,7 +134,7 @@ fn set_up(
         settings,
         identity,
         clock,
-        floor,
+        time,
         store,
         state,
         link: link_of_core,
@@ -192,7 +192,7 @@ fn on_link(core: &mut Core, connection: &mut Connection, event: LinkEvent) {
             tracing::info!("connected to the broker");
             connection.set("connected", now_unix_s);
             core.set_publisher(Some(publisher));
-            core.apply(vec![Event::Connected]);
+            core.apply(vec![Event::Connected { fresh_nonce: fresh_nonce() }]);
         }
         LinkEvent::Message(message, publisher) => core.message(&message, &publisher),
         LinkEvent::Down { error } => {

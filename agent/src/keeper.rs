@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use keros_machine::{Arrival, Effect, Event, Now, State, step};
 use keros_protocol::Envelope;
 
-use crate::store::Store;
+use crate::store::{Store, StoredCommand};
 
 /// How long after a failed write the next one is tried.
 const STORE_RETRY_MS: u64 = 10_000;
@@ -68,10 +68,14 @@ impl Keeper {
     #[must_use]
     pub fn arrival(&self, arrival: Arrival, envelope: &Envelope) -> Option<Event> {
         let id = arrival.command_id;
+        let command = || StoredCommand {
+            envelope: envelope.clone(),
+            statement: self.state.newest_statement().cloned(),
+        };
         if arrival.is_eligible()
             && !self.state.knows(id)
             && self.state.has_room()
-            && let Err(error) = self.store.save_command(id, envelope)
+            && let Err(error) = self.store.save_command(id, &command())
         {
             tracing::error!(command = %id, %error, "the command is not taken: it cannot be stored");
             self.store.remove_command(id);

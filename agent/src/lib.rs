@@ -2,6 +2,8 @@
 
 /// What can be said on the command line.
 mod arguments;
+/// Files that notice a changed byte.
+mod checked;
 /// The technician's commands.
 mod cli;
 /// The only reader of the clocks.

@@ -16,7 +16,7 @@ use rumqttc::{Outgoing, Transport};
 use tokio::sync::{Notify, mpsc};
 use tokio::time;
 
-use crate::clock::SharedFloor;
+use crate::clock::SharedTime;
 use crate::config::BrokerSettings;
 use crate::tls::{self, TlsError};
 
@@ -59,7 +59,7 @@ pub(crate) enum LinkEvent {
 pub(crate) struct Link {
     pub(crate) settings: BrokerSettings,
     pub(crate) eui: Eui,
-    pub(crate) floor: SharedFloor,
+    pub(crate) time: SharedTime,
     pub(crate) control: Arc<LinkControl>,
 }
 
@@ -167,12 +167,12 @@ impl Publisher {
 /// Keeps the connection up until [`LinkControl::close`].
 pub(crate) async fn run(link: Link, events: mpsc::Sender<LinkEvent>) {
     let mut backoff = MIN_BACKOFF;
-    loop {
+    for attempt in 0.. {
         if events.send(LinkEvent::Connecting).await.is_err() {
             return;
         }
         let begin = Instant::now();
-        let error = match serve(&link, &events).await {
+        let error = match serve(&link, attempt, &events).await {
             Ok(()) => return,
             Err(error) => error,
         };
@@ -198,7 +198,7 @@ fn with_jitter(backoff: Duration) -> Duration {
 }
 
 /// One connection, from the attempt to its end. `Ok` when the main loop has gone, or has said farewell.
-async fn serve(link: &Link, events: &mpsc::Sender<LinkEvent>) -> Result<(), LinkError> {
+async fn serve(link: &Link, attempt: u64, events: &mpsc::Sender<LinkEvent>) -> Result<(), LinkError> {
     let prefix = &link.settings.topic_prefix;
     let topics = Arc::new(Topics {
         telemetry: prefix.topic(link.eui, Leaf::Telemetry),
@@ -206,7 +206,7 @@ async fn serve(link: &Link, events: &mpsc::Sender<LinkEvent>) -> Result<(), Link
         presence: prefix.topic(link.eui, Leaf::Presence),
         down: prefix.topic(link.eui, Leaf::Down),
     });
-    let options = options(link, &topics)?;
+    let options = options(link, attempt, &topics)?;
     // A new event loop for each connection: rumqttc's own reconnecting would send old packets again, out of order.
     let (client, mut connection) = AsyncClient::new(options, QUEUE);
     let publisher = Publisher { client, topics };
@@ -304,7 +304,7 @@ fn greet(publisher: &Publisher) -> Result<(), LinkError> {
     publisher.presence(Presence::Online).map_err(|Full| LinkError::Reset)
 }
 
-fn options(link: &Link, topics: &Topics) -> Result<MqttOptions, LinkError> {
+fn options(link: &Link, attempt: u64, topics: &Topics) -> Result<MqttOptions, LinkError> {
     let settings = &link.settings;
     let mut options = MqttOptions::new(link.eui.to_string(), settings.host.clone(), settings.port);
     // rumqttc refuses less than 5 s with a panic, and cuts seconds to 16 bits.
@@ -325,7 +325,7 @@ fn options(link: &Link, topics: &Topics) -> Result<MqttOptions, LinkError> {
         options.set_credentials(user, password);
     }
     if let Some(tls) = &settings.tls {
-        let config = tls::client_config(tls, &link.floor)?;
+        let config = tls::client_config(tls, &link.time, attempt)?;
         options.set_transport(Transport::tls_with_config(config.into()));
     }
     Ok(options)

@@ -82,7 +82,7 @@ pub(crate) fn view(
         reports_pending: state.reports_pending(),
         open_jobs: open_jobs(state),
         ended_jobs: ended_jobs(state),
-        warnings: state.executor_problem().map(str::to_owned).into_iter().chain(warnings).collect(),
+        warnings: state.problem().map(str::to_owned).into_iter().chain(warnings).collect(),
     }
 }
 
@@ -94,6 +94,7 @@ fn open_jobs(state: &State) -> Vec<JobView> {
         received_at_unix_s: job.received_at_unix_s,
         changed_at_unix_s: job.changed_at_unix_s,
         outcome: state.outcome_of(job),
+        cancel: job.cancel,
     };
     state.jobs().iter().map(view).collect()
 }
@@ -106,6 +107,7 @@ fn ended_jobs(state: &State) -> Vec<JobView> {
         received_at_unix_s: job.received_at_unix_s,
         changed_at_unix_s: job.ended_at_unix_s,
         outcome: job.outcome.clone(),
+        cancel: job.cancel,
     };
     state.ended().map(view).collect()
 }

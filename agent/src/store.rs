@@ -12,8 +12,17 @@ use keros_platform::{Disk, DiskFile, RealDisk};
 use keros_protocol::{CommandId, Envelope, Eui, ReportPosition, UnixSeconds, limits};
 use serde::{Deserialize, Serialize};
 
-/// Version of the form of `state.json`.
+use crate::checked::{self, Seal};
+
+/// Version of the form of `state.json`, and of a command's file.
 const VERSION: u32 = 1;
+/// How `state.json` began before it had a checksum.
+const OLDER_STATE: &str = "{\"version\":1,";
+/// How a command's file began before it had more than the envelope.
+const OLDER_COMMAND: &str = "{\"payloadType\":";
+
+/// A longer statement is not kept beside a command; the next one will do.
+const MAX_STATEMENT_BYTES: usize = 32 * 1024;
 
 /// No state is longer: 16 + 50 jobs and 112 reports of some 500 bytes, of which a job's last one may have an output of
 /// [`limits::MAX_OUTPUT_BYTES`], six bytes each in JSON.
@@ -50,6 +59,23 @@ struct OnDisk<K> {
     eui: Eui,
     #[serde(flatten)]
     kept: K,
+}
+
+/// A command as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredCommand {
+    /// As the center sent it.
+    pub envelope: Envelope,
+    /// The newest signed statement when it came: by it the executor knows the time.
+    pub statement: Option<Envelope>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CommandOnDisk<E> {
+    version: u32,
+    envelope: E,
+    #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
+    statement: Option<E>,
 }
 
 impl Store {
@@ -100,6 +126,7 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             result => result.map_err(|error| error.to_string())?,
         };
+        checked::check(&content, OLDER_STATE)?;
         let on_disk: OnDisk<Kept> = serde_json::from_slice(&content).map_err(|error| error.to_string())?;
         if on_disk.version != VERSION {
             return Err(format!("it has version {}, this agent reads version {VERSION}", on_disk.version));
@@ -136,9 +163,11 @@ impl Store {
     /// # Errors
     /// When it cannot be written; the old state is still there then.
     pub fn save(&mut self, kept: &Kept) -> io::Result<()> {
-        let content = serde_json::to_vec(&OnDisk { version: VERSION, eui: self.eui, kept })?;
+        let content = checked::seal(&serde_json::to_vec(&OnDisk { version: VERSION, eui: self.eui, kept })?);
         let fingerprint = fingerprint(&content);
         if self.stored != Some(fingerprint) {
+            // Should this fail, the disk may have the one or the other.
+            self.stored = None;
             self.disk.write_atomically(&self.folder.join("state.json"), &content)?;
             self.stored = Some(fingerprint);
         }
@@ -149,17 +178,31 @@ impl Store {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn save_command(&self, id: CommandId, envelope: &Envelope) -> io::Result<()> {
-        self.disk.write_atomically(&self.command_path(id), &serde_json::to_vec(envelope)?)
+    pub fn save_command(&self, id: CommandId, command: &StoredCommand) -> io::Result<()> {
+        let short = |statement: &&Envelope| statement.payload.len() <= MAX_STATEMENT_BYTES;
+        let on_disk = CommandOnDisk {
+            version: VERSION,
+            envelope: &command.envelope,
+            statement: command.statement.as_ref().filter(short),
+        };
+        let content = checked::seal(&serde_json::to_vec(&on_disk)?);
+        self.disk.write_atomically(&self.command_path(id), &content)
     }
 
     /// A stored command.
     ///
     /// # Errors
     /// When it is absent, too long or damaged.
-    pub fn read_command(&self, id: CommandId) -> io::Result<Envelope> {
-        let most = limits::MAX_ENVELOPE_BYTES as u64 + 64 * 1024;
-        Ok(serde_json::from_slice(&self.disk.read(&self.command_path(id), most)?)?)
+    pub fn read_command(&self, id: CommandId) -> io::Result<StoredCommand> {
+        let most = (limits::MAX_ENVELOPE_BYTES + 2 * MAX_STATEMENT_BYTES) as u64;
+        let content = self.disk.read(&self.command_path(id), most)?;
+        match checked::check(&content, OLDER_COMMAND).map_err(io::Error::other)? {
+            Seal::Older => Ok(StoredCommand { envelope: serde_json::from_slice(&content)?, statement: None }),
+            Seal::Whole => {
+                let CommandOnDisk { envelope, statement, .. } = serde_json::from_slice(&content)?;
+                Ok(StoredCommand { envelope, statement })
+            }
+        }
     }
 
     /// Forgets a command. One that stays is collected at the next start.
@@ -211,8 +254,13 @@ mod tests {
         CommandId(uuid::Uuid::from_u128(number))
     }
 
-    fn envelope(payload: &str) -> Envelope {
-        Envelope { payload_type: "t".to_owned(), payload: payload.to_owned(), signatures: Vec::new() }
+    fn command(payload: &str) -> StoredCommand {
+        let envelope = |payload: &str| Envelope {
+            payload_type: "t".to_owned(),
+            payload: payload.to_owned(),
+            signatures: Vec::new(),
+        };
+        StoredCommand { envelope: envelope(payload), statement: Some(envelope("said")) }
     }
 
     #[test]
@@ -221,13 +269,13 @@ mod tests {
         let state = folder.path().join("state");
         let (mut store, kept, _) = open(&state, 1).unwrap();
         store.save(&kept).unwrap();
-        store.save_command(id(1), &envelope("a")).unwrap();
+        store.save_command(id(1), &command("a")).unwrap();
         drop(store);
         let (store, read, warnings) = open(&state, 2).unwrap();
         assert_eq!(read, kept);
         assert_ne!(read, Kept::new(position(2)));
         assert!(warnings.is_empty());
-        assert_eq!(store.read_command(id(1)).unwrap(), envelope("a"));
+        assert_eq!(store.read_command(id(1)).unwrap(), command("a"));
         assert_eq!(std::fs::metadata(&state).unwrap().permissions().mode() & 0o777, 0o700);
     }
 
@@ -280,11 +328,65 @@ mod tests {
     }
 
     #[test]
+    fn each_flipped_byte_is_noticed_and_the_agent_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        let (mut store, kept, _) = open(folder.path(), 1).unwrap();
+        store.save(&kept).unwrap();
+        store.save_command(id(1), &command("a")).unwrap();
+        drop(store);
+        let good = std::fs::read(&path).unwrap();
+        for index in 0..good.len() {
+            let mut flipped = good.clone();
+            flipped[index] ^= 1 << (index % 8);
+            std::fs::write(&path, flipped).unwrap();
+            let (_, kept, warnings) = open(folder.path(), 7).unwrap();
+            assert_eq!(kept, Kept::new(position(7)), "byte {index}");
+            assert!(warnings[0].contains("state.json.damaged-"), "byte {index}: {warnings:?}");
+        }
+        let (store, ..) = open(folder.path(), 7).unwrap();
+        let path = store.command_path(id(1));
+        let good = std::fs::read(&path).unwrap();
+        for index in 0..good.len() {
+            let mut flipped = good.clone();
+            flipped[index] ^= 1 << (index % 8);
+            std::fs::write(&path, flipped).unwrap();
+            assert!(store.read_command(id(1)).is_err(), "byte {index}");
+        }
+    }
+
+    #[test]
+    fn what_an_older_version_has_stored_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, ..) = open(folder.path(), 1).unwrap();
+        let older =
+            serde_json::to_vec(&OnDisk { version: 1, eui: EUI, kept: Kept::new(position(5)) }).unwrap();
+        std::fs::write(folder.path().join("state.json"), older).unwrap();
+        let envelope = command("a").envelope;
+        std::fs::write(store.command_path(id(1)), serde_json::to_vec(&envelope).unwrap()).unwrap();
+        drop(store);
+        let (store, kept, warnings) = open(folder.path(), 2).unwrap();
+        assert_eq!((kept, warnings), (Kept::new(position(5)), Vec::new()));
+        assert_eq!(store.read_command(id(1)).unwrap(), StoredCommand { envelope, statement: None });
+    }
+
+    #[test]
+    fn an_older_version_can_read_what_is_stored() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut store, kept, _) = open(folder.path(), 1).unwrap();
+        store.save(&kept).unwrap();
+        // As it read it before there was a checksum.
+        let content = std::fs::read(folder.path().join("state.json")).unwrap();
+        let read: OnDisk<Kept> = serde_json::from_slice(&content).unwrap();
+        assert_eq!((read.version, read.eui, read.kept), (1, EUI, kept));
+    }
+
+    #[test]
     fn orphans_are_collected_and_damaged_commands_named() {
         let folder = tempfile::tempdir().unwrap();
         let (store, _, _) = open(folder.path(), 1).unwrap();
         for number in 1..=3 {
-            store.save_command(id(number), &envelope("a")).unwrap();
+            store.save_command(id(number), &command("a")).unwrap();
         }
         std::fs::write(folder.path().join("commands/x.json.new"), "half").unwrap();
         assert_eq!(store.collect_orphans([id(2)].into_iter()), 3);
@@ -309,7 +411,7 @@ mod tests {
         let (mut store, kept, _) = open(folder.path(), 1).unwrap();
         store.save(&kept).unwrap();
         let before = std::fs::read(folder.path().join("state.json")).unwrap();
-        let big = envelope(&"A".repeat(100_000));
+        let big = command(&"A".repeat(100_000));
         let error = store.save_command(id(1), &big).unwrap_err();
         let filler = std::fs::write(folder.path().join("filler"), vec![0; 100_000]);
         let refused = store.save(&Kept::new(position(2)));

@@ -19,6 +19,8 @@ pub(crate) struct Context<'a> {
     pub(crate) job: Option<JobUnderWay>,
     /// Reports that the center has not acknowledged.
     pub(crate) reports_pending: u32,
+    /// What the center is asked to sign.
+    pub(crate) nonces: Vec<String>,
 }
 
 /// Composes the message, and its bytes. A package list that would not fit is left out; its digest tells that there is one.
@@ -48,7 +50,7 @@ pub(crate) fn compose(context: Context<'_>, vitals: Vitals) -> (Telemetry, Vec<u
         installed_packages: vitals.installed_packages,
         job: context.job,
         reports_pending: context.reports_pending,
-        nonces: Vec::new(),
+        nonces: context.nonces,
     };
     let mut payload = to_json(&telemetry);
     if payload.len() > limits::MAX_TELEMETRY_BYTES {

@@ -1,4 +1,4 @@
-//! TLS towards the broker: the authorities of one file and no others, and a clock that is never below the time floor.
+//! TLS towards the broker: the authorities of one file and no others, and the judged time.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem};
 use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, RootCertStore};
 
-use crate::clock::SharedFloor;
+use crate::clock::SharedTime;
 use crate::config::TlsSettings;
 
 /// Why TLS cannot be set up.
@@ -31,11 +31,14 @@ pub(crate) enum TlsError {
 
 /// The clock by which certificates are judged.
 #[derive(Debug)]
-struct FlooredClock(SharedFloor);
+struct JudgedClock {
+    time: SharedTime,
+    attempt: u64,
+}
 
-impl TimeProvider for FlooredClock {
+impl TimeProvider for JudgedClock {
     fn current_time(&self) -> Option<UnixTime> {
-        Some(UnixTime::since_unix_epoch(Duration::from_secs(self.0.judged_time())))
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(self.time.for_certificates(self.attempt))))
     }
 }
 
@@ -43,13 +46,17 @@ impl TimeProvider for FlooredClock {
 ///
 /// # Errors
 /// [`TlsError`] names the file.
-pub(crate) fn client_config(settings: &TlsSettings, floor: &SharedFloor) -> Result<ClientConfig, TlsError> {
+pub(crate) fn client_config(
+    settings: &TlsSettings,
+    time: &SharedTime,
+    attempt: u64,
+) -> Result<ClientConfig, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(&settings.ca_file)? {
         roots.add(certificate).map_err(|error| TlsError::Unusable(settings.ca_file.clone(), error))?;
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let clock = Arc::new(FlooredClock(floor.clone()));
+    let clock = Arc::new(JudgedClock { time: time.clone(), attempt });
     let builder = ClientConfig::builder_with_details(provider, clock)
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Setup)?

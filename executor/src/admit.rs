@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use keros_platform::{Identity, IdentityOverride};
 use keros_protocol::eligibility::{Gateway, Refusal, check};
 use keros_protocol::{Command, Envelope, RefusalReason, UnixSeconds};
 
 use crate::engine::{Engine, Plan};
+use crate::statement::identity;
 use crate::trust;
 
 /// A command that may run, and how.
@@ -29,12 +29,10 @@ pub(crate) fn admit(
     now_unix_s: UnixSeconds,
 ) -> Result<Admitted, Refusal> {
     let command_keys = trust::command_keys(trust_folder)?;
-    let environment_eui = std::env::var("EUI64").ok();
-    let identity = Identity::read(platform_root, &IdentityOverride::default(), environment_eui.as_deref())
-        .map_err(|error| {
-            let detail = format!("the executor does not know which gateway this is: {error}");
-            Refusal::new(RefusalReason::WrongTarget, detail)
-        })?;
+    let identity = identity(platform_root).map_err(|error| {
+        let detail = format!("the executor does not know which gateway this is: {error}");
+        Refusal::new(RefusalReason::WrongTarget, detail)
+    })?;
     let gateway = Gateway {
         eui: identity.eui,
         keros: identity.keros_version.as_ref(),
@@ -42,11 +40,6 @@ pub(crate) fn admit(
         now_unix_s,
     };
     let command = check(envelope, &gateway)?;
-    if command.options.confirm_window_s > 0 {
-        let detail =
-            "confirm or roll back is not in this version: send the command with a confirm window of 0";
-        return Err(Refusal::new(RefusalReason::Unsupported, detail));
-    }
     let plan = engine.plan(&command)?;
     Ok(Admitted { command, plan })
 }

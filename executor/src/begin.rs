@@ -7,31 +7,35 @@ use keros_protocol::executor::Event;
 use keros_protocol::{CommandId, Envelope, Outcome, RefusalReason};
 
 use crate::admit::Admitted;
+use crate::drive::Drive;
+use crate::engine::Engine;
 use crate::exit::Failure;
 use crate::follow::forgotten;
-use crate::runner::Begun;
+use crate::settings::Settings;
 use crate::settle::{complete_record, settle_all};
 use crate::state::job::Job;
 use crate::state::started::{Record, Started};
 use crate::state::story::Story;
-use crate::state::{RunLock, State, barrier};
+use crate::state::{RunLock, State, backup, barrier};
 
 /// How long to wait for a lock that nobody runs a job under: its holder is about to begin or to settle one.
 const PATIENCE: Duration = Duration::from_secs(10);
 const INTERVAL: Duration = Duration::from_millis(10);
 
 /// What a session does.
-pub(crate) enum Answer {
+pub(crate) enum Answer<'a> {
     /// Say this, and end.
     Say(Event),
     /// Follow this job.
     Follow(Job),
-    /// Run this job.
-    Run(Box<Begun>),
+    /// Run this job, and tell of it.
+    Run(RunLock, Box<Drive<'a>>),
+    /// Say this; then carry a job on that nobody runs, without anybody who listens.
+    CarryOn(Event, RunLock, Box<Drive<'a>>),
 }
 
 /// What is to be said of an id that was started before; `None` for a new one.
-pub(crate) fn known(state: &State, id: CommandId) -> Result<Option<Answer>, Failure> {
+pub(crate) fn known<'a>(state: &State, id: CommandId) -> Result<Option<Answer<'a>>, Failure> {
     if let Some(job) = state.job(id)? {
         return Ok(Some(Answer::Follow(job)));
     }
@@ -43,7 +47,13 @@ pub(crate) fn known(state: &State, id: CommandId) -> Result<Option<Answer>, Fail
 ///
 /// # Errors
 /// [`Failure::Busy`] when another job runs.
-pub(crate) fn begin(state: &State, envelope: &Envelope, admitted: Admitted) -> Result<Answer, Failure> {
+pub(crate) fn begin<'a>(
+    state: &State,
+    settings: &'a Settings,
+    engine: &'a dyn Engine,
+    envelope: &Envelope,
+    admitted: Admitted,
+) -> Result<Answer<'a>, Failure> {
     let Admitted { command, plan } = admitted;
     let id = command.command_id;
     let mut run_lock = match take_lock(state, id)? {
@@ -55,37 +65,45 @@ pub(crate) fn begin(state: &State, envelope: &Envelope, admitted: Admitted) -> R
         return Ok(answer);
     }
     let record = Record { id, issued_at_unix_s: command.issued_at_unix_s };
+    let waiting = settle_all(state, settings, engine, &mut run_lock);
+    if let Some(drive) = waiting? {
+        let message = format!("another job is running: {} waits for its end", drive.job().id());
+        return Ok(Answer::CarryOn(Event::RequestFailed { message }, run_lock, Box::new(drive)));
+    }
     let verdict = run_lock.claim(id).and_then(|()| prepare(state, &run_lock, record));
+    let verdict = verdict.and_then(|verdict| match verdict {
+        Ok(()) => backup::make_room(state, &settings.bounds, plan.backup_bytes),
+        refused => Ok(refused),
+    });
     match verdict {
         Ok(Ok(())) => {}
         Ok(Err(refusal)) => return Ok(refused(refusal)),
         Err(failure) if is_full(&failure) => return Ok(no_space(&failure)),
         Err(failure) => return Err(failure),
     }
-    let (locked, journal) = match Job::begin(state, id, envelope, state.host().now_unix_s(), plan.tasks) {
+    let begun = match Job::begin(state, id, envelope, state.host().now_unix_s(), plan.tasks) {
         Err(failure) if is_full(&failure) && state.job(id)?.is_none() => return Ok(no_space(&failure)),
         result => result?,
     };
     Started::append(state.disk(), &state.started_path(), record)?;
-    Ok(Answer::Run(Box::new(Begun { run_lock, locked, journal, plan })))
+    Ok(Answer::Run(run_lock, Box::new(Drive::begun(settings, engine, begun, plan))))
 }
 
-/// Brings the records of earlier jobs in order: each has its end, each is in both records, none is kept too long. The inner
-/// result says whether they allow this command.
+/// Brings the records of earlier jobs, which all have their end, in order: each is in both records, none is kept too long. The
+/// inner result says whether they allow this command.
 fn prepare(state: &State, run_lock: &RunLock, command: Record) -> Result<Result<(), Refusal>, Failure> {
-    settle_all(state)?;
     let verdict = barrier::check(state, command)?;
     complete_record(state)?;
     state.prune(run_lock)?;
     Ok(verdict)
 }
 
-fn no_space(failure: &Failure) -> Answer {
+fn no_space<'a>(failure: &Failure) -> Answer<'a> {
     refused(Refusal::new(RefusalReason::NoSpace, format!("the executor's record: {}", failure.chain())))
 }
 
 /// A terminal answer for a command that was not started.
-pub(crate) fn refused(refusal: Refusal) -> Answer {
+pub(crate) fn refused<'a>(refusal: Refusal) -> Answer<'a> {
     let Refusal { reason, detail } = refusal;
     Answer::Say(Event::Ended { outcome: Outcome::Refused { reason, detail } })
 }

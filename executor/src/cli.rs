@@ -9,7 +9,7 @@ use keros_protocol::CommandId;
 
 use crate::exit::{Failure, TABLE};
 use crate::settings::{Settings, StateFolder};
-use crate::{exit, listen, playbook_command, session, show};
+use crate::{exit, listen, orders, playbook_command, session, settle, show, undo};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -18,6 +18,9 @@ Examples:
                                           what a script would change here
   keros-executor jobs                     what has run on this gateway, newest first
   keros-executor job 01936f2e-…           the story of one job, task by task
+  keros-executor cancel 01936f2e-…        stop the job that runs, or undo it when it waits for its confirmation
+  keros-executor undo 01936f2e-…          undo a job that has ended
+  keros-executor settle                   finish what a job is owed whose process was lost (a unit does that)
   echo '{\"request\":\"status\"}' | keros-executor session
                                           what is running at this moment
 
@@ -46,6 +49,12 @@ enum Task {
     Jobs(JobsArgs),
     /// Tell the story of one job: its tasks, how they ended, how long they took, its outcome
     Job(JobArgs),
+    /// Stop a job after the task under way; one whose tasks are over and that waits for its confirmation is undone
+    Cancel(CancelArgs),
+    /// Undo a job that has ended, as far as its backup is kept: the last change first
+    Undo(UndoArgs),
+    /// Finish what jobs are owed whose process was lost, also over a reboot: go on, undo, wait for a confirmation
+    Settle(SettleArgs),
     /// Print a completion script for a shell
     Completions {
         /// bash, elvish, fish, powershell or zsh
@@ -89,6 +98,42 @@ pub(crate) struct JobArgs {
     pub(crate) json: bool,
 }
 
+/// Arguments of `cancel`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CancelArgs {
+    /// The command's id, or as much of its beginning as no other job has
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+    /// The answer as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `undo`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct UndoArgs {
+    /// The command's id, or as much of its beginning as no other job has
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+    /// Each step as an event, one JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `settle`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SettleArgs {
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// Reads the command line; ends the program with 64 when it cannot be used.
 pub(crate) fn parse() -> Cli {
     Cli::try_parse().unwrap_or_else(|error| {
@@ -110,6 +155,9 @@ pub(crate) fn dispatch(cli: Cli) -> ExitCode {
         Task::Listen(args) => listen::listen(&args),
         Task::Jobs(args) => show::jobs(&args),
         Task::Job(args) => show::job(&args),
+        Task::Cancel(args) => orders::cancel(&args),
+        Task::Undo(args) => undo::undo(&args),
+        Task::Settle(args) => settle::settle(&args),
         Task::Completions { shell } => {
             let mut command = Cli::command();
             clap_complete::generate(shell, &mut command, "keros-executor", &mut std::io::stdout());

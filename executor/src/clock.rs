@@ -1,4 +1,4 @@
-//! The time by which expiry is judged. A gateway has no clock battery: after a power cut the clock may say 1970.
+//! The machine's clocks.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -6,16 +6,16 @@ use keros_protocol::UnixSeconds;
 use nix::time::{ClockId, clock_gettime};
 
 /// It is certainly later than this: the time of the build, when the builder states it in `SOURCE_DATE_EPOCH`
-/// (reproducible-builds.org), else 2026-01-01, before which there was no such program.
-const FLOOR_UNIX_S: UnixSeconds = match option_env!("SOURCE_DATE_EPOCH") {
+/// (reproducible-builds.org), else 2026-11-01, before which there was no such program.
+pub(crate) const BUILT_AT_UNIX_S: UnixSeconds = match option_env!("SOURCE_DATE_EPOCH") {
     Some(text) => parse_decimal(text),
-    None => 1_767_225_600,
+    None => 1_793_491_200,
 };
 
-/// The clock, but never below the floor.
+/// The clock, but never before the program existed: a gateway has no clock battery, and after a power cut it may be 1970.
 pub(crate) fn now_unix_s() -> UnixSeconds {
     let clock = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-    clock.max(FLOOR_UNIX_S)
+    clock.max(BUILT_AT_UNIX_S)
 }
 
 /// Milliseconds since the boot, also while suspended.
@@ -39,7 +39,7 @@ mod tests {
 
     #[test]
     fn it_is_never_before_the_program_existed() {
-        assert!(now_unix_s() >= 1_767_225_600);
+        assert!(now_unix_s() >= 1_793_491_200);
         assert!(boottime_ms() > 0);
         assert_eq!(parse_decimal("1767225600"), 1_767_225_600);
     }

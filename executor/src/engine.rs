@@ -1,21 +1,52 @@
 //! The seam to what runs a job: the JetPorch language on a gateway, a few made-up events in tests.
 
-use keros_playbook::{Diagnostic, DiagnosticKind, HostSystem, Observer, RunOptions, Script, ScriptSource};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use keros_playbook::{
+    BackupLog, BackupSpec, Cancel, Diagnostic, DiagnosticKind, HostSystem, Observer, RunEnd, RunOptions,
+    Script, ScriptSource, estimate_backup,
+};
 use keros_protocol::eligibility::Refusal;
-use keros_protocol::{Command, Job, Outcome, RefusalReason};
+use keros_protocol::{Command, Job, Outcome, RefusalReason, Summary, TaskRef};
 
 use crate::settings::Settings;
+use crate::watch::Watch;
 
 /// Findings that a refusal names; the rest are counted.
 const MAX_FINDINGS: usize = 10;
+/// Undoing ends by itself: packages and services take their time, and no more than this.
+const UNDO_LIMIT: Duration = Duration::from_secs(30 * 60);
 
-/// Runs a job, tells each step, and gives the terminal outcome.
-pub(crate) type Work = Box<dyn FnOnce(&mut dyn Observer) -> Outcome>;
+/// Runs a job, or the rest of one, and tells each step.
+pub(crate) type Work = Box<dyn FnOnce(&mut dyn Observer, Controls) -> TasksEnd>;
+
+/// What reaches a job while it runs, and what it leaves.
+pub(crate) struct Controls {
+    /// Whether the job is to end after the task under way. It may be asked from another thread, again and again.
+    pub(crate) is_cancelled: Box<dyn FnMut() -> bool + Send>,
+    /// How long that task may go on then.
+    pub(crate) grace: Duration,
+    /// Where to put aside what is replaced.
+    pub(crate) backup: PathBuf,
+    /// Where the job goes on; absent: at its beginning.
+    pub(crate) resume: Option<String>,
+}
+
+/// How the tasks of a job, or of a part of it, came to their end.
+pub(crate) enum TasksEnd {
+    /// The job is over.
+    Ended(Outcome),
+    /// This task asks for a reboot; the job goes on after it, with this text.
+    Reboot(TaskRef, String),
+}
 
 /// A job that was checked whole and can be run.
 pub(crate) struct Plan {
     /// Tasks and handlers.
     pub(crate) tasks: u32,
+    /// What it may have to put aside, as far as that can be told before; absent: it changes nothing.
+    pub(crate) backup_bytes: Option<u64>,
     /// What runs it.
     pub(crate) work: Work,
 }
@@ -27,6 +58,13 @@ pub(crate) trait Engine {
     /// # Errors
     /// Why it cannot be run, by name and with the first findings.
     fn plan(&self, command: &Command) -> Result<Plan, Refusal>;
+
+    /// Whether the job that put this aside has changed anything. What cannot be read counts as a change.
+    fn has_changed(&self, backup: &Path) -> bool;
+
+    /// Undoes that job as far as that is possible, tells each step, and gives what remains. It may be cut off at any instant,
+    /// and begun again.
+    fn undo(&self, backup: &Path, tell: &mut dyn FnMut(&str, Option<&str>)) -> Vec<String>;
 }
 
 /// The JetPorch language on this machine, or on a tree.
@@ -50,19 +88,73 @@ impl Engine for PlaybookEngine<'_> {
             extra_vars: vars.clone(),
         };
         let script = Script::parse(&source).map_err(|findings| refusal_of(&findings))?;
-        let mut system = HostSystem::new(self.settings.root.clone(), self.settings.shell_place());
-        let options = RunOptions {
+        let tasks = script.task_count();
+        let mut options = RunOptions {
             dry_run: command.options.dry_run,
-            diff: false,
             limits: command.limits.clamped(),
             ..RunOptions::default()
         };
-        let tasks = script.task_count();
-        let work = Box::new(move |observer: &mut dyn Observer| {
-            keros_playbook::run(&script, &mut system, &options, observer).without_reboot()
+        let backup_bytes = match options.dry_run {
+            true => None,
+            false => Some(estimate_backup(&script, &mut self.system(), &options).bytes),
+        };
+        let max_bytes = self.settings.bounds.backup_bytes();
+        let mut system = self.system();
+        let work = Box::new(move |observer: &mut dyn Observer, controls: Controls| {
+            options.backup = Some(BackupSpec { folder: controls.backup.clone(), max_bytes });
+            work(&script, &mut system, options, observer, controls)
+                .unwrap_or_else(|message| TasksEnd::Ended(not_run(message)))
         });
-        Ok(Plan { tasks, work })
+        Ok(Plan { tasks, backup_bytes, work })
     }
+
+    fn has_changed(&self, backup: &Path) -> bool {
+        BackupLog::read(backup).map_or(true, |log| log.changed_anything())
+    }
+
+    fn undo(&self, backup: &Path, tell: &mut dyn FnMut(&str, Option<&str>)) -> Vec<String> {
+        match BackupLog::read(backup) {
+            Ok(log) => log.undo(&mut self.system(), Instant::now() + UNDO_LIMIT, tell),
+            Err(error) => vec![format!("all of it: what was put aside cannot be read: {error}")],
+        }
+    }
+}
+
+impl PlaybookEngine<'_> {
+    fn system(&self) -> HostSystem {
+        HostSystem::new(self.settings.root.clone(), self.settings.shell_place())
+    }
+}
+
+/// # Errors
+/// Why nothing could be run.
+fn work(
+    script: &Script,
+    system: &mut HostSystem,
+    mut options: RunOptions,
+    observer: &mut dyn Observer,
+    controls: Controls,
+) -> Result<TasksEnd, String> {
+    let no_cancel = |error| format!("nothing was run, because it could not have been cancelled: {error}");
+    let (stop, cancel) = (Cancel::new().map_err(no_cancel)?, Cancel::new().map_err(no_cancel)?);
+    let resume = controls.resume.map(|text| serde_json::from_str(&text)).transpose();
+    options.resume = resume.map_err(|error| format!("where the job goes on cannot be read: {error}"))?;
+    options.stop = Some(stop.clone());
+    options.cancel = Some(cancel.clone());
+    system.cancel = Some(cancel.clone());
+    let _watch = Watch::begin(controls.is_cancelled, controls.grace, stop, cancel);
+    match keros_playbook::run(script, system, &options, observer) {
+        RunEnd::Ended(outcome) => Ok(TasksEnd::Ended(outcome)),
+        RunEnd::Reboot { task, resume } => {
+            let text = serde_json::to_string(&resume);
+            let text = text.map_err(|error| format!("where the job goes on cannot be written: {error}"))?;
+            Ok(TasksEnd::Reboot(task, text))
+        }
+    }
+}
+
+fn not_run(message: String) -> Outcome {
+    Outcome::Failed { task: None, exit_code: None, message, output: None, summary: Summary::default() }
 }
 
 /// One refusal for all findings: a limit first (the rest was not read then), what is wrong before what is not supported.

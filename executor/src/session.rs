@@ -10,7 +10,6 @@ mod tests;
 
 use std::io::Read;
 use std::os::fd::AsFd;
-use std::sync::mpsc::sync_channel;
 
 use keros_protocol::Envelope;
 use keros_protocol::eligibility::claimed_ids;
@@ -18,57 +17,94 @@ use keros_protocol::executor::{Event, Request};
 
 use crate::admit::admit;
 use crate::begin::{Answer, begin, known, refused};
+use crate::drive::Drive;
 use crate::engine::{Engine, PlaybookEngine};
 use crate::events::EventSink;
 use crate::exit::Failure;
-use crate::follow::follow;
+use crate::follow::{Followed, Teller};
+use crate::orders::Desk;
 use crate::request::read_request;
 use crate::settings::Settings;
-use crate::state::State;
-use crate::{runner, stragglers};
+use crate::state::{RunLock, State};
+use crate::{peer, runner, stragglers, time_floor};
+
+/// A job that is to be carried on when the session's peer has its answer.
+type Rest<'a> = (RunLock, Box<Drive<'a>>);
 
 /// Serves standard input and output, inetd style.
 pub(crate) fn serve_standard_streams(settings: &Settings) -> Result<(), Failure> {
     stragglers::lead_session();
     let engine = PlaybookEngine { settings };
-    serve(settings, &engine, &mut std::io::stdin(), EventSink::standard_output())
+    let rest = serve(settings, &engine, &mut std::io::stdin(), EventSink::standard_output())?;
+    let Some((_run_lock, mut drive)) = rest else { return Ok(()) };
+    // The peer sees the end of the session; the job is no business of its.
+    peer::let_go();
+    drive.go(true).map(drop)
 }
 
-fn serve(
-    settings: &Settings,
-    engine: &dyn Engine,
+fn serve<'a>(
+    settings: &'a Settings,
+    engine: &'a dyn Engine,
     input: &mut (impl Read + AsFd),
     mut sink: EventSink,
-) -> Result<(), Failure> {
-    let answer = read_request(input).and_then(|request| decide(settings, engine, request));
-    let result = match answer {
-        Ok(Answer::Say(event)) => {
-            sink.send(&event);
-            Ok(())
+) -> Result<Option<Rest<'a>>, Failure> {
+    let answer = State::open_for(settings).and_then(|state| {
+        let request = read_request(input)?;
+        let answer = decide(settings, &state, engine, request, input)?;
+        Ok((state, answer))
+    });
+    let (state, answer) = match answer {
+        Ok(answer) => answer,
+        Err(failure) => {
+            sink.send(&Event::RequestFailed { message: failure.chain() });
+            return Err(failure);
         }
-        Ok(Answer::Follow(job)) => {
-            // Nobody sends on this channel: another process writes the journal.
-            let (_quiet, wake) = sync_channel(1);
-            follow(&job, &mut sink, &wake)
-        }
-        Ok(Answer::Run(begun)) => return runner::run(*begun, sink),
-        Err(failure) => Err(failure),
     };
-    if let Err(failure) = &result {
-        sink.send(&Event::RequestFailed { message: failure.chain() });
+    match answer {
+        Answer::Say(event) => sink.send(&event),
+        Answer::CarryOn(event, run_lock, drive) => {
+            sink.send(&event);
+            return Ok(Some((run_lock, drive)));
+        }
+        Answer::Run(run_lock, drive) => {
+            let teller = Teller::new(drive.job().clone(), sink);
+            runner::run(run_lock, *drive, teller)?;
+        }
+        Answer::Follow(job) => {
+            let mut teller = Teller::new(job, sink);
+            if let Followed::Left(run_lock, locked) = teller.follow(&state)? {
+                let drive = Drive::take_over(settings, engine, locked)?;
+                runner::run(run_lock, drive, teller)?;
+            }
+        }
     }
-    result
+    Ok(None)
 }
 
-fn decide(settings: &Settings, engine: &dyn Engine, request: Request) -> Result<Answer, Failure> {
-    let state = State::open(&settings.state.state_folder)?;
+fn decide<'a>(
+    settings: &'a Settings,
+    state: &State,
+    engine: &'a dyn Engine,
+    request: Request,
+    input: &impl AsFd,
+) -> Result<Answer<'a>, Failure> {
+    let desk = Desk { settings, state, engine };
     match request {
-        Request::Run { envelope, .. } => decide_run(settings, &state, engine, &envelope),
-        Request::Attach { command_id } => known(&state, command_id)?
-            .ok_or_else(|| Failure::Unknown(format!("unknown: command {command_id} was never started here"))),
-        Request::Cancel { .. } | Request::Confirm { .. } => {
-            Err(Failure::Request("this version cannot cancel or confirm a job".to_owned()))
+        Request::Run { envelope, statement } => {
+            if let Some(statement) = statement {
+                raise_floor(settings, state, &statement);
+            }
+            decide_run(settings, state, engine, &envelope)
         }
+        Request::Attach { command_id } => known(state, command_id)?
+            .ok_or_else(|| Failure::Unknown(format!("unknown: command {command_id} was never started here"))),
+        Request::Cancel { command_id, statement } => {
+            if statement.is_none() {
+                peer::check_is_root(input)?;
+            }
+            desk.cancel(command_id, statement)
+        }
+        Request::Confirm { command_id, statement } => desk.confirm(command_id, &statement),
         Request::Status {} => {
             let version = env!("CARGO_PKG_VERSION").to_owned();
             Ok(Answer::Say(Event::Status { version, running: state.running()? }))
@@ -76,21 +112,32 @@ fn decide(settings: &Settings, engine: &dyn Engine, request: Request) -> Result<
     }
 }
 
+/// A statement that is not believed says nothing about the command beside it.
+fn raise_floor(settings: &Settings, state: &State, statement: &Envelope) {
+    match settings.verifier().verify(statement) {
+        Ok(statement) => time_floor::raise(state, statement.time_unix_s),
+        Err(message) => eprintln!("keros-executor: {message}"),
+    }
+}
+
 /// An id that was started is not judged again: what became of it is the truth, whatever its envelope is like by now.
-fn decide_run(
-    settings: &Settings,
+fn decide_run<'a>(
+    settings: &'a Settings,
     state: &State,
-    engine: &dyn Engine,
+    engine: &'a dyn Engine,
     envelope: &Envelope,
-) -> Result<Answer, Failure> {
+) -> Result<Answer<'a>, Failure> {
     if let Some((id, _)) = claimed_ids(envelope)
         && let Some(answer) = known(state, id)?
     {
         return Ok(answer);
     }
-    let now_unix_s = state.host().now_unix_s();
+    let now_unix_s = time_floor::judged_time(state)?;
     match admit(settings.platform_root(), &settings.trust_folder, engine, envelope, now_unix_s) {
-        Ok(admitted) => begin(state, envelope, admitted),
+        Ok(admitted) => {
+            time_floor::raise(state, admitted.command.issued_at_unix_s);
+            begin(state, settings, engine, envelope, admitted)
+        }
         Err(refusal) => Ok(refused(refusal)),
     }
 }

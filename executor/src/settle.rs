@@ -1,46 +1,60 @@
-//! Gives a terminal outcome to a job whose process is gone without one.
+//! Finishes what jobs are owed whose process is gone.
 
-use keros_protocol::executor::Event;
-use keros_protocol::{Command, Outcome};
+use std::io::{self, Write as _};
+use std::time::Duration;
 
+use keros_protocol::CommandId;
+use keros_protocol::text::printable;
+use serde_json::json;
+
+use crate::cli::SettleArgs;
+use crate::drive::{Drive, Left};
+use crate::engine::{Engine, PlaybookEngine};
 use crate::exit::Failure;
-use crate::state::State;
+use crate::settings::Settings;
 use crate::state::job::LockedJob;
-use crate::state::journal::Journal;
 use crate::state::started::{Record, Started};
-use crate::state::story::Story;
+use crate::state::{RunLock, State};
+use crate::stragglers;
 
-/// Settles it, unless its end is recorded already. What it left running is ended first.
-pub(crate) fn settle(locked: &LockedJob) -> Result<(), Failure> {
-    let job = &locked.job;
-    let doing = || Failure::io(format!("settle job {}", job.id()));
-    let path = job.journal_path();
-    let story = Story::read(job.disk(), &path).map_err(doing())?;
-    if let (true, Some(outcome)) = (story.terminated, &story.ended) {
-        if job.outcome().is_none() {
-            job.keep_outcome(&Event::Ended { outcome: outcome.clone() }).map_err(doing())?;
+/// Whoever asks whether a job runs holds its lock for a moment.
+const INTERVAL: Duration = Duration::from_millis(10);
+const PATIENCE: u32 = 500;
+
+/// Carries all jobs that have no end yet as far as that goes without waiting. Only for the holder of the lock, under which
+/// nobody begins one. Gives the one that waits, if there is one.
+pub(crate) fn settle_all<'a>(
+    state: &State,
+    settings: &'a Settings,
+    engine: &'a dyn Engine,
+    run_lock: &mut RunLock,
+) -> Result<Option<Drive<'a>>, Failure> {
+    for id in owed(state)? {
+        let Some(locked) = lock(state, id)? else { continue };
+        run_lock.claim(id)?;
+        let mut drive = Drive::take_over(settings, engine, locked)?;
+        if drive.go(false)? == Left::Waiting {
+            return Ok(Some(drive));
         }
-        return Ok(());
     }
-    if let Some(runner) = job.runner() {
-        job.host().end_stragglers(&runner);
-    }
-    let ended = Event::Ended { outcome: outcome_of(&story) };
-    let mut journal = Journal::append_to(job.disk(), &path, story.terminated).map_err(doing())?;
-    journal.append_synced(&ended).map_err(doing())?;
-    job.keep_outcome(&ended).map_err(doing())
+    Ok(None)
 }
 
-/// Settles all jobs that have no end yet. Only for the holder of the lock, under which nobody begins one.
-pub(crate) fn settle_all(state: &State) -> Result<(), Failure> {
-    for job in state.jobs()? {
-        if !job.has_outcome()
-            && let Some(locked) = job.try_lock()?
-        {
-            settle(&locked)?;
+/// Jobs without an end, oldest first.
+pub(crate) fn owed(state: &State) -> Result<Vec<CommandId>, Failure> {
+    let jobs = state.jobs()?;
+    Ok(jobs.iter().filter(|job| !job.has_outcome()).map(crate::state::job::Job::id).collect())
+}
+
+fn lock(state: &State, id: CommandId) -> Result<Option<LockedJob>, Failure> {
+    let Some(job) = state.job(id)? else { return Ok(None) };
+    for _ in 0..PATIENCE {
+        if let Some(locked) = job.try_lock()? {
+            return Ok(Some(locked));
         }
+        state.host().sleep(INTERVAL);
     }
-    Ok(())
+    Err(Failure::Busy(format!("somebody holds the lock of job {id}")))
 }
 
 /// Adds the jobs whose second record is missing, because the process was lost just before it was written. Only for the holder
@@ -49,9 +63,7 @@ pub(crate) fn complete_record(state: &State) -> Result<(), Failure> {
     let path = state.started_path();
     let started = Started::read(state.disk(), &path)?;
     for job in state.jobs()?.iter().filter(|job| !started.contains(job.id())) {
-        let payload = job.envelope().and_then(|envelope| envelope.unverified_payload().ok());
-        let command: Option<Command> = payload.and_then(|payload| serde_json::from_slice(&payload).ok());
-        if let Some(command) = command {
+        if let Some(command) = job.command() {
             let record = Record { id: job.id(), issued_at_unix_s: command.issued_at_unix_s };
             Started::append(state.disk(), &path, record)?;
         }
@@ -59,24 +71,29 @@ pub(crate) fn complete_record(state: &State) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What is certain, and nothing else.
-fn outcome_of(story: &Story) -> Outcome {
-    if let Some(outcome) = &story.ended {
-        return outcome.clone();
-    }
-    let interruption = story.interruption.clone();
-    if story.begun && story.damaged_lines == 0 {
-        return Outcome::Interrupted { interruption };
-    }
-    let known = match &interruption.task {
-        Some(task) => format!("the last task known to have begun is {task}"),
-        None => "no task is known to have begun".to_owned(),
+/// Finishes all that is owed, and waits for what takes its time. When a job runs, whoever runs it does that.
+pub(crate) fn settle(args: &SettleArgs) -> Result<(), Failure> {
+    stragglers::lead_session();
+    let state = State::open_for(&args.settings)?;
+    let engine = PlaybookEngine { settings: &args.settings };
+    let owed = owed(&state)?;
+    let Some(mut run_lock) = state.try_lock()? else {
+        let running = state.running()?.map_or_else(|| "a job".to_owned(), |id| format!("job {id}"));
+        return say(args, &json!({ "running": state.running()? }), &format!("{running} is running"));
     };
-    Outcome::Failed {
-        task: None,
-        exit_code: None,
-        message: format!("the job's journal on the gateway is damaged, so its end is not known; {known}"),
-        output: None,
-        summary: interruption.summary,
+    for id in owed {
+        let Some(locked) = lock(&state, id)? else { continue };
+        run_lock.claim(id)?;
+        let mut drive = Drive::take_over(&args.settings, &engine, locked)?;
+        drive.go(true)?;
+        let Some(outcome) = drive.outcome() else { continue };
+        let line = format!("{id}  {}", printable(&outcome.to_string()));
+        say(args, &json!({ "command_id": id, "outcome": outcome }), &line)?;
     }
+    complete_record(&state)
+}
+
+fn say(args: &SettleArgs, json: &serde_json::Value, text: &str) -> Result<(), Failure> {
+    let line = if args.json { json.to_string() } else { text.to_owned() };
+    writeln!(io::stdout().lock(), "{line}").map_err(Failure::io("write to standard output"))
 }

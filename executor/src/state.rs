@@ -8,10 +8,17 @@
 //! jobs/ID/journal.jsonl   what happened; the truth
 //! jobs/ID/lock            held while the job runs; its text names the process
 //! jobs/ID/outcome.json    the end again, short: all that is kept of an old job
+//! jobs/ID/backup/         what it takes to undo the job
+//! jobs/ID/resume.json     where the job goes on after the reboot that a task asked for
+//! jobs/ID/cancel.json     asked of the runner: the end of the job
+//! jobs/ID/confirm.json    asked of the runner: the center's word that it was heard of
+//! floor                   what the time is at least, as the center has signed
 //! ```
 //!
 //! Instances of the executor meet here alone.
 
+pub(crate) mod asked;
+pub(crate) mod backup;
 pub(crate) mod barrier;
 pub(crate) mod job;
 pub(crate) mod journal;
@@ -27,6 +34,7 @@ use keros_protocol::CommandId;
 
 use crate::exit::Failure;
 use crate::host::{Host, RealHost};
+use crate::settings::Settings;
 use job::Job;
 use started::Started;
 
@@ -64,7 +72,12 @@ impl State {
     /// # Errors
     /// [`Failure::Unsafe`] when somebody else could have put it there.
     pub(crate) fn open(folder: &Path) -> Result<Self, Failure> {
-        Self::open_on(Arc::new(RealDisk), Arc::new(RealHost), folder)
+        Self::open_on(Arc::new(RealDisk), Arc::new(RealHost::default()), folder)
+    }
+
+    /// The same, to run jobs with these settings.
+    pub(crate) fn open_for(settings: &Settings) -> Result<Self, Failure> {
+        Self::open_on(Arc::new(RealDisk), Arc::new(RealHost::of(settings)), &settings.state.state_folder)
     }
 
     /// The same on any disk and machine.
@@ -187,6 +200,10 @@ impl State {
 
     pub(crate) fn started_path(&self) -> PathBuf {
         self.folder.join("started")
+    }
+
+    pub(crate) fn floor_path(&self) -> PathBuf {
+        self.folder.join("floor")
     }
 }
 

@@ -90,7 +90,8 @@ impl Runner {
     }
 }
 
-fn boot_id() -> String {
+/// The kernel's name of this boot.
+pub(crate) fn boot_id() -> String {
     read_small(Path::new("/proc/sys/kernel/random/boot_id"), 64).unwrap_or_default().trim().to_owned()
 }
 

@@ -1,4 +1,5 @@
-//! The keys that may order jobs, from files that nobody but root (or this very user) could have written.
+//! The keys that may order jobs, and those that may speak for the center, from files that nobody but root (or this very user)
+//! could have written.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
@@ -13,17 +14,29 @@ use keros_protocol::{KeyPurpose, KeyRing, RefusalReason};
 /// # Errors
 /// A refusal `bad_signature`: without keys that can be relied on no signature can be good.
 pub(crate) fn command_keys(folder: &Path) -> Result<KeyRing, Refusal> {
-    check_folder(folder).map_err(|detail| Refusal::new(RefusalReason::BadSignature, detail))?;
-    let keys = read_keyring(folder, KeyPurpose::Command).map_err(|error| {
+    let keys = keys(folder, KeyPurpose::Command, "order jobs");
+    keys.map_err(|detail| Refusal::new(RefusalReason::BadSignature, detail))
+}
+
+/// Reads the trusted statement keys.
+///
+/// # Errors
+/// Why there are none that can be relied on.
+pub(crate) fn statement_keys(folder: &Path) -> Result<KeyRing, String> {
+    keys(folder, KeyPurpose::Statement, "speak for the center")
+}
+
+fn keys(folder: &Path, purpose: KeyPurpose, what_for: &str) -> Result<KeyRing, String> {
+    check_folder(folder)?;
+    let keys = read_keyring(folder, purpose).map_err(|error| {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-        Refusal::new(RefusalReason::BadSignature, format!("{error}{cause}"))
+        format!("{error}{cause}")
     })?;
     if keys.is_empty() {
-        let detail = format!(
-            "no key may order jobs here: there is no command-*.pem in {}; put the center's public command key there",
-            folder.display()
-        );
-        return Err(Refusal::new(RefusalReason::BadSignature, detail));
+        let (word, folder) = (purpose.as_str(), folder.display());
+        return Err(format!(
+            "no key may {what_for} here: there is no {word}-*.pem in {folder}; put the center's public {word} key there"
+        ));
     }
     Ok(keys)
 }

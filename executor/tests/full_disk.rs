@@ -41,7 +41,7 @@ fn fill(folder: &Path) -> String {
 fn a_command_for_a_full_disk_is_refused_by_name_and_can_be_sent_again() {
     let gateway = Gateway::new();
     let state = gateway.path("state");
-    let Some(_disk) = SmallDisk::mount(&state, "4m") else { return };
+    let Some(_disk) = SmallDisk::mount(&state, "24m") else { return };
     gateway.session(b"{\"request\":\"status\"}\n").events();
     Program::new("sh").args(["-c", &fill(&state)]).status().unwrap();
     let command = command(1, &script(&["true".to_owned()]));
@@ -49,14 +49,15 @@ fn a_command_for_a_full_disk_is_refused_by_name_and_can_be_sent_again() {
     let Outcome::Refused { reason, .. } = outcome(&events) else { panic!("{events:#?}") };
     assert_eq!(*reason, RefusalReason::NoSpace);
     std::fs::remove_file(state.join("ballast")).unwrap();
-    assert!(matches!(outcome(&gateway.run(&command)), Outcome::Succeeded { .. }));
+    let events = gateway.run(&command);
+    assert!(matches!(outcome(&events), Outcome::Succeeded { .. }), "{events:#?}");
 }
 
 #[test]
 fn a_job_that_fills_the_disk_still_has_its_end_on_record() {
     let gateway = Gateway::new();
     let state = gateway.path("state");
-    let Some(_disk) = SmallDisk::mount(&state, "8m") else { return };
+    let Some(_disk) = SmallDisk::mount(&state, "24m") else { return };
     gateway.session(b"{\"request\":\"status\"}\n").events();
     let noise = "head -c 60000 /dev/zero | tr '\\0' x; exit 3".to_owned();
     let command = command(1, &script(&[fill(&state), noise]));

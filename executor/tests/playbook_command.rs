@@ -161,3 +161,17 @@ fn failures_and_wrong_use_have_their_exit_codes() {
         assert_eq!(playbook(folder.path(), wrong).status.code(), Some(64), "{wrong:?}");
     }
 }
+
+#[test]
+fn a_reboot_is_refused_by_hand_and_told_of_in_a_dry_run() {
+    let folder = bench();
+    let script = "- name: p\n  groups: [all]\n  tasks:\n    - !file { path: /x }\n    - !reboot\n";
+    fs::write(folder.path().join("demo.yml"), script).unwrap();
+    let output = playbook(folder.path(), &ON_TREE);
+    assert_eq!(output.status.code(), Some(65));
+    let told = text(&output.stderr);
+    assert!(told.contains("demo.yml:5:7: a run by hand cannot reboot and go on"), "{told}");
+    assert!(!folder.path().join("tree/x").exists());
+    let output = playbook(folder.path(), &[&ON_TREE[..], &["--dry-run"]].concat());
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stdout));
+}

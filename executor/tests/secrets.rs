@@ -32,10 +32,17 @@ fn a_journal_an_outcome_and_a_story_know_no_secret() {
     let story = String::from_utf8(story.output().unwrap().stdout).unwrap();
     assert!(story.contains("***"), "{story}");
 
-    let folder = gateway.journal(&command).parent().unwrap().to_owned();
+    let mut folders = vec![gateway.journal(&command).parent().unwrap().to_owned()];
+    let mut paths = Vec::new();
+    while let Some(folder) = folders.pop() {
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let (inner, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+        folders.extend(inner);
+        paths.extend(files);
+    }
+    assert!(paths.len() >= 5, "{paths:?}");
     let mut seen = 0;
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+    for path in paths {
         let kept = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
         assert!(!kept.contains("Hunter"), "{}: {kept}", path.display());
         seen += usize::from(kept.contains("***"));

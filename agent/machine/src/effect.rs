@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use keros_protocol::{CommandId, Report};
+use keros_protocol::executor::CancelAnswer;
+use keros_protocol::{CommandId, Envelope, Report};
 
 /// One thing for the shell to do. Each may be done twice.
 #[derive(Debug, Clone, PartialEq)]
@@ -10,7 +11,12 @@ pub enum Effect {
     /// Publish a report.
     Publish(Box<Report>),
     /// Compose and publish telemetry.
-    SendTelemetry,
+    SendTelemetry {
+        /// What the center is asked to sign.
+        nonces: Vec<String>,
+    },
+    /// Begin a new connection: only that shows that the gateway can still reach its center.
+    Reconnect,
     /// Reach the executor; what it says comes back under the session's number.
     OpenSession {
         /// Numbers sessions within one run of the agent.
@@ -35,12 +41,22 @@ pub enum Effect {
 }
 
 /// What the executor is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SessionRequest {
     /// Run the stored command, or follow it if it was ever started.
     Run,
     /// Follow a command that is known to have been started.
     Attach,
+    /// Stop it, or undo it: one answer, then the session ends.
+    Cancel {
+        /// The statement that orders it.
+        statement: Box<Envelope>,
+    },
+    /// The center has been heard of since the job's end: one answer, then the session ends.
+    Confirm {
+        /// The statement that carries the nonce.
+        statement: Box<Envelope>,
+    },
 }
 
 impl Effect {
@@ -49,7 +65,7 @@ impl Effect {
     pub const fn needs_store(&self) -> bool {
         match self {
             Self::Publish(_) | Self::OpenSession { .. } | Self::ForgetEnvelope { .. } => true,
-            Self::SendTelemetry | Self::CloseSession { .. } | Self::Note(_) => false,
+            Self::SendTelemetry { .. } | Self::Reconnect | Self::CloseSession { .. } | Self::Note(_) => false,
         }
     }
 }
@@ -65,8 +81,12 @@ pub enum Note {
     Full(CommandId),
     /// A job has moved on.
     Moved(CommandId, &'static str),
-    /// A cancellation came for a job that runs, or is being started.
+    /// A cancellation came for a job that has ended.
     CancelTooLate(CommandId),
+    /// What the executor has answered to a cancellation.
+    CancelAnswered(CommandId, CancelAnswer),
+    /// What the executor has answered to the center's sign of life: `None` when it is content with it.
+    ConfirmAnswered(CommandId, Option<String>),
     /// An acknowledgement names another stream, or a number that was never given.
     ForeignAcknowledgement,
     /// Something came from a session that is no longer followed, or does not fit the job's phase.
@@ -75,6 +95,10 @@ pub enum Note {
     ExecutorLost(CommandId, String),
     /// Statements raise the time floor by this much at most; the rest follows with the next ones.
     FloorCapped,
+    /// The center has answered our question for the time with an earlier one.
+    FloorLowered,
+    /// The clock is absurd: no job is started before the center has told the time.
+    ClockNotBelieved,
 }
 
 impl fmt::Display for Note {
@@ -86,11 +110,27 @@ impl fmt::Display for Note {
             }
             Self::Full(id) => write!(f, "command {id} is not taken now: too many jobs or reports are open"),
             Self::Moved(id, phase) => write!(f, "command {id}: {phase}"),
-            Self::CancelTooLate(id) => write!(f, "command {id} cannot be cancelled any more: it was started"),
+            Self::CancelTooLate(id) => write!(f, "command {id} cannot be cancelled any more: it has ended"),
+            Self::CancelAnswered(id, answer) => write!(
+                f,
+                "command {id}, cancelled by the center: {}",
+                match answer {
+                    CancelAnswer::Stopping => "it stops after the task under way",
+                    CancelAnswer::RollingBack => "it is undone",
+                    CancelAnswer::TooLate => "too late, it has ended or is being undone",
+                    CancelAnswer::Unknown => "the executor has not started it",
+                }
+            ),
+            Self::ConfirmAnswered(id, None) => write!(f, "command {id} is confirmed by the center"),
+            Self::ConfirmAnswered(id, Some(why)) => write!(f, "command {id} is not confirmed: {why}"),
             Self::ForeignAcknowledgement => f.write_str("an acknowledgement of reports that were never made"),
             Self::Unexpected(what) => write!(f, "not expected here: {what}"),
             Self::ExecutorLost(id, why) => write!(f, "command {id}: the executor is asked again: {why}"),
             Self::FloorCapped => f.write_str("the center's clock is very far ahead of the time floor"),
+            Self::FloorLowered => f.write_str("the center has set back the time floor"),
+            Self::ClockNotBelieved => f.write_str(
+                "the clock is below the time floor or very far ahead of it; jobs wait until the center has told the time",
+            ),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! All that can happen.
 
-use keros_protocol::{CommandId, Eui, RefusalReason, Statement, UnixSeconds, UpdateId, executor};
+use keros_protocol::{CommandId, Envelope, Eui, RefusalReason, Statement, UnixSeconds, UpdateId, executor};
 
 /// The time, as an argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,13 +34,16 @@ pub enum Event {
     /// Time has passed.
     Woken,
     /// The broker has accepted the connection and the subscription.
-    Connected,
+    Connected {
+        /// A text that nobody can guess and that was never used.
+        fresh_nonce: String,
+    },
     /// The connection is gone.
     Disconnected,
     /// A command has come, and was judged.
     CommandArrived(Arrival),
     /// The center says something; its signature and the gateway that it is for were checked.
-    StatementVerified(Statement),
+    StatementVerified(Box<Heard>),
     /// The center has answered the last telemetry.
     TelemetryAnswered {
         /// Digest of the package list that the center has now, when it is known to have one.
@@ -69,6 +72,17 @@ pub enum Event {
         /// The command.
         command_id: CommandId,
     },
+}
+
+/// A statement whose signature holds, for this gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heard {
+    /// What it says.
+    pub statement: Statement,
+    /// As it came: the executor does not believe the agent, and checks it by itself.
+    pub envelope: Envelope,
+    /// A text that nobody can guess and that was never used.
+    pub fresh_nonce: String,
 }
 
 /// A command that has come.

@@ -4,8 +4,9 @@ use keros_protocol::{CommandId, Outcome, RefusalReason, UnixSeconds};
 
 use crate::effect::{Effect, Note};
 use crate::event::{Arrival, Now, Verdict};
-use crate::job::{EndedJob, Job, Phase};
+use crate::job::{EndedJob, Job, JobEvent, Phase};
 use crate::state::{Kept, KnownId, State, bounded};
+use crate::step::job_event;
 use crate::{MAX_ENDED_JOBS, MAX_KNOWN_IDS};
 
 /// An id is remembered for this long after its command has expired: the gateway's clock may be off.
@@ -16,6 +17,29 @@ const UNBELIEVED_S: u64 = 7 * 86_400;
 /// Commands that were not believed and are answered and remembered in that time. More are only logged: whoever forges them
 /// must not wash real ids out of the memory.
 const MAX_UNBELIEVED: usize = 16;
+
+/// A command that comes again is answered again so often at once, and once more in each such time: whoever repeats the
+/// center's messages must not wear out the flash.
+const MAX_REPEATS: u64 = 32;
+const REPEAT_EVERY_MS: u64 = 60_000;
+
+/// How many answers to commands that come again were given.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct RepeatBudget {
+    used: u64,
+    counted_at_ms: u64,
+}
+
+impl RepeatBudget {
+    fn take(&mut self, now: Now) -> bool {
+        let regained = now.monotonic_ms.saturating_sub(self.counted_at_ms) / REPEAT_EVERY_MS;
+        self.used = self.used.saturating_sub(regained);
+        self.counted_at_ms += regained * REPEAT_EVERY_MS;
+        let free = self.used < MAX_REPEATS;
+        self.used += u64::from(free);
+        free
+    }
+}
 
 /// Takes a command, or says why not.
 pub(crate) fn arrive(state: &mut State, now: Now, arrival: Arrival, effects: &mut Vec<Effect>) {
@@ -42,6 +66,8 @@ pub(crate) fn arrive(state: &mut State, now: Now, arrival: Arrival, effects: &mu
     report(state, now, id, arrival.update_id, Outcome::Received {});
     match arrival.verdict {
         Verdict::Eligible { kind, expires_at_unix_s, total_s } => {
+            let judged = state.judged_time(now);
+            state.live.came_ms.insert(id, now.monotonic_ms);
             state.kept.jobs.push(Job {
                 command_id: id,
                 update_id: arrival.update_id,
@@ -49,11 +75,17 @@ pub(crate) fn arrive(state: &mut State, now: Now, arrival: Arrival, effects: &mu
                 received_at_unix_s: now.unix_s,
                 changed_at_unix_s: now.unix_s,
                 expires_at_unix_s,
+                waits_s: Some(expires_at_unix_s.saturating_sub(judged)),
                 total_s,
+                cancel: None,
                 phase: Phase::Accepted {},
             });
-            effects.push(Effect::Note(Note::Moved(id, "accepted")));
-            report(state, now, id, arrival.update_id, Outcome::Accepted {});
+            if was_cancelled(state, id) {
+                job_event(state, now, id, JobEvent::CancelAsked, effects);
+            } else {
+                effects.push(Effect::Note(Note::Moved(id, "accepted")));
+                report(state, now, id, arrival.update_id, Outcome::Accepted {});
+            }
         }
         Verdict::Refused { reason, detail } => {
             let outcome = Outcome::Refused { reason, detail: bounded(&detail) };
@@ -67,6 +99,7 @@ pub(crate) fn arrive(state: &mut State, now: Now, arrival: Arrival, effects: &mu
                 ended_at_unix_s: now.unix_s,
                 until_unix_s: state.judged_time(now).saturating_add(UNBELIEVED_S),
                 outcome,
+                cancel: None,
             };
             remember(&mut state.kept, ended);
         }
@@ -75,7 +108,7 @@ pub(crate) fn arrive(state: &mut State, now: Now, arrival: Arrival, effects: &mu
 
 /// The center does not know of a command that was taken: it is told again, unless that is under way anyway.
 fn repeat(state: &mut State, now: Now, id: CommandId) {
-    if state.kept.outbox.has(id) {
+    if state.kept.outbox.has(id) || !state.live.repeats.take(now) {
         return;
     }
     let open = state.kept.jobs.iter().find(|job| job.command_id == id);
@@ -86,6 +119,13 @@ fn repeat(state: &mut State, now: Now, id: CommandId) {
         report(state, now, id, update_id, Outcome::Received {});
         report(state, now, id, update_id, outcome);
     }
+}
+
+/// Whether a command was cancelled before it came; that need not be remembered any longer.
+fn was_cancelled(state: &mut State, id: CommandId) -> bool {
+    let before = state.kept.cancelled.len();
+    state.kept.cancelled.retain(|cancelled| *cancelled != id);
+    state.kept.cancelled.len() < before
 }
 
 /// Adds a report to those that are owed.

@@ -5,28 +5,34 @@
 //! that [`Effect::needs_store`], and may carry out an effect twice; after a start it sends [`Event::Booted`], and what
 //! was owed is asked for again.
 //!
-//! Reading order: what happens and what is done ([`Event`], [`Effect`]), the table of a job's phases ([`Phase`]), the
-//! reports that are owed ([`Outbox`]), when telemetry is due, what the time is at least.
+//! Reading order: what happens and what is done ([`Event`], [`Effect`]), the table of a job's phases ([`Phase`],
+//! [`advance`]), the sessions that follow a job and those beside it, the reports that are owed ([`Outbox`]), what the center
+//! is asked to sign, when telemetry is due, what time it is ([`TimeJudge`]).
 
 mod effect;
 mod event;
+mod hearing;
 mod intake;
 mod job;
 mod outbox;
 mod output;
+mod progress;
+mod proof;
 mod session;
+mod side;
 mod state;
 mod step;
 mod telemetry;
-mod time_floor;
+mod time;
 
 pub use effect::{Effect, Note, SessionRequest};
-pub use event::{Arrival, Event, Now, Setup, Verdict};
-pub use job::{EndedJob, Job, JobEvent, Move, Phase, advance};
+pub use event::{Arrival, Event, Heard, Now, Setup, Verdict};
+pub use job::{Cancel, EndedJob, Job, JobEvent, Move, Phase, advance};
 pub use outbox::{Entry, Outbox};
 pub use output::{output_of, shorten_output};
 pub use state::{Kept, State};
 pub use step::{next_wake_ms, step};
+pub use time::{ClockFit, TimeJudge};
 
 /// Jobs that have not ended. A command beyond it is not taken: the center sends it again with each answer.
 pub const MAX_OPEN_JOBS: usize = 16;
@@ -36,6 +42,9 @@ pub const MAX_ENDED_JOBS: usize = 50;
 
 /// Ids that are remembered beyond those, until the command has expired. The executor remembers all by itself.
 pub const MAX_KNOWN_IDS: usize = 256;
+
+/// Ids of commands that were cancelled before they came; the center repeats each of them until it knows the end.
+pub const MAX_CANCELLED_IDS: usize = 64;
 
 /// Reports waiting for the center, beyond which no new command is taken. Those that were taken may still add theirs:
 /// three each, so at most 64 + 3 × 16.

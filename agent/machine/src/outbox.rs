@@ -77,7 +77,7 @@ impl Outbox {
         self.entries.iter().any(|entry| entry.command_id == id)
     }
 
-    /// Adds a report. A later one about the same command replaces its `running`: progress may be dropped.
+    /// Adds a report. A later one about the same command replaces its `running` and `confirming`: progress may be dropped.
     pub(crate) fn push(
         &mut self,
         command_id: CommandId,
@@ -92,7 +92,8 @@ impl Outbox {
             shorten_output(output, SHORT_OUTPUT_BYTES);
         }
         self.entries.retain(|entry| {
-            entry.command_id != command_id || !matches!(entry.outcome, Outcome::Running { .. })
+            let progress = matches!(entry.outcome, Outcome::Running { .. } | Outcome::Confirming { .. });
+            entry.command_id != command_id || !progress
         });
         self.last.number += 1;
         self.entries.push_back(Entry {

@@ -1,7 +1,7 @@
-//! The sessions with the executor: one at a time, for the job at the head. A lost session says nothing about the job: the
+//! The sessions that follow a job: one at a time, for the job at the head. A lost session says nothing about the job: the
 //! executor is asked again until it states the end.
 
-use keros_protocol::{CommandId, Outcome, TaskRef, executor};
+use keros_protocol::{CommandId, executor};
 
 use crate::effect::{Effect, Note, SessionRequest};
 use crate::event::Now;
@@ -18,9 +18,8 @@ const MAX_BACKOFF_MS: u64 = 300_000;
 const GRACE_MS: u64 = 300_000;
 /// Answers "I do not know it" before they are believed.
 const MIN_UNKNOWN: u32 = 3;
-/// Shortest time between two progress reports, at first; doubled up to [`MAX_PROGRESS_GAP_MS`].
-const FIRST_PROGRESS_GAP_MS: u64 = 1000;
-const MAX_PROGRESS_GAP_MS: u64 = 30_000;
+/// An executor that has said nothing of a job for this much longer than the job may take has lost it.
+const GIVE_UP_MS: u64 = 86_400_000;
 
 /// What lives of the link to the executor.
 #[derive(Debug, Clone, Default)]
@@ -34,10 +33,12 @@ pub(crate) struct ExecutorLink {
     /// The job whose stored command cannot be read.
     envelope_lost: Option<CommandId>,
     unknown: Unknown,
+    /// When the executor last said something of the job at the head, or could have begun to.
+    heard_ms: u64,
     /// What keeps the head from going on.
     pub(crate) problem: Option<String>,
-    /// Where the running job is.
-    pub(crate) progress: Option<Progress>,
+    /// The clock does.
+    pub(crate) clock_waits: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -55,25 +56,42 @@ struct Unknown {
     since_ms: u64,
 }
 
-/// The task under way, and when the next progress report may be made.
-#[derive(Debug, Clone)]
-pub(crate) struct Progress {
-    pub(crate) command_id: CommandId,
-    pub(crate) task: Option<TaskRef>,
-    unreported: bool,
-    next_ms: u64,
-    gap_ms: u64,
-}
-
 /// Opens a session for the job at the head, when there is none and it is time.
 pub(crate) fn take_turn(state: &mut State, now: Now, effects: &mut Vec<Effect>) {
     let link = &state.live.executor;
     if link.open.is_some() || now.monotonic_ms < link.retry_at_ms {
         return;
     }
-    if let Some(id) = head(state).map(|job| job.command_id) {
+    let Some(job) = head(state) else {
+        state.live.executor.clock_waits = false;
+        return;
+    };
+    let (id, starts) = (job.command_id, matches!(job.phase, Phase::Accepted {} | Phase::Starting {}));
+    let waits = starts && !state.live.time.is_believed(now);
+    if waits && !state.live.executor.clock_waits {
+        effects.push(Effect::Note(Note::ClockNotBelieved));
+    }
+    state.live.executor.clock_waits = waits;
+    if !waits {
         job_event(state, now, id, JobEvent::Turn, effects);
     }
+}
+
+/// Sessions are numbered within one run of the agent.
+pub(crate) const fn next_number(state: &mut State) -> u64 {
+    state.live.executor.last_session += 1;
+    state.live.executor.last_session
+}
+
+/// How long a session may be silent, and how long "I do not know it" is not believed.
+fn silence_ms(state: &State, id: CommandId) -> u64 {
+    let job = state.kept.jobs.iter().find(|job| job.command_id == id);
+    let window_s = match job.map(|job| &job.phase) {
+        Some(Phase::Confirming { window_s, .. }) => *window_s,
+        Some(Phase::Accepted {} | Phase::Starting {} | Phase::Running {}) | None => 0,
+    };
+    let total_s = job.map_or(0, |job| job.total_s);
+    (u64::from(total_s) + u64::from(window_s)) * 1000 + GRACE_MS
 }
 
 /// A job that may have been started comes first, then the oldest.
@@ -91,16 +109,15 @@ pub(crate) fn open(
     fresh: bool,
     effects: &mut Vec<Effect>,
 ) {
-    let total_s = state.kept.jobs.iter().find(|job| job.command_id == id).map_or(0, |job| job.total_s);
+    let deadline_ms = now.monotonic_ms + silence_ms(state, id);
+    let session = next_number(state);
     let link = &mut state.live.executor;
     if fresh {
         link.fresh = Some(id);
+        link.heard_ms = now.monotonic_ms;
     }
     let request = if link.envelope_lost == Some(id) { SessionRequest::Attach } else { request };
-    link.last_session += 1;
-    let session = link.last_session;
-    let deadline_ms = now.monotonic_ms + u64::from(total_s) * 1000 + GRACE_MS;
-    link.open = Some(Open { session, command_id: id, request, deadline_ms });
+    link.open = Some(Open { session, command_id: id, request: request.clone(), deadline_ms });
     effects.push(Effect::OpenSession { session, command_id: id, request });
 }
 
@@ -116,26 +133,31 @@ pub(crate) fn heard(
         effects.push(Effect::Note(Note::Unexpected("a line of a session that is no longer followed")));
         return;
     };
-    let (id, request) = (open.command_id, open.request);
+    let (id, attached) = (open.command_id, open.request == SessionRequest::Attach);
     let event = match event {
         executor::Event::Started { command_id, .. } if command_id == id => JobEvent::Started,
         executor::Event::TaskStarted { task, .. } => JobEvent::TaskStarted(task),
         executor::Event::Ended { outcome } => JobEvent::Ended(outcome),
         executor::Event::RequestFailed { message } => {
-            request_failed(state, now, id, request, &message, effects);
+            request_failed(state, now, id, attached, &message, effects);
             return;
         }
+        executor::Event::Confirming { nonce, window_s, until_unix_s, .. } => {
+            JobEvent::Provisional { nonce: bounded(&nonce), window_s, until_unix_s }
+        }
+        executor::Event::Confirmed {}
+        | executor::Event::RollingBack { .. }
+        | executor::Event::Rebooting { .. } => JobEvent::Decided,
+        executor::Event::Undone { nonce, .. } => JobEvent::Undone(nonce.as_deref().map(bounded)),
         executor::Event::ItemEnded { .. }
         | executor::Event::Retrying { .. }
         | executor::Event::TaskEnded { .. }
         | executor::Event::PartEnded { .. }
         | executor::Event::Resumed { .. }
-        | executor::Event::Confirming { .. }
-        | executor::Event::Confirmed {}
-        | executor::Event::RollingBack { .. }
-        | executor::Event::UndoStep { .. }
-        | executor::Event::Undone { .. }
-        | executor::Event::Rebooting { .. } => return,
+        | executor::Event::UndoStep { .. } => {
+            state.live.executor.heard_ms = now.monotonic_ms;
+            return;
+        }
         executor::Event::Started { .. }
         | executor::Event::CancelAnswered { .. }
         | executor::Event::ConfirmAnswered { .. }
@@ -151,20 +173,26 @@ pub(crate) fn heard(
     link.backoff_ms = 0;
     link.problem = None;
     link.unknown = Unknown::default();
+    link.heard_ms = now.monotonic_ms;
     job_event(state, now, id, event, effects);
+    let deadline_ms = now.monotonic_ms + silence_ms(state, id);
+    if let Some(open) = state.live.executor.open.as_mut().filter(|open| open.command_id == id) {
+        open.deadline_ms = deadline_ms;
+    }
 }
 
 fn request_failed(
     state: &mut State,
     now: Now,
     id: CommandId,
-    request: SessionRequest,
+    attached: bool,
     message: &str,
     effects: &mut Vec<Effect>,
 ) {
+    let silence_ms = silence_ms(state, id);
     let link = &mut state.live.executor;
     link.problem = Some(format!("the executor cannot serve command {id}: {}", bounded(message)));
-    if request != SessionRequest::Attach {
+    if !attached {
         return;
     }
     if link.unknown.answers == 0 {
@@ -172,9 +200,7 @@ fn request_failed(
     }
     link.unknown.answers = link.unknown.answers.saturating_add(1);
     let unknown = link.unknown;
-    let total_s = state.kept.jobs.iter().find(|job| job.command_id == id).map_or(0, |job| job.total_s);
-    let believed_at_ms = unknown.since_ms + u64::from(total_s) * 1000 + GRACE_MS;
-    if unknown.answers >= MIN_UNKNOWN && now.monotonic_ms >= believed_at_ms {
+    if unknown.answers >= MIN_UNKNOWN && now.monotonic_ms >= unknown.since_ms + silence_ms {
         job_event(state, now, id, JobEvent::Unknown, effects);
     }
 }
@@ -230,6 +256,16 @@ pub(crate) fn watch(state: &mut State, now: Now, effects: &mut Vec<Effect>) {
         effects.push(Effect::CloseSession { session });
         closed(state, now, session, true, "silent for longer than the job may take", effects);
     }
+    if let Some((id, _)) = given_up(state).filter(|(_, at_ms)| now.monotonic_ms >= *at_ms) {
+        job_event(state, now, id, JobEvent::GivenUp, effects);
+    }
+}
+
+/// The job that was handed over, and when it is given up.
+fn given_up(state: &State) -> Option<(CommandId, u64)> {
+    let job = head(state).filter(|job| job.phase != Phase::Accepted {})?;
+    let silence_ms = silence_ms(state, job.command_id);
+    Some((job.command_id, state.live.executor.heard_ms + silence_ms + GIVE_UP_MS))
 }
 
 /// Forgets what concerns a job that has ended.
@@ -240,52 +276,13 @@ pub(crate) fn job_ended(state: &mut State, id: CommandId) {
         link.retry_at_ms = 0;
         link.backoff_ms = 0;
         link.problem = None;
-        link.progress = None;
     }
 }
 
 /// All that is owed is asked for anew.
 pub(crate) fn restart(state: &mut State) {
-    let last_session = state.live.executor.last_session;
-    let progress = state.live.executor.progress.take();
-    state.live.executor = ExecutorLink { last_session, progress, ..ExecutorLink::default() };
-}
-
-/// The job is at this task; tells whether to report it now.
-pub(crate) fn note_progress(state: &mut State, now: Now, id: CommandId, task: Option<TaskRef>) -> bool {
-    let progress = &mut state.live.executor.progress;
-    if progress.as_ref().is_none_or(|progress| progress.command_id != id) {
-        let next_ms = now.monotonic_ms + FIRST_PROGRESS_GAP_MS;
-        *progress = Some(Progress {
-            command_id: id,
-            task,
-            unreported: false,
-            next_ms,
-            gap_ms: FIRST_PROGRESS_GAP_MS,
-        });
-        return true;
-    }
-    if let Some(progress) = progress.as_mut() {
-        // A session that is opened anew repeats all events from the beginning.
-        let number = |task: &Option<TaskRef>| task.as_ref().map_or(0, |task| task.number);
-        if number(&task) > number(&progress.task) {
-            progress.task = task;
-            progress.unreported = true;
-        }
-    }
-    false
-}
-
-/// The progress report that is due.
-pub(crate) fn due_progress(state: &mut State, now: Now) -> Option<(CommandId, Outcome)> {
-    let progress = state.live.executor.progress.as_mut()?;
-    if !progress.unreported || now.monotonic_ms < progress.next_ms {
-        return None;
-    }
-    progress.unreported = false;
-    progress.gap_ms = (progress.gap_ms * 2).min(MAX_PROGRESS_GAP_MS);
-    progress.next_ms = now.monotonic_ms + progress.gap_ms;
-    Some((progress.command_id, Outcome::Running { task: progress.task.clone() }))
+    let ExecutorLink { last_session, heard_ms, .. } = state.live.executor;
+    state.live.executor = ExecutorLink { last_session, heard_ms, ..ExecutorLink::default() };
 }
 
 /// When the next look is needed.
@@ -293,8 +290,9 @@ pub(crate) fn next_wake_ms(state: &State) -> Option<u64> {
     let link = &state.live.executor;
     let session = match &link.open {
         Some(open) => Some(open.deadline_ms),
-        None => head(state).map(|_| link.retry_at_ms),
+        // The center's word about the time comes as an event.
+        None => head(state).filter(|_| !link.clock_waits).map(|_| link.retry_at_ms),
     };
-    let progress = link.progress.as_ref().filter(|p| p.unreported).map(|p| p.next_ms);
-    [session, progress].into_iter().flatten().min()
+    let given_up = given_up(state).map(|(_, at_ms)| at_ms);
+    [session, given_up].into_iter().flatten().min()
 }

@@ -1,18 +1,22 @@
 //! The state: what is kept on disk, and what lives only as long as the process.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use keros_protocol::{
-    CommandId, JobUnderWay, Outcome, ReportPosition, TaskRef, UnixSeconds, limits::MAX_TEXT_BYTES,
+    CommandId, Envelope, JobUnderWay, Outcome, ReportPosition, UnixSeconds, limits::MAX_TEXT_BYTES,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Now, Setup};
+use crate::intake::RepeatBudget;
 use crate::job::{EndedJob, Job, Phase};
 use crate::outbox::{Outbox, Sending};
+use crate::progress::{self, Progress};
+use crate::proof::ProofLive;
 use crate::session::ExecutorLink;
-use crate::telemetry::TelemetryLive;
-use crate::{telemetry, time_floor};
+use crate::side::SideLive;
+use crate::telemetry::{self, TelemetryLive};
+use crate::time::{self, TimeJudge};
 
 /// The whole state.
 #[derive(Debug, Clone)]
@@ -31,6 +35,9 @@ pub struct Kept {
     pub(crate) ended: VecDeque<EndedJob>,
     /// Ids of older ones.
     pub(crate) known: VecDeque<KnownId>,
+    /// Ids of commands that were cancelled before they came.
+    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
+    pub(crate) cancelled: VecDeque<CommandId>,
     pub(crate) outbox: Outbox,
     /// No signed statement is older.
     pub(crate) floor_unix_s: UnixSeconds,
@@ -49,11 +56,20 @@ pub(crate) struct KnownId {
 }
 
 /// What lives only as long as the process.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Live {
     pub(crate) sending: Sending,
     pub(crate) executor: ExecutorLink,
+    pub(crate) side: SideLive,
+    pub(crate) progress: Option<Progress>,
     pub(crate) telemetry: TelemetryLive,
+    pub(crate) proof: ProofLive,
+    /// The newest statement, as it came.
+    pub(crate) statement: Option<Envelope>,
+    pub(crate) time: TimeJudge,
+    pub(crate) repeats: RepeatBudget,
+    /// When the waiting jobs of this run came, by the monotonic clock; the others were there when it began.
+    pub(crate) came_ms: BTreeMap<CommandId, u64>,
 }
 
 impl Kept {
@@ -64,6 +80,7 @@ impl Kept {
             jobs: Vec::new(),
             ended: VecDeque::new(),
             known: VecDeque::new(),
+            cancelled: VecDeque::new(),
             outbox: Outbox::new(stream),
             floor_unix_s: 0,
             telemetry_sent_at_unix_s: None,
@@ -76,7 +93,19 @@ impl State {
     /// The state of an agent that starts.
     #[must_use]
     pub fn new(setup: Setup, kept: Kept) -> Self {
-        Self { setup, kept, live: Live::default() }
+        let live = Live {
+            sending: Sending::default(),
+            executor: ExecutorLink::default(),
+            side: SideLive::default(),
+            progress: None,
+            telemetry: TelemetryLive::default(),
+            proof: ProofLive::default(),
+            statement: None,
+            time: TimeJudge::new(kept.floor_unix_s.max(setup.built_at_unix_s)),
+            repeats: RepeatBudget::default(),
+            came_ms: BTreeMap::new(),
+        };
+        Self { setup, kept, live }
     }
 
     /// What must be stored.
@@ -96,7 +125,8 @@ impl State {
     pub fn outcome_of(&self, job: &Job) -> Outcome {
         match job.phase {
             Phase::Accepted {} | Phase::Starting {} => Outcome::Accepted {},
-            Phase::Running {} => Outcome::Running { task: self.task_of(job.command_id).cloned() },
+            Phase::Running {} => Outcome::Running { task: progress::task_of(self, job.command_id).cloned() },
+            Phase::Confirming { until_unix_s, .. } => Outcome::Confirming { until_unix_s },
         }
     }
 
@@ -132,16 +162,28 @@ impl State {
         u32::try_from(self.kept.outbox.len()).unwrap_or(u32::MAX)
     }
 
-    /// The best guess of the time: the clock, but never below the floor.
+    /// The best guess of the time.
     #[must_use]
     pub fn judged_time(&self, now: Now) -> UnixSeconds {
-        now.unix_s.max(self.time_floor())
+        self.live.time.judged(now)
+    }
+
+    /// By which the clock is judged.
+    #[must_use]
+    pub const fn time_judge(&self) -> TimeJudge {
+        self.live.time
     }
 
     /// It cannot be earlier than this.
     #[must_use]
     pub fn time_floor(&self) -> UnixSeconds {
-        time_floor::floor(self)
+        time::floor(self)
+    }
+
+    /// The newest statement of this run, as it came.
+    #[must_use]
+    pub const fn newest_statement(&self) -> Option<&Envelope> {
+        self.live.statement.as_ref()
     }
 
     /// Digest of the package list that the center is known to have.
@@ -164,12 +206,11 @@ impl State {
 
     /// What keeps the job at the head from going on, in words.
     #[must_use]
-    pub fn executor_problem(&self) -> Option<&str> {
+    pub fn problem(&self) -> Option<&str> {
+        if self.live.executor.clock_waits {
+            return Some("the clock is wrong: jobs wait until the center has told the time");
+        }
         self.live.executor.problem.as_deref()
-    }
-
-    fn task_of(&self, id: CommandId) -> Option<&TaskRef> {
-        self.live.executor.progress.as_ref().filter(|p| p.command_id == id).and_then(|p| p.task.as_ref())
     }
 }
 

@@ -1,13 +1,14 @@
 //! The one function that moves the state.
 
-use keros_protocol::{CommandId, Outcome, Statement, TaskRef, limits};
+use keros_protocol::{CommandId, Outcome, TaskRef, limits};
 
 use crate::effect::{Effect, Note, SessionRequest};
 use crate::event::{Event, Now};
-use crate::job::{EndedJob, JobEvent, Move, Phase, advance, without_output};
+use crate::hearing;
+use crate::job::{EndedJob, Job, JobEvent, Move, Phase, advance, without_output};
 use crate::output::{output_of, shorten_output};
 use crate::state::{State, bounded};
-use crate::{intake, session, telemetry, time_floor};
+use crate::{intake, progress, proof, session, side, telemetry};
 
 /// Moves the state by one event, and says what is to be done.
 #[must_use]
@@ -22,14 +23,23 @@ pub fn step(now: Now, mut state: State, event: Event) -> (State, Vec<Effect>) {
 #[must_use]
 pub fn next_wake_ms(state: &State, now: Now) -> Option<u64> {
     let telemetry = state.live.sending.connected.then(|| now.monotonic_ms + telemetry::wait_ms(state, now));
-    let time = state.judged_time(now);
-    let waiting = state.kept.jobs.iter().filter(|job| job.phase == Phase::Accepted {});
-    let expiry = waiting.map(|job| job.expires_at_unix_s.saturating_sub(time).saturating_mul(1000)).min();
-    let expiry = expiry.map(|wait_ms| now.monotonic_ms.saturating_add(wait_ms));
-    [telemetry, expiry, state.live.sending.deadline_ms(), session::next_wake_ms(state)]
-        .into_iter()
-        .flatten()
-        .min()
+    let waits = waiting(state).map(|job| now.monotonic_ms.saturating_add(waits_ms(state, now, job))).min();
+    let sending = state.live.sending.deadline_ms();
+    let jobs = [session::next_wake_ms(state), side::next_wake_ms(state), progress::next_wake_ms(state)];
+    [telemetry, waits, sending].into_iter().chain(jobs).flatten().min()
+}
+
+fn waiting(state: &State) -> impl Iterator<Item = &Job> {
+    state.kept.jobs.iter().filter(|job| job.phase == Phase::Accepted {})
+}
+
+/// How long this job may still wait for its turn: by the judged time, and by the clock that never jumps.
+fn waits_ms(state: &State, now: Now, job: &Job) -> u64 {
+    let judged_ms = job.expires_at_unix_s.saturating_sub(state.judged_time(now)).saturating_mul(1000);
+    let came_ms = state.live.came_ms.get(&job.command_id).copied().unwrap_or(0);
+    let whole_s = job.waits_s.unwrap_or(job.expires_at_unix_s.saturating_sub(job.received_at_unix_s));
+    let counted_ms = came_ms.saturating_add(whole_s.saturating_mul(1000)).saturating_sub(now.monotonic_ms);
+    judged_ms.min(counted_ms)
 }
 
 fn take(state: &mut State, now: Now, event: Event, effects: &mut Vec<Effect>) {
@@ -38,23 +48,31 @@ fn take(state: &mut State, now: Now, event: Event, effects: &mut Vec<Effect>) {
             let connected = state.live.sending.connected;
             state.live.sending.restart(connected);
             session::restart(state);
+            state.live.side.restart();
         }
         Event::Woken => {}
-        Event::Connected => {
+        Event::Connected { fresh_nonce } => {
             state.live.sending.restart(true);
             state.live.telemetry.connected();
+            state.live.proof.connected(fresh_nonce);
         }
         Event::Disconnected => state.live.sending.restart(false),
         Event::CommandArrived(arrival) => intake::arrive(state, now, arrival, effects),
-        Event::StatementVerified(statement) => hear_statement(state, now, &statement, effects),
+        Event::StatementVerified(heard) => hearing::hear(state, now, *heard, effects),
         Event::TelemetryAnswered { packages_known } => {
             state.kept.packages_known = packages_known;
             state.live.telemetry.answered();
         }
         Event::TelemetryWanted => state.live.telemetry.wanted = true,
-        Event::Executor { session, event } => session::heard(state, now, session, event, effects),
+        Event::Executor { session, event } => {
+            if !side::heard(state, now, session, &event, effects) {
+                session::heard(state, now, session, event, effects);
+            }
+        }
         Event::SessionClosed { session, handed_over, message } => {
-            session::closed(state, now, session, handed_over, &message, effects);
+            if !side::closed(state, session) {
+                session::closed(state, now, session, handed_over, &message, effects);
+            }
         }
         Event::EnvelopeLost { command_id } => session::envelope_lost(state, now, command_id, effects),
     }
@@ -62,10 +80,12 @@ fn take(state: &mut State, now: Now, event: Event, effects: &mut Vec<Effect>) {
 
 /// What follows from the time and the state alone.
 fn drive(state: &mut State, now: Now, effects: &mut Vec<Effect>) {
-    expire(state, now, effects);
+    end_waiting(state, now, effects);
     session::watch(state, now, effects);
     session::take_turn(state, now, effects);
-    if let Some((id, outcome)) = session::due_progress(state, now) {
+    side::watch(state, now, effects);
+    proof::watch(state, now, effects);
+    if let Some((id, outcome)) = progress::due(state, now) {
         report_open(state, now, id, outcome);
     }
     let (eui, now_ms) = (state.setup.eui, now.monotonic_ms);
@@ -76,25 +96,16 @@ fn drive(state: &mut State, now: Now, effects: &mut Vec<Effect>) {
     telemetry::pump(state, now, effects);
 }
 
-fn expire(state: &mut State, now: Now, effects: &mut Vec<Effect>) {
-    let time = state.judged_time(now);
-    let expired = state.kept.jobs.iter().filter(|job| job.phase == Phase::Accepted {});
-    let expired: Vec<_> =
-        expired.filter(|job| job.expires_at_unix_s <= time).map(|job| job.command_id).collect();
-    for id in expired {
-        job_event(state, now, id, JobEvent::Expired, effects);
-    }
-}
-
-fn hear_statement(state: &mut State, now: Now, statement: &Statement, effects: &mut Vec<Effect>) {
-    time_floor::raise(state, statement.time_unix_s, effects);
-    if let Some(position) = statement.last_report
-        && !state.live.sending.acknowledged(&mut state.kept.outbox, position)
-    {
-        effects.push(Effect::Note(Note::ForeignAcknowledgement));
-    }
-    for cancellation in &statement.cancellations {
-        job_event(state, now, cancellation.command_id, JobEvent::CancelAsked, effects);
+/// Waiting jobs whose time is over, and those that were cancelled while they could not be handed over.
+fn end_waiting(state: &mut State, now: Now, effects: &mut Vec<Effect>) {
+    let event = |job: &Job| match job.cancel {
+        Some(_) => Some(JobEvent::CancelAsked),
+        None => (waits_ms(state, now, job) == 0).then_some(JobEvent::Expired),
+    };
+    let ended: Vec<_> =
+        waiting(state).filter_map(|job| event(job).map(|event| (job.command_id, event))).collect();
+    for (id, event) in ended {
+        job_event(state, now, id, event, effects);
     }
 }
 
@@ -119,8 +130,12 @@ pub(crate) fn job_event(
         Move::Follow => session::open(state, now, id, SessionRequest::Attach, false, effects),
         Move::Run => run(state, now, index, None, effects),
         Move::RunTask(task) => run(state, now, index, Some(task), effects),
+        Move::Confirm { nonce, window_s, until_unix_s } => {
+            progress::note(state, id, None);
+            set_phase(state, now, index, Phase::Confirming { until_unix_s, window_s, nonce }, effects);
+        }
+        Move::AskCancel => hearing::ask_cancel(state, now, id),
         Move::End(outcome) => end(state, now, index, outcome, effects),
-        Move::TooLate => effects.push(Effect::Note(Note::CancelTooLate(id))),
         Move::Unexpected(what) => effects.push(Effect::Note(Note::Unexpected(what))),
     }
 }
@@ -134,6 +149,8 @@ fn set_phase(state: &mut State, now: Now, index: usize, phase: Phase, effects: &
         Phase::Accepted {} => "waits again",
         Phase::Starting {} => "is handed to the executor",
         Phase::Running {} => "runs",
+        Phase::Confirming { nonce: Some(_), .. } => "waits for the center's sign of life",
+        Phase::Confirming { nonce: None, .. } => "needs no sign of life any more",
     };
     job.phase = phase;
     job.changed_at_unix_s = now.unix_s;
@@ -143,10 +160,7 @@ fn set_phase(state: &mut State, now: Now, index: usize, phase: Phase, effects: &
 fn run(state: &mut State, now: Now, index: usize, task: Option<TaskRef>, effects: &mut Vec<Effect>) {
     set_phase(state, now, index, Phase::Running {}, effects);
     let id = state.kept.jobs[index].command_id;
-    let task = task.map(|task| TaskRef { name: bounded(&task.name), ..task });
-    if session::note_progress(state, now, id, task.clone()) {
-        report_open(state, now, id, Outcome::Running { task });
-    }
+    progress::note(state, id, task.map(|task| TaskRef { name: bounded(&task.name), ..task }));
 }
 
 fn report_open(state: &mut State, now: Now, id: CommandId, outcome: Outcome) {
@@ -169,9 +183,13 @@ fn end(state: &mut State, now: Now, index: usize, outcome: Outcome, effects: &mu
         ended_at_unix_s: now.unix_s,
         until_unix_s: intake::until(job.expires_at_unix_s),
         outcome: without_output(&outcome),
+        cancel: job.cancel,
     };
     intake::remember(&mut state.kept, ended);
+    state.live.came_ms.remove(&job.command_id);
     session::job_ended(state, job.command_id);
+    side::job_ended(state, job.command_id);
+    progress::job_ended(state, job.command_id);
     effects.push(Effect::ForgetEnvelope { command_id: job.command_id });
 }
 

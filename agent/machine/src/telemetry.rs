@@ -4,6 +4,7 @@ use keros_protocol::Eui;
 
 use crate::effect::Effect;
 use crate::event::Now;
+use crate::proof;
 use crate::state::State;
 
 /// Telemetry that is not answered is sent again after these waits; then only when it is regularly due, since the center
@@ -41,18 +42,21 @@ pub(crate) fn pump(state: &mut State, now: Now, effects: &mut Vec<Effect>) {
     let unanswered = state.live.telemetry.unanswered.saturating_add(1);
     state.live.telemetry = TelemetryLive { wanted: false, sent_at_ms: Some(now.monotonic_ms), unanswered };
     state.kept.telemetry_sent_at_unix_s = Some(now.unix_s);
-    effects.push(Effect::SendTelemetry);
+    effects.push(Effect::SendTelemetry { nonces: proof::nonces(state, now) });
+    proof::sent(state, now);
 }
 
 /// Milliseconds until telemetry is due, if the broker is reachable then.
 pub(crate) fn wait_ms(state: &State, now: Now) -> u64 {
     let since_ms = since_last_ms(state, now);
     let at_least = since_ms.map_or(0, |since| state.setup.telemetry_min_interval_ms.saturating_sub(since));
+    let question = proof::wait_ms(state, now, at_least).unwrap_or(u64::MAX);
     if state.live.telemetry.wanted {
-        return at_least;
+        return at_least.min(question);
     }
     let regular = regular_wait_ms(state, now, since_ms);
-    retry_wait_ms(state, since_ms).map_or(regular, |retry| retry.min(regular)).max(at_least)
+    let regular = retry_wait_ms(state, since_ms).map_or(regular, |retry| retry.min(regular));
+    regular.max(at_least).min(question)
 }
 
 /// Until unanswered telemetry is sent again; `None` when it was answered, or sent again often enough.

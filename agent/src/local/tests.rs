@@ -104,6 +104,7 @@ fn view() -> StatusView {
         received_at_unix_s: 1,
         changed_at_unix_s: 2,
         outcome,
+        cancel: None,
     };
     StatusView {
         agent_version: "0.1.0".to_owned(),

@@ -1,5 +1,6 @@
 //! What the technician sees: the JSON of the status socket. The main loop publishes a new view after each change.
 
+use keros_machine::Cancel;
 use keros_protocol::{CommandId, Eui, Outcome, UnixSeconds, UpdateId};
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +74,10 @@ pub(crate) struct JobView {
     pub(crate) changed_at_unix_s: UnixSeconds,
     /// Its outcome.
     pub(crate) outcome: Outcome,
+    /// What has become of its cancellation: `asked`, `stopping`, `rolling_back`, `too_late`; absent without one, and where
+    /// the outcome says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cancel: Option<Cancel>,
 }
 
 /// `GET /v1/jobs`.

@@ -9,7 +9,7 @@ use keros_protocol::{JobLimits, Outcome, Output, Summary, TaskRef, TimeLimit};
 use crate::engine::Engine;
 use crate::secrets::Secrets;
 use crate::system::Model;
-use crate::undo::{BackupSpec, Keeper};
+use crate::undo::{BackupSpec, keep_before};
 use crate::{Cancel, Resume, RunEnd, Script, System};
 
 /// How to run.
@@ -57,7 +57,7 @@ pub fn run(
             model = Model::new(system);
             &mut model
         }
-        Some(spec) => match Keeper::before(system, spec) {
+        Some(spec) => match keep_before(system, spec) {
             Ok(begun) => {
                 keeper = begun;
                 &mut keeper
@@ -66,6 +66,16 @@ pub fn run(
         },
         None => system,
     };
+    run_on(script, system, options, observer)
+}
+
+/// Runs a script on the very system: in a dry run a model.
+pub(crate) fn run_on(
+    script: &Script,
+    system: &mut dyn System,
+    options: &RunOptions,
+    observer: &mut dyn Observer,
+) -> RunEnd {
     if let Some(Err(message)) = options.resume.as_ref().map(|resume| resume.check(script)) {
         let summary = Summary::default();
         return RunEnd::Ended(Outcome::Failed {

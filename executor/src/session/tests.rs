@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 
@@ -15,8 +15,8 @@ use keros_protocol::{
 };
 
 use super::*;
-use crate::engine::Plan;
-use crate::settings::StateFolder;
+use crate::engine::{Controls, Plan, TasksEnd};
+use crate::settings::{BoundSettings, StateFolder};
 
 const TASKS: u32 = 3;
 
@@ -26,6 +26,15 @@ struct FakeEngine {
     runs: Arc<AtomicU32>,
     lost_at_step: Option<u32>,
     refuses: bool,
+    /// The job asks for a reboot behind this task.
+    reboots_behind: Option<u32>,
+    /// Tasks end in the middle when the job is cancelled, else it is asked after each.
+    has_changed: bool,
+    /// What cannot be undone.
+    remains: Vec<String>,
+    undone: Arc<AtomicU32>,
+    /// The process is lost while it undoes.
+    lost_while_undoing: bool,
 }
 
 impl Engine for FakeEngine {
@@ -33,14 +42,22 @@ impl Engine for FakeEngine {
         if self.refuses {
             return Err(Refusal::new(RefusalReason::Unparsable, "script:1:1: no"));
         }
-        let (runs, lost_at_step) = (Arc::clone(&self.runs), self.lost_at_step);
+        let (runs, lost_at_step, reboots_behind) =
+            (Arc::clone(&self.runs), self.lost_at_step, self.reboots_behind);
         let lost = move |step| assert_ne!(lost_at_step, Some(step), "the process is lost here");
-        let work = Box::new(move |observer: &mut dyn keros_playbook::Observer| {
+        let work = Box::new(move |observer: &mut dyn keros_playbook::Observer, controls: Controls| {
             runs.fetch_add(1, Ordering::SeqCst);
             lost(0);
+            let mut is_cancelled = controls.is_cancelled;
             let mut summary = Summary::default();
-            for number in 1..=TASKS {
+            let resume: Option<serde_json::Value> =
+                controls.resume.map(|text| serde_json::from_str(&text).unwrap());
+            let behind = resume.map_or(0, |resume| resume["behind"].as_u64().unwrap());
+            for number in u32::try_from(behind).unwrap() + 1..=TASKS {
                 let task = TaskRef { number, count: TASKS, name: format!("task {number}") };
+                if is_cancelled() {
+                    return TasksEnd::Ended(Outcome::Cancelled { task: None, summary });
+                }
                 let (module, line) = ("shell".to_owned(), number);
                 let started = Event::TaskStarted {
                     task: task.clone(),
@@ -54,13 +71,28 @@ impl Engine for FakeEngine {
                 lost(2 * number - 1);
                 let result = TaskResult::of(TaskStatus::Executed);
                 summary.count(result.status);
-                let ended = Event::TaskEnded { task, result, notified: Vec::new(), duration_ms: 1 };
+                let ended =
+                    Event::TaskEnded { task: task.clone(), result, notified: Vec::new(), duration_ms: 1 };
                 observer.event(&ended).unwrap();
                 lost(2 * number);
+                if reboots_behind == Some(number) {
+                    return TasksEnd::Reboot(task, format!("{{\"behind\":{number}}}"));
+                }
             }
-            Outcome::Succeeded { summary, dry_run: false }
+            TasksEnd::Ended(Outcome::Succeeded { summary, dry_run: false })
         });
-        Ok(Plan { tasks: TASKS, work })
+        Ok(Plan { tasks: TASKS, backup_bytes: None, work })
+    }
+
+    fn has_changed(&self, _: &Path) -> bool {
+        self.has_changed
+    }
+
+    fn undo(&self, _: &Path, tell: &mut dyn FnMut(&str, Option<&str>)) -> Vec<String> {
+        self.undone.fetch_add(1, Ordering::SeqCst);
+        tell("/etc/one", None);
+        assert!(!self.lost_while_undoing, "the process is lost here");
+        self.remains.clone()
     }
 }
 
@@ -87,6 +119,15 @@ impl Bench {
             state: StateFolder { state_folder: path("state") },
             trust_folder: path("trust"),
             platform_root: None,
+            reboot_command: None,
+            bounds: BoundSettings {
+                cancel_grace_s: 30,
+                reboot_grace_s: 0,
+                reboot_patience_s: 0,
+                resume_after_s: 0,
+                backup_mib: 64,
+                backups_mib: 256,
+            },
         };
         Self { folder, settings, key }
     }
@@ -117,7 +158,9 @@ impl Bench {
         let seen = Seen::default();
         let sink = EventSink::new(Box::new(seen.clone()));
         let mut input = std::fs::File::from(OwnedFd::from(near));
-        let _ = serve(&self.settings, engine, &mut input, sink);
+        if let Ok(Some((_lock, mut drive))) = serve(&self.settings, engine, &mut input, sink) {
+            let _ = drive.go(true);
+        }
         writer.join().unwrap();
         seen.events()
     }
@@ -323,7 +366,6 @@ fn what_may_not_run_is_refused_by_name_and_leaves_no_trace() {
     };
     assert_eq!(with(|command| command.eui = Eui::from_u64(1)), RefusalReason::WrongTarget);
     assert_eq!(with(|command| command.expires_at_unix_s = 1000), RefusalReason::Expired);
-    assert_eq!(with(|command| command.options.confirm_window_s = 60), RefusalReason::Unsupported);
     let unknown = |command: &mut Command| command.job = Job::Unknown { kind: "firmware".to_owned() };
     assert_eq!(with(unknown), RefusalReason::Unsupported);
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use keros_platform::{Disk, DiskFile, Open};
 use keros_protocol::executor::Event;
-use keros_protocol::{CommandId, Envelope, UnixSeconds};
+use keros_protocol::{Command, CommandId, Envelope, UnixSeconds};
 
 use super::State;
 use super::journal::{Journal, without_details};
@@ -34,7 +34,16 @@ pub(crate) struct Job {
 pub(crate) struct LockedJob {
     /// The job.
     pub(crate) job: Job,
-    _lock: Box<dyn DiskFile>,
+    lock: Box<dyn DiskFile>,
+}
+
+impl LockedJob {
+    /// Writes down that this process runs it from here on.
+    pub(crate) fn claim(&mut self) -> io::Result<()> {
+        let runner = serde_json::to_string(&self.job.host().this_process())?;
+        self.lock.set_len(0)?;
+        self.lock.write_all(runner.as_bytes())
+    }
 }
 
 impl Job {
@@ -55,7 +64,15 @@ impl Job {
     }
 
     pub(crate) fn journal_path(&self) -> PathBuf {
-        self.folder.join("journal.jsonl")
+        self.file("journal.jsonl")
+    }
+
+    pub(crate) fn backup_folder(&self) -> PathBuf {
+        self.file("backup")
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
     }
 
     /// Begins a job: from its publication on its id counts as started.
@@ -80,14 +97,14 @@ impl Job {
         if made.is_err() {
             let _ = state.disk.remove_folder(&unborn);
         }
-        made.map(|(lock, journal)| (LockedJob { job, _lock: lock }, journal))
+        made.map(|(lock, journal)| (LockedJob { job, lock }, journal))
     }
 
     /// Takes the right to settle it; `None` while its runner, or somebody who settles it, is at work.
     pub(crate) fn try_lock(&self) -> Result<Option<LockedJob>, Failure> {
         let path = self.folder.join("lock");
         let lock = self.disk.try_lock(&path).map_err(Failure::io(format!("lock {}", path.display())))?;
-        Ok(lock.map(|lock| LockedJob { job: self.clone(), _lock: lock }))
+        Ok(lock.map(|lock| LockedJob { job: self.clone(), lock }))
     }
 
     /// The process that ran it.
@@ -113,6 +130,11 @@ impl Job {
         serde_json::from_str(&self.disk.read_text(&self.folder.join("command.json"), most)?).ok()
     }
 
+    /// The command itself, when it is still kept. It was verified before it was put there.
+    pub(crate) fn command(&self) -> Option<Command> {
+        serde_json::from_slice(&self.envelope()?.unverified_payload().ok()?).ok()
+    }
+
     /// Keeps the end beside the journal, where it is found when the journal is gone.
     pub(crate) fn keep_outcome(&self, ended: &Event) -> io::Result<()> {
         let json = serde_json::to_string(&without_details(ended))?;
@@ -124,7 +146,8 @@ impl Job {
         if !self.disk.exists(&self.journal_path()).unwrap_or(false) || self.outcome().is_none() {
             return Ok(());
         }
-        for name in ["journal.jsonl", "command.json", "lock"] {
+        self.forget_backup()?;
+        for name in ["resume.json", "cancel.json", "confirm.json", "journal.jsonl", "command.json", "lock"] {
             match self.disk.remove_file(&self.folder.join(name)) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
                     return Err(Failure::io(format!("shorten the record of job {}", self.id))(error));
@@ -133,6 +156,16 @@ impl Job {
             }
         }
         Ok(())
+    }
+
+    /// Removes what it takes to undo it.
+    pub(crate) fn forget_backup(&self) -> Result<(), Failure> {
+        match self.disk.remove_folder(&self.backup_folder()) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(Failure::io(format!("remove the backup of job {}", self.id))(error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Removes it all; its id stays in the other record.

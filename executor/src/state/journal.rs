@@ -62,6 +62,13 @@ impl Journal {
         Ok(())
     }
 
+    /// Writes an event for whoever follows. Nothing depends on its being on the disk.
+    pub(crate) fn tell(&mut self, event: &Event) -> io::Result<()> {
+        self.append(event)?;
+        self.woken();
+        Ok(())
+    }
+
     /// Gives back the room that was kept free. The journal is whole without it.
     pub(crate) fn release_reserve(&mut self) {
         if self.reserved > self.length {
@@ -121,11 +128,7 @@ impl Observer for Journal {
                 self.append_synced(event)
             }
             Event::ItemEnded { .. } if self.length >= FULL_DETAIL_BYTES => Ok(()),
-            _ => {
-                self.append(event)?;
-                self.woken();
-                Ok(())
-            }
+            _ => self.tell(event),
         }
     }
 }

@@ -9,10 +9,13 @@ use keros_protocol::{Interruption, Outcome};
 
 use super::journal::without_details;
 use super::lines::{self, Splitter};
+use crate::life::Life;
 
 /// What a journal says.
 #[derive(Debug, Default)]
 pub(crate) struct Story {
+    /// Where the job stands.
+    pub(crate) life: Life,
     /// The end, when it was recorded.
     pub(crate) ended: Option<Outcome>,
     /// What was under way, when it was not.
@@ -58,18 +61,21 @@ impl Story {
             Some(json) => self.take_event(&json, tasks),
             // An empty line is what settling leaves after a torn one.
             None if line.is_empty() || lines::looks_torn(line) => {}
-            None => self.damaged_lines += 1,
+            None => {
+                self.damaged_lines += 1;
+                self.life.take_damage();
+            }
         }
     }
 
     /// An event that this version does not know is no damage: a newer version wrote it.
     fn take_event(&mut self, json: &str, tasks: &mut Vec<Event>) {
-        match serde_json::from_str(json) {
-            Ok(Event::Started { .. }) => self.begun = true,
-            Ok(Event::Ended { outcome }) => self.ended = Some(outcome),
-            Ok(event @ (Event::TaskStarted { .. } | Event::TaskEnded { .. })) => {
-                tasks.push(without_details(&event));
-            }
+        let Ok(event) = serde_json::from_str(json) else { return };
+        self.life.take(&event);
+        match event {
+            Event::Started { .. } => self.begun = true,
+            Event::Ended { outcome } => self.ended = self.ended.take().or(Some(outcome)),
+            Event::TaskStarted { .. } | Event::TaskEnded { .. } => tasks.push(without_details(&event)),
             _ => {}
         }
     }

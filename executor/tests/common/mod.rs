@@ -9,7 +9,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use keros_protocol::executor::{Event, Request};
 use keros_protocol::{
-    Command, CommandId, Envelope, Eui, Job, JobLimits, JobOptions, Outcome, SigningKey, UpdateId,
+    Cancellation, Command, CommandId, Envelope, Eui, Job, JobLimits, JobOptions, Outcome, SigningKey,
+    Statement, UpdateId,
 };
 
 pub const EXECUTOR: &str = env!("CARGO_BIN_EXE_keros-executor");
@@ -19,6 +20,10 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Gateway {
     pub folder: tempfile::TempDir,
     pub key: SigningKey,
+    /// Signs statements.
+    pub statement_key: SigningKey,
+    /// More options of each program.
+    pub options: Vec<String>,
 }
 
 impl Gateway {
@@ -32,7 +37,52 @@ impl Gateway {
         write("root/etc/version", "6.3.1\n");
         let key = SigningKey::from_pem(&SigningKey::pem_from_seed(&[1; 32])).unwrap();
         write("trust/command-a.pem", &key.public().to_pem());
-        Self { folder, key }
+        let statement_key = SigningKey::from_pem(&SigningKey::pem_from_seed(&[2; 32])).unwrap();
+        write("trust/statement-a.pem", &statement_key.public().to_pem());
+        Self { folder, key, statement_key, options: Vec::new() }
+    }
+
+    /// Another boot begins, as far as the programs can tell.
+    pub fn boot(&self, boot_id: &str) {
+        let path = self.path("root/proc/sys/kernel/random/boot_id");
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, format!("{boot_id}\n")).unwrap();
+    }
+
+    /// What the center says, signed.
+    pub fn statement(&self, cancelled: &[CommandId], nonces: &[&str]) -> Envelope {
+        let statement = Statement {
+            eui: Eui::from_u64(0x7076_FF00_5607_0123),
+            time_unix_s: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs(),
+            last_report: None,
+            cancellations: cancelled.iter().map(|id| Cancellation { command_id: *id }).collect(),
+            nonces: nonces.iter().map(|&nonce| nonce.to_owned()).collect(),
+        };
+        Envelope::sign(Envelope::STATEMENT, &serde_json::to_vec(&statement).unwrap(), &self.statement_key)
+    }
+
+    /// The one answer to a request.
+    pub fn answer(&self, request: &Request) -> Event {
+        let mut events = self.session(&line(request)).events();
+        assert_eq!(events.len(), 1, "{events:?}");
+        events.remove(0)
+    }
+
+    pub fn cancel(&self, command: &Command) -> Event {
+        let statement = Some(self.statement(&[command.command_id], &[]));
+        self.answer(&Request::Cancel { command_id: command.command_id, statement })
+    }
+
+    pub fn confirm(&self, command: &Command, nonce: &str) -> Event {
+        let statement = self.statement(&[], &[nonce]);
+        self.answer(&Request::Confirm { command_id: command.command_id, statement })
+    }
+
+    /// What `keros-executor SUBCOMMAND` prints, with this gateway's folders.
+    pub fn told(&self, subcommand: &str, arguments: &[&str]) -> String {
+        let output = self.program(subcommand).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -53,6 +103,7 @@ impl Gateway {
         program.arg(subcommand).env_remove("EUI64");
         program.arg("--root").arg(self.path("root")).arg("--host-shell");
         program.arg("--state-folder").arg(self.path("state")).arg("--trust-folder").arg(self.path("trust"));
+        program.args(&self.options);
         program
     }
 

@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use keros_machine::{
-    Arrival, Effect, Event, Kept, Now, SessionRequest, Setup, State, Verdict, next_wake_ms, step,
+    Arrival, Effect, Event, Heard, Kept, Now, SessionRequest, Setup, State, Verdict, next_wake_ms, step,
 };
 use keros_protocol::{
-    Cancellation, CommandId, Eui, Outcome, RefusalReason, Report, ReportPosition, Statement, Summary,
-    TaskRef, executor,
+    Cancellation, CommandId, Envelope, Eui, Outcome, RefusalReason, Report, ReportPosition, Statement,
+    Summary, TaskRef, executor,
 };
 
 /// Xorshift64*: enough for choosing what goes wrong.
@@ -117,6 +117,8 @@ pub(crate) struct World {
     /// Commands that the disk has as running or ended: they must never be run again.
     past_start: BTreeSet<CommandId>,
     telemetry_at_ms: Option<u64>,
+    nonces: Vec<String>,
+    connections: u64,
     pub(crate) crashes: u32,
 }
 
@@ -139,6 +141,8 @@ impl World {
             published: BTreeMap::new(),
             past_start: BTreeSet::new(),
             telemetry_at_ms: None,
+            nonces: Vec::new(),
+            connections: 0,
             crashes: 0,
         }
     }
@@ -215,7 +219,11 @@ impl World {
     fn act(&mut self, effect: Effect) {
         match effect {
             Effect::Publish(report) => self.publish(*report),
-            Effect::SendTelemetry => self.telemetry(),
+            Effect::SendTelemetry { nonces } => {
+                self.nonces = nonces;
+                self.telemetry();
+            }
+            Effect::Reconnect => {}
             Effect::OpenSession { session, command_id, request } => self.open(session, command_id, request),
             Effect::CloseSession { session } => {
                 self.executor.sessions.remove(&session);
@@ -256,6 +264,11 @@ impl World {
     }
 
     fn open(&mut self, session: u64, id: CommandId, request: SessionRequest) {
+        if matches!(request, SessionRequest::Cancel { .. } | SessionRequest::Confirm { .. }) {
+            let message = "not here".to_owned();
+            self.happen(Event::SessionClosed { session, handed_over: false, message });
+            return;
+        }
         if request == SessionRequest::Run {
             assert!(!self.past_start.contains(&id), "seed {}: {id} is run again", self.seed);
         }
@@ -358,6 +371,7 @@ impl World {
             return;
         }
         let mut said = statement(self.unix_s.max(START_UNIX_S), self.center.last);
+        said.nonces = std::mem::take(&mut self.nonces);
         let open = self.center.orders.iter().filter(|(_, order)| order.cancelled && order.terminal.is_none());
         said.cancellations = open.map(|(id, _)| Cancellation { command_id: *id }).collect();
         let mut unreceived: Vec<_> = self.center.orders.iter().filter(|(_, order)| !order.received).collect();
@@ -375,7 +389,11 @@ impl World {
         });
         let commands: Vec<_> = commands.collect();
         let crashes = self.crashes;
-        self.happen(Event::StatementVerified(said));
+        let envelope =
+            Envelope { payload_type: "s".to_owned(), payload: String::new(), signatures: Vec::new() };
+        self.connections += 1;
+        let fresh_nonce = format!("h{}", self.connections);
+        self.happen(Event::StatementVerified(Box::new(Heard { statement: said, envelope, fresh_nonce })));
         for command in commands {
             if self.crashes == crashes {
                 self.happen(command);
@@ -384,6 +402,11 @@ impl World {
         if self.crashes == crashes {
             self.happen(Event::TelemetryAnswered { packages_known: None });
         }
+    }
+
+    fn connect(&mut self) {
+        self.connections += 1;
+        self.happen(Event::Connected { fresh_nonce: format!("c{}", self.connections) });
     }
 
     /// Sleeps as the shell does, to the next deadline or a while.
@@ -406,7 +429,7 @@ impl World {
             5 => self.executor.reachable = self.random.percent(60),
             6 => {
                 self.connected = true;
-                self.happen(Event::Connected);
+                self.connect();
             }
             7 => {
                 self.connected = false;
@@ -427,7 +450,7 @@ impl World {
         self.executor.reachable = true;
         self.unix_s = self.unix_s.max(START_UNIX_S);
         self.connected = true;
-        self.happen(Event::Connected);
+        self.connect();
         for _ in 0..2000 {
             if self.is_settled() {
                 return;

@@ -1,5 +1,6 @@
 //! `keros-agent jobs` and `keros-agent job ID`.
 
+use keros_machine::Cancel;
 use keros_protocol::{Outcome, Output, Summary, TaskRef, UnixSeconds};
 
 use super::super::time::{utc, utc_and_distance};
@@ -45,7 +46,20 @@ pub(in crate::cli) fn job(job: &JobView, now_unix_s: UnixSeconds) -> String {
     page.long_line("Outcome", job.outcome.name());
     page.long_line("", &format!("since {}", utc_and_distance(job.changed_at_unix_s, now_unix_s)));
     outcome(&mut page, &job.outcome, now_unix_s);
+    if let Some(cancel) = job.cancel {
+        page.long_line("Cancelled", cancellation(cancel));
+    }
     page.text
+}
+
+/// What has become of a cancellation.
+const fn cancellation(cancel: Cancel) -> &'static str {
+    match cancel {
+        Cancel::Asked => "asked by the center; the executor has not answered yet",
+        Cancel::Stopping => "it stops after the task under way",
+        Cancel::RollingBack => "it is undone",
+        Cancel::TooLate => "too late: it had ended, or was being undone",
+    }
 }
 
 fn outcome(page: &mut Page, outcome: &Outcome, now_unix_s: UnixSeconds) {

@@ -1,6 +1,6 @@
 //! `keros-agent status`: everything that matters on one screen of 80 by 24.
 
-use keros_protocol::UnixSeconds;
+use keros_protocol::{Outcome, UnixSeconds};
 
 use super::super::time::{distance, utc_and_distance};
 use super::{Page, job::short_id};
@@ -80,6 +80,13 @@ fn open_jobs(page: &mut Page, jobs: &[JobView], now_unix_s: UnixSeconds) {
     let received = distance(first.received_at_unix_s, now_unix_s);
     page.line("Job", &format!("{} {kind}, received {received}", short_id(first)));
     page.line("", &first.outcome.to_string());
+    if let Outcome::Confirming { until_unix_s } = first.outcome {
+        let until = utc_and_distance(until_unix_s, now_unix_s);
+        page.line("", &format!("undone at {until} unless confirmed"));
+    }
+    if first.cancel.is_some() {
+        page.line("", "cancelled by the center: keros-agent job ID");
+    }
     if jobs.len() > 1 {
         page.line("", &format!("and {} waiting: keros-agent jobs", jobs.len() - 1));
     }

@@ -18,6 +18,7 @@ fn job_view(id: u128, outcome: Outcome) -> JobView {
         received_at_unix_s: NOW - 600,
         changed_at_unix_s: NOW - 300,
         outcome,
+        cancel: None,
     }
 }
 

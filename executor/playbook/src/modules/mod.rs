@@ -39,6 +39,7 @@ use keros_protocol::executor::{Change, TaskResult, TaskStatus};
 
 pub(crate) use imagined::Imagined;
 pub(crate) use scope::Scope;
+pub(crate) use service::monit_state;
 pub(crate) use unpack::check_archive;
 
 use time::Time;

@@ -39,7 +39,7 @@ impl SystemError {
     }
 
     /// The root shall be removed.
-    pub(super) fn never_removed(path: &Path) -> Self {
+    pub(crate) fn never_removed(path: &Path) -> Self {
         Self::text(format!("{} is never removed: it is the root, or ends in `..`", path.display()))
     }
 

@@ -17,6 +17,7 @@ mod snapshot;
 mod stream;
 mod tree;
 mod users;
+mod watched;
 
 use std::fs::File;
 use std::io;
@@ -34,7 +35,7 @@ pub(crate) use program::ENVIRONMENT;
 pub(crate) use snapshot::Snapshot;
 pub use stream::Stream;
 pub(crate) use tree::LastLink;
-pub(crate) use users::LOCK_FILE as USERS_LOCK;
+pub(crate) use watched::{Depth, Watched, Watcher};
 
 /// What is at a path, links followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -363,6 +364,11 @@ pub trait System {
     /// When that cannot be kept.
     fn only_looked(&mut self) -> Result<(), SystemError> {
         Ok(())
+    }
+
+    /// Whether somebody wants to hear, by [`System::before`], of what programs are about to change.
+    fn is_watched(&self) -> bool {
+        false
     }
 
     /// Something is about to be changed by programs that can be undone all the same.

@@ -77,7 +77,10 @@ impl HostSystem {
     /// # Errors
     /// When it cannot be read whole.
     pub(crate) fn snapshot(&mut self, real: &Path) -> Result<Option<Snapshot>, SystemError> {
-        let place = self.real_place(real).map_err(reading(real))?;
+        let place = match self.real_place(real) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            place => place.map_err(reading(real))?,
+        };
         if self.pending.is_in_the_way_of(&place).map_err(reading(real))? {
             self.pending.settle()?;
         }

@@ -12,7 +12,7 @@ use nix::sys::stat::Mode;
 use super::tree::Place;
 
 /// What `lckpwdf` of the C library locks, and with it every tool that changes users.
-pub(crate) const LOCK_FILE: &str = "/etc/.pwd.lock";
+pub(super) const LOCK_FILE: &str = "/etc/.pwd.lock";
 /// Between two attempts to get the lock.
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 

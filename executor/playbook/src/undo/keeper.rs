@@ -4,34 +4,26 @@
 //! before the packages are, what is kept before it after them.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use keros_protocol::TaskRef;
 use keros_protocol::limits::shorten;
 
 use super::BackupSpec;
-use super::record::{Kind, Name, Step, Was, can_name};
+use super::record::{Kind, Name, Packages, Step, Was, can_name};
 use super::write::Writer;
+use super::{dpkg, services};
 use crate::system::{
-    Actor, Attributes, Content, FileKind, HostSystem, LastLink, Metadata, Program, ProgramEnd, Snapshot,
-    System, SystemError, Upcoming,
+    Depth, FileKind, HostSystem, LastLink, Manager, Snapshot, System, SystemError, Upcoming, Watched,
+    Watcher, ancestors,
 };
 
-/// How much of a path is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Depth {
-    /// Owner, group, mode, extended attributes.
-    Attributes,
-    /// All.
-    Whole,
-}
+/// A line of the record but for long paths and attributes, bytes.
+const LINE_BYTES: u64 = 4096;
 
-/// The machine, with a backup in front of it.
-pub(crate) struct Keeper<'a> {
-    pub(super) host: &'a mut HostSystem,
+/// Keeps what is about to change.
+pub(crate) struct Keeper {
     writer: Writer,
     /// What is kept of this stage.
     kept: HashMap<PathBuf, Depth>,
@@ -39,8 +31,7 @@ pub(crate) struct Keeper<'a> {
     inodes: HashMap<(u64, u64), Was>,
     /// Of this stage, what is kept with all that is below it.
     trees: Vec<PathBuf>,
-    services: Vec<String>,
-    actor: Option<Actor>,
+    services: Vec<(Manager, String)>,
     /// The task that acts, as it is told of.
     task: String,
     /// What its programs change is kept.
@@ -51,22 +42,32 @@ pub(crate) struct Keeper<'a> {
     program: Option<u32>,
 }
 
-impl<'a> Keeper<'a> {
-    /// Begins a backup, or goes on with one.
-    ///
-    /// # Errors
-    /// When its folder cannot be made or read.
-    pub(crate) fn before(system: &'a mut dyn System, spec: &BackupSpec) -> io::Result<Self> {
-        let host = system.host().ok_or_else(|| io::Error::other("what is worked on is no machine"))?;
+/// Begins a backup of what is changed on a machine, or goes on with one.
+///
+/// # Errors
+/// When its folder cannot be made or read, or there is no machine.
+pub(crate) fn keep_before<'a>(
+    system: &'a mut dyn System,
+    spec: &BackupSpec,
+) -> io::Result<Watched<'a, Keeper>> {
+    system.host().ok_or_else(|| io::Error::other("what is worked on is no machine"))?;
+    Ok(Watched::new(system, Keeper::open(spec)?))
+}
+
+/// The machine below a keeper; there always is one.
+fn host_of(below: &mut dyn System) -> Result<&mut HostSystem, SystemError> {
+    below.host().ok_or_else(|| SystemError::text("what is worked on is no machine"))
+}
+
+impl Keeper {
+    fn open(spec: &BackupSpec) -> io::Result<Self> {
         let (writer, record) = Writer::open(spec)?;
         let mut keeper = Self {
-            host,
             writer,
             kept: HashMap::new(),
             inodes: HashMap::new(),
             trees: Vec::new(),
             services: Vec::new(),
-            actor: None,
             task: String::new(),
             is_covered: false,
             programs: 0,
@@ -91,12 +92,8 @@ impl<'a> Keeper<'a> {
                 *kept = depth.max(*kept);
             }
             Step::Program { number, .. } => self.programs = self.programs.max(number),
-            Step::Service(service) => self.services.push(service.name),
-            Step::Packages(_) => {
-                self.kept.clear();
-                self.inodes.clear();
-                self.trees.clear();
-            }
+            Step::Service(service) => self.services.push((service.manager, service.name)),
+            Step::Packages(_) => self.begin_stage(),
             Step::Tree { path } => self.trees.push(path.0),
             Step::Begun { .. } | Step::OnlyLooked { .. } | Step::Undone { .. } => {}
         }
@@ -116,32 +113,17 @@ impl<'a> Keeper<'a> {
 
     fn append(&mut self, step: &Step, path: &Path) -> Result<(), SystemError> {
         // A line is bounded by what the file system allows in names and attributes.
-        self.writer.refuse_no_room(path, 4096)?;
+        self.writer.refuse_no_room(path, LINE_BYTES)?;
         self.writer.append(step).map_err(|error| SystemError::new("keep a backup of", path, &error))
     }
 
-    /// Keeps what a path means now.
-    fn keep(&mut self, path: &Path, last: LastLink, depth: Depth) -> Result<(), SystemError> {
-        // Where the way ends, the change itself fails, in its own words.
-        let Ok(real) = self.host.real_path(path, last) else { return Ok(()) };
-        self.as_own(|keeper| keeper.keep_real(&real, depth))
+    fn begin_stage(&mut self) {
+        self.kept.clear();
+        self.inodes.clear();
+        self.trees.clear();
     }
 
-    /// Whoever acts: the backup is taken by this program itself.
-    fn as_own<T>(
-        &mut self,
-        work: impl FnOnce(&mut Self) -> Result<T, SystemError>,
-    ) -> Result<T, SystemError> {
-        if self.actor.is_none() {
-            return work(self);
-        }
-        self.host.act_as(None)?;
-        let result = work(self);
-        self.host.act_as(self.actor)?;
-        result
-    }
-
-    fn keep_real(&mut self, real: &Path, depth: Depth) -> Result<(), SystemError> {
+    fn keep_real(&mut self, host: &mut HostSystem, real: &Path, depth: Depth) -> Result<(), SystemError> {
         if self.kept.get(real).is_some_and(|kept| *kept >= depth) {
             return Ok(());
         }
@@ -149,9 +131,9 @@ impl<'a> Keeper<'a> {
             return Err(SystemError::text(format!("no backup can be made of {}", real.display())));
         }
         let has_come = self.has_come(real);
-        let was = match self.host.snapshot(real)? {
+        let was = match host.snapshot(real)? {
             _ if has_come => None,
-            Some(is) if depth == Depth::Whole => Some(self.with_content(is, real)?),
+            Some(is) if depth == Depth::Whole => Some(self.with_content(host, is, real)?),
             is => is.map(|is| is.was),
         };
         let was = was.map(|was| self.know_inode(was));
@@ -168,7 +150,12 @@ impl<'a> Keeper<'a> {
     }
 
     /// Keeps a file's content; all else has none.
-    fn with_content(&mut self, mut is: Snapshot, real: &Path) -> Result<Was, SystemError> {
+    fn with_content(
+        &mut self,
+        host: &mut HostSystem,
+        mut is: Snapshot,
+        real: &Path,
+    ) -> Result<Was, SystemError> {
         let keeping = |error: io::Error| SystemError::new("keep a backup of", real, &error);
         let (Kind::File { inode, .. }, Some(mut file)) = (&is.was.kind, is.content.take()) else {
             return Ok(is.was);
@@ -178,182 +165,125 @@ impl<'a> Keeper<'a> {
         let (sha256, bytes) = self.writer.keep(&mut file, self.writer.room_bytes()).map_err(keeping)?;
         // On another file system it cannot be: undone, the file is one by itself.
         if let Some(name) = inode.and_then(|inode| self.writer.new_name(inode))
-            && self.host.keep_name(real, &name).is_ok()
+            && host.keep_name(real, &name).is_ok()
         {
             self.writer.sync_names().map_err(keeping)?;
         }
         Ok(Was { kind: Kind::File { content: Some(is.kept(sha256, bytes)), inode }, ..is.was })
     }
 
-    /// Keeps all that is in a directory, and it.
-    fn keep_tree(&mut self, path: &Path, last: LastLink) -> Result<(), SystemError> {
-        let Ok(real) = self.host.real_path(path, last) else { return Ok(()) };
-        let is = self.host.link_metadata(&real)?;
-        let inside = match is {
-            Some(is) if is.kind == FileKind::Directory => self.host.list_tree(path)?,
-            _ => Vec::new(),
-        };
-        self.as_own(|keeper| {
-            keeper.keep_real(&real, Depth::Whole)?;
-            let entries = inside.iter().filter_map(|entry| entry.strip_prefix(path).ok());
-            entries.map(|entry| real.join(entry)).try_for_each(|entry| keeper.keep_real(&entry, Depth::Whole))
-        })
+    /// Keeps what is at a real path, and all that is below it.
+    fn keep_below(&mut self, host: &mut HostSystem, real: &Path) -> Result<(), SystemError> {
+        let is = host.snapshot(real)?;
+        self.keep_real(host, real, Depth::Whole)?;
+        if is.is_some_and(|is| is.was.kind == Kind::Directory) {
+            for entry in host.list_tree(real)? {
+                self.keep_real(host, &entry, Depth::Whole)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps a tree that programs are about to change, and directories on the way to it that they are about to make.
+    fn keep_tree(&mut self, host: &mut HostSystem, path: &Path) -> Result<(), SystemError> {
+        let mut real = None;
+        for above in ancestors(path) {
+            real = match real {
+                None if host.metadata(above)?.is_some() && above != path => None,
+                None => Some(host.real_path(above, LastLink::Follow)?),
+                Some(real) => Some(Path::join(&real, above.file_name().unwrap_or_default())),
+            };
+            if let Some(real) = real.as_deref().filter(|_| above != path) {
+                self.keep_real(host, real, Depth::Whole)?;
+            }
+        }
+        let Some(real) = real else { return Err(SystemError::never_removed(path)) };
+        self.keep_below(host, &real)?;
+        self.append(&Step::Tree { path: Name(real.clone()) }, path)?;
+        self.trees.push(real);
+        Ok(())
+    }
+
+    fn keep_service(
+        &mut self,
+        host: &mut HostSystem,
+        manager: Manager,
+        name: &str,
+    ) -> Result<(), SystemError> {
+        if self.services.iter().any(|(known, service)| *known == manager && service == name) {
+            return Ok(());
+        }
+        let service = services::state(host, manager, name)?;
+        self.append(&Step::Service(service), Path::new(name))?;
+        self.services.push((manager, name.to_owned()));
+        Ok(())
+    }
+
+    /// Keeps packages: their archives, their configuration files as they are, and what there is of all others.
+    fn keep_packages(&mut self, host: &mut HostSystem, names: &[String]) -> Result<(), SystemError> {
+        let before = dpkg::list(host)?;
+        for path in dpkg::files_of(host, names)? {
+            if let Ok(real) = host.real_path(&path, LastLink::Keep) {
+                self.keep_real(host, &real, Depth::Whole)?;
+            }
+        }
+        let mut kept = Vec::new();
+        for package in before.iter().filter(|package| names.contains(&package.name)) {
+            kept.push(dpkg::keep(host, package, &mut self.writer)?);
+        }
+        let step = Step::Packages(Packages { before, kept });
+        self.append(&step, Path::new("the list of packages"))?;
+        self.begin_stage();
+        Ok(())
+    }
+}
+
+impl Watcher for Keeper {
+    fn path(
+        &mut self,
+        below: &mut dyn System,
+        path: &Path,
+        last: LastLink,
+        depth: Depth,
+    ) -> Result<(), SystemError> {
+        let host = host_of(below)?;
+        // Where the way ends, the change itself fails, in its own words.
+        let Ok(real) = host.real_path(path, last) else { return Ok(()) };
+        self.keep_real(host, &real, depth)
+    }
+
+    fn tree(&mut self, below: &mut dyn System, path: &Path) -> Result<(), SystemError> {
+        let host = host_of(below)?;
+        let is = host.link_metadata(path).ok().flatten();
+        let Ok(real) = host.real_path(path, LastLink::Keep) else { return Ok(()) };
+        // What is no directory is refused by the change itself.
+        match is.filter(|is| is.kind == FileKind::Directory) {
+            Some(_) => self.keep_below(host, &real),
+            None => Ok(()),
+        }
+    }
+
+    fn upcoming(&mut self, below: &mut dyn System, upcoming: &Upcoming<'_>) -> Result<(), SystemError> {
+        let host = host_of(below)?;
+        match upcoming {
+            Upcoming::Tree(path) => self.keep_tree(host, path)?,
+            Upcoming::Service(manager, name) => self.keep_service(host, *manager, name)?,
+            Upcoming::Packages(names) => self.keep_packages(host, names)?,
+        }
+        self.is_covered = true;
+        Ok(())
     }
 
     /// A program whose effects nobody knows.
-    fn keep_program(&mut self) -> Result<(), SystemError> {
+    fn program(&mut self) -> Result<(), SystemError> {
         if self.is_covered || self.program.is_some() {
             return Ok(());
         }
         self.programs += 1;
         let (number, task) = (self.programs, self.task.clone());
-        self.append(&Step::Program { number, task }, Path::new(&self.task.clone()))?;
+        self.append(&Step::Program { number, task: task.clone() }, Path::new(&task))?;
         self.program = Some(number);
         Ok(())
-    }
-}
-
-impl System for Keeper<'_> {
-    fn metadata(&mut self, path: &Path) -> Result<Option<Metadata>, SystemError> {
-        self.host.metadata(path)
-    }
-
-    fn link_metadata(&mut self, path: &Path) -> Result<Option<Metadata>, SystemError> {
-        self.host.link_metadata(path)
-    }
-
-    fn open(&mut self, path: &Path) -> Result<File, SystemError> {
-        self.host.open(path)
-    }
-
-    fn read(&mut self, path: &Path, max_bytes: u64) -> Result<Vec<u8>, SystemError> {
-        self.host.read(path, max_bytes)
-    }
-
-    fn holds(&mut self, path: &Path, content: &Content<'_>) -> Result<bool, SystemError> {
-        self.host.holds(path, content)
-    }
-
-    fn put_file(
-        &mut self,
-        path: &Path,
-        content: &Content<'_>,
-        attributes: Attributes,
-        mode_if_new: u32,
-    ) -> Result<(), SystemError> {
-        self.keep(path, LastLink::Follow, Depth::Whole)?;
-        self.host.put_file(path, content, attributes, mode_if_new)
-    }
-
-    fn open_part(&mut self, path: &Path) -> Result<File, SystemError> {
-        self.keep(path, LastLink::Follow, Depth::Whole)?;
-        self.host.open_part(path)
-    }
-
-    fn put_part(&mut self, path: &Path, attributes: Attributes, mode_if_new: u32) -> Result<(), SystemError> {
-        self.keep(path, LastLink::Follow, Depth::Whole)?;
-        self.host.put_part(path, attributes, mode_if_new)
-    }
-
-    fn remove_part(&mut self, path: &Path) -> Result<(), SystemError> {
-        self.host.remove_part(path)
-    }
-
-    fn make_directory(&mut self, path: &Path, attributes: Attributes) -> Result<(), SystemError> {
-        // Each for itself: the way to one may only be known when the one above it is there.
-        for above in crate::system::ancestors(path).into_iter().filter(|above| *above != path) {
-            if self.host.metadata(above).is_ok_and(|is| is.is_none()) {
-                self.keep(above, LastLink::Follow, Depth::Whole)?;
-                self.host.make_directory(above, Attributes::default())?;
-            }
-        }
-        if self.host.metadata(path).is_ok_and(|is| is.is_none()) {
-            self.keep(path, LastLink::Follow, Depth::Whole)?;
-        }
-        self.host.make_directory(path, attributes)
-    }
-
-    fn set_attributes(&mut self, path: &Path, attributes: Attributes) -> Result<(), SystemError> {
-        self.keep(path, LastLink::Follow, Depth::Attributes)?;
-        self.host.set_attributes(path, attributes)
-    }
-
-    fn list_tree(&mut self, path: &Path) -> Result<Vec<PathBuf>, SystemError> {
-        self.host.list_tree(path)
-    }
-
-    fn read_link(&mut self, path: &Path) -> Result<Option<PathBuf>, SystemError> {
-        self.host.read_link(path)
-    }
-
-    fn make_link(&mut self, path: &Path, target: &Path) -> Result<(), SystemError> {
-        self.keep(path, LastLink::Keep, Depth::Whole)?;
-        self.host.make_link(path, target)
-    }
-
-    fn remove_file(&mut self, path: &Path) -> Result<(), SystemError> {
-        self.keep(path, LastLink::Keep, Depth::Whole)?;
-        self.host.remove_file(path)
-    }
-
-    fn remove_directory(&mut self, path: &Path, recurse: bool) -> Result<(), SystemError> {
-        if recurse {
-            self.keep_tree(path, LastLink::Keep)?;
-        } else {
-            self.keep(path, LastLink::Keep, Depth::Whole)?;
-        }
-        self.host.remove_directory(path, recurse)
-    }
-
-    fn user_id(&mut self, user: &str) -> Result<u32, SystemError> {
-        self.host.user_id(user)
-    }
-
-    fn group_id(&mut self, group: &str) -> Result<u32, SystemError> {
-        self.host.group_id(group)
-    }
-
-    fn user_name(&mut self, uid: u32) -> String {
-        self.host.user_name(uid)
-    }
-
-    fn group_name(&mut self, gid: u32) -> String {
-        self.host.group_name(gid)
-    }
-
-    fn act_as(&mut self, actor: Option<Actor>) -> Result<(), SystemError> {
-        self.actor = actor;
-        self.host.act_as(actor)
-    }
-
-    fn own_group(&mut self, uid: u32) -> Result<u32, SystemError> {
-        self.host.own_group(uid)
-    }
-
-    fn is_read_only(&mut self, folder: &Path) -> bool {
-        self.host.is_read_only(folder)
-    }
-
-    fn has_tool(&mut self, name: &str) -> bool {
-        self.host.has_tool(name)
-    }
-
-    fn lock_users(&mut self, until: Instant) -> Result<Option<File>, SystemError> {
-        self.keep(Path::new(crate::system::USERS_LOCK), LastLink::Follow, Depth::Attributes)?;
-        self.host.lock_users(until)
-    }
-
-    fn query(&mut self, program: &Program<'_>) -> Result<ProgramEnd, SystemError> {
-        self.host.query(program)
-    }
-
-    fn run(&mut self, program: &Program<'_>) -> Result<ProgramEnd, SystemError> {
-        self.as_own(Self::keep_program)?;
-        self.host.run(program)
-    }
-
-    fn remove_remains(&mut self, path: &Path) {
-        self.host.remove_remains(path);
     }
 
     fn begin_task(&mut self, task: &TaskRef, module: &str) {
@@ -367,24 +297,5 @@ impl System for Keeper<'_> {
             Some(number) => self.append(&Step::OnlyLooked { number }, Path::new(&self.task.clone())),
             None => Ok(()),
         }
-    }
-
-    fn before(&mut self, upcoming: &Upcoming<'_>) -> Result<(), SystemError> {
-        match upcoming {
-            Upcoming::Tree(path) => {
-                self.keep_tree(path, LastLink::Follow)?;
-                if let Ok(real) = self.host.real_path(path, LastLink::Follow) {
-                    self.append(&Step::Tree { path: Name(real.clone()) }, path)?;
-                    self.trees.push(real);
-                    self.is_covered = true;
-                }
-            }
-            Upcoming::Service(..) | Upcoming::Packages(_) => {}
-        }
-        Ok(())
-    }
-
-    fn checkpoint(&mut self) -> Result<(), SystemError> {
-        self.host.checkpoint()
     }
 }

@@ -5,10 +5,15 @@
 //!
 //! It must not know of jobs and commands: it gets a folder.
 
+mod deb;
+mod dpkg;
+mod estimate;
 mod keeper;
+mod programs;
 mod read;
 pub(crate) mod record;
 mod restore;
+mod services;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -18,11 +23,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-pub(crate) use keeper::Keeper;
+pub use estimate::{BackupEstimate, estimate_backup};
+pub(crate) use keeper::keep_before;
 
 use self::read::Record;
 use self::record::Step;
-use crate::{RunOptions, Script, System};
+use crate::System;
 
 /// Where a run keeps what it changes, and how much of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,19 +37,6 @@ pub struct BackupSpec {
     pub folder: PathBuf,
     /// Bound of all that is in it, bytes. A task whose backup would not fit fails before it changes anything.
     pub max_bytes: u64,
-}
-
-/// What a backup of a run would take.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct BackupEstimate {
-    /// Bytes, for what can be told before the run.
-    pub bytes: u64,
-}
-
-/// Tells, by a dry run, what a backup would take. What a dry run cannot tell counts nothing.
-pub fn estimate_backup(script: &Script, system: &mut dyn System, options: &RunOptions) -> BackupEstimate {
-    let _ = (script, system, options);
-    BackupEstimate::default()
 }
 
 /// A backup that was taken.

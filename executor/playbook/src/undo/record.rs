@@ -136,7 +136,9 @@ pub(crate) struct Service {
     pub(crate) name: String,
     /// In the manager's own word; empty where it has none.
     pub(crate) enabled: String,
-    pub(crate) active: bool,
+    /// `None`: nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) active: Option<bool>,
 }
 
 /// dpkg's packages before some of them changed.
@@ -164,6 +166,9 @@ pub(crate) struct Package {
 pub(crate) struct Archive {
     pub(crate) name: String,
     pub(crate) sha256: String,
+    /// Paths of its configuration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) configuration: Vec<String>,
     /// Why there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) missing: Option<String>,

@@ -9,24 +9,26 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::BackupLog;
 use super::read::{blob_path, name_path};
-use super::record::{Kept, Kind, Step, Was};
-use crate::System;
-use crate::system::HostSystem;
+use super::record::{Kept, Kind, Packages, Service, Step, Was};
+use super::services::{self, Orders};
+use super::write::append;
+use super::{BackupLog, dpkg};
+use crate::system::{HostSystem, Manager, System, SystemError};
 
 /// Things that are told of, and that are named among what remains; the others are counted.
 const MAX_TOLD: usize = 200;
 const MAX_REMAINS: usize = 50;
 
-/// Paths of one stage, as they were.
+/// Paths of one stage, as they were, and the packages whose change began it.
 #[derive(Debug, Default)]
-struct Stage {
+struct Stage<'a> {
+    packages: Option<&'a Packages>,
     paths: BTreeMap<PathBuf, Option<Was>>,
     trees: Vec<PathBuf>,
 }
 
-impl Stage {
+impl Stage<'_> {
     fn add(&mut self, step: &Step) {
         match step {
             Step::Path { path, was } => match self.paths.get_mut(&path.0) {
@@ -68,8 +70,15 @@ pub(super) fn undo(
     let Some(host) = system.host() else {
         return vec!["all: what the run worked on is no machine".to_owned()];
     };
+    // Whoever cancelled the run wants it undone.
+    let cancel = host.cancel.take();
+    let acting = host.act_as(None);
     let mut undoing = Undoing { log, host, until, tell, told: 0, remains: Vec::new(), more: 0 };
-    undoing.everything();
+    match acting {
+        Ok(()) => undoing.everything(),
+        Err(error) => undoing.remain("all", &error.to_string()),
+    }
+    undoing.host.cancel = cancel;
     let (mut remains, more) = (undoing.remains, undoing.more);
     if more > 0 {
         remains.push(format!("and {more} more"));
@@ -80,15 +89,105 @@ pub(super) fn undo(
 
 impl Undoing<'_> {
     fn everything(&mut self) {
+        let steps = &self.log.record.steps;
         for line in &self.log.record.damaged {
             self.remain(&format!("line {line} of the record of the backup"), "it is damaged");
         }
-        let mut stage = Stage::default();
-        self.log.record.steps.iter().for_each(|step| stage.add(step));
-        self.stage(stage);
+        let services = services_of(steps);
+        for was in services.iter().rev() {
+            self.service(was, services::orders_before);
+        }
+        self.stages();
+        let touches_units = |step: &Step| match step {
+            Step::Path { path, .. } => services::is_of_systemd(&path.0),
+            Step::Service(service) => service.manager == Manager::Systemd,
+            _ => false,
+        };
+        if steps.iter().any(touches_units) {
+            let result = services::reload(self.host, self.until).map(|()| true);
+            self.done("have systemd read its units again", result);
+        }
+        for was in &services {
+            self.service(was, services::orders_after);
+        }
     }
 
-    fn stage(&mut self, mut stage: Stage) {
+    /// All stages from the last to the first, but those that an undoing before has left behind.
+    fn stages(&mut self) {
+        let mut stages = vec![Stage::default()];
+        let mut left_behind = (usize::MAX, false);
+        for step in &self.log.record.steps {
+            match (step, stages.last_mut()) {
+                (Step::Packages(packages), _) => {
+                    stages.push(Stage { packages: Some(packages), ..Stage::default() });
+                }
+                (Step::Undone { stage, packages, remains }, _) => {
+                    left_behind = (*stage, *packages);
+                    let new = remains.iter().filter(|remains| !self.remains.contains(remains));
+                    let new: Vec<String> = new.cloned().collect();
+                    self.remains.extend(new);
+                }
+                (step, Some(last)) => last.add(step),
+                (_, None) => {}
+            }
+        }
+        for (number, mut stage) in stages.into_iter().enumerate().rev() {
+            let packages = stage.packages.take();
+            let (done, with_packages) = left_behind;
+            if number < done {
+                self.stage(stage);
+            }
+            let Some(packages) = packages else { continue };
+            if number < done {
+                // What was made by the packages that come now must not be made again afterwards.
+                self.leave_behind(number, false);
+            }
+            if number < done || (number == done && !with_packages) {
+                self.packages(packages);
+                self.leave_behind(number, true);
+            }
+        }
+    }
+
+    fn packages(&mut self, packages: &Packages) {
+        for missing in &packages.kept {
+            if let Some(why) = &missing.missing {
+                self.remain(&format!("put back the package {}", missing.name), why);
+            }
+        }
+        let (folder, until) = (&self.log.folder, self.until);
+        let mut notes = Notes::default();
+        let result = self.in_time().map_err(|error| SystemError::text(error.to_string()));
+        let result = result.and_then(|()| dpkg::undo(self.host, folder, packages, until, &mut notes));
+        notes.0.into_iter().for_each(|(what, result)| self.done(&what, result.map(|()| true)));
+        self.done("put back packages", result.map(|()| false));
+    }
+
+    /// Writes down that a stage is undone, and what remains of it. Where it cannot be written, it is undone again.
+    fn leave_behind(&mut self, stage: usize, packages: bool) {
+        let step = Step::Undone { stage, packages, remains: self.remains.clone() };
+        if let Err(error) = append(&self.log.folder, &step) {
+            self.say("write down how far all is undone", Some(&error.to_string()));
+        }
+    }
+
+    fn service(&mut self, was: &Service, orders: impl FnOnce(&Service, &Service) -> Orders) {
+        let name = &was.name;
+        let is = match self.in_time().map_err(|error| SystemError::text(error.to_string())) {
+            Ok(()) => services::state(self.host, was.manager, name),
+            Err(error) => Err(error),
+        };
+        let is = match is {
+            Ok(is) => is,
+            Err(error) => return self.remain(&format!("bring back the service {name}"), &error.to_string()),
+        };
+        for (what, words) in orders(was, &is) {
+            let result = services::give(self.host, &words, self.until).map(|()| true);
+            self.done(&what, result);
+        }
+    }
+
+    fn stage(&mut self, mut stage: Stage<'_>) {
         for tree in std::mem::take(&mut stage.trees) {
             self.add_what_came(&tree, &mut stage);
         }
@@ -117,7 +216,7 @@ impl Undoing<'_> {
     }
 
     /// What was made in a tree by programs was not there before.
-    fn add_what_came(&mut self, tree: &Path, stage: &mut Stage) {
+    fn add_what_came(&mut self, tree: &Path, stage: &mut Stage<'_>) {
         let is_there =
             self.host.snapshot(tree).is_ok_and(|is| is.is_some_and(|is| is.was.kind == Kind::Directory));
         if !is_there {
@@ -147,7 +246,7 @@ impl Undoing<'_> {
         Err(io::Error::new(io::ErrorKind::TimedOut, "the time for undoing was over"))
     }
 
-    fn done(&mut self, what: &str, result: io::Result<bool>) {
+    fn done<E: std::fmt::Display>(&mut self, what: &str, result: Result<bool, E>) {
         match result {
             Ok(false) => {}
             Ok(true) => self.say(what, None),
@@ -169,6 +268,29 @@ impl Undoing<'_> {
         if self.told <= MAX_TOLD {
             (self.tell)(what, error);
         }
+    }
+}
+
+/// What services were before any task touched them; each once.
+fn services_of(steps: &[Step]) -> Vec<&Service> {
+    let mut services: Vec<&Service> = Vec::new();
+    for step in steps {
+        if let Step::Service(was) = step
+            && !services.iter().any(|known| (known.manager, &known.name) == (was.manager, &was.name))
+        {
+            services.push(was);
+        }
+    }
+    services
+}
+
+/// What was told of packages.
+#[derive(Default)]
+struct Notes(Vec<(String, Result<(), SystemError>)>);
+
+impl dpkg::Told for Notes {
+    fn told(&mut self, what: &str, result: Result<(), SystemError>) {
+        self.0.push((what.to_owned(), result));
     }
 }
 

@@ -1,16 +1,20 @@
 //! Whatever was done in whatever order: undone, the tree is what it was before, bit for bit.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use keros_protocol::TaskRef;
-use sha2::Digest as _;
 
+use super::keeper::Keeper;
 use super::*;
-use crate::system::{Attributes, Content, HostSystem, ShellPlace, Upcoming};
+use crate::system::{Attributes, Content, HostSystem, ShellPlace, Upcoming, Watched};
+
+#[path = "../../tests/picture/mod.rs"]
+mod picture;
+
+use picture::{differences, picture};
 
 /// Numbers by chance, the same for the same seed.
 struct Chance(u64);
@@ -46,37 +50,6 @@ impl Chance {
         let mode = Some(self.mode()).filter(|_| self.below(2) == 0);
         Attributes { uid: id(self), gid: id(self), mode }
     }
-}
-
-/// All of a tree that an undoing must bring back.
-pub(super) fn picture(root: &Path) -> BTreeMap<PathBuf, String> {
-    let mut seen = BTreeMap::new();
-    let mut names: BTreeMap<(u64, u64), PathBuf> = BTreeMap::new();
-    let mut open = vec![root.to_owned()];
-    while let Some(path) = open.pop() {
-        let is = fs::symlink_metadata(&path).unwrap();
-        let mut text = format!("{:o} {} {}", is.mode(), is.uid(), is.gid());
-        if is.is_dir() {
-            open.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
-            open.sort_by(|a, b| b.cmp(a));
-        } else if is.is_symlink() {
-            text += &format!(" -> {}", fs::read_link(&path).unwrap().display());
-        } else if is.is_file() {
-            let content = record::hex(&sha2::Sha256::digest(fs::read(&path).unwrap()));
-            text += &format!(" {}.{} {content}", is.mtime(), is.mtime_nsec());
-            let first = names.entry((is.dev(), is.ino())).or_insert_with(|| path.clone());
-            text += &format!(" = {}", first.display());
-        }
-        if !is.is_symlink() && (is.is_file() || is.is_dir()) {
-            let mut value = [0_u8; 100];
-            for name in ["user.note", "security.capability", "system.posix_acl_access"] {
-                let length = rustix::fs::lgetxattr(&path, name, &mut value[..]);
-                text += &format!(" {:?}", length.ok().map(|length| value[..length].to_vec()));
-            }
-        }
-        seen.insert(path, text);
-    }
-    seen
 }
 
 fn is_root() -> bool {
@@ -122,7 +95,7 @@ fn plant(root: &Path, chance: &mut Chance) {
 }
 
 /// Something that a module may do; that it fails is right too.
-fn act(system: &mut Keeper<'_>, chance: &mut Chance) {
+fn act(system: &mut Watched<'_, Keeper>, chance: &mut Chance) {
     let (path, other) = (chance.path(), chance.path());
     let content = chance.bytes();
     let _ = match chance.below(9) {
@@ -137,9 +110,10 @@ fn act(system: &mut Keeper<'_>, chance: &mut Chance) {
 }
 
 /// What a program does in a tree that was told of.
-fn by_hand(system: &mut Keeper<'_>, path: &Path, chance: &mut Chance) {
-    let Ok(real) = system.host.real_path(path, crate::system::LastLink::Follow) else { return };
-    let place = system.host.root.join(real.strip_prefix("/").unwrap());
+fn by_hand(system: &mut Watched<'_, Keeper>, path: &Path, chance: &mut Chance) {
+    let host = system.below.host().unwrap();
+    let Ok(real) = host.real_path(path, crate::system::LastLink::Follow) else { return };
+    let place = host.root.join(real.strip_prefix("/").unwrap());
     let _ = match chance.below(3) {
         0 => fs::remove_dir_all(&place).or_else(|_| fs::remove_file(&place)),
         1 => fs::create_dir_all(place.join("new/deep")).and_then(|()| fs::write(place.join("new/f"), "x")),
@@ -173,7 +147,7 @@ fn any_sequence_of_changes_undone_gives_the_tree_that_was_before() {
         let mut host = HostSystem::new(tree.path().to_owned(), ShellPlace::Host);
         for _ in 0..=chance.below(2) {
             // Begun once more, as after a reboot.
-            let mut keeper = Keeper::before(&mut host, &spec(folder.path())).unwrap();
+            let mut keeper = keep_before(&mut host, &spec(folder.path())).unwrap();
             for number in 0..chance.below(20) {
                 let number = u32::try_from(number).unwrap();
                 keeper.begin_task(&TaskRef { number, count: 9, name: "t".to_owned() }, "x");
@@ -182,13 +156,7 @@ fn any_sequence_of_changes_undone_gives_the_tree_that_was_before() {
         }
         let remains = undo(folder.path(), &mut host);
         assert_eq!(remains, Vec::<String>::new(), "seed {seed}");
-        let after = picture(tree.path());
-        let differ: Vec<_> = before
-            .keys()
-            .chain(after.keys())
-            .filter(|path| before.get(*path) != after.get(*path))
-            .map(|path| (path, before.get(path), after.get(path)))
-            .collect();
+        let differ = differences(&before, &picture(tree.path()));
         assert!(differ.is_empty(), "seed {seed}: {differ:#?}");
         assert_eq!(undo(folder.path(), &mut host), Vec::<String>::new(), "seed {seed}: once more");
         assert_eq!(picture(tree.path()), before, "seed {seed}: once more");

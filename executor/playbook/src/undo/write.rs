@@ -131,6 +131,11 @@ impl Writer {
         Ok((sha256, bytes))
     }
 
+    /// Where something can be made that is kept afterwards.
+    pub(super) fn scratch(&self) -> PathBuf {
+        self.folder.join("scratch")
+    }
+
     /// Where a file with several names can have one more; `None`: it has it.
     pub(super) fn new_name(&self, inode: (u64, u64)) -> Option<PathBuf> {
         Some(name_path(&self.folder, inode)).filter(|path| !path.exists())
@@ -148,6 +153,20 @@ impl Writer {
     pub(super) const fn room_bytes(&self) -> u64 {
         self.max_bytes.saturating_sub(self.used_bytes)
     }
+}
+
+/// Appends a step to the record in a folder, durably.
+///
+/// # Errors
+/// When it cannot be written.
+pub(super) fn append(folder: &Path, step: &Step) -> io::Result<()> {
+    let whole_bytes = Record::read(folder)?.whole_bytes;
+    let mut steps = OpenOptions::new().append(true).open(folder.join(STEPS))?;
+    if steps.metadata()?.len() != whole_bytes {
+        steps.set_len(whole_bytes)?;
+    }
+    steps.write_all(&encode(step)?)?;
+    steps.sync_data()
 }
 
 struct Hashing {

@@ -61,6 +61,13 @@ impl Case {
             let place = random.below(list.len() + 1);
             list.insert(place, cut);
         }
+        plays[0].tasks.insert(0, bare("facts"));
+        for play in &mut plays {
+            // Shows all variables.
+            let place = random.below(play.tasks.len() + 1);
+            play.tasks.insert(place, bare("debug"));
+            play.handlers.push(bare("debug"));
+        }
         Self { there: tree::generate(&mut random), plays }
     }
 
@@ -82,6 +89,11 @@ impl Case {
         };
         self.plays.iter().map(play).collect()
     }
+}
+
+/// A task without fields.
+fn bare(module: &'static str) -> Task {
+    Task { module, fields: Map::new() }
 }
 
 fn cut(mut with: Value, random: &mut Random) -> Task {

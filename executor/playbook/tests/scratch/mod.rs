@@ -11,7 +11,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use keros_playbook::{HostSystem, Observer, RunOptions, Script, ScriptSource, ShellPlace};
+use keros_playbook::{
+    BackupLog, BackupSpec, HostSystem, Observer, RunOptions, Script, ScriptSource, ShellPlace,
+};
 use keros_protocol::Outcome;
 use keros_protocol::executor::{Event, TaskResult};
 use serde_json::{Map, Value};
@@ -24,6 +26,8 @@ pub(crate) struct Scratch {
     pub(crate) search_path: String,
     pub(crate) shell: ShellPlace,
     pub(crate) dry_run: bool,
+    /// Where what is changed is kept, so that it can be undone.
+    pub(crate) backup: Option<BackupSpec>,
     /// Paths mean those of this machine, and its own tools are found.
     pub(crate) whole_machine: bool,
     /// The script's folder.
@@ -51,6 +55,7 @@ impl Scratch {
             search_path: STUBS.to_owned(),
             shell: ShellPlace::Host,
             dry_run: false,
+            backup: None,
             whole_machine: false,
             folder: None,
             extra_vars: Map::new(),
@@ -112,15 +117,28 @@ impl Scratch {
         };
         let script = Script::parse(&source)
             .map_err(|findings| findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
+        let mut system = self.system();
+        let options =
+            RunOptions { dry_run: self.dry_run, backup: self.backup.clone(), ..RunOptions::default() };
+        self.results.clear();
+        Ok(keros_playbook::run(&script, &mut system, &options, self).without_reboot())
+    }
+
+    pub(crate) fn system(&self) -> HostSystem {
         let mut system = HostSystem::new(self.root.path().to_owned(), self.shell);
         if self.whole_machine {
             system.root = PathBuf::from("/");
         } else {
             system.search_path.clone_from(&self.search_path);
         }
-        let options = RunOptions { dry_run: self.dry_run, ..RunOptions::default() };
-        self.results.clear();
-        Ok(keros_playbook::run(&script, &mut system, &options, self).without_reboot())
+        system
+    }
+
+    /// Undoes what was run with a backup: what remains.
+    pub(crate) fn undo(&self) -> Vec<String> {
+        let log = BackupLog::read(&self.backup.as_ref().unwrap().folder).unwrap();
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(300);
+        log.undo(&mut self.system(), until, &mut |_, _| {})
     }
 
     /// Runs tasks and gives the statuses of those that ran.

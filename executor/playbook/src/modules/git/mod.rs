@@ -13,7 +13,7 @@ use super::attributes::{AttributeFields, Wanted};
 use super::tool::Call;
 use super::{Action, CheckContext, Failure, Module, Run, Scope, change, done};
 use crate::fields::Fields;
-use crate::system::{FileKind, ProgramEnd};
+use crate::system::{FileKind, ProgramEnd, Upcoming};
 use crate::template::Text;
 use transport::{SshOptions, check_branch, check_repository};
 
@@ -139,6 +139,7 @@ impl Prepared {
 
     fn clone(&self, run: &mut Run<'_>) -> Result<Vec<Change>, Failure> {
         let version = self.version_there(run)?;
+        run.system.before(&Upcoming::Tree(&self.path))?;
         if run.dry_run {
             run.imagined.set(KIND, &self.text, &format!("{} {version}", self.branch));
         } else {
@@ -166,6 +167,7 @@ impl Prepared {
         if changes.is_empty() {
             return Ok(changes);
         }
+        run.system.before(&Upcoming::Tree(&self.path))?;
         if run.dry_run {
             run.imagined.set(KIND, &self.text, &format!("{} {there}", self.branch));
         } else {

@@ -2,7 +2,8 @@
 
 use super::super::tool::{self, Call};
 use super::super::{Failure, Run};
-use super::{Installed, Manager, check_word};
+use super::{Installed, Manager, Order, check_word};
+use crate::system::Upcoming;
 
 /// No question is ever asked: there is nobody to answer.
 pub(super) const ENVIRONMENT: &[(&str, &str)] =
@@ -53,28 +54,74 @@ impl Manager for Apt {
         Ok(())
     }
 
-    fn install(&self, name: &str, version: Option<&str>, run: &mut Run<'_>) -> Result<(), Failure> {
-        match version {
-            Some(version) => order(&["install", "--allow-downgrades"], &format!("{name}={version}"), run),
-            None => order(&["install"], name, run),
+    fn tell_upcoming(&self, name: &str, asked: Order<'_>, run: &mut Run<'_>) -> Result<(), Failure> {
+        if !run.system.is_watched() {
+            return Ok(());
         }
+        let changing = match asked {
+            Order::File => vec![name.to_owned()],
+            Order::Install(_) | Order::Update | Order::Remove => simulated(name, asked, run)?,
+        };
+        Ok(run.system.before(&Upcoming::Packages(&changing))?)
+    }
+
+    fn install(&self, name: &str, version: Option<&str>, run: &mut Run<'_>) -> Result<(), Failure> {
+        order(name, Order::Install(version), run)
     }
 
     fn update(&self, name: &str, run: &mut Run<'_>) -> Result<(), Failure> {
-        order(&["install", "--only-upgrade"], name, run)
+        order(name, Order::Update, run)
     }
 
     fn remove(&self, name: &str, run: &mut Run<'_>) -> Result<(), Failure> {
-        order(&["remove"], name, run)
+        order(name, Order::Remove, run)
     }
+}
+
+/// What apt-get is told.
+fn words(name: &str, asked: Order<'_>) -> (&'static [&'static str], String) {
+    match asked {
+        Order::Install(Some(version)) => (&["install", "--allow-downgrades"], format!("{name}={version}")),
+        Order::Install(None) | Order::File => (&["install"], name.to_owned()),
+        Order::Update => (&["install", "--only-upgrade"], name.to_owned()),
+        Order::Remove => (&["remove"], name.to_owned()),
+    }
+}
+
+/// Packages that are there and would be changed or removed. Where apt fails now, it fails when it is asked in earnest, and says why.
+fn simulated(name: &str, asked: Order<'_>, run: &mut Run<'_>) -> Result<Vec<String>, Failure> {
+    let (verb, name) = words(name, asked);
+    let arguments = [&["-s"], &OPTIONS[..], verb, &["--", &name]].concat();
+    let call = Call { name: "apt-get", arguments: &arguments, environment: ENVIRONMENT, ..Call::default() };
+    let end = call.ask(run)?;
+    let printed = end.output.to_string();
+    if end.output.omitted_bytes > 0 {
+        return Err("apt-get -s tells of more changes than can be kept".to_owned().into());
+    }
+    Ok(changing(&printed))
+}
+
+/// The packages in lines of `Inst NAME [OLD] (NEW …)`, `Remv NAME [OLD]`, `Purg NAME [OLD]`; without an old version there is nothing to keep.
+fn changing(printed: &str) -> Vec<String> {
+    let lines = printed.lines().filter_map(|line| {
+        let mut fields = line.split_whitespace();
+        let is_change = matches!(fields.next()?, "Inst" | "Remv" | "Purg");
+        let name = fields.next()?;
+        (is_change && fields.next()?.starts_with('[')).then(|| name.to_owned())
+    });
+    let mut names: Vec<String> = lines.collect();
+    names.sort();
+    names.dedup();
+    names
 }
 
 fn unknown(name: &str) -> String {
     format!("apt knows no package {name}: is the name right, and was `apt-get update` run?")
 }
 
-fn order(verb: &[&str], name: &str, run: &mut Run<'_>) -> Result<(), Failure> {
-    let arguments = [&OPTIONS, verb, &["--", name]].concat();
+fn order(name: &str, asked: Order<'_>, run: &mut Run<'_>) -> Result<(), Failure> {
+    let (verb, name) = words(name, asked);
+    let arguments = [&OPTIONS, verb, &["--", &name]].concat();
     let call = Call { name: "apt-get", arguments: &arguments, environment: ENVIRONMENT, ..Call::default() };
     call.order(run).map(|_| ())
 }
@@ -122,6 +169,13 @@ mod tests {
         }
         assert!(parse_state("x", "dpkg-query: no packages found matching x\n").is_none());
         assert!(parse_state("curl", "libcurl\t1\tinstalled\n").is_none());
+    }
+
+    #[test]
+    fn what_apt_would_change_is_what_has_a_version_now() {
+        let printed = "Reading package lists...\nRemv old [1.0]\nInst kept [1.0] (2.0 local [amd64]) []\n\
+                       Inst new (1.0 local [all])\nConf kept (2.0 local [amd64])\nPurg gone:arm64 [3]\n";
+        assert_eq!(changing(printed), ["gone:arm64", "kept", "old"]);
     }
 
     #[test]

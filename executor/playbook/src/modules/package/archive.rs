@@ -8,7 +8,7 @@ use keros_protocol::executor::{TaskResult, TaskStatus};
 
 use super::super::copy::find_source;
 use super::super::{Failure, Run, Scope, change, done};
-use super::{KIND, Manager, installed};
+use super::{KIND, Manager, Order, installed};
 use crate::system::{Attributes, Content, FileKind};
 use crate::template::Text;
 
@@ -101,6 +101,7 @@ impl Archive {
         if before.as_deref().is_some_and(|before| manager.fits(before, version)) {
             return Ok(TaskResult::of(TaskStatus::Matched));
         }
+        manager.tell_upcoming(name, Order::File, run)?;
         if run.dry_run {
             run.imagined.set(KIND, name, version);
         } else {

@@ -34,6 +34,17 @@ struct Installed {
     is_whole: bool,
 }
 
+/// What is about to be asked of a package manager.
+#[derive(Debug, Clone, Copy)]
+enum Order<'a> {
+    /// To install a package, perhaps in this version.
+    Install(Option<&'a str>),
+    Update,
+    Remove,
+    /// To install this very package from a file.
+    File,
+}
+
 /// What a package manager knows and does.
 trait Manager: Debug + Sync {
     /// The rule for a name.
@@ -51,6 +62,12 @@ trait Manager: Debug + Sync {
 
     /// Refuses what would fail or go wrong, before anything is done.
     fn foresee(&self, _name: &str, _version: Option<&str>, _run: &mut Run<'_>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// Tells, where somebody wants to hear of it, which packages an order would change or remove, so that they can be kept. Where a
+    /// manager does not tell, its orders can't be undone.
+    fn tell_upcoming(&self, _name: &str, _order: Order<'_>, _run: &mut Run<'_>) -> Result<(), Failure> {
         Ok(())
     }
 
@@ -142,6 +159,7 @@ impl Prepared {
 
     fn remove(&self, before: Option<String>, run: &mut Run<'_>) -> Result<TaskResult, Failure> {
         let Some(before) = before else { return Ok(TaskResult::of(TaskStatus::Matched)) };
+        self.manager.tell_upcoming(&self.name, Order::Remove, run)?;
         if run.dry_run {
             run.imagined.set(KIND, &self.name, ABSENT);
         } else {
@@ -153,6 +171,7 @@ impl Prepared {
     fn install(&self, run: &mut Run<'_>) -> Result<TaskResult, Failure> {
         let wanted = self.version.as_deref();
         self.manager.foresee(&self.name, wanted, run)?;
+        self.manager.tell_upcoming(&self.name, Order::Install(wanted), run)?;
         let after = if run.dry_run {
             let after = wanted.unwrap_or(SOME_VERSION);
             run.imagined.set(KIND, &self.name, after);
@@ -178,6 +197,8 @@ impl Prepared {
         if self.version.is_some() {
             self.manager.foresee(&self.name, Some(&after), run)?;
         }
+        let order = self.version.as_deref().map_or(Order::Update, |version| Order::Install(Some(version)));
+        self.manager.tell_upcoming(&self.name, order, run)?;
         match (run.dry_run, &self.version) {
             (true, _) => run.imagined.set(KIND, &self.name, &after),
             (false, Some(version)) => self.manager.install(&self.name, Some(version), run)?,

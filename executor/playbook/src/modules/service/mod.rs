@@ -8,6 +8,8 @@ mod monit;
 mod systemd;
 mod sysv;
 
+pub(crate) use monit::state as monit_state;
+
 use std::path::Path;
 
 use keros_protocol::executor::{Change, TaskResult, TaskStatus};

@@ -7,7 +7,7 @@ use keros_protocol::executor::TaskResult;
 
 use super::super::tool::Call;
 use super::{ACTIVE, ENABLED, Failure, Prepared, Run, change, kept_or_modified, tool};
-use crate::system::{FileKind, System};
+use crate::system::{FileKind, Manager, System, Upcoming};
 
 /// Where monit is told of programs.
 const FILES: [&str; 2] = ["/etc/monitrc", "/etc/monit/monitrc"];
@@ -75,6 +75,11 @@ impl State {
             words,
         })
     }
+}
+
+/// Whether a program runs, and whether it is monitored, by what `monit status` says of it.
+pub(crate) fn state(answer: &str) -> Option<(bool, bool)> {
+    State::parse(answer).map(|state| (state.runs, state.monitored))
 }
 
 impl Prepared {
@@ -145,6 +150,7 @@ impl Prepared {
             run.imagined.set(ENABLED, &self.service, if monitored { "enabled" } else { "disabled" });
             return Ok(());
         }
+        run.system.before(&Upcoming::Service(Manager::Monit, &self.service))?;
         tool::order("monit", &[verb, &self.service], run)?;
         let is = self.monit_state(run)?;
         let has_done = match verb {

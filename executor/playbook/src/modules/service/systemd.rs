@@ -5,6 +5,7 @@ use keros_protocol::executor::{Change, TaskResult};
 use super::{
     ACTIVE, ENABLED, Failure, Prepared, Run, SUFFIX, change, imagine, is_file, kept_or_modified, tool,
 };
+use crate::system::{Manager, Upcoming};
 
 impl Prepared {
     pub(super) fn by_systemd(&self, run: &mut Run<'_>) -> Result<TaskResult, Failure> {
@@ -115,6 +116,7 @@ impl Prepared {
             imagine(verb, &self.service, run);
             return Ok(());
         }
+        run.system.before(&Upcoming::Service(Manager::Systemd, &self.service))?;
         tool::order("systemctl", &[verb, &self.service], run).map(|_| ())
     }
 }

@@ -4,6 +4,7 @@ use keros_protocol::executor::TaskResult;
 
 use super::levels::Levels;
 use super::{ACTIVE, Failure, Prepared, Run, change, imagine, kept_or_modified, tool};
+use crate::system::{Manager, Upcoming};
 
 /// What a script says that has no `status`: nobody knows whether its program runs.
 const UNKNOWN: &str = "unknown";
@@ -31,7 +32,10 @@ impl Prepared {
         }
         match run_verb {
             Some(verb) if run.dry_run => imagine(verb, &self.service, run),
-            Some(verb) => tool::order(&self.script(), &[verb], run).map(|_| ())?,
+            Some(verb) => {
+                run.system.before(&Upcoming::Service(Manager::Script, &self.service))?;
+                tool::order(&self.script(), &[verb], run)?;
+            }
             None => {}
         }
         match enable {
