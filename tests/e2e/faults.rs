@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use keros_tests::{
     Broker, Center, Gateway, GatewayOptions, Injection, KEROS_6, Mosquitto, MosquittoMode, Random, Reports,
-    count_from_environment, injected, keros_program,
+    count_from_environment, ensure_true, injected, keros_program, steps_script,
 };
 use serde_json::{Value, json};
 
@@ -139,7 +139,7 @@ impl Site {
                     self.center
                         .post("/groups", &json!({ "name": group, "gateways": euis }))
                         .or_else(|error| self.center.get(&format!("/groups/{group}")).map_err(|_| error))?;
-                    let job = json!({ "kind": "jetporch", "script": script() });
+                    let job = json!({ "kind": "jetporch", "script": steps_script(TASKS) });
                     let options = json!({ "confirm_window_s": 0 });
                     let update = self
                         .center
@@ -190,7 +190,7 @@ impl Site {
         for gateway in &self.gateways {
             let line = lines.iter().find(|line| line["eui"] == gateway.eui.as_str()).context("its line")?;
             let outcome = &line["outcome"];
-            is_true(outcome, gateway).with_context(|| {
+            ensure_true(outcome, TASKS, &gateway.root).with_context(|| {
                 format!("{}: {outcome:#}\n--- agent\n{}", gateway.eui, tail(&gateway.log()))
             })?;
             statuses.push(outcome["status"].as_str().unwrap_or_default().to_owned());
@@ -231,32 +231,6 @@ impl Faults {
         }
         Ok(vec![log("agent"), log("executor")])
     }
-}
-
-/// Compares a status with what was done.
-fn is_true(outcome: &Value, gateway: &Gateway) -> Result<()> {
-    let done = std::fs::read_to_string(gateway.root.join("done")).unwrap_or_default();
-    let in_order = done.lines().enumerate().all(|(index, line)| *line == (index + 1).to_string());
-    ensure!(in_order, "each task once at most, in order, but {done:?}");
-    let count = done.lines().count() as u64;
-    let (first, last) = (outcome["task"]["number"].as_u64(), outcome["last_task"]["number"].as_u64());
-    let may_be = match outcome["status"].as_str() {
-        Some("succeeded") => TASKS..=TASKS,
-        Some("interrupted") => first.unwrap_or(1) - 1..=last.or(first).unwrap_or(0),
-        // A kill or an error may hit the program of a task as well, and a disk that fails may fail the job itself.
-        Some("failed") => first.map_or(0, |first| first - 1)..=first.unwrap_or(TASKS),
-        Some("refused") => 0..=0,
-        _ => bail!("such an end is not to be expected"),
-    };
-    ensure!(may_be.contains(&count), "{count} tasks were done: {done:?}");
-    Ok(())
-}
-
-fn script() -> String {
-    let task = |number| {
-        format!("    - !shell {{ name: t{number}, cmd: 'echo {number} >> \"$KEROS_ROOT/done\"' }}\n")
-    };
-    format!("- name: steps\n  groups: [all]\n  tasks:\n{}", (1..=TASKS).map(task).collect::<String>())
 }
 
 fn tail(text: &str) -> String {

@@ -14,6 +14,8 @@ mod programs;
 mod proxy;
 mod random;
 mod reports;
+mod small_disk;
+mod steps;
 mod vm;
 mod wait;
 
@@ -31,5 +33,7 @@ pub use programs::{
 pub use proxy::{Manner, Proxy};
 pub use random::Random;
 pub use reports::Reports;
+pub use small_disk::SmallDisk;
+pub use steps::{ensure_true, steps_script, steps_script_with};
 pub use vm::{BOOT_LIMIT, Disk, HOST_SEEN_FROM_VM, Lost, Vm};
 pub use wait::{LIMIT, wait_for};
