@@ -46,9 +46,17 @@ for program in keros-agent keros-executor; do
     # The executor may be installed by itself.
     [ ! -f "$binaries/$program" ] || put 0755 "$binaries/$program" "/usr/bin/$program"
 done
-for unit in "$source_folder"/systemd/*.service "$source_folder"/systemd/*.socket; do
-    [ ! -f "$unit" ] || put 0644 "$unit" "/usr/lib/systemd/system/${unit##*/}"
+units=/usr/lib/systemd/system
+for unit in "$source_folder"/systemd/*.service "$source_folder"/systemd/*.socket "$source_folder"/systemd/*.timer; do
+    [ ! -f "$unit" ] || put 0644 "$unit" "$units/${unit##*/}"
 done
+# What a job is owed is finished whether or not somebody thinks of enabling that, and without the agent.
+want() { # TARGET UNIT
+    [ -d "$destination$units/$1.wants" ] || folder 0755 "$units/$1.wants"
+    ln -sf "../$2" "$destination$units/$1.wants/$2"
+}
+want multi-user.target keros-executor-settle.service
+want timers.target keros-executor-settle.timer
 for kind in sysusers tmpfiles; do
     for file in "$source_folder"/systemd/*."$kind".conf; do
         name=${file##*/}

@@ -99,7 +99,7 @@ enum LinkError {
         "the broker does not allow to subscribe to {0}; its access rules must let a gateway read its own topics"
     )]
     Subscribe(String),
-    #[error("the broker does not take messages any more")]
+    #[error("begun anew: a job is to be confirmed, or the broker took no more messages")]
     Reset,
 }
 

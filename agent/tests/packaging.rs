@@ -47,6 +47,9 @@ fn the_tree_is_laid_out_like_the_gateway() {
     for (path, mode) in [
         ("usr/bin/keros-agent", 0o755),
         ("usr/lib/systemd/system/keros-agent.service", 0o644),
+        ("usr/lib/systemd/system/keros-executor@.service", 0o644),
+        ("usr/lib/systemd/system/keros-executor-settle.service", 0o644),
+        ("usr/lib/systemd/system/keros-executor-settle.timer", 0o644),
         ("usr/lib/sysusers.d/keros-agent.conf", 0o644),
         ("usr/lib/tmpfiles.d/keros-agent.conf", 0o644),
         ("etc/keros-agent/config.yaml", 0o644),
@@ -57,6 +60,21 @@ fn the_tree_is_laid_out_like_the_gateway() {
         assert_eq!(tree.get(path), Some(&mode), "{path} in {tree:#?}");
     }
     assert!(tree.keys().all(|path| !path.ends_with(".new")), "nothing is left half done: {tree:#?}");
+}
+
+/// A gateway whose agent is broken, or was never enabled, finishes what its jobs are owed all the same.
+#[test]
+fn what_jobs_are_owed_is_finished_without_anybody_enabling_it() {
+    let root = tempfile::tempdir().unwrap();
+    assert!(install(root.path()).status.success());
+    assert!(install(root.path()).status.success(), "and once more over it");
+    let units = root.path().join("usr/lib/systemd/system");
+    for (target, unit) in [("multi-user", "service"), ("timers", "timer")] {
+        let unit = format!("keros-executor-settle.{unit}");
+        let link = units.join(format!("{target}.target.wants")).join(&unit);
+        assert_eq!(fs::read_link(&link).unwrap(), Path::new("..").join(&unit));
+        assert!(fs::read_to_string(&link).is_ok(), "it leads somewhere");
+    }
 }
 
 #[test]
@@ -73,21 +91,29 @@ fn a_configuration_that_is_there_is_kept_and_programs_are_replaced() {
 }
 
 #[test]
-fn systemd_understands_the_unit() {
+fn systemd_understands_the_units() {
     let root = tempfile::tempdir().unwrap();
     assert!(install(root.path()).status.success());
     // What every service needs of the system itself.
-    for target in ["sysinit.target", "basic.target", "shutdown.target"] {
-        let path = root.path().join("usr/lib/systemd/system").join(target);
+    let targets = ["sysinit", "basic", "shutdown", "sockets", "timers"];
+    for target in targets.map(|name| format!("{name}.target")) {
+        let path = root.path().join("usr/lib/systemd/system").join(&target);
         fs::write(path, format!("[Unit]\nDescription={target}\n")).unwrap();
     }
+    let units = [
+        "keros-agent.service",
+        "keros-executor.socket",
+        "keros-executor@1.service",
+        "keros-executor-settle.service",
+        "keros-executor-settle.timer",
+    ];
     let mut verify = Command::new("systemd-analyze");
     verify.args(["verify", "--man=no"]).arg(format!("--root={}", root.path().display()));
-    let Ok(output) = verify.arg("keros-agent.service").output() else {
+    let Ok(output) = verify.args(units).output() else {
         return keros_skip::skipped("only systemd-analyze can judge units");
     };
     let told = String::from_utf8_lossy(&output.stderr);
-    let about_ours: Vec<&str> = told.lines().filter(|line| line.contains("keros-agent.service")).collect();
+    let about_ours: Vec<&str> = told.lines().filter(|line| line.contains("keros-")).collect();
     assert!(output.status.success() && about_ours.is_empty(), "{told}");
 }
 

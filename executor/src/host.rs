@@ -60,12 +60,18 @@ pub(crate) trait Host: fmt::Debug + Send + Sync {
 const BOOT_ID: &str = "proc/sys/kernel/random/boot_id";
 
 /// The machine itself.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct RealHost {
     /// Where the boot id is read first; the kernel's own comes after.
     platform_root: PathBuf,
     /// The program that reboots, with its arguments; none for a tree.
     reboot_command: Vec<String>,
+}
+
+impl Default for RealHost {
+    fn default() -> Self {
+        Self { platform_root: PathBuf::from("/"), reboot_command: Vec::new() }
+    }
 }
 
 impl RealHost {

@@ -30,6 +30,7 @@ mod session;
 mod settings;
 mod settle;
 mod show;
+mod standing;
 mod state;
 mod statement;
 mod stragglers;

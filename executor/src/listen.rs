@@ -1,15 +1,17 @@
-//! Accepts connections and starts a session for each, for gateways without systemd. It must not read what is asked: the
-//! session, a process of its own, does, and goes on when the listener is stopped.
+//! Accepts connections and starts a session for each, for gateways without systemd; and starts `settle` where systemd has a timer
+//! for it. It must not read what is asked: the session, a process of its own, does, and goes on when the listener is stopped.
 
 use std::fs::{File, Permissions};
 use std::io::ErrorKind;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use keros_protocol::executor::Event;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::Group;
 
@@ -19,6 +21,8 @@ use crate::exit::Failure;
 
 /// Sessions at a time: one runs a job, others follow, ask or are refused.
 const MAX_SESSIONS: usize = 16;
+/// How often it is looked for jobs whose process is gone, after the first time at the start.
+const SETTLE_INTERVAL: Duration = Duration::from_secs(300);
 
 /// Listens until it is stopped.
 pub(crate) fn listen(args: &ListenArgs) -> Result<(), Failure> {
@@ -26,15 +30,20 @@ pub(crate) fn listen(args: &ListenArgs) -> Result<(), Failure> {
     let listener = bind(&args.socket, args.socket_group.as_deref())?;
     let program = std::env::current_exe().map_err(Failure::io("find this program's own file"))?;
     let mut sessions: Vec<Child> = Vec::new();
+    let mut settling = Settling::default();
     eprintln!("keros-executor: listening on {}", args.socket.display());
     loop {
+        settling.look(&program, args);
+        if !is_connecting(&listener) {
+            continue;
+        }
         let connection = match listener.accept() {
             Ok((connection, _)) => connection,
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(error) => {
                 // Out of descriptors or memory: both pass; a loop without a pause would make it worse.
                 eprintln!("keros-executor: cannot accept a connection: {error}");
-                std::thread::sleep(std::time::Duration::from_secs(1));
+                std::thread::sleep(Duration::from_secs(1));
                 continue;
             }
         };
@@ -46,6 +55,43 @@ pub(crate) fn listen(args: &ListenArgs) -> Result<(), Failure> {
         match start_session(&program, args, connection) {
             Ok(session) => sessions.push(session),
             Err(failure) => eprintln!("keros-executor: {}", failure.chain()),
+        }
+    }
+}
+
+/// Whether somebody connects before it is time to look for jobs again.
+fn is_connecting(listener: &UnixListener) -> bool {
+    let timeout = PollTimeout::try_from(SETTLE_INTERVAL).unwrap_or(PollTimeout::MAX);
+    let mut fds = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+    // What goes wrong here is told by the accept.
+    poll(&mut fds, timeout) != Ok(0)
+}
+
+/// The process that finishes what jobs are owed: one at a time, since it may wait for half an hour.
+#[derive(Default)]
+struct Settling {
+    process: Option<Child>,
+    started: Option<Instant>,
+}
+
+impl Settling {
+    /// Starts one when it is time.
+    fn look(&mut self, program: &Path, args: &ListenArgs) {
+        if let Some(process) = &mut self.process
+            && !matches!(process.try_wait(), Ok(Some(_)))
+        {
+            return;
+        }
+        if self.started.is_some_and(|started| started.elapsed() < SETTLE_INTERVAL) {
+            return;
+        }
+        self.started = Some(Instant::now());
+        let mut command = Command::new(program);
+        command.arg("settle").args(args.settings.to_arguments()).current_dir("/");
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        match command.spawn() {
+            Ok(process) => self.process = Some(process),
+            Err(error) => eprintln!("keros-executor: cannot look for jobs whose process is gone: {error}"),
         }
     }
 }

@@ -77,6 +77,9 @@ pub(crate) fn settle(args: &SettleArgs) -> Result<(), Failure> {
     let state = State::open_for(&args.settings)?;
     let engine = PlaybookEngine { settings: &args.settings };
     let owed = owed(&state)?;
+    if owed.is_empty() {
+        return Ok(());
+    }
     let Some(mut run_lock) = state.try_lock()? else {
         let running = state.running()?.map_or_else(|| "a job".to_owned(), |id| format!("job {id}"));
         return say(args, &json!({ "running": state.running()? }), &format!("{running} is running"));

@@ -2,28 +2,16 @@
 
 use std::io::{self, Write};
 
+use crate::cli::{JobArgs, JobsArgs, find_id};
+use crate::exit::Failure;
+use crate::standing::Standing;
+use crate::state::State;
+use crate::state::job::Job;
+use crate::state::lines::{self, Splitter};
 use keros_platform::Open;
 use keros_protocol::executor::{Change, Event, TaskResult};
 use keros_protocol::text::{printable, printable_lines};
 use keros_protocol::{Command, CommandId, Outcome, Output};
-use serde_json::json;
-
-use crate::cli::{JobArgs, JobsArgs, find_id};
-use crate::exit::Failure;
-use crate::state::State;
-use crate::state::job::Job;
-use crate::state::lines::{self, Splitter};
-use crate::state::story::Story;
-
-/// How a job stands.
-enum Standing {
-    /// Its process is alive.
-    Running,
-    /// It has its end.
-    Ended(Outcome),
-    /// Neither: the next session settles it.
-    Unsettled,
-}
 
 /// Lists all jobs, newest first.
 pub(crate) fn jobs(args: &JobsArgs) -> Result<(), Failure> {
@@ -35,10 +23,9 @@ pub(crate) fn jobs(args: &JobsArgs) -> Result<(), Failure> {
         return print(&mut out, "no job was started on this gateway yet");
     }
     for job in jobs {
-        let standing = standing(&state, &job)?;
+        let standing = Standing::of(&state, &job)?;
         let line = if args.json {
-            json!({ "command_id": job.id(), "standing": standing.word(), "outcome": standing.outcome() })
-                .to_string()
+            standing.json(job.id()).to_string()
         } else {
             format!("{}  {}", job.id(), printable(&standing.to_string()))
         };
@@ -74,47 +61,7 @@ pub(crate) fn job(args: &JobArgs) -> Result<(), Failure> {
         Ok(event) => tell(&mut out, &event),
         Err(_) => Ok(()),
     })?;
-    print(&mut out, &format!("Outcome  {}", printable(&standing(&state, &job)?.to_string())))
-}
-
-impl Standing {
-    const fn word(&self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Ended(_) => "ended",
-            Self::Unsettled => "unsettled",
-        }
-    }
-
-    const fn outcome(&self) -> Option<&Outcome> {
-        match self {
-            Self::Ended(outcome) => Some(outcome),
-            Self::Running | Self::Unsettled => None,
-        }
-    }
-}
-
-impl std::fmt::Display for Standing {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Running => f.write_str("running"),
-            Self::Ended(outcome) => outcome.fmt(f),
-            Self::Unsettled => f.write_str("its process is gone; the agent's next request settles it"),
-        }
-    }
-}
-
-fn standing(state: &State, job: &Job) -> Result<Standing, Failure> {
-    if let Some(Event::Ended { outcome }) = job.outcome() {
-        return Ok(Standing::Ended(outcome));
-    }
-    let doing = format!("read the journal of job {}", job.id());
-    let story = Story::read(job.disk(), &job.journal_path()).map_err(Failure::io(doing))?;
-    if let Some(outcome) = story.ended {
-        return Ok(Standing::Ended(outcome));
-    }
-    let running = state.running()? == Some(job.id());
-    Ok(if running { Standing::Running } else { Standing::Unsettled })
+    print(&mut out, &format!("Outcome  {}", printable(&Standing::of(&state, &job)?.to_string())))
 }
 
 fn each_event(job: &Job, mut take: impl FnMut(&str) -> Result<(), Failure>) -> Result<(), Failure> {
@@ -174,6 +121,29 @@ fn tell(out: &mut impl Write, event: &Event) -> Result<(), Failure> {
             print(out, &format!("         {} in {duration_ms} ms{attempts}", result.status.as_str()))?;
             tell_details(out, result)
         }
+        Event::PartEnded { task, .. } => {
+            print(out, &format!("Reboot   asked for by task {}", printable(&task.to_string())))
+        }
+        Event::Resumed { .. } => print(out, "Booted   the job goes on"),
+        Event::Confirming { outcome, window_s, renewed, .. } => {
+            let anew = if *renewed { ", begun anew after a boot" } else { "" };
+            let outcome = printable(&outcome.to_string());
+            print(out, &format!("Window   {window_s} s to be confirmed in{anew}; then it is {outcome}"))
+        }
+        Event::Confirmed {} => print(out, "Window   confirmed: the center was heard of"),
+        Event::RollingBack { reason } => print(out, &format!("Undoing  {}", printable(reason))),
+        Event::UndoStep { what, error: None } => {
+            print(out, &format!("         put back {}", printable(what)))
+        }
+        Event::UndoStep { what, error: Some(error) } => {
+            print(out, &format!("         failed: {}: {}", printable(what), printable(error)))
+        }
+        Event::Undone { remains, .. } if remains.is_empty() => print(out, "Undone   all of it"),
+        Event::Undone { remains, .. } => {
+            print(out, "Undone   but for:")?;
+            remains.iter().try_for_each(|text| print(out, &format!("         {}", printable(text))))
+        }
+        Event::Rebooting { .. } => print(out, "Reboot   for what could not be undone"),
         Event::Ended { outcome: Outcome::Failed { message, .. } } => {
             print(out, &format!("Failed   {}", printable(message)))
         }

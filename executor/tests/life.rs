@@ -422,6 +422,77 @@ fn the_next_command_waits_for_a_window_and_carries_it_on_when_its_runner_is_lost
 }
 
 #[test]
+fn a_person_reads_where_a_job_stands() {
+    let gateway = gateway();
+    let state = gateway.path("state").display().to_string();
+    let show = |arguments: &[&str]| {
+        let mut program = std::process::Command::new(common::EXECUTOR);
+        let output = program.args(arguments).args(["--state-folder", &state]).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let command = with_window(1, 600, &[WRITE, "!shell { cmd: 'true' }"]);
+    let id = command.command_id.to_string();
+    let mut session = gateway.begin(&command);
+    until(&mut session, is_confirming);
+    let told = show(&["jobs"]);
+    assert!(told.contains("succeeded, to be confirmed within") && !told.contains("gone"), "{told}");
+    let told = show(&["jobs", "--json"]);
+    assert!(told.contains("\"standing\":\"confirming\"") && told.contains("\"left_s\":"), "{told}");
+    session.kill();
+    assert!(show(&["jobs"]).contains("its process is gone"));
+    let told = gateway.told("cancel", &[&id]);
+    assert!(told.contains("is being undone"), "{told}");
+    let told = show(&["job", &id]);
+    for part in [
+        "Window   600 s",
+        "Undoing  cancelled on the gateway",
+        "put back /etc/conf",
+        "Undone   but for:",
+        "(partial)",
+    ] {
+        assert!(told.contains(part), "{part:?} is missing in\n{told}");
+    }
+    assert!(gateway.told("cancel", &[&id, "--json"]).contains("\"answer\":\"too_late\""));
+    let undo = gateway.program("undo").arg(&id).output().unwrap();
+    assert_eq!(undo.status.code(), Some(65), "it was undone already");
+}
+
+/// A listener, ended with the test.
+struct Listener(std::process::Child);
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn where_there_is_no_systemd_the_listener_finishes_what_is_owed() {
+    let gateway = gateway();
+    let command = with_window(1, 1, &[WRITE]);
+    let mut session = gateway.begin(&command);
+    until(&mut session, is_confirming);
+    session.kill();
+    let mut listen = gateway.program("listen");
+    listen.arg("--socket").arg(gateway.path("socket")).stderr(std::process::Stdio::null());
+    let listener = Listener(listen.spawn().unwrap());
+    let outcome = file_of(&gateway, &command, "outcome.json");
+    wait_for("the job is undone", || outcome.exists());
+    assert_eq!(conf(&gateway), "old\n");
+    drop(listener);
+}
+
+#[test]
+fn nothing_owed_is_nothing_done() {
+    let gateway = gateway();
+    assert_eq!(gateway.told("settle", &["--json"]), "");
+    gateway.run(&with_window(1, 0, &[WRITE]));
+    assert_eq!(gateway.told("settle", &["--json"]), "");
+}
+
+#[test]
 fn a_job_that_has_ended_is_undone_on_demand_once() {
     let gateway = gateway();
     let command = with_window(1, 0, &[WRITE]);

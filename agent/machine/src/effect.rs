@@ -64,7 +64,12 @@ impl Effect {
     #[must_use]
     pub const fn needs_store(&self) -> bool {
         match self {
-            Self::Publish(_) | Self::OpenSession { .. } | Self::ForgetEnvelope { .. } => true,
+            Self::Publish(_) | Self::ForgetEnvelope { .. } => true,
+            Self::OpenSession { request, .. } => match request {
+                SessionRequest::Run | SessionRequest::Attach => true,
+                // A job that has filled the disk must not be undone for that, nor go on for ever.
+                SessionRequest::Cancel { .. } | SessionRequest::Confirm { .. } => false,
+            },
             Self::SendTelemetry { .. } | Self::Reconnect | Self::CloseSession { .. } | Self::Note(_) => false,
         }
     }

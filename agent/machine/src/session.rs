@@ -280,8 +280,11 @@ pub(crate) fn job_ended(state: &mut State, id: CommandId) {
 }
 
 /// All that is owed is asked for anew.
-pub(crate) fn restart(state: &mut State) {
+pub(crate) fn restart(state: &mut State, effects: &mut Vec<Effect>) {
     let ExecutorLink { last_session, heard_ms, .. } = state.live.executor;
+    if let Some(open) = &state.live.executor.open {
+        effects.push(Effect::CloseSession { session: open.session });
+    }
     state.live.executor = ExecutorLink { last_session, heard_ms, ..ExecutorLink::default() };
 }
 

@@ -60,8 +60,10 @@ impl SideLive {
     }
 
     /// All that is owed is asked for anew.
-    pub(crate) fn restart(&mut self) {
-        self.open = None;
+    pub(crate) fn restart(&mut self, effects: &mut Vec<Effect>) {
+        if let Some(open) = self.open.take() {
+            effects.push(Effect::CloseSession { session: open.session });
+        }
     }
 }
 

@@ -47,8 +47,8 @@ fn take(state: &mut State, now: Now, event: Event, effects: &mut Vec<Effect>) {
         Event::Booted | Event::StoreRecovered => {
             let connected = state.live.sending.connected;
             state.live.sending.restart(connected);
-            session::restart(state);
-            state.live.side.restart();
+            session::restart(state, effects);
+            state.live.side.restart(effects);
         }
         Event::Woken => {}
         Event::Connected { fresh_nonce } => {

@@ -78,14 +78,14 @@ fn open_jobs(page: &mut Page, jobs: &[JobView], now_unix_s: UnixSeconds) {
     let Some(first) = jobs.first() else { return page.line("Job", "none under way") };
     let kind = first.kind.as_deref().unwrap_or("kind unknown");
     let received = distance(first.received_at_unix_s, now_unix_s);
-    page.line("Job", &format!("{} {kind}, received {received}", short_id(first)));
-    page.line("", &first.outcome.to_string());
-    if let Outcome::Confirming { until_unix_s } = first.outcome {
-        let until = utc_and_distance(until_unix_s, now_unix_s);
-        page.line("", &format!("undone at {until} unless confirmed"));
-    }
-    if first.cancel.is_some() {
-        page.line("", "cancelled by the center: keros-agent job ID");
+    let cancelled = if first.cancel.is_some() { ", cancelled" } else { "" };
+    page.line("Job", &format!("{} {kind}, received {received}{cancelled}", short_id(first)));
+    match first.outcome {
+        Outcome::Confirming { until_unix_s } => {
+            let until = utc_and_distance(until_unix_s, now_unix_s);
+            page.line("", &format!("confirming: undone at {until}"));
+        }
+        _ => page.line("", &first.outcome.to_string()),
     }
     if jobs.len() > 1 {
         page.line("", &format!("and {} waiting: keros-agent jobs", jobs.len() - 1));

@@ -1,5 +1,6 @@
 //! The texts as snapshots, at a fixed time.
 
+use keros_machine::Cancel;
 use keros_protocol::{
     CommandId, Eui, Interruption, Outcome, Output, RefusalReason, Summary, TaskRef, UpdateId,
 };
@@ -149,6 +150,33 @@ Warnings    no trusted keys
     );
     assert!(text.lines().count() <= 24, "{} lines", text.lines().count());
     assert!(text.lines().all(|line| line.chars().count() <= 80));
+}
+
+#[test]
+fn a_job_that_waits_for_its_confirmation_shows_until_when_and_its_cancellation() {
+    let mut view = status_view();
+    let mut waiting = job_view(1, Outcome::Confirming { until_unix_s: NOW + 1200 });
+    waiting.cancel = Some(Cancel::RollingBack);
+    view.open_jobs = vec![waiting.clone()];
+    let text = status(&view, NOW);
+    let shown: Vec<_> = text.lines().skip_while(|line| !line.starts_with("Job")).take(2).collect();
+    assert_eq!(
+        shown,
+        [
+            "Job         0192f3a4-5b6c-7d8e jetporch, received 10 min ago, cancelled",
+            "            confirming: undone at 2026-11-23 23:39:52 UTC (in 20 min)"
+        ]
+    );
+    let text = job(&waiting, NOW);
+    assert!(text.ends_with("unless the center confirms it\nCancelled   it is undone\n"), "{text}");
+    for (cancel, words) in [
+        (Cancel::Asked, "asked by the center; the executor has not answered yet"),
+        (Cancel::Stopping, "it stops after the task under way"),
+        (Cancel::TooLate, "too late: it had ended, or was being undone"),
+    ] {
+        let text = job(&JobView { cancel: Some(cancel), ..waiting.clone() }, NOW);
+        assert!(text.ends_with(&format!("Cancelled   {words}\n")), "{text}");
+    }
 }
 
 #[test]

@@ -1,11 +1,8 @@
 //! Single rules of jobs and reports, each by a short story.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod story;
-
-use keros_machine::{Effect, Event, MAX_OPEN_JOBS, Note, SessionRequest};
-use keros_protocol::{Outcome, RefusalReason, TaskRef, executor};
-use story::{Story, at_task, id, last_outcome, numbers, reports, sessions, started, succeeded};
+use crate::story::{Story, at_task, id, last_outcome, numbers, reports, sessions, started, succeeded};
+use keros_machine::{Arrival, Effect, Event, MAX_OPEN_JOBS, Note, SessionRequest, Verdict};
+use keros_protocol::{Envelope, Outcome, RefusalReason, TaskRef, executor};
 
 #[test]
 fn jobs_run_one_at_a_time_in_order() {
@@ -204,11 +201,8 @@ fn forged_commands_do_not_wash_out_what_was_refused() {
     let mut story = Story::new();
     story.connect();
     let forged = |number| {
-        let verdict = keros_machine::Verdict::Refused {
-            reason: RefusalReason::BadSignature,
-            detail: "forged".to_owned(),
-        };
-        Event::CommandArrived(keros_machine::Arrival { command_id: id(number), update_id: None, verdict })
+        let verdict = Verdict::Refused { reason: RefusalReason::BadSignature, detail: "forged".to_owned() };
+        Event::CommandArrived(Arrival { command_id: id(number), update_id: None, verdict })
     };
     let mut refused = 0;
     for number in 1..1000 {
@@ -224,4 +218,72 @@ fn forged_commands_do_not_wash_out_what_was_refused() {
     // The center has heard that the first one is refused, for good.
     story.command(1);
     assert!(story.state.jobs().is_empty(), "a command runs after its refusal was reported");
+}
+
+/// Whoever repeats the center's messages must not wear out the flash.
+#[test]
+fn answers_to_commands_that_come_again_are_bounded() {
+    let mut story = Story::new();
+    story.connect();
+    story.command(1);
+    story.executor(1, started(1));
+    story.executor(1, succeeded());
+    let mut last = 4;
+    story.acknowledge(last);
+    let mut answered = |story: &mut Story, times: u32| {
+        let mut answers = 0;
+        for _ in 0..times {
+            if !numbers(&story.command(1)).is_empty() {
+                answers += 1;
+                last += 2;
+                story.acknowledge(last);
+            }
+        }
+        answers
+    };
+    assert_eq!(answered(&mut story, 100), 32);
+    story.later(59_999);
+    assert_eq!(answered(&mut story, 100), 0);
+    story.later(1);
+    assert_eq!(answered(&mut story, 100), 1, "one more each minute");
+    story.later(179_999);
+    assert_eq!(answered(&mut story, 100), 2);
+    story.later(1);
+    assert_eq!(answered(&mut story, 100), 1, "the rest of a minute counts");
+    story.later(60_000 * 1000);
+    assert_eq!(answered(&mut story, 100), 32, "it is never more");
+}
+
+#[test]
+fn what_cannot_be_done_twice_waits_for_the_disk() {
+    let mut story = Story::new();
+    story.connect();
+    let effects = story.command(1);
+    let publish = effects.iter().find(|effect| matches!(effect, Effect::Publish(_))).unwrap();
+    let forget = Effect::ForgetEnvelope { command_id: id(1) };
+    let session = |request| Effect::OpenSession { session: 1, command_id: id(1), request };
+    let statement =
+        || Box::new(Envelope { payload_type: String::new(), payload: String::new(), signatures: Vec::new() });
+    for effect in [publish, &forget, &session(SessionRequest::Run), &session(SessionRequest::Attach)] {
+        assert!(effect.needs_store(), "{effect:?}");
+    }
+    for effect in [
+        Effect::SendTelemetry { nonces: Vec::new() },
+        Effect::Reconnect,
+        Effect::CloseSession { session: 1 },
+        Effect::Note(Note::FloorCapped),
+        session(SessionRequest::Cancel { statement: statement() }),
+        session(SessionRequest::Confirm { statement: statement() }),
+    ] {
+        assert!(!effect.needs_store(), "{effect:?}");
+    }
+}
+
+#[test]
+fn only_what_may_run_is_eligible() {
+    let arrival = |verdict| Arrival { command_id: id(1), update_id: None, verdict };
+    let may = Verdict::Eligible { kind: "jetporch".to_owned(), expires_at_unix_s: 1, total_s: 1 };
+    assert!(arrival(may).is_eligible());
+    let may_not = Verdict::Refused { reason: RefusalReason::Expired, detail: String::new() };
+    assert!(!arrival(may_not).is_eligible());
 }

@@ -1,14 +1,11 @@
 //! What becomes of a cancellation at each moment of a job.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod story;
-
+use crate::story::{
+    START, Story, confirming, hear, id, last_outcome, reports, sessions, started, statement, succeeded,
+};
 use keros_machine::{Cancel, Effect, Event, Note, SessionRequest};
 use keros_protocol::executor::{self, CancelAnswer};
 use keros_protocol::{Cancellation, Outcome};
-use story::{
-    START, Story, confirming, hear, id, last_outcome, reports, sessions, started, statement, succeeded,
-};
 
 fn cancel(story: &mut Story, numbers: &[u64]) -> Vec<Effect> {
     let mut said = statement(None);
@@ -111,7 +108,7 @@ fn a_running_job_is_cancelled_by_the_executor_and_its_end_is_reported() {
     assert_eq!(story.state.jobs()[0].cancel, Some(Cancel::Stopping));
     story.tell(closed(2, true));
     let outcome =
-        Outcome::Cancelled { task: Some(story::task(2)), summary: keros_protocol::Summary::default() };
+        Outcome::Cancelled { task: Some(crate::story::task(2)), summary: keros_protocol::Summary::default() };
     story.executor(1, executor::Event::Ended { outcome: outcome.clone() });
     assert_eq!(*last_outcome(&story), outcome);
     // The center repeats it until it has heard the end: that is no news.
@@ -226,4 +223,13 @@ fn a_job_that_was_not_handed_over_after_all_is_cancelled_at_once() {
     story.tell(closed(1, false));
     assert!(matches!(last_outcome(&story), Outcome::Cancelled { task: None, .. }));
     assert!(story.state.jobs().is_empty());
+}
+
+#[test]
+fn a_cancellation_of_a_command_that_is_not_there_is_remembered_once() {
+    let mut story = Story::new();
+    cancel(&mut story, &[7]);
+    cancel(&mut story, &[7, 7]);
+    let kept = serde_json::to_value(story.state.kept()).unwrap();
+    assert_eq!(kept["cancelled"].as_array().unwrap().len(), 1);
 }

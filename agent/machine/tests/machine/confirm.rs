@@ -1,14 +1,11 @@
 //! The center is heard of after a job's end, or the job is undone: what the agent does for it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod story;
-
-use keros_machine::{Effect, Event, Note, SessionRequest};
-use keros_protocol::{Outcome, executor};
-use story::{
+use crate::story::{
     START, Story, at_task, confirming, confirming_for, hear, id, last_outcome, reports, sessions, started,
     statement, succeeded,
 };
+use keros_machine::{Effect, Event, Note, SessionRequest};
+use keros_protocol::{Outcome, executor};
 
 /// The nonces of each telemetry in these effects.
 fn nonces(effects: &[Effect]) -> Vec<Vec<String>> {
@@ -216,7 +213,7 @@ fn a_reboot_on_purpose_keeps_the_job_running() {
     let mut story = Story::new();
     story.command(1);
     story.executor(1, started(1));
-    let part = executor::Event::PartEnded { task: story::task(1), boot_id: "b".to_owned() };
+    let part = executor::Event::PartEnded { task: crate::story::task(1), boot_id: "b".to_owned() };
     story.executor(1, part);
     story.tell(closed(1, true));
     assert_eq!(sessions(&story.later(1000)), [(2, SessionRequest::Attach)]);

@@ -1,11 +1,8 @@
 //! When telemetry is due and what time it is, each rule by a short story.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod story;
-
+use crate::story::{BUILT, DAY, START, Story, hear, last_outcome, statement, telemetry};
 use keros_machine::{Effect, Event, Note};
 use keros_protocol::{Outcome, RefusalReason};
-use story::{BUILT, DAY, START, Story, hear, last_outcome, statement, telemetry};
 
 #[test]
 fn telemetry_is_sent_at_each_gateways_own_minute() {

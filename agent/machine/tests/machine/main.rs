@@ -1,0 +1,27 @@
+//! The machine's tests, in reading order: single rules by short stories, then whole histories.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+/// A machine, its clock, and short ways to tell it something.
+mod story;
+
+/// What becomes of a cancellation at each moment of a job.
+mod cancel;
+/// The center is heard of after a job's end, or the job is undone.
+mod confirm;
+/// Jobs and reports.
+mod jobs;
+/// When telemetry is due, and what time it is.
+mod time;
+
+/// Random histories in it.
+mod histories;
+/// What a program printed, cut down.
+mod output;
+
+/// A world around the machine in which everything fails.
+mod world;
+
+/// The diagram of the table.
+mod diagram;
+/// What the machine must not use.
+mod purity;
