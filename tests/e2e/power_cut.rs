@@ -88,8 +88,14 @@ impl Site {
         let center = Center::start(&folder.join("center"), Broker::External(broker.port, vec![]))?;
         let reports = Reports::listen(folder, &broker)?;
         let trust = center.keys().join("trust");
-        let installed =
-            Installed { eui: EUI, keros: KEROS_6, host: HOST_SEEN_FROM_VM, port: broker.port, trust: &trust };
+        let installed = Installed {
+            eui: EUI,
+            keros: KEROS_6,
+            host: HOST_SEEN_FROM_VM,
+            port: broker.port,
+            trust: &trust,
+            executor_arguments: "",
+        };
         let vm = Vm::prepare(|root| {
             installed.into(root)?;
             let rig = root.join(FOLDER.trim_start_matches('/'));

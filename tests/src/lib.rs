@@ -19,13 +19,13 @@ mod steps;
 mod vm;
 mod wait;
 
-pub use booted::Booted;
+pub use booted::{Booted, enable as booted_enable};
 pub use center::{Broker, Center};
 pub use gateway::{Gateway, GatewayOptions, KEROS_5, KEROS_6};
 pub use injection::{Injection, Threads, injected};
 pub use installed::Installed;
 pub use mosquitto::{Mosquitto, MosquittoMode, mosquitto_client};
-pub use net::{FAR, Link};
+pub use net::{FAR, Link, NEAR_ROUTER};
 pub use pki::Pki;
 pub use programs::{
     Process, count_from_environment, free_port, keros_program, project_root, run, run_ok, system_program,
