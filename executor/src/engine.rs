@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use keros_playbook::{
-    BackupLog, BackupSpec, Cancel, Diagnostic, DiagnosticKind, HostSystem, Observer, RunEnd, RunOptions,
-    Script, ScriptSource, estimate_backup,
+    BackupLog, BackupSpec, Cancel, Diagnostic, DiagnosticKind, Durability, HostSystem, Observer, RunEnd,
+    RunOptions, Script, ScriptSource, estimate_backup,
 };
 use keros_protocol::eligibility::Refusal;
 use keros_protocol::{Command, Job, Outcome, RefusalReason, Summary, TaskRef};
 
 use crate::settings::Settings;
-use crate::watch::Watch;
+use crate::watch::{BehindTasks, Question, Watch};
 
 /// Findings that a refusal names; the rest are counted.
 const MAX_FINDINGS: usize = 10;
@@ -100,6 +100,7 @@ impl Engine for PlaybookEngine<'_> {
         };
         let max_bytes = self.settings.bounds.backup_bytes();
         let mut system = self.system();
+        system.durability = Durability::Grouped;
         let work = Box::new(move |observer: &mut dyn Observer, controls: Controls| {
             options.backup = Some(BackupSpec { folder: controls.backup.clone(), max_bytes });
             work(&script, &mut system, options, observer, controls)
@@ -142,8 +143,10 @@ fn work(
     options.stop = Some(stop.clone());
     options.cancel = Some(cancel.clone());
     system.cancel = Some(cancel.clone());
-    let _watch = Watch::begin(controls.is_cancelled, controls.grace, stop, cancel);
-    match keros_playbook::run(script, system, &options, observer) {
+    let question = Question::new(controls.is_cancelled);
+    let mut observer = BehindTasks { observer, question: question.clone(), stop: stop.clone() };
+    let _watch = Watch::begin(question, controls.grace, stop, cancel);
+    match keros_playbook::run(script, system, &options, &mut observer) {
         RunEnd::Ended(outcome) => Ok(TasksEnd::Ended(outcome)),
         RunEnd::Reboot { task, resume } => {
             let text = serde_json::to_string(&resume);

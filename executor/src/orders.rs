@@ -80,7 +80,7 @@ impl<'a> Desk<'a, '_> {
             accepted,
             message: message.map(str::to_owned),
         };
-        let nonces = self.believed(statement)?.nonces;
+        let keros_protocol::Statement { nonces, time_unix_s, .. } = self.believed(statement)?;
         let Some(job) = self.state.job(id)? else {
             return Ok(Answer::Say(say(false, Some("no job of this id is kept here"))));
         };
@@ -98,6 +98,7 @@ impl<'a> Desk<'a, '_> {
                 Some("the statement does not carry the newest nonce of the job"),
             )));
         }
+        time_floor::correct(self.state, time_unix_s);
         let doing = format!("leave the confirmation of job {id}");
         leave_confirmation(&job, statement).map_err(Failure::io(doing))?;
         if let Some((run_lock, locked)) = locks {

@@ -11,9 +11,9 @@ mod tests;
 use std::io::Read;
 use std::os::fd::AsFd;
 
-use keros_protocol::Envelope;
 use keros_protocol::eligibility::claimed_ids;
 use keros_protocol::executor::{Event, Request};
+use keros_protocol::{Envelope, RefusalReason};
 
 use crate::admit::admit;
 use crate::begin::{Answer, begin, known, refused};
@@ -138,6 +138,11 @@ fn decide_run<'a>(
             time_floor::raise(state, admitted.command.issued_at_unix_s);
             begin(state, settings, engine, envelope, admitted)
         }
-        Err(refusal) => Ok(refused(refusal)),
+        Err(mut refusal) => {
+            if refusal.reason == RefusalReason::Expired {
+                refusal.detail.extend(time_floor::explain(state));
+            }
+            Ok(refused(refusal))
+        }
     }
 }

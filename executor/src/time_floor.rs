@@ -50,6 +50,34 @@ fn try_raise(state: &State, signed_unix_s: UnixSeconds) -> Result<(), Failure> {
         .map_err(Failure::io("write the time floor"))
 }
 
+/// The center has signed a nonce that was made for this question: it is this time, also when the floor says more.
+pub(crate) fn correct(state: &State, signed_unix_s: UnixSeconds) {
+    let lower = || {
+        if signed_unix_s.saturating_add(MIN_RAISE_S) >= read(state)? {
+            return Ok(());
+        }
+        let path = state.floor_path();
+        let text = format(signed_unix_s);
+        state.disk().write_atomically(&path, text.as_bytes()).map_err(Failure::io("write the time floor"))
+    };
+    if let Err(failure) = lower() {
+        eprintln!("keros-executor: {}", failure.chain());
+    }
+}
+
+/// What to say of a command that is too late by the floor, but not by the clock.
+pub(crate) fn explain(state: &State) -> Option<String> {
+    let (clock, floor) = (state.host().now_unix_s(), read(state).ok()?);
+    (judge(clock, floor) != clock).then(|| {
+        let path = state.floor_path();
+        format!(
+            "; the gateway's clock says {clock}, which cannot be right: the center has signed {floor} (root may remove {} if that \
+             is wrong)",
+            path.display()
+        )
+    })
+}
+
 const fn judge(clock: UnixSeconds, floor: UnixSeconds) -> UnixSeconds {
     if clock < floor || clock > floor.saturating_add(MAX_AHEAD_S) { floor } else { clock }
 }
@@ -122,6 +150,18 @@ mod tests {
         assert_eq!(read(&state).unwrap(), BUILT_AT_UNIX_S + YEAR_S);
         raise(&state, u64::MAX);
         assert_eq!(read(&state).unwrap(), BUILT_AT_UNIX_S + YEAR_S + MAX_AHEAD_S);
+    }
+
+    #[test]
+    fn an_answer_to_a_nonce_may_lower_it_and_nothing_else() {
+        let (_folder, state) = state();
+        raise(&state, BUILT_AT_UNIX_S + YEAR_S);
+        correct(&state, BUILT_AT_UNIX_S + 2 * YEAR_S);
+        assert_eq!(read(&state).unwrap(), BUILT_AT_UNIX_S + YEAR_S);
+        correct(&state, BUILT_AT_UNIX_S + 1000);
+        assert_eq!(read(&state).unwrap(), BUILT_AT_UNIX_S + 1000);
+        correct(&state, 5);
+        assert_eq!(read(&state).unwrap(), BUILT_AT_UNIX_S);
     }
 
     #[test]

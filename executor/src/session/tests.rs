@@ -1,5 +1,7 @@
 //! Whole sessions inside this process, with an engine that only makes events.
 
+mod lives;
+
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -66,6 +68,7 @@ impl Engine for FakeEngine {
                     handler: false,
                     file: None,
                     line,
+                    grouped: false,
                 };
                 observer.event(&started).unwrap();
                 lost(2 * number - 1);
@@ -148,7 +151,19 @@ impl Bench {
         self.ask(&FakeEngine::default(), &Request::Attach { command_id })
     }
 
+    /// The same, without a word about events that this version does not know.
+    fn attach_raw(&self, command_id: CommandId) -> Vec<Event> {
+        let seen = self.asked(&FakeEngine::default(), &Request::Attach { command_id });
+        let text = String::from_utf8(seen).unwrap();
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
     fn ask(&self, engine: &FakeEngine, request: &Request) -> Vec<Event> {
+        let text = String::from_utf8(self.asked(engine, request)).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    fn asked(&self, engine: &FakeEngine, request: &Request) -> Vec<u8> {
         let line = serde_json::to_string(request).unwrap();
         let (near, far) = std::io::pipe().unwrap();
         let writer = std::thread::spawn(move || {
@@ -162,7 +177,7 @@ impl Bench {
             let _ = drive.go(true);
         }
         writer.join().unwrap();
-        seen.events()
+        seen.0.lock().unwrap().clone()
     }
 }
 
@@ -176,14 +191,6 @@ impl Write for Seen {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
-    }
-}
-
-impl Seen {
-    fn events(&self) -> Vec<Event> {
-        let bytes = self.0.lock().unwrap().clone();
-        let text = String::from_utf8(bytes).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 }
 
