@@ -113,14 +113,10 @@ fn texts_of_the_executor_are_bounded_whatever_it_says() {
 fn a_running_jobs_task_name_is_bounded() {
     let mut story = Story::new();
     story.command(1);
-    let event = executor::Event::TaskStarted {
-        task: long_task().unwrap(),
-        module: "shell".to_owned(),
-        role: None,
-        handler: false,
-        file: None,
-        line: 1,
-    };
+    let mut event = at_task(1);
+    if let executor::Event::TaskStarted { task, .. } = &mut event {
+        *task = long_task().unwrap();
+    }
     story.executor(1, event);
     let Outcome::Running { task } = story.state.job_under_way().unwrap().outcome else { panic!() };
     assert!(is_bounded(task.as_ref()));
