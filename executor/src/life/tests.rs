@@ -157,6 +157,8 @@ fn a_cancellation_undoes_a_provisional_job_unless_its_tasks_have_obeyed_it() {
     let outcome = Outcome::Cancelled { task: None, summary: Summary::default() };
     let obeyed = life(&[started(), confirming(outcome, "a", false)]);
     assert_eq!(next(&obeyed, &cancelled), Action::Wait { at_most_ms: 100_000 });
+    let by_root = Known { cancelled: Some(CancelledBy::Root), ..cancelled };
+    assert!(is_back(&next(&obeyed, &by_root), "on the gateway"));
 }
 
 #[test]
