@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use keros_playbook::{
-    BackupLog, BackupSpec, Cancel, Diagnostic, DiagnosticKind, HostSystem, Observer, RunEnd, RunOptions,
-    Script, ScriptSource, estimate_backup,
+    BackupLog, BackupSpec, Cancel, Diagnostic, DiagnosticKind, Durability, HostSystem, Observer, RunEnd,
+    RunOptions, Script, ScriptSource, estimate_backup,
 };
 use keros_protocol::eligibility::Refusal;
 use keros_protocol::{Command, Job, Outcome, RefusalReason, Summary, TaskRef};
@@ -100,6 +100,7 @@ impl Engine for PlaybookEngine<'_> {
         };
         let max_bytes = self.settings.bounds.backup_bytes();
         let mut system = self.system();
+        system.durability = Durability::Grouped;
         let work = Box::new(move |observer: &mut dyn Observer, controls: Controls| {
             options.backup = Some(BackupSpec { folder: controls.backup.clone(), max_bytes });
             work(&script, &mut system, options, observer, controls)

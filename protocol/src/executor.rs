@@ -124,6 +124,9 @@ pub enum Event {
         file: Option<String>,
         /// Its line there, from 1.
         line: u32,
+        /// It only touches files, and becomes durable together with other tasks: [`Event::Durable`] says when.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        grouped: bool,
     },
     /// One item of a task's loop ended.
     ItemEnded {
@@ -167,6 +170,11 @@ pub enum Event {
         notified: Vec<String>,
         /// How long it took, milliseconds.
         duration_ms: u64,
+    },
+    /// Whatever happens from here on, all that the tasks up to this one did is on the disk.
+    Durable {
+        /// The last of these tasks.
+        number: u32,
     },
     /// A task reboots the gateway on purpose; after the boot the job goes on behind it.
     PartEnded {
@@ -413,16 +421,107 @@ pub struct Change {
     pub diff: Option<String>,
 }
 
-/// What a journal that stops without [`Event::Ended`] says: the job was interrupted, at the task that had begun.
+/// What a journal that stops without [`Event::Ended`] says: the job was interrupted at the task that had begun, or in the range of
+/// tasks of which nobody can say that what they did is on the disk. Those are not counted.
 #[must_use]
 pub fn interruption_of<'a>(events: impl IntoIterator<Item = &'a Event>) -> Interruption {
-    let mut interruption = Interruption::default();
+    let (mut summary, mut last) = (Summary::default(), None);
+    // Tasks that become durable together, and how they ended.
+    let mut open: Vec<(&TaskRef, Option<TaskStatus>)> = Vec::new();
     for event in events {
         match event {
-            Event::TaskStarted { task, .. } => interruption.task = Some(task.clone()),
-            Event::TaskEnded { result, .. } => interruption.summary.count(result.status),
+            Event::TaskStarted { task, grouped, .. } => {
+                last = Some(task);
+                open.extend(grouped.then_some((task, None)));
+            }
+            Event::TaskEnded { task, result, .. } => {
+                match open.last_mut().filter(|(open, _)| open.number == task.number) {
+                    Some((_, ended)) => *ended = Some(result.status),
+                    None => summary.count(result.status),
+                }
+            }
+            Event::Durable { number } => {
+                let durable = open.partition_point(|(task, _)| task.number <= *number);
+                open.drain(..durable).filter_map(|(_, ended)| ended).for_each(|status| summary.count(status));
+            }
             _ => {}
         }
     }
-    interruption
+    let first = open.first().map(|(task, _)| *task).or(last);
+    let last = last.filter(|last| first.is_some_and(|first| first.number != last.number));
+    Interruption { task: first.cloned(), last_task: last.cloned(), summary }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(number: u32) -> TaskRef {
+        TaskRef { number, count: 9, name: format!("task {number}") }
+    }
+
+    fn started(number: u32, grouped: bool) -> Event {
+        let module = if grouped { "template" } else { "shell" }.to_owned();
+        Event::TaskStarted {
+            task: task(number),
+            module,
+            role: None,
+            handler: false,
+            file: None,
+            line: 1,
+            grouped,
+        }
+    }
+
+    fn ended(number: u32, status: TaskStatus) -> Event {
+        Event::TaskEnded {
+            task: task(number),
+            result: TaskResult::of(status),
+            notified: Vec::new(),
+            duration_ms: 1,
+        }
+    }
+
+    /// First and last number of the range, and how many tasks are counted.
+    fn range(events: &[Event]) -> (Option<u32>, Option<u32>, u32) {
+        let Interruption { task, last_task, summary } = interruption_of(events);
+        (task.map(|task| task.number), last_task.map(|task| task.number), summary.created + summary.executed)
+    }
+
+    #[test]
+    fn an_interruption_names_every_task_that_is_not_known_to_be_durable_and_counts_the_others() {
+        use TaskStatus::{Created, Executed};
+        let story = [
+            started(1, true),
+            ended(1, Created),
+            started(2, true),
+            ended(2, Created),
+            Event::Durable { number: 2 },
+            started(3, false),
+            ended(3, Executed),
+            started(4, true),
+            ended(4, Created),
+            started(5, true),
+            Event::Durable { number: 4 },
+            ended(5, Created),
+        ];
+        let expected = [
+            (None, None, 0),
+            (Some(1), None, 0),
+            (Some(1), None, 0),
+            (Some(1), Some(2), 0),
+            (Some(1), Some(2), 0),
+            (Some(2), None, 2),
+            (Some(3), None, 2),
+            (Some(3), None, 3),
+            (Some(4), None, 3),
+            (Some(4), None, 3),
+            (Some(4), Some(5), 3),
+            (Some(5), None, 4),
+            (Some(5), None, 4),
+        ];
+        for (count, expected) in expected.into_iter().enumerate() {
+            assert_eq!(range(&story[..count]), expected, "{count} events");
+        }
+    }
 }

@@ -248,7 +248,15 @@ fn executor_events() {
     let (module, role) = ("template".to_owned(), Some("forwarder".to_owned()));
     frozen(
         "event_task_started",
-        &Event::TaskStarted { task: task(), module, role, handler: true, file: None, line: 12 },
+        &Event::TaskStarted {
+            task: task(),
+            module,
+            role,
+            handler: true,
+            file: None,
+            line: 12,
+            grouped: false,
+        },
     );
     let item = json!({ "a": 1 });
     frozen(
@@ -291,8 +299,30 @@ fn executor_events_with_what_came_later() {
     let (module, file) = ("file".to_owned(), Some("roles/radio/tasks/main.yml".to_owned()));
     frozen(
         "event_task_started_2",
-        &Event::TaskStarted { task: task(), module, role: None, handler: false, file, line: 3 },
+        &Event::TaskStarted {
+            task: task(),
+            module,
+            role: None,
+            handler: false,
+            file,
+            line: 3,
+            grouped: false,
+        },
     );
+    let (module, number) = ("template".to_owned(), 2);
+    frozen(
+        "event_task_started_3",
+        &Event::TaskStarted {
+            task: task(),
+            module,
+            role: None,
+            handler: false,
+            file: None,
+            line: 3,
+            grouped: true,
+        },
+    );
+    frozen("event_durable", &Event::Durable { number });
     frozen("event_item_ended_2", &item_ended(None));
     frozen("event_item_ended_3", &item_ended(Some("restart")));
     let notified = Vec::new();

@@ -152,6 +152,7 @@ pub(crate) fn heard(
         executor::Event::ItemEnded { .. }
         | executor::Event::Retrying { .. }
         | executor::Event::TaskEnded { .. }
+        | executor::Event::Durable { .. }
         | executor::Event::PartEnded { .. }
         | executor::Event::Resumed { .. }
         | executor::Event::UndoStep { .. } => {

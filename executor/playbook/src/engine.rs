@@ -1,6 +1,7 @@
 //! The engine: plays, tasks, items, attempts.
 
 mod doubt;
+mod group;
 mod part;
 
 use std::collections::BTreeSet;
@@ -12,6 +13,7 @@ use keros_protocol::{JobLimits, Summary, TaskRef, TimeLimit};
 use serde_json::{Map, Value};
 
 use self::doubt::Doubt;
+use self::group::Group;
 use crate::helpers::Registries;
 use crate::mentions;
 use crate::modules::{Action, Failure, Imagined, Run, Scope};
@@ -79,6 +81,7 @@ pub(crate) struct Engine<'a> {
     raised: BTreeSet<String>,
     /// What of this play a dry run cannot tell.
     doubt: Doubt,
+    group: Group,
     /// Of the task before.
     number: u32,
     /// The last task that ended.
@@ -97,7 +100,7 @@ impl<'a> Engine<'a> {
         let mut variables = Variables::new(script.extra_vars.clone()).heard_by(secrets);
         // What `item` is outside of loops: a fact, so that the script's own variable of that name stands above it.
         variables.fact("item", Value::Bool(true));
-        let began = Instant::now();
+        let (began, group) = (Instant::now(), Group::new(observer.barrier()));
         Self {
             script,
             system,
@@ -113,6 +116,7 @@ impl<'a> Engine<'a> {
             summary: Summary::default(),
             raised: BTreeSet::new(),
             doubt: Doubt::default(),
+            group,
             number: 0,
             last: None,
         }
@@ -123,7 +127,10 @@ impl<'a> Engine<'a> {
     /// # Errors
     /// Names what is not as a task said.
     pub(crate) fn checkpoint(&mut self) -> Result<(), SystemError> {
-        self.system.checkpoint()
+        self.system.checkpoint()?;
+        // What is recorded next cannot be kept either, and that ends the run.
+        let _ = self.end_group();
+        Ok(())
     }
 
     /// Runs all plays.
@@ -170,6 +177,7 @@ impl<'a> Engine<'a> {
         if began >= self.deadline {
             return Err(Stop::TimedOut { limit: TimeLimit::Total, task: None, output: None });
         }
+        let grouped = self.join_group(task)?;
         self.observer.event(&Event::TaskStarted {
             task: reference.clone(),
             module: task.module_name.to_owned(),
@@ -177,10 +185,12 @@ impl<'a> Engine<'a> {
             handler: here.is_handler,
             file: task.file.clone(),
             line: task.at.line,
+            grouped,
         })?;
         self.variables.unknown.begin_task(&task.name);
         let mut notified = BTreeSet::new();
         let ended = self.task_result(task, here, &reference, &mut notified)?;
+        let ended = self.settled(ended, grouped);
         if task.module.reboots() && ended.result.status == TaskStatus::Executed && !options.dry_run {
             let resume = Box::new(self.part_end(reference.clone(), notified));
             return Err(Stop::Reboot { task: reference, resume });
@@ -198,6 +208,9 @@ impl<'a> Engine<'a> {
             notified,
             duration_ms,
         })?;
+        if grouped {
+            self.count_in_group()?;
+        }
         match (ended.timed_out, result.status) {
             (Some(_), _) if self.is_cancelled() => Err(Stop::Cancelled { task: Some(task) }),
             (Some(limit), _) => Err(Stop::TimedOut { limit, task: Some(task), output: result.output }),
@@ -396,6 +409,7 @@ impl<'a> Engine<'a> {
             let message = shorten(&failure.message, MAX_TEXT_BYTES);
             // Whoever reads of the tasks before may end this program now; an error comes again at the end of the run.
             let _ = self.system.checkpoint();
+            self.end_group_now()?;
             self.observer.event(&Event::Retrying { task, left, delay_s, message })?;
             let pause = Duration::from_secs(delay_s.into());
             self.rest(pause.min(deadline.saturating_duration_since(Instant::now())));

@@ -1,7 +1,9 @@
 //! Where fuzzing enters: whatever the input is, these must come back, soon and without much memory.
 
+use std::fs;
 use std::io;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use keros_protocol::JobLimits;
 use keros_protocol::executor::Event;
@@ -10,7 +12,7 @@ use serde_json::json;
 use crate::helpers::Registries;
 use crate::template::{self, Condition};
 use crate::variables::Variables;
-use crate::{HostSystem, Observer, RunOptions, Script, ScriptSource, ShellPlace, modules, run};
+use crate::{BackupLog, HostSystem, Observer, RunOptions, Script, ScriptSource, ShellPlace, modules, run};
 
 /// Checks a script, and runs a valid one dry against a tree without programs.
 pub fn script(text: &str, tree: &Path) {
@@ -57,6 +59,18 @@ pub fn template(text: &str) {
 pub fn archive(bytes: &[u8]) {
     let _ = modules::check_archive(bytes);
 }
+
+/// Undoes, on a tree without programs, by a record of a backup that lies in this folder from now on.
+pub fn backup(record: &[u8], folder: &Path, tree: &Path) {
+    if fs::create_dir_all(folder).and_then(|()| fs::write(folder.join("steps.jsonl"), record)).is_err() {
+        return;
+    }
+    let Ok(log) = BackupLog::read(folder) else { return };
+    let mut system = HostSystem::new(tree.to_owned(), ShellPlace::Root);
+    log.undo(&mut system, Instant::now() + Duration::from_secs(10), &mut |_, _| {});
+}
+
+pub use crate::undo::with_sums;
 
 /// Makes the checksums of a tar archive's headers right, so that what a fuzzer changed is read and not refused for that alone.
 #[must_use]

@@ -5,6 +5,7 @@
 //! Reading order: the text ([`ScriptSource`], `yaml`, `fields`, `findings`), what it says ([`Script`], `play`, `role`, `task`,
 //! `modules`), what it is filled with (`variables`, `template`), how it runs ([`run`], `engine`), on what ([`System`]), how it is undone (`undo`).
 
+mod barrier;
 mod cancel;
 mod diagnostic;
 mod else_if;
@@ -32,6 +33,7 @@ mod unknown;
 mod variables;
 mod yaml;
 
+pub use barrier::Barrier;
 pub use cancel::Cancel;
 pub use diagnostic::{Diagnostic, DiagnosticKind};
 pub use resume::{Resume, RunEnd};

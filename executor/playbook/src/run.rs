@@ -8,9 +8,9 @@ use keros_protocol::{JobLimits, Outcome, Output, Summary, TaskRef, TimeLimit};
 
 use crate::engine::Engine;
 use crate::secrets::Secrets;
-use crate::system::Model;
+use crate::system::{Model, SystemError};
 use crate::undo::{BackupSpec, keep_before};
-use crate::{Cancel, Resume, RunEnd, Script, System};
+use crate::{Barrier, Cancel, Resume, RunEnd, Script, System};
 
 /// How to run.
 #[derive(Debug, Clone, Default)]
@@ -42,6 +42,12 @@ pub trait Observer {
     /// # Errors
     /// When the event cannot be kept.
     fn event(&mut self, event: &Event) -> io::Result<()>;
+
+    /// What makes the events so far durable. With it the start of a task that is `grouped` need not be durable at once: the
+    /// barrier is passed before anything that the task does can be seen on the machine. `None`: there are no such tasks.
+    fn barrier(&self) -> Option<Barrier> {
+        None
+    }
 }
 
 /// Runs a script: `TaskStarted`, `ItemEnded`, `Retrying` and `TaskEnded` go to the observer, how it ended is returned.
@@ -85,6 +91,9 @@ pub(crate) fn run_on(
             output: None,
             summary,
         });
+    }
+    if let Some(barrier) = observer.barrier() {
+        system.guard(barrier);
     }
     let secrets = Secrets::of(script);
     options.resume.iter().for_each(|resume| secrets.remember(&resume.secrets));
@@ -136,11 +145,25 @@ fn not_durable(end: RunEnd, error: &str, summary: Summary) -> Outcome {
 
 /// Why a run ends before its last task.
 pub(crate) enum Stop {
-    Failed { task: TaskRef, result: Box<TaskResult> },
-    TimedOut { limit: TimeLimit, task: Option<TaskRef>, output: Option<Output> },
-    Cancelled { task: Option<TaskRef> },
-    Reboot { task: TaskRef, resume: Box<Resume> },
+    Failed {
+        task: TaskRef,
+        result: Box<TaskResult>,
+    },
+    TimedOut {
+        limit: TimeLimit,
+        task: Option<TaskRef>,
+        output: Option<Output>,
+    },
+    Cancelled {
+        task: Option<TaskRef>,
+    },
+    Reboot {
+        task: TaskRef,
+        resume: Box<Resume>,
+    },
     Observer(io::Error),
+    /// What tasks said they did is not so.
+    Lost(SystemError),
 }
 
 impl From<io::Error> for Stop {
@@ -162,6 +185,13 @@ impl Stop {
             },
             Self::TimedOut { limit, task, output } => Outcome::TimedOut { limit, task, output, summary },
             Self::Cancelled { task } => Outcome::Cancelled { task, summary },
+            Self::Lost(error) => Outcome::Failed {
+                task: None,
+                exit_code: None,
+                message: error.to_string(),
+                output: None,
+                summary,
+            },
             Self::Observer(error) => Outcome::Failed {
                 task: None,
                 exit_code: None,

@@ -18,13 +18,13 @@ use keros_protocol::executor::Event;
 use keros_protocol::{Outcome, TaskRef};
 use serde_json::{Map, Value};
 
-use crate::Script;
 use crate::fields::Fields;
 use crate::findings::Findings;
 use crate::play::Play;
 use crate::run::Observer;
 use crate::variables::Levels;
 use crate::yaml::Position;
+use crate::{Barrier, Script};
 use mask::{MIN_CHARS, Mask};
 
 /// A name of a variable, or a dotted path into maps; through a list it leads into each element.
@@ -224,5 +224,9 @@ impl Observer for Discreet<'_> {
         let mut event = event.clone();
         event::hide(&mut event, &known.mask);
         self.observer.event(&event)
+    }
+
+    fn barrier(&self) -> Option<Barrier> {
+        self.observer.barrier()
     }
 }

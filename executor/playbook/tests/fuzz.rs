@@ -51,6 +51,25 @@ fn no_template_panics_hangs_or_eats_memory() {
 }
 
 #[test]
+fn no_record_of_a_backup_panics_hangs_or_touches_what_is_outside_of_the_tree() {
+    in_a_limited_process("no_record_of_a_backup_panics_hangs_or_touches_what_is_outside_of_the_tree", || {
+        let all = tempfile::tempdir().unwrap();
+        let (folder, tree, outside) =
+            (all.path().join("backup"), all.path().join("tree"), all.path().join("o"));
+        fs::create_dir_all(folder.join("blobs")).unwrap();
+        fs::create_dir(&tree).unwrap();
+        fs::create_dir(&outside).unwrap();
+        fs::write(outside.join("file"), "mine").unwrap();
+        std::os::unix::fs::symlink(&outside, tree.join("way-out")).unwrap();
+        fuzz(&corpus("backup"), BACKUP_WORDS, &mut |input| {
+            fuzzing::backup(&fuzzing::with_sums(&input), &folder, &tree);
+            assert_eq!(fs::read_dir(&outside).unwrap().count(), 1, "something was put outside of the tree");
+            assert_eq!(fs::read_to_string(outside.join("file")).unwrap(), "mine");
+        });
+    });
+}
+
+#[test]
 fn no_archive_panics_hangs_or_eats_memory() {
     in_a_limited_process("no_archive_panics_hangs_or_eats_memory", || {
         let mut number = 0;
@@ -156,6 +175,26 @@ const TEMPLATE_WORDS: &[&str] = &[
     "{{^}}",
     "{{#unless z}}",
     "{{/unless}}",
+];
+
+const BACKUP_WORDS: &[&str] = &[
+    "/way-out/file",
+    "/way-out",
+    "..",
+    "/",
+    "null",
+    "\"was\":null",
+    "{\"kind\":\"directory\"",
+    "link",
+    "special",
+    "tree",
+    "packages",
+    "undone",
+    "service",
+    "18446744073709551615",
+    "-1",
+    "[255,47]",
+    "\n",
 ];
 
 const ARCHIVE_WORDS: &[&str] = &[

@@ -36,7 +36,15 @@ fn started() -> Event {
 
 fn task_started(number: u32) -> Event {
     let module = "shell".to_owned();
-    Event::TaskStarted { task: task(number), module, role: None, handler: false, file: None, line: 1 }
+    Event::TaskStarted {
+        task: task(number),
+        module,
+        role: None,
+        handler: false,
+        file: None,
+        line: 1,
+        grouped: false,
+    }
 }
 
 fn part_ended(boot: &str) -> Event {

@@ -68,6 +68,7 @@ impl Engine for FakeEngine {
                     handler: false,
                     file: None,
                     line,
+                    grouped: false,
                 };
                 observer.event(&started).unwrap();
                 lost(2 * number - 1);

@@ -1,12 +1,14 @@
 //! Writes the journal of one job: append only, and synced where the promise needs it. `TaskStarted` is on the disk before
-//! the task acts; what a task did is on the disk with the next start, or the end.
+//! the task acts; what a task did is on the disk with the next start, or the end. Tasks that only touch files are synced
+//! together, when the barrier is passed: the first of them to change anything passes it.
 
 use std::io;
 use std::path::Path;
 use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use keros_platform::{Disk, DiskFile, Open};
-use keros_playbook::Observer;
+use keros_playbook::{Barrier, Observer};
 use keros_protocol::executor::{Event, TaskResult};
 use keros_protocol::limits::MAX_EXECUTOR_LINE_BYTES;
 use keros_protocol::{Outcome, Output};
@@ -25,18 +27,44 @@ const RESERVE_BYTES: u64 = 1024 * 1024;
 /// The journal of a job that runs.
 #[derive(Debug)]
 pub(crate) struct Journal {
-    file: Box<dyn DiskFile>,
+    tail: Arc<Mutex<Tail>>,
     length: u64,
     reserved: u64,
     /// Wakes the follower in this process. It must never block: a full channel means that it was woken already.
     wake: Option<SyncSender<()>>,
 }
 
+/// The file, and whether the disk has all that was written to it.
+#[derive(Debug)]
+struct Tail {
+    file: Box<dyn DiskFile>,
+    is_synced: bool,
+}
+
+impl Tail {
+    fn sync(&mut self) -> io::Result<()> {
+        if !self.is_synced {
+            self.file.sync_data()?;
+            self.is_synced = true;
+        }
+        Ok(())
+    }
+}
+
+fn lock(tail: &Mutex<Tail>) -> MutexGuard<'_, Tail> {
+    tail.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Journal {
+    fn of(file: Box<dyn DiskFile>, length: u64) -> Self {
+        let tail = Arc::new(Mutex::new(Tail { file, is_synced: false }));
+        Self { tail, length, reserved: length, wake: None }
+    }
+
     /// Begins a new one.
     pub(crate) fn create(disk: &dyn Disk, path: &Path) -> io::Result<Self> {
         let file = disk.open(path, Open::New)?;
-        Ok(Self { file, length: 0, reserved: 0, wake: None })
+        Ok(Self::of(file, 0))
     }
 
     /// Continues one, to settle it: begins a new line when the last one was torn.
@@ -46,7 +74,7 @@ impl Journal {
             file.write_all(b"\n")?;
         }
         let length = file.length()?;
-        Ok(Self { file, length, reserved: length, wake: None })
+        Ok(Self::of(file, length))
     }
 
     /// Wakes somebody after each event.
@@ -57,7 +85,7 @@ impl Journal {
     /// Writes an event and waits until it is on the disk.
     pub(crate) fn append_synced(&mut self, event: &Event) -> io::Result<()> {
         self.append(event)?;
-        self.file.sync_data()?;
+        lock(&self.tail).sync()?;
         self.woken();
         Ok(())
     }
@@ -72,7 +100,7 @@ impl Journal {
     /// Gives back the room that was kept free. The journal is whole without it.
     pub(crate) fn release_reserve(&mut self) {
         if self.reserved > self.length {
-            let _ = self.file.set_len(self.length);
+            let _ = lock(&self.tail).file.set_len(self.length);
         }
     }
 
@@ -81,9 +109,11 @@ impl Journal {
         if self.length + line.len() as u64 > MAX_JOURNAL_BYTES {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the journal of this job is full"));
         }
-        if let Err(error) = self.file.write_all(&line) {
+        let tail = &mut *lock(&self.tail);
+        tail.is_synced = false;
+        if let Err(error) = tail.file.write_all(&line) {
             // A line that was written in part would spoil the next one.
-            let _ = self.file.set_len(self.length);
+            let _ = tail.file.set_len(self.length);
             return Err(error);
         }
         self.length += line.len() as u64;
@@ -108,7 +138,7 @@ impl Journal {
         }
         let end = self.length + 2 * RESERVE_BYTES;
         // Where the file system cannot keep room free, a full disk ends the job as interrupted.
-        self.file.reserve(end)?;
+        lock(&self.tail).file.reserve(end)?;
         self.reserved = end;
         Ok(())
     }
@@ -123,13 +153,18 @@ impl Journal {
 impl Observer for Journal {
     fn event(&mut self, event: &Event) -> io::Result<()> {
         match event {
-            Event::TaskStarted { .. } => {
+            Event::TaskStarted { grouped, .. } => {
                 self.reserve()?;
-                self.append_synced(event)
+                if *grouped { self.tell(event) } else { self.append_synced(event) }
             }
             Event::ItemEnded { .. } if self.length >= FULL_DETAIL_BYTES => Ok(()),
             _ => self.tell(event),
         }
+    }
+
+    fn barrier(&self) -> Option<Barrier> {
+        let tail = Arc::clone(&self.tail);
+        Some(Barrier::new(move || lock(&tail).sync()))
     }
 }
 
@@ -216,6 +251,7 @@ mod tests {
             handler: false,
             file: None,
             line,
+            grouped: false,
         };
         journal.event(&started).unwrap();
         let length = path.metadata().unwrap().len();

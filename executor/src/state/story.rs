@@ -75,7 +75,9 @@ impl Story {
         match event {
             Event::Started { .. } => self.begun = true,
             Event::Ended { outcome } => self.ended = self.ended.take().or(Some(outcome)),
-            Event::TaskStarted { .. } | Event::TaskEnded { .. } => tasks.push(without_details(&event)),
+            Event::TaskStarted { .. } | Event::TaskEnded { .. } | Event::Durable { .. } => {
+                tasks.push(without_details(&event))
+            }
             _ => {}
         }
     }
@@ -100,6 +102,7 @@ mod tests {
             handler: false,
             file: None,
             line: number,
+            grouped: false,
         }
     }
 

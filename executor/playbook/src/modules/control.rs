@@ -41,6 +41,10 @@ impl Module for Echo {
     fn prepare(&self, scope: &mut Scope<'_>) -> Result<Box<dyn Action + '_>, String> {
         Ok(Box::new(Say(scope.message(&self.0)?)))
     }
+
+    fn only_touches_files(&self) -> bool {
+        true
+    }
 }
 
 #[derive(Debug)]
@@ -56,6 +60,10 @@ impl Module for Fail {
     fn prepare(&self, scope: &mut Scope<'_>) -> Result<Box<dyn Action + '_>, String> {
         let message = self.0.as_ref().map(|text| scope.message(text)).transpose()?;
         Ok(Box::new(Refuse(message.unwrap_or_else(|| "fail invoked".to_owned()))))
+    }
+
+    fn only_touches_files(&self) -> bool {
+        true
     }
 }
 
@@ -89,6 +97,10 @@ impl Module for Debug {
             lines.push(format!("{name} is not defined"));
         }
         Ok(Box::new(Say(lines.join("\n"))))
+    }
+
+    fn only_touches_files(&self) -> bool {
+        true
     }
 }
 
@@ -169,6 +181,10 @@ impl Module for Assert {
             message.map_or_else(|| "assertion failed".to_owned(), |text| format!("assertion failed: {text}"));
         Ok(Box::new(Refuse(message)))
     }
+
+    fn only_touches_files(&self) -> bool {
+        true
+    }
 }
 
 /// `set`: stores variables; texts at the top are rendered, all else is taken as it is.
@@ -221,6 +237,10 @@ impl Module for Set {
 
     fn saves(&self, _: &Scope<'_>) -> Vec<String> {
         self.texts.iter().map(|(name, _)| name).chain(self.values.keys()).cloned().collect()
+    }
+
+    fn only_touches_files(&self) -> bool {
+        true
     }
 }
 

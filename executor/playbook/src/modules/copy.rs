@@ -154,6 +154,10 @@ impl Module for Copy {
         let (dest, wanted) = (scope.path(&self.dest)?, self.attributes.prepare(scope)?);
         Ok(Box::new(Prepared { content, dest, wanted }))
     }
+
+    fn only_touches_files(&self) -> bool {
+        true
+    }
 }
 
 impl Copy {

@@ -34,6 +34,10 @@ impl Module for Directory {
         let (path, wanted) = (scope.path(&self.path)?, self.attributes.prepare(scope)?);
         Ok(Box::new(Prepared { path, remove, recurse, wanted }))
     }
+
+    fn only_touches_files(&self) -> bool {
+        true
+    }
 }
 
 struct Prepared {

@@ -43,6 +43,10 @@ impl Module for Facts {
     fn saves(&self, _: &Scope<'_>) -> Vec<String> {
         FACTS.map(str::to_owned).into()
     }
+
+    fn only_touches_files(&self) -> bool {
+        true
+    }
 }
 
 impl Action for Facts {

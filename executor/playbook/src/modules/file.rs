@@ -32,6 +32,10 @@ impl Module for File {
         let (path, wanted) = (scope.path(&self.path)?, self.attributes.prepare(scope)?);
         Ok(Box::new(Prepared { path, remove, wanted }))
     }
+
+    fn only_touches_files(&self) -> bool {
+        true
+    }
 }
 
 struct Prepared {

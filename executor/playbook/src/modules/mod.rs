@@ -64,6 +64,11 @@ pub(crate) trait Module: Debug {
         Vec::new()
     }
 
+    /// Whether it touches nothing but files, through [`System`], and soon ends.
+    fn only_touches_files(&self) -> bool {
+        false
+    }
+
     /// Whether the machine is rebooted behind it.
     fn reboots(&self) -> bool {
         false

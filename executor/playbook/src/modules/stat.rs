@@ -32,6 +32,10 @@ impl Module for Stat {
     fn saves(&self, scope: &Scope<'_>) -> Vec<String> {
         scope.word(&self.save).into_iter().collect()
     }
+
+    fn only_touches_files(&self) -> bool {
+        true
+    }
 }
 
 struct Prepared {

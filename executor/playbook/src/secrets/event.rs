@@ -9,7 +9,7 @@ const WHOLE: Cut = Cut { at_start: false, at_end: false };
 
 pub(super) fn hide(event: &mut Event, mask: &Mask) {
     match event {
-        Event::TaskStarted { task, module: _, role, handler: _, file, line: _ } => {
+        Event::TaskStarted { task, module: _, role, handler: _, file, line: _, grouped: _ } => {
             hide_in_task(task, mask);
             role.iter_mut().chain(file).for_each(|text| mask.hide(text, WHOLE));
         }
@@ -35,6 +35,7 @@ pub(super) fn hide(event: &mut Event, mask: &Mask) {
         | Event::RunStarted { .. }
         | Event::Finding { .. }
         | Event::Checked { .. }
+        | Event::Durable { .. }
         | Event::Resumed { .. }
         | Event::Confirming { .. }
         | Event::Confirmed {}

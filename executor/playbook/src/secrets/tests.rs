@@ -144,6 +144,7 @@ fn event_of(text: &str) -> Vec<Event> {
             handler: true,
             file: Some(text()),
             line: 1,
+            grouped: false,
         },
         Event::ItemEnded {
             task: task(),

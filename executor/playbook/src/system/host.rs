@@ -27,7 +27,7 @@ use super::{
     Actor, Attributes, Content, FileKind, MAX_TREE_BYTES, MAX_TREE_ENTRIES, Metadata, Program,
     ProgramCommand, ProgramEnd, System, SystemError, program, reading,
 };
-use crate::Cancel;
+use crate::{Barrier, Cancel};
 
 /// Where programs run when the work is done on a scratch tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -235,6 +235,7 @@ impl System for HostSystem {
         let owned = Owned::choose(attributes, is.as_ref(), mode_if_new, self.actor);
         let (mut source, _) = self.open_content(content).map_err(reading(source_path(content, path)))?;
         if self.durability == Durability::EachFile {
+            self.pending.pass().map_err(writing(path))?;
             return replace::put(&place, &mut source, owned, old.is_some()).map_err(writing(path));
         }
         let beside = Beside::write(&place, &mut source, owned, old.is_some()).map_err(writing(path))?;
@@ -251,6 +252,7 @@ impl System for HostSystem {
         let (place, old) = self.place_of_file(path)?;
         let is = old.as_ref().map(metadata_of);
         let owned = Owned::choose(attributes, is.as_ref(), mode_if_new, self.actor);
+        self.pending.pass().map_err(writing(path))?;
         replace::put_part(&place, self.own_uid(), owned, old.is_some()).map_err(writing(path))
     }
 
@@ -266,6 +268,7 @@ impl System for HostSystem {
             if place.is_nameless() || place.stat().map_err(making)?.is_some() {
                 continue;
             }
+            self.pending.pass().map_err(making)?;
             mkdirat(&place.folder, place.name.as_os_str(), Mode::from_bits_truncate(0o755))
                 .map_err(|errno| making(errno.into()))?;
             // The file mode mask of this process must not decide.
@@ -281,6 +284,7 @@ impl System for HostSystem {
     fn set_attributes(&mut self, path: &Path, attributes: Attributes) -> Result<(), SystemError> {
         let setting = |source: io::Error| SystemError::new("set owner, group or mode of", path, &source);
         let place = self.look(path, LastLink::Follow).map_err(setting)?;
+        self.pending.pass().map_err(setting)?;
         replace::set_attributes(&place, attributes).map_err(setting)
     }
 
@@ -320,6 +324,7 @@ impl System for HostSystem {
         self.pending.settle()?;
         let making = |error: &io::Error| SystemError::below_folder("make the link", path, error);
         let place = walk(&self.root, path, LastLink::Keep).map_err(|error| making(&error))?;
+        self.pending.pass().map_err(|error| making(&error))?;
         replace::put_link(&place, target, None).map_err(|error| making(&error))
     }
 
@@ -393,6 +398,7 @@ impl System for HostSystem {
 
     fn run(&mut self, program: &Program<'_>) -> Result<ProgramEnd, SystemError> {
         self.pending.settle()?;
+        self.pending.pass().map_err(|error| SystemError::text(error.to_string()))?;
         // It may be one that adds users.
         self.users = UserFiles::default();
         let (command, _kept) = self.command(program)?;
@@ -406,6 +412,10 @@ impl System for HostSystem {
         if self.pending.is_in_the_way_of(&place).is_ok_and(|waits| !waits) {
             replace::remove_temporary(&place);
         }
+    }
+
+    fn guard(&mut self, barrier: Barrier) {
+        self.pending.guard(barrier);
     }
 
     fn checkpoint(&mut self) -> Result<(), SystemError> {
@@ -446,6 +456,7 @@ impl HostSystem {
     fn remove(&self, path: &Path, flags: UnlinkatFlags) -> Result<(), SystemError> {
         let removing = |source: io::Error| SystemError::new("remove", path, &source);
         let place = walk(&self.root, path, LastLink::Keep).map_err(removing)?;
+        self.pending.pass().map_err(removing)?;
         unlinkat(&place.folder, place.name.as_os_str(), flags).map_err(|errno| removing(errno.into()))?;
         replace::sync_folder(&place.folder).map_err(removing)
     }
@@ -459,6 +470,7 @@ impl HostSystem {
         let place = walk(&self.root, path, LastLink::Keep).map_err(opening)?;
         let folder = openat(&place.folder, place.name.as_os_str(), FOLDER, Mode::empty())
             .map_err(|errno| opening(errno.into()))?;
+        self.pending.pass().map_err(opening)?;
         for entry in inside.iter().rev() {
             let removed = remove_below(&folder, entry.strip_prefix(path).unwrap_or(entry));
             match removed {

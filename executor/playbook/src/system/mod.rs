@@ -27,6 +27,8 @@ use std::time::Instant;
 use keros_protocol::{Output, TaskRef};
 use serde::{Deserialize, Serialize};
 
+use crate::Barrier;
+
 pub use error::SystemError;
 pub(crate) use host::ancestors;
 pub use host::{Durability, HostSystem, ShellPlace};
@@ -383,6 +385,9 @@ pub trait System {
     fn host(&mut self) -> Option<&mut HostSystem> {
         None
     }
+
+    /// From here on this barrier is passed before anything is changed.
+    fn guard(&mut self, barrier: Barrier);
 
     /// Makes durable what is not yet, before a run returns or pauses.
     ///

@@ -12,6 +12,7 @@ use super::{
     Actor, Attributes, Content, HostSystem, Metadata, Program, ProgramEnd, System, SystemError, Upcoming,
     users,
 };
+use crate::Barrier;
 
 /// How much of what is at a path is about to change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -253,6 +254,10 @@ impl<W: Watcher> System for Watched<'_, W> {
 
     fn host(&mut self) -> Option<&mut HostSystem> {
         None
+    }
+
+    fn guard(&mut self, barrier: Barrier) {
+        self.below.guard(barrier);
     }
 
     fn checkpoint(&mut self) -> Result<(), SystemError> {

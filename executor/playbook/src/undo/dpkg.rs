@@ -20,6 +20,8 @@ use crate::system::{Attributes, Content, FileKind, HostSystem, System, SystemErr
 const FORMAT: &str = "${binary:Package}\t${Version}\t${db:Status-Want}\t${db:Status-Status}\n";
 /// Which packages apt installed by itself.
 const AUTOMATIC: &str = "/var/lib/apt/extended_states";
+/// Configuration itself, and what dpkg lays beside it.
+const BESIDE: [&str; 4] = ["", ".dpkg-dist", ".dpkg-old", ".dpkg-new"];
 const CACHE: &str = "/var/cache/apt/archives";
 /// Where an archive is laid for a dpkg that works inside of a tree.
 const LAID_IN: &str = "/var/cache/keros-package";
@@ -47,7 +49,9 @@ fn parse(line: &str) -> Option<Package> {
 pub(super) fn files_of(host: &mut HostSystem, names: &[String]) -> Result<Vec<PathBuf>, SystemError> {
     let mut files = vec![PathBuf::from(AUTOMATIC)];
     for name in names {
-        files.extend(configuration_of(host, name)?.into_iter().map(PathBuf::from));
+        for path in configuration_of(host, name)? {
+            files.extend(BESIDE.map(|ending| PathBuf::from(format!("{path}{ending}"))));
+        }
     }
     Ok(files)
 }

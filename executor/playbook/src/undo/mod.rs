@@ -28,6 +28,7 @@ pub(crate) use keeper::keep_before;
 
 use self::read::Record;
 use self::record::Step;
+pub use self::record::with_sums;
 use crate::System;
 
 /// Where a run keeps what it changes, and how much of it.

@@ -62,6 +62,8 @@ impl Record {
                 continue;
             }
             if !ends {
+                // All of it but its end: a step whose change may have been begun.
+                record.steps.extend(decode(&line).or_else(|| decode(&line[..length - 1])));
                 return Ok(record);
             }
             record.whole_bytes += length as u64;

@@ -162,3 +162,123 @@ fn any_sequence_of_changes_undone_gives_the_tree_that_was_before() {
         assert_eq!(picture(tree.path()), before, "seed {seed}: once more");
     }
 }
+
+/// A small tree, a backup of a few changes in it, and a folder outside of it.
+struct Damaged {
+    all: tempfile::TempDir,
+    record: Vec<u8>,
+}
+
+impl Damaged {
+    fn new() -> Self {
+        let all = Path::new("/dev/shm")
+            .metadata()
+            .map_or_else(|_| tempfile::tempdir().unwrap(), |_| tempfile::tempdir_in("/dev/shm").unwrap());
+        let root = all.path().join("root");
+        fs::create_dir(&root).unwrap();
+        fs::write(all.path().join("outside"), "mine").unwrap();
+        fs::write(root.join("a"), "old").unwrap();
+        let mut host = HostSystem::new(root, ShellPlace::Host);
+        let mut keeper = keep_before(&mut host, &spec(all.path())).unwrap();
+        keeper.put_file(Path::new("/a"), &Content::Bytes(b"new"), Attributes::default(), 0o644).unwrap();
+        keeper.make_directory(Path::new("/b/c"), Attributes::default()).unwrap();
+        let record = fs::read(all.path().join("backup/steps.jsonl")).unwrap();
+        Self { all, record }
+    }
+
+    /// Undoes by this record instead: what remains.
+    fn undo_by(&self, record: &[u8]) -> Vec<String> {
+        fs::write(self.all.path().join("backup/steps.jsonl"), record).unwrap();
+        let mut host = HostSystem::new(self.all.path().join("root"), ShellPlace::Host);
+        let remains = undo(self.all.path(), &mut host);
+        assert_eq!(fs::read_to_string(self.all.path().join("outside")).unwrap(), "mine");
+        assert_eq!(fs::read_dir(self.all.path()).unwrap().count(), 3);
+        remains
+    }
+
+    /// As the run left it.
+    fn as_after_the_run(&self) {
+        fs::write(self.all.path().join("root/a"), "new").unwrap();
+        fs::create_dir_all(self.all.path().join("root/b/c")).unwrap();
+    }
+}
+
+#[test]
+fn whichever_byte_of_a_record_is_damaged_it_is_named_and_the_rest_is_undone() {
+    let damaged = Damaged::new();
+    for at in 0..damaged.record.len() {
+        for flip in [1, 0x80, 0xff] {
+            let mut record = damaged.record.clone();
+            record[at] ^= flip;
+            damaged.as_after_the_run();
+            let remains = damaged.undo_by(&record);
+            let root = damaged.all.path().join("root");
+            let is_back = fs::read_to_string(root.join("a")).unwrap() == "old" && !root.join("b").exists();
+            assert!(is_back || !remains.is_empty(), "byte {at}: nothing says that it is not undone");
+        }
+    }
+}
+
+#[test]
+fn what_was_altered_with_a_right_checksum_still_stays_inside_of_the_tree() {
+    let damaged = Damaged::new();
+    for at in 0..damaged.record.len() {
+        let mut record = damaged.record.clone();
+        record[at] = b"./\"0"[at % 4];
+        damaged.as_after_the_run();
+        damaged.undo_by(&with_sums(&record));
+    }
+}
+
+#[test]
+fn a_last_line_that_was_torn_off_is_left_out_and_no_later_one_is_joined_to_it() {
+    let damaged = Damaged::new();
+    let lines = damaged.record.iter().filter(|byte| **byte == b'\n').count();
+    for length in 0..damaged.record.len() {
+        let folder = damaged.all.path().join("backup");
+        fs::write(folder.join("steps.jsonl"), &damaged.record[..length]).unwrap();
+        assert!(BackupLog::read(&folder).unwrap().record.damaged.is_empty(), "{length} bytes");
+        let mut host = HostSystem::new(damaged.all.path().join("root"), ShellPlace::Host);
+        let mut keeper = keep_before(&mut host, &spec(damaged.all.path())).unwrap();
+        keeper.put_file(Path::new("/fresh"), &Content::Bytes(b"x"), Attributes::default(), 0o644).unwrap();
+        let record = BackupLog::read(&folder).unwrap().record;
+        assert!(record.damaged.is_empty() && record.steps.len() <= lines + 1, "{length} bytes");
+        assert!(
+            matches!(record.steps.last(), Some(Step::Path { path, .. }) if path.0 == Path::new("/fresh"))
+        );
+        fs::remove_file(damaged.all.path().join("root/fresh")).unwrap();
+    }
+}
+
+#[test]
+fn what_cannot_be_put_back_is_named_and_the_rest_is_put_back() {
+    let damaged = Damaged::new();
+    let root = damaged.all.path().join("root");
+    fs::write(root.join("b/somebody-elses"), "x").unwrap();
+    let blobs = fs::read_dir(damaged.all.path().join("backup/blobs")).unwrap();
+    let blob = blobs.map(|blob| blob.unwrap().path()).next().unwrap();
+    fs::write(&blob, "another").unwrap();
+    let remains = damaged.undo_by(&damaged.record);
+    assert_eq!(remains.len(), 2, "{remains:?}");
+    assert!(remains.iter().any(|remains| remains.starts_with("remove /b: ")), "{remains:?}");
+    assert!(remains.iter().any(|remains| remains == "put back /a: its backup is damaged"), "{remains:?}");
+    assert_eq!(fs::read_to_string(root.join("a")).unwrap(), "new", "a file is old or new in full");
+    assert!(!root.join("b/c").exists());
+    fs::write(&blob, "old").unwrap();
+    fs::remove_file(root.join("b/somebody-elses")).unwrap();
+    assert_eq!(damaged.undo_by(&damaged.record), Vec::<String>::new(), "later on all can be undone");
+    assert_eq!(fs::read_to_string(root.join("a")).unwrap(), "old");
+}
+
+#[test]
+fn when_time_is_over_all_that_was_not_undone_is_named() {
+    let damaged = Damaged::new();
+    let mut host = HostSystem::new(damaged.all.path().join("root"), ShellPlace::Host);
+    let log = BackupLog::read(&damaged.all.path().join("backup")).unwrap();
+    let remains = log.undo(&mut host, Instant::now(), &mut |_, _| {});
+    assert!(
+        remains.iter().any(|remains| remains == "put back /a: the time for undoing was over"),
+        "{remains:?}"
+    );
+    assert_eq!(fs::read_to_string(damaged.all.path().join("root/a")).unwrap(), "new");
+}

@@ -124,6 +124,7 @@ pub(crate) fn at_task(number: u32) -> executor::Event {
         handler: false,
         file: None,
         line: 1,
+        grouped: false,
     }
 }
 

@@ -315,5 +315,6 @@ fn task_started(number: u32) -> Event {
         handler: false,
         file: None,
         line: number,
+        grouped: false,
     }
 }

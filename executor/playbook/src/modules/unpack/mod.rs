@@ -71,6 +71,10 @@ impl Module for Unpack {
         let (dest, wanted) = (scope.path(&self.dest)?, self.attributes.prepare(scope)?);
         Ok(Box::new(Prepared { source, dest, create, strip, wanted }))
     }
+
+    fn only_touches_files(&self) -> bool {
+        true
+    }
 }
 
 enum Source {

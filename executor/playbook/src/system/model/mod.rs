@@ -24,6 +24,7 @@ use super::{
     Actor, Attributes, Content, FileKind, MAX_TREE_ENTRIES, Metadata, Program, ProgramEnd, System,
     SystemError, reading, users,
 };
+use crate::Barrier;
 
 /// A machine, and over it what would have been changed.
 pub(crate) struct Model<'a> {
@@ -365,6 +366,9 @@ impl System for Model<'_> {
     fn lock_users(&mut self, _: Instant) -> Result<Option<std::fs::File>, SystemError> {
         Ok(None)
     }
+
+    /// Nothing is changed.
+    fn guard(&mut self, _: Barrier) {}
 
     fn query(&mut self, program: &Program<'_>) -> Result<ProgramEnd, SystemError> {
         self.machine.act_as(Some(self.actor))?;
