@@ -24,7 +24,7 @@ fn request(number: u128, window_s: u32) -> Result<Vec<u8>> {
     let script =
         "- name: x\n  groups: [all]\n  tasks:\n    - !copy { content: new, dest: /etc/network.conf }\n";
     let order = Order {
-        command_id: CommandId(uuid::Uuid::from_u128((u128::from(now) * 1000 << 80) | number)),
+        command_id: CommandId(uuid::Uuid::from_u128(((u128::from(now) * 1000) << 80) | number)),
         update_id: UpdateId(uuid::Uuid::from_u128(2)),
         eui: EUI.parse::<Eui>()?,
         issued_at_unix_s: now,
