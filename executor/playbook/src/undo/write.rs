@@ -18,13 +18,39 @@ pub(super) const KEPT_FREE_BYTES: u64 = 16 * 1024 * 1024;
 /// The name of a content before its digest is known.
 const UNNAMED: &str = "unnamed";
 
+/// What waits at most to be made durable together: files that are open, and bytes in the page cache.
+const MAX_WAITING: usize = 256;
+const MAX_WAITING_BYTES: u64 = 16 * 1024 * 1024;
+
 /// A backup that is being written.
 #[derive(Debug)]
 pub(super) struct Writer {
     folder: PathBuf,
     steps: File,
+    /// Of the record that is durable, bytes.
+    record_bytes: u64,
     used_bytes: u64,
     max_bytes: u64,
+    waiting: Waiting,
+    /// Steps wait for each other; none of their changes is made before all are durable.
+    is_batch: bool,
+    /// Steps that count as kept are not durable: nothing may be changed any more.
+    is_broken: bool,
+}
+
+/// Contents and steps that are not durable yet.
+#[derive(Debug, Default)]
+struct Waiting {
+    contents: Vec<Content>,
+    bytes: u64,
+    lines: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Content {
+    file: File,
+    unnamed: PathBuf,
+    named: PathBuf,
 }
 
 impl Writer {
@@ -45,26 +71,94 @@ impl Writer {
             steps.sync_all()?;
         }
         sync_folder(&folder)?;
-        let used_bytes = used_bytes(&folder)?;
-        let mut writer = Self { folder, steps, used_bytes, max_bytes: spec.max_bytes };
+        let mut writer = Self {
+            record_bytes: record.whole_bytes,
+            used_bytes: used_bytes(&folder)?,
+            max_bytes: spec.max_bytes,
+            folder,
+            steps,
+            waiting: Waiting::default(),
+            is_batch: false,
+            is_broken: false,
+        };
         if record.whole_bytes == 0 {
             writer.append(&Step::Begun { version: VERSION })?;
         }
         Ok((writer, record))
     }
 
-    /// Appends a step, durably.
+    /// Appends a step, durably, or by the end of the batch.
     ///
     /// # Errors
     /// When it cannot be written.
     pub(super) fn append(&mut self, step: &Step) -> io::Result<()> {
+        if self.is_broken {
+            return Err(io::Error::other("what was kept before could not be made durable"));
+        }
         let line = encode(step)?;
         if line.len() > MAX_LINE_BYTES {
             return Err(io::Error::other("it is too long for the record of the backup"));
         }
-        self.steps.write_all(&line)?;
-        self.steps.sync_data()?;
         self.used_bytes += line.len() as u64;
+        self.waiting.lines.extend(line);
+        self.settle_unless_more_comes()
+    }
+
+    /// From here on many things are kept for one change: they are made durable together.
+    pub(super) fn begin_batch(&mut self) {
+        self.is_batch = true;
+    }
+
+    /// Makes them durable.
+    ///
+    /// # Errors
+    /// When that cannot be done: nothing more is kept then.
+    pub(super) fn end_batch(&mut self) -> io::Result<()> {
+        let result = self.settle();
+        self.is_batch = false;
+        result
+    }
+
+    fn settle_unless_more_comes(&mut self) -> io::Result<()> {
+        let is_full = self.waiting.contents.len() >= MAX_WAITING || self.waiting.bytes >= MAX_WAITING_BYTES;
+        if self.is_batch && !is_full { Ok(()) } else { self.settle() }
+    }
+
+    /// Contents first, then the steps that speak of them.
+    fn settle(&mut self) -> io::Result<()> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let result = self.settle_contents(&waiting.contents).and_then(|()| self.settle_lines(&waiting.lines));
+        if result.is_err() {
+            for content in &waiting.contents {
+                let _ = fs::remove_file(&content.unnamed);
+            }
+            // Half a line would spoil the next one.
+            let is_whole = self.steps.set_len(self.record_bytes).is_ok();
+            self.is_broken |= self.is_batch || !is_whole;
+        }
+        result
+    }
+
+    fn settle_contents(&self, contents: &[Content]) -> io::Result<()> {
+        if contents.is_empty() {
+            return Ok(());
+        }
+        for content in contents {
+            // All writes are started before the first is waited for.
+            let _ = rustix::fs::fadvise(&content.file, 0, None, rustix::fs::Advice::DontNeed);
+        }
+        contents.iter().try_for_each(|content| content.file.sync_all())?;
+        contents.iter().try_for_each(|content| fs::rename(&content.unnamed, &content.named))?;
+        sync_folder(&self.folder.join(BLOBS))
+    }
+
+    fn settle_lines(&mut self, lines: &[u8]) -> io::Result<()> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        self.steps.write_all(lines)?;
+        self.steps.sync_data()?;
+        self.record_bytes += lines.len() as u64;
         Ok(())
     }
 
@@ -97,7 +191,8 @@ impl Writer {
     /// # Errors
     /// When it is more than these bytes, or cannot be written.
     pub(super) fn keep(&mut self, content: &mut dyn Read, max_bytes: u64) -> io::Result<(String, u64)> {
-        let unnamed = self.folder.join(BLOBS).join(UNNAMED);
+        let number = self.waiting.contents.len();
+        let unnamed = self.folder.join(BLOBS).join(format!("{UNNAMED}-{number}"));
         let result = self.keep_by(&unnamed, content, max_bytes);
         if result.is_err() {
             let _ = fs::remove_file(&unnamed);
@@ -120,14 +215,14 @@ impl Writer {
         }
         let sha256 = hex(&hashing.hasher.finalize());
         let named = blob_path(&self.folder, &sha256);
-        if named.is_file() {
+        if named.is_file() || self.waiting.contents.iter().any(|waiting| waiting.named == named) {
             fs::remove_file(unnamed)?;
             return Ok((sha256, bytes));
         }
-        hashing.file.sync_all()?;
-        fs::rename(unnamed, named)?;
-        sync_folder(&self.folder.join(BLOBS))?;
         self.used_bytes += bytes;
+        self.waiting.bytes += bytes;
+        self.waiting.contents.push(Content { file: hashing.file, unnamed: unnamed.to_owned(), named });
+        self.settle_unless_more_comes()?;
         Ok((sha256, bytes))
     }
 
@@ -204,10 +299,17 @@ pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// What a backup takes; what is of no use in it is removed.
 fn used_bytes(folder: &Path) -> io::Result<u64> {
     let mut bytes = fs::metadata(folder.join(STEPS))?.len();
     for entry in fs::read_dir(folder.join(BLOBS))? {
-        bytes += entry?.metadata()?.len();
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().starts_with(UNNAMED.as_bytes()) {
+            // No step speaks of it: it was cut off.
+            fs::remove_file(entry.path())?;
+        } else {
+            bytes += entry.metadata()?.len();
+        }
     }
     Ok(bytes)
 }
