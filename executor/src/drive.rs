@@ -291,8 +291,13 @@ impl<'a> Drive<'a> {
         let options = self.job().command().map(|command| command.options).unwrap_or_default();
         let window_s = if options.dry_run { 0 } else { options.confirm_window_s.min(MAX_WINDOW_S) };
         let has_changed = window_s > 0 && self.engine.has_changed(&self.job().backup_folder());
+        let has_obeyed = matches!(outcome, Outcome::Cancelled { .. });
         let event = self.with_known(|_, known| after_tasks(outcome, window_s, has_changed, known))?;
-        self.record(&event)
+        self.record(&event)?;
+        if has_obeyed {
+            self.asked.forget_cancellation();
+        }
+        Ok(())
     }
 
     fn undo(&mut self) -> Result<(), Failure> {

@@ -4,6 +4,7 @@
 use std::io::Write as _;
 use std::time::Duration;
 
+use keros_platform::Open;
 use keros_protocol::executor::{CancelAnswer, Event};
 use keros_protocol::{CommandId, Envelope, Outcome};
 
@@ -50,7 +51,7 @@ impl<'a> Desk<'a, '_> {
             return Ok(Answer::Say(say(if started { CancelAnswer::TooLate } else { CancelAnswer::Unknown })));
         };
         let locks = take_locks(self.state, &job)?;
-        let answer = answer_to_cancel(&phase(&job)?);
+        let answer = answer_to_cancel(&phase(&job)?, by);
         if answer == CancelAnswer::TooLate {
             return Ok(Answer::Say(say(answer)));
         }
@@ -142,12 +143,22 @@ impl<'a> Desk<'a, '_> {
 
     /// Where the job stands when its runner has made up its mind; `None` when it takes too long.
     fn decision(self, job: &Job) -> Result<Option<Phase>, Failure> {
+        let length = || {
+            let length = job.disk().open(&job.journal_path(), Open::Read).and_then(|file| file.length());
+            length.map_err(Failure::io(format!("look at the journal of job {}", job.id())))
+        };
         let before = std::mem::discriminant(&phase(job)?);
+        let mut seen = None;
         for _ in 0..PATIENCE {
-            let now = phase(job)?;
-            let waits = matches!(now, Phase::Provisional(_) | Phase::Undone { .. });
-            if !waits || std::mem::discriminant(&now) != before {
-                return Ok(Some(now));
+            // It may have become long: it is read only when something has come.
+            let now = Some(length()?);
+            if now != seen {
+                seen = now;
+                let now = phase(job)?;
+                let waits = matches!(now, Phase::Provisional(_) | Phase::Undone { .. });
+                if !waits || std::mem::discriminant(&now) != before {
+                    return Ok(Some(now));
+                }
             }
             self.state.host().sleep(INTERVAL);
         }
@@ -191,11 +202,13 @@ const fn words(answer: CancelAnswer) -> &'static str {
 }
 
 /// What comes of a cancellation, by where the job stands.
-fn answer_to_cancel(phase: &Phase) -> CancelAnswer {
+fn answer_to_cancel(phase: &Phase, by: CancelledBy) -> CancelAnswer {
     match phase {
         Phase::Unborn | Phase::Tasks { .. } | Phase::PartEnded { .. } => CancelAnswer::Stopping,
-        // Its tasks have obeyed already.
-        Phase::Provisional(provisional) if matches!(*provisional.outcome, Outcome::Cancelled { .. }) => {
+        // Its tasks have obeyed already; only root, who sees that, can mean more.
+        Phase::Provisional(provisional)
+            if by == CancelledBy::Center && matches!(*provisional.outcome, Outcome::Cancelled { .. }) =>
+        {
             CancelAnswer::Stopping
         }
         Phase::Provisional(_) => CancelAnswer::RollingBack,

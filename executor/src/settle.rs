@@ -1,6 +1,6 @@
 //! Finishes what jobs are owed whose process is gone.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use keros_protocol::CommandId;
@@ -78,7 +78,9 @@ pub(crate) fn settle(args: &SettleArgs) -> Result<(), Failure> {
     let engine = PlaybookEngine { settings: &args.settings };
     let owed = owed(&state)?;
     if owed.is_empty() {
-        return Ok(());
+        // A timer asks every few minutes: its log is not to be filled.
+        let is_asked_by_hand = io::stdout().is_terminal() && !args.json;
+        return if is_asked_by_hand { say(args, &json!({}), "no job is owed anything") } else { Ok(()) };
     }
     let Some(mut run_lock) = state.try_lock()? else {
         let running = state.running()?.map_or_else(|| "a job".to_owned(), |id| format!("job {id}"));

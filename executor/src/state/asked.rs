@@ -38,12 +38,19 @@ impl Asked {
         Self { job, verifier, cancelled: None, confirmed: None }
     }
 
-    /// Who has asked for the job's end. There is no way back.
+    /// Who has asked for the job's end.
     pub(crate) fn cancelled(&mut self) -> Option<CancelledBy> {
         if self.cancelled.is_none() {
             self.cancelled = self.read_cancellation();
         }
         self.cancelled
+    }
+
+    /// The tasks have obeyed: who asks again means something else.
+    pub(crate) fn forget_cancellation(&mut self) {
+        // Where it stays, the center's means nothing more, and root's undoes the job.
+        let _ = self.job.disk().remove_file(&cancel_path(&self.job));
+        self.cancelled = None;
     }
 
     /// The nonces that the center has signed last.
