@@ -6,7 +6,7 @@ mod picture;
 mod scratch;
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::process::Command;
 
 use keros_playbook::{BackupLog, BackupSpec, RunOptions, Script, ScriptSource, estimate_backup};
@@ -250,5 +250,34 @@ fn a_service_is_brought_back_to_what_it_was_and_restarted_when_its_files_are_bac
         let orders: Vec<_> = log.iter().filter(|line| !line.starts_with("status")).collect();
         assert_eq!(orders, [if runs { "restart old" } else { "stop new" }], "{runs}: {log:?}");
         assert_eq!(!bench.machine.read("state").is_empty(), runs);
+    }
+}
+
+/// Whoever owns the folder can put another file there, between the run and its undoing.
+#[test]
+fn rights_are_not_given_back_to_what_somebody_else_has_put_there() {
+    if !is_root() {
+        return;
+    }
+    for task in [
+        "!file { path: /home/olaf/tool, attributes: { mode: \"0755\" } }",
+        "!copy { content: new, dest: /home/olaf/tool }",
+    ] {
+        let mut bench = Bench::new();
+        bench.machine.write("home/olaf/tool", "true");
+        let tool = bench.machine.path("home/olaf/tool");
+        fs::set_permissions(&tool, fs::Permissions::from_mode(0o6755)).unwrap();
+        chown(bench.machine.path("home/olaf"), Some(1001), Some(1001)).unwrap();
+        assert!(matches!(bench.machine.run(&[task]).unwrap(), Outcome::Succeeded { .. }));
+        fs::remove_file(&tool).unwrap();
+        // The same content, and he may have it open for writing.
+        fs::write(&tool, "true").unwrap();
+        chown(&tool, Some(1001), Some(1001)).unwrap();
+        let his = fs::metadata(&tool).unwrap().ino();
+        let remains = bench.machine.undo();
+        let is = fs::metadata(&tool).unwrap();
+        let runs_as_root = is.uid() == 0 && is.mode() & 0o6000 != 0;
+        assert!(!(is.ino() == his && runs_as_root), "{task}");
+        assert_eq!(runs_as_root, remains.is_empty(), "{task}: {remains:?}");
     }
 }

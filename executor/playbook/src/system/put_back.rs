@@ -10,14 +10,14 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, mkdirat, mknodat};
-use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, mkdirat, mknodat};
+use nix::unistd::{UnlinkatFlags, fchown, linkat, unlinkat};
 use sha2::{Digest as _, Sha256};
 
 use super::host::kind_of;
 use super::replace::{self, Beside, Owned};
 use super::snapshot::{Snapshot, attributes_of, snapshot_at, unsigned};
-use super::tree::Place;
+use super::tree::{Place, is_stranger};
 use super::{Attributes, FileKind, HostSystem};
 use crate::undo::record::{Kept, Kind, Was, bytes_of, hex};
 
@@ -67,10 +67,16 @@ impl HostSystem {
     ) -> io::Result<bool> {
         let place = self.real_place(real)?;
         let is = snapshot_at(&place)?;
-        if is.as_ref().is_some_and(|is| is_same_but_attributes(is, was)) {
+        let gives_rights = is.as_ref().is_some_and(|is| gives_rights_to_others(is, was));
+        if !gives_rights && is.as_ref().is_some_and(|is| is_same_but_attributes(is, was)) {
             return adjust(&place, is.as_ref(), was);
         }
         match &was.kind {
+            Kind::File { content: None, .. } if gives_rights => {
+                return Err(io::Error::other(
+                    "it is another user's file now, which must not run with these rights",
+                ));
+            }
             Kind::File { content: None, .. } => {
                 return Err(io::Error::other("it is gone, and only its owner and mode were kept"));
             }
@@ -136,6 +142,13 @@ fn is_same_but_attributes(is: &Snapshot, was: &Was) -> bool {
     }
 }
 
+/// Whether a file of somebody else is there now, and with what was there its owner would get the rights of another user.
+fn gives_rights_to_others(is: &Snapshot, was: &Was) -> bool {
+    let gives_rights = was.mode & 0o6000 != 0
+        || was.attributes.iter().any(|(name, _)| name.0.as_os_str() == "security.capability");
+    gives_rights && is.was.uid != was.uid && is_stranger(is.was.uid)
+}
+
 fn digest(file: &File) -> io::Result<String> {
     let mut hashed = Hashed { content: file, hasher: Sha256::new() };
     io::copy(&mut hashed, &mut io::sink())?;
@@ -161,7 +174,14 @@ fn adjust(place: &Place, is: Option<&Snapshot>, was: &Was) -> io::Result<bool> {
         }
         return Ok(!is_as_it_was);
     }
-    if !is_as_it_was {
+    // The very file that was looked at, whatever is at the place by now.
+    let file = is.and_then(|is| is.content.as_ref());
+    if let (false, Some(file)) = (is_as_it_was, file) {
+        replace::refuse_what_was_put_there(place, &fstat(file)?)?;
+        fchown(file, Some(was.uid.into()), Some(was.gid.into()))?;
+        give_attributes(file, was)?;
+        fchmod(file, Mode::from_bits_truncate(was.mode))?;
+    } else if !is_as_it_was {
         let (uid, gid) = (Some(was.uid), Some(was.gid));
         replace::set_attributes(place, Attributes { uid, gid, mode: None })?;
         if !matches!(was.kind, Kind::Special { .. }) {

@@ -296,7 +296,7 @@ pub(super) fn set_attributes(place: &Place, attributes: Attributes) -> io::Resul
 
 /// A link, or a file that has further names, in a folder where others may put names: not every kernel keeps them from giving one more
 /// name to a file of root.
-fn refuse_what_was_put_there(place: &Place, is: &FileStat) -> io::Result<()> {
+pub(super) fn refuse_what_was_put_there(place: &Place, is: &FileStat) -> io::Result<()> {
     let kind = SFlag::from_bits_truncate(is.st_mode) & SFlag::S_IFMT;
     if kind == SFlag::S_IFLNK {
         return Err(Errno::ELOOP.into());

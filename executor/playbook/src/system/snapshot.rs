@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{OFlag, openat, readlinkat};
-use nix::sys::stat::{FileStat, Mode};
+use nix::sys::stat::{FileStat, Mode, fstat};
 
 use super::host::kind_of;
 use super::lookup::open_at;
@@ -89,11 +89,13 @@ impl HostSystem {
 }
 
 pub(super) fn snapshot_at(place: &Place) -> io::Result<Option<Snapshot>> {
-    let Some(stat) = place.stat()? else { return Ok(None) };
+    let Some(mut stat) = place.stat()? else { return Ok(None) };
     let (mut attributes, mut content) = (Vec::new(), None);
     let kind = match kind_of(&stat) {
         FileKind::File => {
             let file = open_at(place)?;
+            // Of the very file: whoever may write to the folder can have put another one there meanwhile.
+            stat = fstat(&file)?;
             attributes = attributes_of(&file)?;
             content = Some(file);
             let has_others = stat.st_nlink > 1;
