@@ -1,17 +1,18 @@
 //! Writes a backup: contents by their digests, and the record. What a step speaks of is durable before the step is, and the step
-//! before the change that it is about.
+//! before the change that it is about: many paths wait together for the barrier that is passed before the next change.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest as _, Sha256};
 
 use super::BackupSpec;
 use super::read::{BLOBS, NAMES, Record, STEPS, blob_path, name_path};
 use super::record::{MAX_LINE_BYTES, Step, VERSION, encode, hex};
-use crate::SystemError;
+use crate::{Barrier, SystemError};
 
 /// What stays free of the backup's file system, whatever a job asks for: a gateway with a full disk is lost.
 pub(super) const KEPT_FREE_BYTES: u64 = 16 * 1024 * 1024;
@@ -22,9 +23,66 @@ const UNNAMED: &str = "unnamed";
 #[derive(Debug)]
 pub(super) struct Writer {
     folder: PathBuf,
-    steps: File,
+    waiting: Arc<Mutex<Waiting>>,
     used_bytes: u64,
     max_bytes: u64,
+}
+
+/// Contents that wait together, each open.
+const MAX_WAITING: usize = 64;
+
+/// What of a backup is not durable yet. After a power cut a step may speak of a content that is not there: then nothing was
+/// changed yet of what it is about.
+#[derive(Debug)]
+struct Waiting {
+    steps: File,
+    /// Of the steps.
+    length: u64,
+    is_synced: bool,
+    /// The folder of contents; open, because whoever passes the barrier may be a user who cannot open it.
+    blobs: File,
+    contents: Vec<File>,
+    /// The disk has lost something of it: what comes after cannot be trusted either.
+    is_lost: bool,
+}
+
+impl Waiting {
+    fn write(&mut self, line: &[u8]) -> io::Result<()> {
+        self.is_synced = false;
+        if let Err(error) = self.steps.write_all(line) {
+            // A line that was written in part would spoil the next one.
+            let _ = self.steps.set_len(self.length);
+            return Err(error);
+        }
+        self.length += line.len() as u64;
+        Ok(())
+    }
+
+    /// Makes all of it durable.
+    fn settle(&mut self) -> io::Result<()> {
+        if self.is_lost {
+            return Err(io::Error::other("a part of the backup is lost"));
+        }
+        let result = self.sync();
+        self.is_lost = result.is_err();
+        result
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        if !self.contents.is_empty() {
+            self.contents.drain(..).try_for_each(|content| content.sync_all())?;
+            self.blobs.sync_all()?;
+        }
+        if !self.is_synced {
+            self.steps.sync_data()?;
+            self.is_synced = true;
+        }
+        Ok(())
+    }
+}
+
+fn lock(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Writer {
@@ -46,14 +104,24 @@ impl Writer {
         }
         sync_folder(&folder)?;
         let used_bytes = used_bytes(&folder)?;
-        let mut writer = Self { folder, steps, used_bytes, max_bytes: spec.max_bytes };
+        let (blobs, length) = (File::open(folder.join(BLOBS))?, record.whole_bytes);
+        let contents = Vec::new();
+        let waiting = Waiting { steps, length, is_synced: false, blobs, contents, is_lost: false };
+        let waiting = Arc::new(Mutex::new(waiting));
+        let mut writer = Self { folder, waiting, used_bytes, max_bytes: spec.max_bytes };
         if record.whole_bytes == 0 {
             writer.append(&Step::Begun { version: VERSION })?;
         }
         Ok((writer, record))
     }
 
-    /// Appends a step, durably.
+    /// What makes all of it durable.
+    pub(super) fn barrier(&self) -> Barrier {
+        let waiting = Arc::clone(&self.waiting);
+        Barrier::new(move || lock(&waiting).settle())
+    }
+
+    /// Appends a step: that of a path with the next barrier, any other durably at once.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -62,10 +130,10 @@ impl Writer {
         if line.len() > MAX_LINE_BYTES {
             return Err(io::Error::other("it is too long for the record of the backup"));
         }
-        self.steps.write_all(&line)?;
-        self.steps.sync_data()?;
         self.used_bytes += line.len() as u64;
-        Ok(())
+        let mut waiting = lock(&self.waiting);
+        waiting.write(&line)?;
+        if matches!(step, Step::Path { .. }) { Ok(()) } else { waiting.settle() }
     }
 
     /// Refuses what does not fit.
@@ -92,7 +160,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Keeps a content under its digest, durably. What is kept already takes no more room.
+    /// Keeps a content under its digest, durably before a step speaks of it. What is kept already takes no more room.
     ///
     /// # Errors
     /// When it is more than these bytes, or cannot be written.
@@ -124,10 +192,13 @@ impl Writer {
             fs::remove_file(unnamed)?;
             return Ok((sha256, bytes));
         }
-        hashing.file.sync_all()?;
         fs::rename(unnamed, named)?;
-        sync_folder(&self.folder.join(BLOBS))?;
         self.used_bytes += bytes;
+        let mut waiting = lock(&self.waiting);
+        waiting.contents.push(hashing.file);
+        if waiting.contents.len() >= MAX_WAITING {
+            waiting.settle()?;
+        }
         Ok((sha256, bytes))
     }
 
