@@ -1,9 +1,7 @@
 //! The JSON of the REST API, for the server and for the command line that asks it. All paths are below `/api/v1`; every request
 //! but `GET /health` needs `Authorization: Bearer TOKEN`; errors are RFC 9457 problem details.
 
-use keros_protocol::{
-    CommandId, Delivery, Eui, Job, JobLimits, JobOptions, Outcome, Telemetry, UnixSeconds, UpdateId,
-};
+use keros_protocol::{CommandId, Delivery, Eui, Job, JobLimits, Outcome, Telemetry, UnixSeconds, UpdateId};
 use serde::{Deserialize, Serialize};
 
 /// `GET /gateways/{eui}`, and the elements of `GET /gateways`.
@@ -72,10 +70,22 @@ pub(crate) struct SendUpdate {
     pub(crate) limits: JobLimits,
     /// How it is to be done.
     #[serde(default)]
-    pub(crate) options: JobOptions,
+    pub(crate) options: SendOptions,
     /// Seconds until the commands expire; 7 days by default.
     #[serde(default)]
     pub(crate) expires_in_s: Option<u64>,
+}
+
+/// How the job is to be done. A field that is not stated has its default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct SendOptions {
+    /// Change nothing, report what would change.
+    pub(crate) dry_run: bool,
+    /// Undo the job unless the center is reached again within this many seconds, up to 86,400; 0: no such window. Absent: the default
+    /// of the job's kind. A dry run has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) confirm_window_s: Option<u32>,
 }
 
 /// `GET /updates/{id}`, the answer to `POST /updates`, and the elements of `GET /updates` (without `gateways`).

@@ -11,7 +11,7 @@ use keros_protocol::eligibility::Refusal;
 use keros_protocol::{Command, Job, Outcome, RefusalReason, Summary, TaskRef};
 
 use crate::settings::Settings;
-use crate::watch::Watch;
+use crate::watch::{BehindTasks, Question, Watch};
 
 /// Findings that a refusal names; the rest are counted.
 const MAX_FINDINGS: usize = 10;
@@ -143,8 +143,10 @@ fn work(
     options.stop = Some(stop.clone());
     options.cancel = Some(cancel.clone());
     system.cancel = Some(cancel.clone());
-    let _watch = Watch::begin(controls.is_cancelled, controls.grace, stop, cancel);
-    match keros_playbook::run(script, system, &options, observer) {
+    let question = Question::new(controls.is_cancelled);
+    let mut observer = BehindTasks { observer, question: question.clone(), stop: stop.clone() };
+    let _watch = Watch::begin(question, controls.grace, stop, cancel);
+    match keros_playbook::run(script, system, &options, &mut observer) {
         RunEnd::Ended(outcome) => Ok(TasksEnd::Ended(outcome)),
         RunEnd::Reboot { task, resume } => {
             let text = serde_json::to_string(&resume);

@@ -1,6 +1,6 @@
 //! A real machine whose power is cut in the middle of a job, and which boots again: no task ran twice, the center learns one
 //! terminal status and it is true, and every file that the job manages is old or new in full. What its disk had not flushed
-//! is lost, sector by sector, as the seed says.
+//! is lost, page by page, as the seed says.
 //!
 //! `KEROS_POWER_CUTS` says how many of the moments are tried (one by default), `KEROS_SEED` which sectors are lost.
 
@@ -88,8 +88,14 @@ impl Site {
         let center = Center::start(&folder.join("center"), Broker::External(broker.port, vec![]))?;
         let reports = Reports::listen(folder, &broker)?;
         let trust = center.keys().join("trust");
-        let installed =
-            Installed { eui: EUI, keros: KEROS_6, host: HOST_SEEN_FROM_VM, port: broker.port, trust: &trust };
+        let installed = Installed {
+            eui: EUI,
+            keros: KEROS_6,
+            host: HOST_SEEN_FROM_VM,
+            port: broker.port,
+            trust: &trust,
+            executor_arguments: "",
+        };
         let vm = Vm::prepare(|root| {
             installed.into(root)?;
             let rig = root.join(FOLDER.trim_start_matches('/'));

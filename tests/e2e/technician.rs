@@ -15,7 +15,9 @@ fn status_is_one_screen_also_with_the_broker_gone() -> Result<()> {
     let gateway = Gateway::start(&folder.path().join("gateway"), EUI, KEROS_6, &options)?;
     center.wait_for_telemetry(&[EUI])?;
     let script = "- name: p\n  groups: [all]\n  tasks:\n    - !shell { name: wait, cmd: 'until [ -e \"$KEROS_ROOT/go\" ]; do sleep 0.05; done' }\n";
-    let update_id = center.send("g", &[EUI], script)?;
+    // Without the center it would wait for its confirmation.
+    let options = serde_json::json!({ "confirm_window_s": 0 });
+    let update_id = center.send_with("g", &[EUI], script, &options)?;
 
     let status = |what: &str, words: &[&str]| {
         wait_for(what, || {

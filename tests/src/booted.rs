@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -11,6 +12,8 @@ use crate::{Process, project_root, run_ok, system_program, wait_for};
 const ARCHIVE: &str = "target/booted/bookworm-net.tar";
 /// What is in it beside the essential packages.
 const PACKAGES: &str = "--include=systemd,systemd-sysv,dbus,iproute2,nftables";
+
+static MACHINES: AtomicUsize = AtomicUsize::new(0);
 
 /// A booted Debian; it is ended and removed when this is dropped.
 #[derive(Debug)]
@@ -26,14 +29,29 @@ impl Booted {
     /// # Errors
     /// When a program is missing, or it does not come up.
     pub fn start(prepare: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
+        Self::boot("--private-network", prepare)
+    }
+
+    /// As [`Booted::start`], with the network of a namespace that there is.
+    ///
+    /// # Errors
+    /// When a program is missing, or it does not come up.
+    pub fn start_in(namespace: &str, prepare: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
+        Self::boot(&format!("--network-namespace-path=/run/netns/{namespace}"), prepare)
+    }
+
+    fn boot(network: &str, prepare: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let root = folder.path().join("root");
         unpack(&root)?;
         prepare(&root)?;
-        let name = format!("keros-test-{}", std::process::id());
+        let number = MACHINES.fetch_add(1, Ordering::Relaxed);
+        let name = format!("keros-test-{}-{number}", std::process::id());
         let mut command = Command::new(system_program("systemd-nspawn")?);
         command.arg("-q").arg("-D").arg(&root).arg(format!("--machine={name}"));
-        command.args(["--register=no", "--keep-unit", "--private-network", "--console=pipe", "-b"]);
+        // With a namespace of another's making, it would not be given the right to change its network by itself.
+        command.args(["--capability=CAP_NET_ADMIN", "--register=no", "--keep-unit", network]);
+        command.args(["--console=pipe", "-b"]);
         let mut container = Process::start(&mut command, &folder.path().join("log"))?;
         let leader = wait_for("the container's process 1", || {
             ensure!(container.is_running(), "the container ended: {}", container.log());
@@ -117,7 +135,10 @@ pub(crate) fn unpack(root: &Path) -> Result<()> {
 }
 
 /// What `systemctl enable` does, on a tree that has not booted.
-pub(crate) fn enable(root: &Path, target: &str, unit: &str) -> Result<()> {
+///
+/// # Errors
+/// When the link cannot be made.
+pub fn enable(root: &Path, target: &str, unit: &str) -> Result<()> {
     let wants = root.join(format!("etc/systemd/system/{target}.wants"));
     std::fs::create_dir_all(&wants)?;
     let from = if root.join("etc/systemd/system").join(unit).exists() { "/etc" } else { "/usr/lib" };

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
-use crate::{Process, free_port, keros_program, run_ok, wait_for};
+use crate::{Injection, Process, Threads, free_port, keros_program, run_ok, wait_for};
 
 /// Which broker the center uses.
 #[derive(Debug, Clone)]
@@ -54,7 +54,20 @@ impl Center {
     /// # Errors
     /// When it does not come up.
     pub fn restart(&mut self) -> Result<()> {
-        let mut command = Command::new(keros_program("keros-center")?);
+        self.start_command(Command::new(keros_program("keros-center")?))?;
+        wait_for("the center answers", || Ok(self.get("/health").ok())).map(drop)
+    }
+
+    /// Starts it again with a fault in it, which may end it at any moment; what came of it is added to a log.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn restart_with(&mut self, injection: &Injection, log: &Path) -> Result<()> {
+        let command = injection.command(&keros_program("keros-center")?, log, Threads::All)?;
+        self.start_command(command)
+    }
+
+    fn start_command(&mut self, mut command: Command) -> Result<()> {
         command.arg("serve").arg("--data-folder").arg(self.folder.join("data"));
         command.arg("--keys").arg(self.folder.join("keys")).arg("--rest").arg(self.rest.to_string());
         match &self.broker {
@@ -70,7 +83,7 @@ impl Center {
             }
         }
         self.process = Some(Process::start(&mut command, &self.folder.join("center.log"))?);
-        wait_for("the center answers", || Ok(self.get("/health").ok())).map(drop)
+        Ok(())
     }
 
     /// Ends it with SIGKILL.

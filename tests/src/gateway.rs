@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::{Process, keros_program, run, system_program};
+use crate::{Injection, Process, Threads, keros_program, run, system_program};
 
 /// A KerOS 6 version.
 pub const KEROS_6: &str = "6.3.1";
@@ -24,6 +24,8 @@ pub struct GatewayOptions {
     pub namespace: Option<String>,
     /// Seconds; none: the default.
     pub keep_alive_s: Option<u32>,
+    /// Seconds; none: the default.
+    pub telemetry_interval_s: Option<u32>,
     /// Folder with the center's public keys.
     pub trust: PathBuf,
     /// Password, sent with the EUI as user name.
@@ -80,19 +82,36 @@ impl Gateway {
         self.start_program(&keros_program("keros-agent")?)
     }
 
+    /// Starts the agent with a fault in it; what came of it is added to a log.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn restart_with(&mut self, injection: &Injection, log: &Path) -> Result<()> {
+        let command = injection.command(&keros_program("keros-agent")?, log, Threads::First)?;
+        self.start_command(command)
+    }
+
+    /// Whether the agent has not ended.
+    pub fn is_running(&mut self) -> bool {
+        self.process.as_mut().is_some_and(Process::is_running)
+    }
+
     /// Starts another build of the agent.
     ///
     /// # Errors
     /// When it cannot be started.
     pub fn start_program(&mut self, agent: &Path) -> Result<()> {
-        let mut command = match &self.namespace {
+        self.start_command(match &self.namespace {
             None => Command::new(agent),
             Some(namespace) => {
                 let mut command = Command::new(system_program("ip")?);
                 command.args(["netns", "exec", namespace]).arg(agent);
                 command
             }
-        };
+        })
+    }
+
+    fn start_command(&mut self, mut command: Command) -> Result<()> {
         command.arg("run").arg("--config").arg(self.config());
         self.process = Some(Process::start(&mut command, &self.folder.join("agent.log"))?);
         Ok(())
@@ -179,7 +198,8 @@ impl Gateway {
             at("run"),
             options.trust.display()
         );
-        writeln!(text, "telemetry: {{ interval_s: 3600, min_interval_s: 1 }}")?;
+        let interval_s = options.telemetry_interval_s.unwrap_or(3600);
+        writeln!(text, "telemetry: {{ interval_s: {interval_s}, min_interval_s: 1 }}")?;
         // A test does not wait for minutes after a broker was killed many times.
         let host = options.host.as_deref().unwrap_or("127.0.0.1");
         writeln!(text, "broker:\n  host: {host}\n  port: {}\n  reconnect_max_s: 1", options.port)?;

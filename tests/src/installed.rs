@@ -20,6 +20,8 @@ pub struct Installed<'a> {
     pub port: u16,
     /// Folder with the center's public keys.
     pub trust: &'a Path,
+    /// Further arguments of the executor, for shorter times.
+    pub executor_arguments: &'a str,
 }
 
 impl Installed<'_> {
@@ -55,11 +57,15 @@ impl Installed<'_> {
         // Not its first boot: nothing is preset, and the identity of the machine stays.
         fs::write(root.join("etc/machine-id"), format!("{:032x}\n", 0x5eed))?;
         booted::enable(root, "multi-user.target", "keros-agent.service")?;
-        let sockets = fs::read_dir(root.join("usr/lib/systemd/system"))?;
-        for unit in sockets.filter_map(|entry| entry.ok()?.file_name().into_string().ok()) {
-            if unit.starts_with("keros-executor") && unit.ends_with(".socket") {
-                booted::enable(root, "sockets.target", &unit)?;
-            }
+        booted::enable(root, "sockets.target", "keros-executor.socket")?;
+        for (unit, subcommand) in [("keros-executor@", "session"), ("keros-executor-settle", "settle")] {
+            let folder = root.join(format!("etc/systemd/system/{unit}.service.d"));
+            fs::create_dir_all(&folder)?;
+            let arguments = self.executor_arguments;
+            let start = format!(
+                "[Service]\nExecStart=\nExecStart=-/usr/bin/keros-executor {subcommand} {arguments}\n"
+            );
+            fs::write(folder.join("rig.conf"), start)?;
         }
         Ok(())
     }

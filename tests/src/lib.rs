@@ -5,27 +5,35 @@
 mod booted;
 mod center;
 mod gateway;
+mod injection;
 mod installed;
 mod mosquitto;
 mod net;
 mod pki;
 mod programs;
 mod proxy;
+mod random;
 mod reports;
+mod small_disk;
+mod steps;
 mod vm;
 mod wait;
 
-pub use booted::Booted;
+pub use booted::{Booted, enable as booted_enable};
 pub use center::{Broker, Center};
 pub use gateway::{Gateway, GatewayOptions, KEROS_5, KEROS_6};
+pub use injection::{Injection, Threads, injected};
 pub use installed::Installed;
 pub use mosquitto::{Mosquitto, MosquittoMode, mosquitto_client};
-pub use net::{FAR, Link};
+pub use net::{FAR, Link, NEAR_ROUTER};
 pub use pki::Pki;
 pub use programs::{
     Process, count_from_environment, free_port, keros_program, project_root, run, run_ok, system_program,
 };
 pub use proxy::{Manner, Proxy};
+pub use random::Random;
 pub use reports::Reports;
+pub use small_disk::SmallDisk;
+pub use steps::{ensure_true, steps_script, steps_script_with};
 pub use vm::{BOOT_LIMIT, Disk, HOST_SEEN_FROM_VM, Lost, Vm};
 pub use wait::{LIMIT, wait_for};

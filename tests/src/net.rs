@@ -11,10 +11,12 @@ use crate::{run_ok, system_program};
 
 static LINKS: AtomicUsize = AtomicUsize::new(0);
 
-/// The address at the far end.
-pub const FAR: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+/// The address behind the far end: the near one reaches it by its default route.
+pub const FAR: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
 const FAR_ADDRESS: &str = "10.77.0.1/24";
 const NEAR_ADDRESS: &str = "10.77.0.2/24";
+/// The default route of the near end.
+pub const NEAR_ROUTER: &str = "10.77.0.1";
 /// The name of the interface at both ends.
 const CABLE: &str = "cable";
 
@@ -44,6 +46,8 @@ impl Link {
             ip(&["-n", end, "link", "set", "lo", "up"])?;
             ip(&["-n", end, "link", "set", CABLE, "up"])?;
         }
+        ip(&["-n", far, "address", "add", &FAR.to_string(), "dev", "lo"])?;
+        ip(&["-n", near, "route", "add", "default", "via", NEAR_ROUTER])?;
         Ok(link)
     }
 

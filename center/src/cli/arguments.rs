@@ -30,6 +30,7 @@ Send a script to a group and watch it:
   keros-center gateways
   keros-center groups create north --gateways 7076FF0056070123,7076FF0056070124
   keros-center update send --group north --script ntp.yml --watch
+  keros-center update cancel 01920000-0000-7000-8000-000000000002
 
 Exit codes:
   0  done; with --watch: every gateway succeeded
@@ -424,6 +425,10 @@ pub(crate) struct SendArguments {
     /// Longest time for the whole script [default: 1h]
     #[arg(long, value_name = "TIME", value_parser = parse_duration_s)]
     pub(crate) total_timeout: Option<u32>,
+    /// A gateway that does not reach the center again within this time undoes the job by itself; 0 switches that off, at most
+    /// 24h [default: 30m]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration_s)]
+    pub(crate) confirm_window: Option<u32>,
     /// Follow it until it has ended, or until all that has not is overdue
     #[arg(long)]
     pub(crate) watch: bool,

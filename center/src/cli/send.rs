@@ -2,13 +2,16 @@
 
 use std::io::Write;
 
-use keros_protocol::{Job, JobLimits, JobOptions};
+use keros_protocol::{Job, JobLimits};
 
 use super::arguments::SendArguments;
 use super::client::Client;
 use super::script::{self, Checked};
 use super::{Ended, print_json, watch};
-use crate::api::{SendUpdate, UpdateView};
+use crate::api::{SendOptions, SendUpdate, UpdateView};
+
+/// Over cellular links it takes this long to connect again.
+const SHORT_WINDOW_S: u32 = 60;
 
 pub(super) fn run(
     client: &Client,
@@ -17,6 +20,12 @@ pub(super) fn run(
     out: &mut dyn Write,
 ) -> anyhow::Result<Ended> {
     let Some(order) = prepare(arguments)? else { return Ok(Ended::InvalidScript) };
+    if arguments.confirm_window.is_some_and(|window_s| (1..SHORT_WINDOW_S).contains(&window_s)) {
+        writeln!(
+            std::io::stderr(),
+            "The confirm window is short: a gateway that needs longer to connect again undoes the job."
+        )?;
+    }
     let view: UpdateView = client.post("/updates", &order)?;
     if arguments.watch {
         return watch::run(client, view.update_id, false, json, out);
@@ -73,7 +82,7 @@ fn order(
             task_s: arguments.task_timeout.unwrap_or(default.task_s),
             ..default
         },
-        options: JobOptions { dry_run: arguments.dry_run, ..JobOptions::default() },
+        options: SendOptions { dry_run: arguments.dry_run, confirm_window_s: arguments.confirm_window },
         expires_in_s: Some(arguments.expires.into()),
     }
 }

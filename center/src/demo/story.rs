@@ -6,13 +6,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use keros_protocol::{Eui, Job, JobLimits, JobOptions, Outcome, RefusalReason, UpdateId};
+use keros_protocol::{Eui, Job, JobLimits, Outcome, RefusalReason, UpdateId};
 use tokio::sync::mpsc;
 
 use super::Programs;
 use super::center::Center;
 use super::gateway::{self, Agent, Folders, Keros, PLANS};
-use crate::api::{GatewayView, GroupView, SendUpdate, UpdateView};
+use crate::api::{GatewayView, GroupView, SendOptions, SendUpdate, UpdateView};
 use crate::cli::client::Client;
 use crate::cli::text::{printable, table};
 use crate::cli::updates::{ROW_HEAD, row};
@@ -198,7 +198,7 @@ async fn send(client: &Client, out: &mut dyn Write) -> anyhow::Result<UpdateId> 
         group: GROUP.to_owned(),
         job: Job::JetPorch { script: SCRIPT.to_owned(), vars },
         limits: JobLimits::default(),
-        options: JobOptions::default(),
+        options: SendOptions::default(),
         expires_in_s: Some(3600),
     };
     let update = ask(client, move |client| client.post::<UpdateView>("/updates", &order)).await?;

@@ -57,7 +57,7 @@ impl Center {
         // One transaction that writes at a time: what waits in it is not being sent by another one.
         let mut transaction = self.store.begin().await?;
         updates::find(&mut transaction, update_id).await?.ok_or_else(|| no_update(update_id))?;
-        updates::expire(&mut transaction, now).await?;
+        let expired = updates::expire(&mut transaction, now).await?;
         let lines = updates::lines(&mut transaction, update_id, eui).await?;
         if let (Some(eui), true) = (eui, lines.is_empty()) {
             return Err(OrderError::NotFound(format!("update {update_id} has no command for gateway {eui}")));
@@ -77,6 +77,7 @@ impl Center {
         cancellations::ask(&mut transaction, &ids(Decision::Ask), now).await?;
         transaction.commit().await.map_err(StoreError::from)?;
 
+        self.tell_expired(expired);
         tracing::info!(%update_id, gateway = eui.map(|eui| eui.to_string()), "an update is cancelled");
         self.tell(&[Change::Update(update_id)]);
         let online = decided.iter().filter(|(decision, line)| *decision == Decision::Ask && line.online);

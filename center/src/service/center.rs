@@ -137,11 +137,16 @@ impl Center {
         let mut transaction = self.store.begin().await?;
         let expired = updates::expire(&mut transaction, now).await?;
         transaction.commit().await?;
-        for update_id in expired {
+        self.tell_expired(expired);
+        Ok(())
+    }
+
+    /// Tells listeners of updates with commands that have expired, once that is committed.
+    pub(super) fn tell_expired(&self, updates: Vec<UpdateId>) {
+        for update_id in updates {
             tracing::info!(%update_id, "commands of an update have expired");
             self.tell(&[Change::Update(update_id)]);
         }
-        Ok(())
     }
 
     /// Tells listeners of the commands that became overdue after `since`: nothing else changes then.
@@ -295,7 +300,7 @@ impl Center {
                 |_| OrderError::Unavailable("the check of the order broke: the log says more".to_owned()),
             )??;
         let mut transaction = self.store.begin().await?;
-        updates::expire(&mut transaction, now).await?;
+        let expired = updates::expire(&mut transaction, now).await?;
         if let Some((under_way, eui)) = updates::in_progress(&mut transaction, &update.row.group).await? {
             return Err(OrderError::Conflict(format!(
                 "update {under_way} is in progress: its command still waits for gateway {eui}"
@@ -303,6 +308,7 @@ impl Center {
         }
         updates::create(&mut transaction, &update).await?;
         transaction.commit().await.map_err(StoreError::from)?;
+        self.tell_expired(expired);
         let update_id = update.row.update_id;
         tracing::info!(%update_id, group = update.row.group, gateways = update.commands.len(), "an update is accepted");
         self.tell(&[Change::Update(update_id)]);

@@ -2,9 +2,9 @@
 
 use keros_playbook::{DiagnosticKind, Script, ScriptSource};
 use keros_protocol::limits::{MAX_COMMAND_PAYLOAD_BYTES, MAX_SCRIPT_BYTES, MAX_VARS_BYTES};
-use keros_protocol::{Command, CommandId, Eui, Job, JobLimits, UnixSeconds, UpdateId};
+use keros_protocol::{Command, CommandId, Eui, Job, JobLimits, JobOptions, UnixSeconds, UpdateId};
 
-use crate::api::SendUpdate;
+use crate::api::{SendOptions, SendUpdate};
 use crate::store::{NewUpdate, StoreError, UpdateRow};
 
 /// Commands expire after this, unless the operator says something else: 7 days.
@@ -12,6 +12,9 @@ const DEFAULT_EXPIRY_S: u64 = 7 * 86_400;
 
 /// The longest time that a command may wait: 90 days.
 const MAX_EXPIRY_S: u64 = 90 * 86_400;
+
+/// The confirm window of a script when the order does not say: 30 minutes. A script can cut the gateway off.
+const DEFAULT_CONFIRM_WINDOW_S: u32 = 1800;
 
 /// Findings of the script's check that are shown.
 const MAX_FINDINGS: usize = 20;
@@ -56,6 +59,7 @@ pub(crate) fn new_update(
     check_job(&order.job)?;
     check_numbers(&order)?;
     let update = NewUpdate {
+        options: options(&order),
         row: UpdateRow {
             update_id: UpdateId(uuid::Uuid::now_v7()),
             group: order.group,
@@ -65,7 +69,6 @@ pub(crate) fn new_update(
         },
         job: order.job,
         limits: order.limits,
-        options: order.options,
         commands: gateways.iter().map(|eui| (CommandId(uuid::Uuid::now_v7()), *eui)).collect(),
     };
     check_payload(&update)?;
@@ -80,10 +83,25 @@ fn check_numbers(order: &SendUpdate) -> Result<(), OrderError> {
             keros_protocol::limits::MAX_OUTPUT_BYTES
         )));
     }
-    if order.options.confirm_window_s > JobLimits::MAX_S {
-        return Err(invalid(format!("options.confirm_window_s is 0 to {} seconds", JobLimits::MAX_S)));
+    if order.options.confirm_window_s.is_some_and(|window_s| window_s > JobLimits::MAX_S) {
+        return Err(invalid(format!(
+            "options.confirm_window_s is 0 to {} seconds, 0 for no window",
+            JobLimits::MAX_S
+        )));
     }
     Ok(())
+}
+
+/// The options of the commands.
+fn options(order: &SendUpdate) -> JobOptions {
+    let SendOptions { dry_run, confirm_window_s } = order.options;
+    let default_s = match order.job {
+        Job::JetPorch { .. } => DEFAULT_CONFIRM_WINDOW_S,
+        Job::MagicLink { .. } | Job::Unknown { .. } => 0,
+    };
+    // Nothing is changed, so there is nothing to undo.
+    let confirm_window_s = if dry_run { 0 } else { confirm_window_s.unwrap_or(default_s) };
+    JobOptions { dry_run, confirm_window_s }
 }
 
 fn check_job(job: &Job) -> Result<(), OrderError> {
@@ -169,4 +187,33 @@ fn check_payload(update: &NewUpdate) -> Result<(), OrderError> {
         )));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_confirm_window_is_what_is_said_or_the_default_of_the_kind_and_a_dry_run_has_none() {
+        let script = || Job::JetPorch { script: String::new(), vars: serde_json::Map::new() };
+        let link = || Job::MagicLink { digest: String::new(), source: String::new() };
+        for (job, dry_run, stated, expected) in [
+            (script(), false, None, DEFAULT_CONFIRM_WINDOW_S),
+            (script(), false, Some(0), 0),
+            (script(), false, Some(90), 90),
+            (script(), true, None, 0),
+            (script(), true, Some(90), 0),
+            (link(), false, None, 0),
+            (link(), false, Some(90), 90),
+        ] {
+            let order = SendUpdate {
+                group: String::new(),
+                job,
+                limits: JobLimits::default(),
+                options: SendOptions { dry_run, confirm_window_s: stated },
+                expires_in_s: None,
+            };
+            assert_eq!(options(&order), JobOptions { dry_run, confirm_window_s: expected }, "{order:?}");
+        }
+    }
 }

@@ -12,8 +12,13 @@ use std::thread::JoinHandle;
 
 use anyhow::{Context as _, Result};
 
-/// What is kept or lost as a whole.
+use crate::Random;
+
+/// What is written as a whole.
 const SECTOR: usize = 512;
+/// Sectors that are kept or lost together, as the pages of flash are. Were a page torn, ext4 itself would give up: it takes a torn
+/// block at the end of its journal for damage, and does not mount.
+const PAGE_SECTORS: u64 = 8;
 /// A request is refused when it is longer; the kernel's are a few MiB at most.
 const MAX_REQUEST: u32 = 64 * 1024 * 1024;
 
@@ -116,7 +121,7 @@ impl Disk {
         self.shared.lock().failed
     }
 
-    /// The power is off: of what was not flushed, sectors chosen by the seed reach the medium, the others are lost. The
+    /// The power is off: of what was not flushed, pages chosen by the seed reach the medium, the others are lost. The
     /// machine must have been ended before.
     ///
     /// # Errors
@@ -124,10 +129,14 @@ impl Disk {
     pub fn lose_power(&self, seed: u64) -> Result<Lost> {
         let mut state = self.shared.lock();
         let cache = std::mem::take(&mut state.cache);
-        let mut random = Random(seed | 1);
+        let mut random = Random::new(seed);
         let mut lost = Lost { unflushed: cache.len(), lost: 0 };
+        let (mut page, mut kept) = (None, false);
         for (sector, bytes) in cache {
-            if random.next() & 1 == 0 {
+            if page.replace(sector / PAGE_SECTORS) != Some(sector / PAGE_SECTORS) {
+                kept = random.below(2) == 0;
+            }
+            if kept {
                 self.shared.medium.write_all_at(&bytes, sector * SECTOR as u64)?;
             } else {
                 lost.lost += 1;
@@ -147,17 +156,6 @@ impl Drop for Disk {
         {
             let _ = server.join();
         }
-    }
-}
-
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 >> 32
     }
 }
 

@@ -11,9 +11,9 @@ use anyhow::{Context as _, Result, ensure};
 use crate::{project_root, run_ok, system_program};
 
 /// Kernel and memory file system, made once.
-const FOLDER: &str = "target/booted/kernel";
+const FOLDER: &str = "target/booted/kernel-nft";
 /// What the kernel's package leaves to modules, and the machine needs before it has its disk.
-const MODULES: [&str; 3] = ["virtio_pci", "virtio_blk", "virtio_net"];
+const MODULES: [&str; 4] = ["virtio_pci", "virtio_blk", "virtio_net", "nf_tables"];
 /// The gateway's address, and its host's, in qemu's own network.
 const ADDRESS: &str = "10.0.2.15/24";
 const ROUTER: &str = "10.0.2.2";

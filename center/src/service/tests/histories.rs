@@ -5,7 +5,9 @@ use keros_protocol::{Delivery, Eui, Outcome};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::world::{A, B, STREAM, World, acknowledged, downlink, failed, report, succeeded, telemetry};
+use super::world::{
+    A, B, STREAM, World, acknowledged, downlink, failed, report, statement, succeeded, telemetry,
+};
 use crate::service::{Change, Message, OrderError};
 
 #[tokio::test]
@@ -42,6 +44,36 @@ async fn several_reports_get_one_acknowledgement() {
         [Some(5)],
         "the answer acknowledges too"
     );
+}
+
+#[tokio::test]
+async fn nonces_come_back_whatever_is_beside_their_telemetry_and_no_more_than_is_allowed() {
+    let world = World::new().await;
+    world.send(1000, 10).await.unwrap();
+    let command = world.commands(A, 20).await[0].command_id;
+    let asking = |nonces: &[&str]| {
+        let (eui, leaf, payload) = telemetry(A);
+        let mut value: serde_json::Value = serde_json::from_slice(&payload).unwrap();
+        value["nonces"] = json!(nonces);
+        (eui, leaf, serde_json::to_vec(&value).unwrap())
+    };
+    let confirming = report(A, 1, 0, command, Outcome::Confirming { until_unix_s: 50 });
+    for messages in [
+        [asking(&["one", "two"]), confirming.clone(), asking(&["two", "three"])],
+        [confirming.clone(), asking(&["one", "two"]), asking(&["two", "three"])],
+        [asking(&["one", "two"]), asking(&["two", "three"]), confirming.clone()],
+    ] {
+        let outgoing = world.give(&messages, 30).await;
+        let nonces: Vec<_> = outgoing.iter().map(|message| statement(message).nonces).collect();
+        assert_eq!(nonces, [["one", "two"], ["two", "three"]]);
+        assert!(outgoing.iter().all(|message| acknowledged(message) == Some(1)), "the report was first");
+    }
+    let long = "x".repeat(129);
+    let many: Vec<String> = (0..20).map(|number| number.to_string()).collect();
+    let mut many: Vec<&str> = many.iter().map(String::as_str).collect();
+    many.insert(0, &long);
+    let outgoing = world.give(&[asking(&many)], 40).await;
+    assert_eq!(statement(&outgoing[0]).nonces, ["0", "1", "2", "3", "4", "5", "6", "7"]);
 }
 
 #[tokio::test]

@@ -65,7 +65,7 @@ impl World {
             group: "all".to_owned(),
             job,
             limits: keros_protocol::JobLimits::default(),
-            options: keros_protocol::JobOptions::default(),
+            options: crate::api::SendOptions::default(),
             expires_in_s: Some(expires_in_s),
         };
         Ok(self.center.send_update(order, now).await?.update_id)
@@ -114,6 +114,10 @@ impl World {
     pub(super) async fn delivery(&self, update_id: UpdateId, eui: Eui, now: u64) -> DeliveryView {
         let view = self.center.update(update_id, now).await.unwrap();
         view.gateways.into_iter().find(|line| line.eui == eui).unwrap()
+    }
+
+    pub(super) async fn view_at(&self, update_id: UpdateId, now: u64) -> UpdateView {
+        self.center.update(update_id, now).await.unwrap()
     }
 
     pub(super) async fn view(&self, update_id: UpdateId) -> UpdateView {

@@ -41,6 +41,8 @@ pub(crate) struct Keeper {
     programs: u32,
     /// The task's own such step.
     program: Option<u32>,
+    /// The last task that is named for its programs; it is not named for each of its items.
+    named: String,
 }
 
 /// Begins a backup of what is changed on a machine, or goes on with one.
@@ -75,6 +77,7 @@ impl Keeper {
             is_covered: false,
             programs: 0,
             program: None,
+            named: String::new(),
         };
         record.steps.into_iter().for_each(|step| keeper.know(step));
         Ok(keeper)
@@ -179,12 +182,11 @@ impl Keeper {
     fn keep_below(&mut self, host: &mut HostSystem, real: &Path) -> Result<(), SystemError> {
         let is = host.snapshot(real)?;
         self.keep_real(host, real, Depth::Whole)?;
-        if is.is_some_and(|is| is.was.kind == Kind::Directory) {
-            for entry in host.list_tree(real)? {
-                self.keep_real(host, &entry, Depth::Whole)?;
-            }
+        if is.is_none_or(|is| is.was.kind != Kind::Directory) {
+            return Ok(());
         }
-        Ok(())
+        let inside = host.list_tree(real)?;
+        inside.iter().try_for_each(|entry| self.keep_real(host, entry, Depth::Whole))
     }
 
     /// Keeps a tree that programs are about to change, and directories on the way to it that they are about to make.
@@ -283,13 +285,14 @@ impl Watcher for Keeper {
 
     /// A program whose effects nobody knows.
     fn program(&mut self) -> Result<(), SystemError> {
-        if self.is_covered || self.program.is_some() {
+        if self.is_covered || self.program.is_some() || self.named == self.task {
             return Ok(());
         }
         self.programs += 1;
         let (number, task) = (self.programs, self.task.clone());
         self.append(&Step::Program { number, task: task.clone() }, Path::new(&task))?;
         self.program = Some(number);
+        self.named = task;
         Ok(())
     }
 
@@ -301,7 +304,10 @@ impl Watcher for Keeper {
 
     fn only_looked(&mut self) -> Result<(), SystemError> {
         match self.program.take() {
-            Some(number) => self.append(&Step::OnlyLooked { number }, Path::new(&self.task.clone())),
+            Some(number) => {
+                self.named.clear();
+                self.append(&Step::OnlyLooked { number }, Path::new(&self.task.clone()))
+            }
             None => Ok(()),
         }
     }

@@ -107,6 +107,12 @@ impl Undoing<'_> {
             let result = services::reload(self.host, self.until).map(|()| true);
             self.done("have systemd read its units again", result);
         }
+        let is_of_monit =
+            |step: &Step| matches!(step, Step::Path { path, .. } if services::is_of_monit(&path.0));
+        if steps.iter().any(is_of_monit) {
+            let result = services::reload_monit(self.host, self.until).map(|()| true);
+            self.done("have monit read its files again", result);
+        }
         for was in &services {
             self.service(was, services::orders_after);
         }

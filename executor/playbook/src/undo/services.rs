@@ -130,6 +130,19 @@ pub(super) fn is_of_systemd(path: &Path) -> bool {
     UNIT_FOLDERS.iter().any(|folder| path.starts_with(folder))
 }
 
+/// Whether a file says something to monit that it must read again.
+pub(super) fn is_of_monit(path: &Path) -> bool {
+    ["/etc/monitrc", "/etc/monit", "/etc/monit.d"].iter().any(|place| path.starts_with(place))
+}
+
+/// Has monit read its files again, where there is one.
+pub(super) fn reload_monit(host: &mut HostSystem, until: Instant) -> Result<(), SystemError> {
+    if !host.has_tool("monit") {
+        return Ok(());
+    }
+    Call { name: "monit", arguments: &["reload"], input: b"", until }.succeed(host).map(|_| ())
+}
+
 /// Has systemd read its units again, where there is one.
 pub(super) fn reload(host: &mut HostSystem, until: Instant) -> Result<(), SystemError> {
     if !host.has_tool("systemctl") {

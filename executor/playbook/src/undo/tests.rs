@@ -282,3 +282,58 @@ fn when_time_is_over_all_that_was_not_undone_is_named() {
     );
     assert_eq!(fs::read_to_string(damaged.all.path().join("root/a")).unwrap(), "new");
 }
+
+#[test]
+fn a_stage_that_is_undone_is_not_undone_again_by_an_undoing_that_was_cut() {
+    let (folder, tree) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let file = tree.path().join("f");
+    let stub = tree.path().join("dpkg-query");
+    let installed =
+        std::process::Command::new("install").args(["-m", "755", "/bin/false"]).arg(&stub).status();
+    assert!(installed.unwrap().success());
+    let mut host = HostSystem::new(tree.path().to_owned(), ShellPlace::Host);
+    "/".clone_into(&mut host.search_path);
+    let put = |system: &mut dyn System, text: &str| {
+        system.put_file(Path::new("/f"), &Content::Bytes(text.as_bytes()), Attributes::default(), 0o644)
+    };
+    fs::write(&file, "1").unwrap();
+    let mut keeper = keep_before(&mut host, &spec(folder.path())).unwrap();
+    put(&mut keeper, "2").unwrap();
+    keeper.before(&Upcoming::Packages(&[])).unwrap();
+    // What the packages brought.
+    fs::write(&file, "3").unwrap();
+    put(&mut keeper, "4").unwrap();
+    assert_eq!(undo(folder.path(), &mut host), Vec::<String>::new());
+    assert_eq!(fs::read_to_string(&file).unwrap(), "1");
+    let read = || BackupLog::read(&folder.path().join("backup")).unwrap();
+    let undone = |step: &&Step| matches!(step, Step::Undone { stage: 1, .. });
+    assert_eq!(read().record.steps.iter().filter(undone).count(), 2);
+    // Once more: only the first stage, for nothing before it can have been left behind.
+    fs::write(&file, "as a cut undoing left it").unwrap();
+    assert_eq!(undo(folder.path(), &mut host), Vec::<String>::new());
+    assert_eq!(fs::read_to_string(&file).unwrap(), "1");
+    assert_eq!(read().record.steps.iter().filter(undone).count(), 2, "not undone again");
+}
+
+#[test]
+fn a_backup_is_for_root_alone_and_holds_the_same_content_once() {
+    let (folder, tree) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for number in 0..600 {
+        fs::create_dir_all(tree.path().join(format!("t/{}", number % 7))).unwrap();
+        fs::write(tree.path().join(format!("t/{}/{number}", number % 7)), format!("{}", number % 300))
+            .unwrap();
+    }
+    let before = picture(tree.path());
+    let mut host = HostSystem::new(tree.path().to_owned(), ShellPlace::Host);
+    let mut keeper = keep_before(&mut host, &spec(folder.path())).unwrap();
+    keeper.remove_directory(Path::new("/t"), true).unwrap();
+    let backup = folder.path().join("backup");
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!([&backup, &backup.join("blobs"), &backup.join("names")].map(|path| mode(path)), [0o700; 3]);
+    let blobs = fs::read_dir(backup.join("blobs")).unwrap().map(|blob| blob.unwrap().path());
+    let blobs: Vec<_> = blobs.chain([backup.join("steps.jsonl")]).collect();
+    assert!(blobs.iter().all(|blob| mode(blob) == 0o600));
+    assert_eq!(blobs.len(), 301);
+    assert_eq!(undo(folder.path(), &mut host), Vec::<String>::new());
+    assert!(differences(&before, &picture(tree.path())).is_empty());
+}

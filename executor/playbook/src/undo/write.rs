@@ -29,7 +29,7 @@ pub(super) struct Writer {
 }
 
 /// Contents that wait together, each open.
-const MAX_WAITING: usize = 64;
+const MAX_WAITING: usize = 256;
 
 /// What of a backup is not durable yet. After a power cut a step may speak of a content that is not there: then nothing was
 /// changed yet of what it is about.
@@ -70,6 +70,10 @@ impl Waiting {
 
     fn sync(&mut self) -> io::Result<()> {
         if !self.contents.is_empty() {
+            for content in &self.contents {
+                // All writes are started before the first is waited for.
+                let _ = rustix::fs::fadvise(content, 0, None, rustix::fs::Advice::DontNeed);
+            }
             self.contents.drain(..).try_for_each(|content| content.sync_all())?;
             self.blobs.sync_all()?;
         }
@@ -275,10 +279,17 @@ pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// What a backup takes; what is of no use in it is removed.
 fn used_bytes(folder: &Path) -> io::Result<u64> {
     let mut bytes = fs::metadata(folder.join(STEPS))?.len();
     for entry in fs::read_dir(folder.join(BLOBS))? {
-        bytes += entry?.metadata()?.len();
+        let entry = entry?;
+        if entry.file_name() == UNNAMED {
+            // No step speaks of it: it was cut off.
+            fs::remove_file(entry.path())?;
+        } else {
+            bytes += entry.metadata()?.len();
+        }
     }
     Ok(bytes)
 }
