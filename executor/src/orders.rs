@@ -107,7 +107,7 @@ impl<'a> Desk<'a, '_> {
         }
         time_floor::correct(self.state, said.time_unix_s);
         // Whoever asks may have kept the cancellation back, and cannot have the nonce signed without it.
-        if said.cancels(id) && answer_to_cancel(&phase) == CancelAnswer::RollingBack {
+        if said.cancels(id) && answer_to_cancel(&phase, CancelledBy::Center) == CancelAnswer::RollingBack {
             let doing = format!("leave the cancellation of job {id}");
             leave_cancellation(&job, CancelledBy::Center, Some(statement.clone()))
                 .map_err(Failure::io(doing))?;
@@ -119,19 +119,20 @@ impl<'a> Desk<'a, '_> {
         if locks.is_some() {
             return self.carry_on(say(true, None), locks);
         }
-        let is_late = match (&phase, self.decision(&job)?) {
+        let is_late = self.is_late(&phase, &job)?;
+        Ok(Answer::Say(say(!is_late, is_late.then_some("too late: that is decided already"))))
+    }
+
+    /// Whether a confirmation that was left for the runner in this phase has come too late.
+    fn is_late(self, phase: &Phase, job: &Job) -> Result<bool, Failure> {
+        Ok(match (phase, self.decision(job)?) {
             (Phase::Provisional(_), Some(Phase::Ended { outcome, .. })) => {
                 matches!(*outcome, Outcome::RolledBack { .. })
             }
             (Phase::Provisional(_), Some(Phase::Confirmed { .. }) | None) => false,
             (Phase::Provisional(_), Some(_)) => true,
             (_, decided) => matches!(decided, Some(Phase::Rebooting { .. })),
-        };
-        Ok(Answer::Say(if is_late {
-            say(false, Some("too late: that is decided already"))
-        } else {
-            say(true, None)
-        }))
+        })
     }
 
     /// A statement that may be acted upon; its time raises the floor.
