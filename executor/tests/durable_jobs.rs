@@ -97,10 +97,11 @@ fn the_journal_is_durable_before_a_file_has_its_name_and_tells_so_before_the_nex
         let program = find(started, &|line| line.contains("execve(\"/bin/sh\""));
         assert!(durable < started && synced < program, "task {shell}:\n{}", told());
     }
-    // The content that all of them had is put aside once, durably before the record speaks of it.
+    // The content that all of them had is put aside once, durably before the record that speaks of it.
     let blob = find(0, &|line| is_sync(line) && line.contains("/blobs/"));
     let speaks = find(0, &|line| line.contains("write(") && line.contains(STEPS) && line.contains("sha256"));
-    assert!(blob < speaks, "{}", told());
+    let settled = find(speaks, &|line| is_sync(line) && line.contains(STEPS));
+    assert!(blob < settled, "{}", told());
     let count = |wanted: &dyn Fn(&str) -> bool| trace.iter().filter(|line| wanted(line)).count();
     let syncs = (count(&is_journal_sync), count(&|line| is_sync(line) && line.contains(STEPS)));
     assert!(syncs.0 < GROUP && syncs.1 < GROUP, "{syncs:?} for {} tasks", 2 * (GROUP + 1));
