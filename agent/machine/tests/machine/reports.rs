@@ -6,7 +6,8 @@ use keros_protocol::{Outcome, Output, RefusalReason, Summary, TaskRef, executor}
 use crate::story::{Story, at_task, id, numbers, reports, sessions, started, succeeded};
 
 fn failed(bytes: usize) -> executor::Event {
-    let output = Output { head: "a".repeat(bytes), omitted_bytes: 0, tail: String::new() };
+    let half = bytes / 2;
+    let output = Output { head: "a".repeat(half), omitted_bytes: 0, tail: "z".repeat(bytes - half) };
     let outcome = Outcome::Failed {
         task: None,
         exit_code: Some(1),
@@ -22,7 +23,10 @@ fn kept_output(story: &Story) -> Vec<u64> {
     let kept = serde_json::to_value(story.state.kept()).unwrap();
     let entries = kept["outbox"]["entries"].as_array().unwrap().clone();
     let outputs = entries.iter().filter(|entry| entry["outcome"]["status"] == "failed");
-    outputs.map(|entry| entry["outcome"]["output"]["head"].as_str().unwrap().len() as u64).collect()
+    let part = |entry: &serde_json::Value, name: &str| {
+        entry["outcome"]["output"][name].as_str().map_or(0, str::len) as u64
+    };
+    outputs.map(|entry| part(entry, "head") + part(entry, "tail")).collect()
 }
 
 #[test]
@@ -281,4 +285,16 @@ fn no_command_is_taken_while_too_many_reports_are_owed() {
     }
     assert_eq!(story.state.reports_pending() as usize, MAX_OUTBOX);
     assert!(refuse(&mut story, 99).contains(&Effect::Note(Note::Full(id(99)))));
+}
+
+#[test]
+fn the_machine_wakes_for_the_next_progress_report() {
+    let mut story = Story::new();
+    story.later(5000);
+    story.connect();
+    story.command(1);
+    story.executor(1, started(1));
+    story.executor(1, at_task(1));
+    assert_eq!(story.sleep(), 1000);
+    assert!(matches!(last_told(&story), Outcome::Running { task: Some(_) }));
 }

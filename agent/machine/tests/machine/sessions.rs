@@ -194,3 +194,14 @@ fn the_wait_before_the_executor_is_asked_again_ends_with_the_job() {
     let wake = keros_machine::next_wake_ms(&story.state, story.now).unwrap();
     assert_eq!(wake - story.now.monotonic_ms, 1000, "from the beginning");
 }
+
+#[test]
+fn a_disk_that_recovers_makes_no_job_older() {
+    let mut story = Story::new();
+    story.later(3 * DAY_MS);
+    story.command_until(1, story.now.unix_s + 1_000_000);
+    story.executor(1, started(1));
+    let effects = story.tell(Event::StoreRecovered);
+    assert_eq!(sessions(&effects), [(2, SessionRequest::Attach)]);
+    assert_eq!(story.state.jobs().len(), 1);
+}
