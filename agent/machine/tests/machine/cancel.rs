@@ -201,7 +201,14 @@ fn a_job_that_has_stopped_may_be_confirmed() {
     said.nonces = vec!["n1".to_owned()];
     said.cancellations = vec![Cancellation { command_id: id(1) }];
     let effects = story.tell(hear(said));
-    assert!(matches!(&sessions(&effects)[..], [(_, SessionRequest::Confirm { .. })]), "{effects:?}");
+    let [(session, SessionRequest::Confirm { .. })] = &sessions(&effects)[..] else { panic!("{effects:?}") };
+    // To ask once more would undo what it was to keep.
+    let before = story.all.len();
+    let accepted = executor::Event::ConfirmAnswered { command_id: id(1), accepted: true, message: None };
+    story.executor(*session, accepted);
+    story.tell(closed(*session, true));
+    story.later(10_000);
+    assert!(asked(&story.all[before..]).is_empty());
 }
 
 #[test]
@@ -232,4 +239,66 @@ fn a_cancellation_of_a_command_that_is_not_there_is_remembered_once() {
     cancel(&mut story, &[7, 7]);
     let kept = serde_json::to_value(story.state.kept()).unwrap();
     assert_eq!(kept["cancelled"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_side_session_has_a_minute_for_its_answer_and_statements_do_not_hasten_it() {
+    let mut story = running();
+    story.later(5000);
+    let session = asked(&cancel(&mut story, &[1]))[0];
+    assert!(!story.later(59_999).contains(&Effect::CloseSession { session }));
+    assert!(asked(&cancel(&mut story, &[1])).is_empty(), "one at a time");
+    assert!(story.later(1).contains(&Effect::CloseSession { session }));
+    let session = asked(&story.all).last().copied().unwrap();
+    story.tell(closed(session, false));
+    assert!(asked(&cancel(&mut story, &[1])).is_empty(), "it waits for its next attempt");
+    story.later(1000);
+    assert!(asked(&cancel(&mut story, &[1])).is_empty());
+    assert_eq!(asked(&story.later(1000)).len(), 1);
+}
+
+#[test]
+fn what_was_not_done_while_the_disk_was_full_is_done_then() {
+    let mut story = running();
+    let session = asked(&cancel(&mut story, &[1]))[0];
+    let effects = story.tell(Event::StoreRecovered);
+    for old in [1, session] {
+        assert!(effects.contains(&Effect::CloseSession { session: old }), "{effects:?}");
+    }
+    assert_eq!(sessions(&effects), [(3, SessionRequest::Attach)]);
+    assert_eq!(asked(&story.later(2000)).len(), 1);
+}
+
+#[test]
+fn a_cancellation_of_another_job_is_asked_at_once() {
+    let mut story = running();
+    cancel(&mut story, &[1]);
+    answer(&mut story, 2, CancelAnswer::Stopping);
+    story.tell(closed(2, true));
+    story.executor(1, succeeded());
+    let effects = story.command(2);
+    let session = sessions(&effects)[0].0;
+    story.executor(session, started(2));
+    let effects = cancel(&mut story, &[2]);
+    assert_eq!(asked(&effects).len(), 1);
+    // Its wish does not outlive it.
+    story.tell(closed(asked(&effects)[0], false));
+    story.executor(session, succeeded());
+    assert!(asked(&story.later(300_000)).is_empty());
+}
+
+#[test]
+fn the_machine_wakes_for_the_next_attempt() {
+    let mut story = running();
+    story.later(5000);
+    let session = asked(&cancel(&mut story, &[1]))[0];
+    assert_eq!(story.sleep(), 60_000, "for its answer");
+    let session = asked(&story.all).last().copied().filter(|next| *next > session).unwrap();
+    let failed = executor::Event::RequestFailed { message: "not now".to_owned() };
+    let effects = story.executor(session, failed);
+    assert!(effects.contains(&Effect::Note(Note::ExecutorLost(id(1), "not now".to_owned()))));
+    story.tell(closed(session, true));
+    let before = story.all.len();
+    assert_eq!(story.sleep(), 4000);
+    assert_eq!(asked(&story.all[before..]).len(), 1);
 }

@@ -260,3 +260,44 @@ fn a_job_whose_executor_is_gone_is_given_up_after_a_day() {
     assert!(story.now.monotonic_ms > 24 * 3_600_000);
     assert!(matches!(last_outcome(&story), Outcome::Interrupted { .. }));
 }
+
+#[test]
+fn an_answer_about_another_job_confirms_nothing() {
+    let (mut story, _) = provisional();
+    story.connect();
+    let session = confirmed(&story.tell(signs("n1")))[0];
+    let foreign = executor::Event::ConfirmAnswered { command_id: id(2), accepted: true, message: None };
+    let effects = story.executor(session, foreign);
+    assert_eq!(effects, [Effect::Note(Note::Unexpected("an executor's line that is no answer"))]);
+    story.tell(closed(session, true));
+    assert_eq!(confirmed(&story.later(2000)).len(), 1, "it is asked again");
+    // And no more once the job has ended.
+    let session = confirmed(&story.all).last().copied().unwrap();
+    story.tell(closed(session, false));
+    story.executor(1, succeeded());
+    assert!(confirmed(&story.later(300_000)).is_empty());
+}
+
+#[test]
+fn the_machine_wakes_for_what_it_has_to_ask() {
+    let (mut story, _) = provisional();
+    story.tell(Event::Disconnected);
+    story.later(5000);
+    assert_eq!(nonces(&story.connect()), [["n1"]]);
+    let before = story.all.len();
+    let mut slept = 0;
+    while nonces(&story.all[before..]).is_empty() {
+        slept += story.sleep();
+    }
+    assert_eq!(slept, 60_000);
+    // On the next connection at once, but ten seconds after the last time at the earliest.
+    story.later(4000);
+    story.tell(Event::Disconnected);
+    assert!(nonces(&story.connect()).is_empty());
+    let before = story.all.len();
+    let mut slept = 0;
+    while nonces(&story.all[before..]).is_empty() {
+        slept += story.sleep();
+    }
+    assert_eq!(slept, 6000);
+}

@@ -1,7 +1,9 @@
 //! Single rules of jobs and reports, each by a short story.
 
-use crate::story::{Story, at_task, id, last_outcome, numbers, reports, sessions, started, succeeded};
-use keros_machine::{Arrival, Effect, Event, MAX_OPEN_JOBS, Note, SessionRequest, Verdict};
+use crate::story::{START, Story, at_task, id, last_outcome, numbers, reports, sessions, started, succeeded};
+use keros_machine::{
+    Arrival, Effect, Event, MAX_ENDED_JOBS, MAX_KNOWN_IDS, MAX_OPEN_JOBS, Note, SessionRequest, Verdict,
+};
 use keros_protocol::{Envelope, Outcome, RefusalReason, TaskRef, executor};
 
 #[test]
@@ -115,75 +117,6 @@ fn a_command_that_comes_again_is_answered_again_but_not_run_again() {
 }
 
 #[test]
-fn reports_are_sent_in_order_and_again_on_each_connection() {
-    let mut story = Story::new();
-    for number in 1..=6 {
-        story.command(number);
-    }
-    let sent = numbers(&story.connect());
-    assert_eq!(sent, (1..=8).map(|number| (number, number - 1)).collect::<Vec<_>>(), "a window of 8");
-    assert_eq!(numbers(&story.acknowledge(3)), [(9, 8), (10, 9), (11, 10)]);
-    story.tell(Event::Disconnected);
-    let sent = numbers(&story.connect());
-    assert_eq!(sent[..2], [(4, 0), (5, 4)], "nothing is kept before the first");
-}
-
-#[test]
-fn unanswered_reports_are_repeated_ever_more_rarely() {
-    let mut story = Story::new();
-    story.connect();
-    story.command(1);
-    let mut waits = vec![0];
-    let mut before = 0;
-    while story.now.monotonic_ms < 6 * 3_600_000 {
-        let slept = story.sleep();
-        *waits.last_mut().unwrap() += slept;
-        let sent =
-            story.all[before..].iter().any(|e| matches!(e, Effect::Publish(r) if r.position.number == 1));
-        before = story.all.len();
-        if sent && *waits.last().unwrap() > 0 {
-            waits.push(0);
-        }
-        // The silent session of the executor is not the point here.
-        if slept == 0 {
-            story.later(1);
-        }
-    }
-    waits.pop();
-    assert!(waits.windows(2).all(|pair| pair[0] <= pair[1] + 2), "{waits:?}");
-    assert!(waits.len() > 5 && waits.iter().all(|wait| *wait <= 3_600_010), "{waits:?}");
-}
-
-#[test]
-fn foreign_acknowledgements_are_passed_over() {
-    let mut story = Story::new();
-    story.command(1);
-    let foreign = Note::ForeignAcknowledgement;
-    assert!(story.acknowledge(99).contains(&Effect::Note(foreign)));
-    assert_eq!(story.state.reports_pending(), 2);
-}
-
-#[test]
-fn progress_is_thinned_and_its_last_state_is_told() {
-    let mut story = Story::new();
-    story.connect();
-    story.command(1);
-    story.executor(1, started(1));
-    let before = story.all.len();
-    for number in 1..=200 {
-        story.executor(1, at_task(number));
-        story.later(100);
-    }
-    let told = reports(&story.all[before..]).len();
-    assert!((3..=6).contains(&told), "{told} reports for 200 tasks in 20 s");
-    story.later(30_000);
-    let last = reports(&story.all).last().map(|report| report.outcome.clone());
-    assert!(matches!(last, Some(Outcome::Running { task: Some(TaskRef { number: 200, .. }) })), "{last:?}");
-    // Only one of them is ever kept.
-    assert_eq!(story.state.reports_pending(), 3);
-}
-
-#[test]
 fn attaching_repeats_old_tasks_without_going_back() {
     let mut story = Story::new();
     story.command(1);
@@ -220,40 +153,6 @@ fn forged_commands_do_not_wash_out_what_was_refused() {
     assert!(story.state.jobs().is_empty(), "a command runs after its refusal was reported");
 }
 
-/// Whoever repeats the center's messages must not wear out the flash.
-#[test]
-fn answers_to_commands_that_come_again_are_bounded() {
-    let mut story = Story::new();
-    story.connect();
-    story.command(1);
-    story.executor(1, started(1));
-    story.executor(1, succeeded());
-    let mut last = 4;
-    story.acknowledge(last);
-    let mut answered = |story: &mut Story, times: u32| {
-        let mut answers = 0;
-        for _ in 0..times {
-            if !numbers(&story.command(1)).is_empty() {
-                answers += 1;
-                last += 2;
-                story.acknowledge(last);
-            }
-        }
-        answers
-    };
-    assert_eq!(answered(&mut story, 100), 32);
-    story.later(59_999);
-    assert_eq!(answered(&mut story, 100), 0);
-    story.later(1);
-    assert_eq!(answered(&mut story, 100), 1, "one more each minute");
-    story.later(179_999);
-    assert_eq!(answered(&mut story, 100), 2);
-    story.later(1);
-    assert_eq!(answered(&mut story, 100), 1, "the rest of a minute counts");
-    story.later(60_000 * 1000);
-    assert_eq!(answered(&mut story, 100), 32, "it is never more");
-}
-
 #[test]
 fn what_cannot_be_done_twice_waits_for_the_disk() {
     let mut story = Story::new();
@@ -286,4 +185,64 @@ fn only_what_may_run_is_eligible() {
     assert!(arrival(may).is_eligible());
     let may_not = Verdict::Refused { reason: RefusalReason::Expired, detail: String::new() };
     assert!(!arrival(may_not).is_eligible());
+}
+
+#[test]
+fn as_many_ids_are_remembered_as_there_is_room_for_and_the_oldest_goes_first() {
+    let mut story = Story::new();
+    story.connect();
+    let refuse = |story: &mut Story, number: u64| {
+        let verdict = Verdict::Refused { reason: RefusalReason::NotKeros6, detail: String::new() };
+        let effects =
+            story.tell(Event::CommandArrived(Arrival { command_id: id(number), update_id: None, verdict }));
+        if let Some((last, _)) = numbers(&story.all).iter().max() {
+            story.acknowledge(*last);
+        }
+        effects
+    };
+    let room = (MAX_ENDED_JOBS + MAX_KNOWN_IDS) as u64;
+    for number in 1..=room {
+        refuse(&mut story, number);
+    }
+    assert_eq!(story.state.ended().count(), MAX_ENDED_JOBS);
+    assert!((1..=room).all(|number| story.state.knows(id(number))), "all are known");
+    refuse(&mut story, room + 1);
+    assert_eq!(story.state.ended().count(), MAX_ENDED_JOBS);
+    assert!(!story.state.knows(id(1)) && (2..=room + 1).all(|number| story.state.knows(id(number))));
+}
+
+/// What has expired for certain makes room, so that an id that may still come is kept longer.
+#[test]
+fn ids_whose_commands_have_expired_make_room() {
+    let mut story = Story::new();
+    story.connect();
+    let end = |story: &mut Story, number: u64, expires_at_unix_s: u64| {
+        let effects = story.command_until(number, expires_at_unix_s);
+        let session = sessions(&effects)[0].0;
+        story.executor(session, started(number));
+        story.executor(session, succeeded());
+        let last = numbers(&story.all).iter().map(|(number, _)| *number).max().unwrap();
+        story.acknowledge(last);
+    };
+    end(&mut story, 1, START + 100);
+    for number in 2..=MAX_ENDED_JOBS as u64 + 1 {
+        end(&mut story, number, START + 1_000_000);
+    }
+    // An id is kept for a day beyond: the clock may be off.
+    story.later((100 + 86_400) * 1000 - 1000);
+    end(&mut story, 1000, START + 1_000_000);
+    assert!(story.state.knows(id(1)));
+    story.later(1000);
+    end(&mut story, 1001, START + 1_000_000);
+    assert!(!story.state.knows(id(1)) && story.state.knows(id(2)));
+}
+
+#[test]
+fn an_end_that_is_no_terminal_outcome_is_none() {
+    let mut story = Story::new();
+    story.command(1);
+    story.executor(1, started(1));
+    let effects = story.executor(1, executor::Event::Ended { outcome: Outcome::Running { task: None } });
+    assert_eq!(effects, [Effect::Note(Note::Unexpected("an end that is no terminal outcome"))]);
+    assert_eq!(story.state.jobs().len(), 1);
 }

@@ -6,17 +6,23 @@ mod story;
 
 /// What becomes of a cancellation at each moment of a job.
 mod cancel;
+/// What time it is.
+mod clock;
 /// The center is heard of after a job's end, or the job is undone.
 mod confirm;
-/// Jobs and reports.
+/// Jobs, one after the other.
 mod jobs;
-/// When telemetry is due, and what time it is.
-mod time;
+/// Reports and their bounds.
+mod reports;
+/// When telemetry is due.
+mod telemetry;
 
 /// Random histories in it.
 mod histories;
 /// What a program printed, cut down.
 mod output;
+/// What the technician and telemetry are told.
+mod telling;
 
 /// A world around the machine in which everything fails.
 mod world;

@@ -15,7 +15,7 @@ pub(crate) struct Story {
     pub(crate) state: State,
     pub(crate) now: Now,
     pub(crate) all: Vec<Effect>,
-    connections: u32,
+    pub(crate) connections: u32,
 }
 
 impl Story {

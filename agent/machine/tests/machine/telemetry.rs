@@ -1,8 +1,7 @@
-//! When telemetry is due and what time it is, each rule by a short story.
+//! When telemetry is due, each rule by a short story.
 
-use crate::story::{BUILT, DAY, START, Story, hear, last_outcome, statement, telemetry};
-use keros_machine::{Effect, Event, Note};
-use keros_protocol::{Outcome, RefusalReason};
+use crate::story::{START, Story, telemetry};
+use keros_machine::Event;
 
 #[test]
 fn telemetry_is_sent_at_each_gateways_own_minute() {
@@ -71,21 +70,4 @@ fn telemetry_goes_on_when_the_clock_goes_back() {
         2,
         "the time is asked for, then once an hour by the other clock"
     );
-}
-
-#[test]
-fn the_time_floor_judges_expiry_and_is_raised_with_care() {
-    let mut story = Story::new();
-    story.now.unix_s = 1000;
-    assert_eq!(story.state.judged_time(story.now), BUILT);
-    let mut far = statement(None);
-    far.time_unix_s = BUILT + 4000 * DAY;
-    assert!(story.tell(hear(far)).contains(&Effect::Note(Note::FloorCapped)));
-    assert_eq!(story.state.time_floor(), BUILT + 400 * DAY);
-    let mut old = statement(None);
-    old.time_unix_s = 5;
-    story.tell(hear(old));
-    assert_eq!(story.state.time_floor(), BUILT + 400 * DAY, "it never falls");
-    story.command_until(1, BUILT + 399 * DAY);
-    assert!(matches!(last_outcome(&story), Outcome::Refused { reason: RefusalReason::Expired, .. }));
 }
