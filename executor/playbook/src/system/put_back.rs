@@ -46,6 +46,9 @@ impl HostSystem {
         if !is_in_the_way || place.is_nameless() {
             return Ok(false);
         }
+        if is == FileKind::Directory {
+            replace::remove_temporaries_in(&place)?;
+        }
         let flags = match is {
             FileKind::Directory => UnlinkatFlags::RemoveDir,
             _ => UnlinkatFlags::NoRemoveDir,

@@ -14,6 +14,7 @@ use super::BackupSpec;
 use super::record::{Kind, Name, Packages, Step, Was, can_name};
 use super::write::Writer;
 use super::{dpkg, services};
+use crate::Barrier;
 use crate::system::{
     Depth, FileKind, HostSystem, LastLink, Manager, Snapshot, System, SystemError, Upcoming, Watched,
     Watcher, ancestors,
@@ -53,7 +54,9 @@ pub(crate) fn keep_before<'a>(
     spec: &BackupSpec,
 ) -> io::Result<Watched<'a, Keeper>> {
     system.host().ok_or_else(|| io::Error::other("what is worked on is no machine"))?;
-    Ok(Watched::new(system, Keeper::open(spec)?))
+    let keeper = Keeper::open(spec)?;
+    system.guard(keeper.writer.barrier());
+    Ok(Watched::new(system, keeper))
 }
 
 /// The machine below a keeper; there always is one.
@@ -182,10 +185,7 @@ impl Keeper {
             return Ok(());
         }
         let inside = host.list_tree(real)?;
-        self.writer.begin_batch();
-        let result = inside.iter().try_for_each(|entry| self.keep_real(host, entry, Depth::Whole));
-        let durable = self.writer.end_batch();
-        result.and(durable.map_err(|error| SystemError::new("keep a backup of", real, &error)))
+        inside.iter().try_for_each(|entry| self.keep_real(host, entry, Depth::Whole))
     }
 
     /// Keeps a tree that programs are about to change, and directories on the way to it that they are about to make.
@@ -243,6 +243,10 @@ impl Keeper {
 }
 
 impl Watcher for Keeper {
+    fn barrier(&self) -> Option<Barrier> {
+        Some(self.writer.barrier())
+    }
+
     fn path(
         &mut self,
         below: &mut dyn System,
