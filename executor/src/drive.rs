@@ -9,7 +9,7 @@ use keros_protocol::executor::Event;
 use keros_protocol::limits::{MAX_TEXT_BYTES, shorten};
 
 use crate::engine::{Controls, Engine, Plan, TasksEnd};
-use crate::exit::Failure;
+use crate::exit::{Failure, complain};
 use crate::life::{Action, Concluded, Known, Life, Phase, after_tasks, next};
 use crate::resume;
 use crate::settings::Settings;
@@ -46,6 +46,8 @@ pub(crate) struct Drive<'a> {
     /// What this process is to run, when it began the job.
     plan: Option<Plan>,
     asked: Asked,
+    /// What happened and could not be written yet.
+    unwritten: Vec<Event>,
     recorded_here: bool,
     reboot_asked: bool,
     since_ms: u64,
@@ -83,7 +85,8 @@ impl<'a> Drive<'a> {
                 job.host().end_stragglers(&runner);
             }
             let journal = Journal::append_to(job.disk(), &job.journal_path(), story.terminated)?;
-            locked.claim()?;
+            // On a full disk it cannot be told who carries the job on; it is carried on.
+            let _ = locked.claim();
             Ok((story, journal))
         };
         let (story, journal) = take().map_err(Failure::io(doing))?;
@@ -124,6 +127,7 @@ impl<'a> Drive<'a> {
             story,
             plan: None,
             asked,
+            unwritten: Vec::new(),
             recorded_here: false,
             reboot_asked: false,
             since_ms,
@@ -197,12 +201,27 @@ impl<'a> Drive<'a> {
     }
 
     fn record(&mut self, event: &Event) -> Result<(), Failure> {
-        let doing = format!("write the journal of job {}", self.job().id());
-        self.journal.append_synced(event).map_err(Failure::io(doing))?;
+        self.unwritten.push(event.clone());
+        if let Err(error) = self.write() {
+            let failure = Failure::io(format!("write the journal of job {}", self.job().id()))(error);
+            // A full disk is one of the things that undoing mends: what leads to it is done all the same, and may be done again.
+            if !matches!(event, Event::Confirming { .. } | Event::RollingBack { .. }) {
+                return Err(failure);
+            }
+            complain(&failure.chain());
+        }
         self.life.take(event);
         self.recorded_here = true;
         self.reboot_asked = false;
         self.since_ms = self.job().host().boottime_ms();
+        Ok(())
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        while let Some(event) = self.unwritten.first() {
+            self.journal.append_synced(event)?;
+            self.unwritten.remove(0);
+        }
         Ok(())
     }
 
@@ -272,8 +291,13 @@ impl<'a> Drive<'a> {
         let options = self.job().command().map(|command| command.options).unwrap_or_default();
         let window_s = if options.dry_run { 0 } else { options.confirm_window_s.min(MAX_WINDOW_S) };
         let has_changed = window_s > 0 && self.engine.has_changed(&self.job().backup_folder());
+        let has_obeyed = matches!(outcome, Outcome::Cancelled { .. });
         let event = self.with_known(|_, known| after_tasks(outcome, window_s, has_changed, known))?;
-        self.record(&event)
+        self.record(&event)?;
+        if has_obeyed {
+            self.asked.forget_cancellation();
+        }
+        Ok(())
     }
 
     fn undo(&mut self) -> Result<(), Failure> {
@@ -293,7 +317,7 @@ impl<'a> Drive<'a> {
 
     fn ask_reboot(&mut self) {
         if let Err(error) = self.job().host().reboot() {
-            eprintln!("keros-executor: the gateway is to reboot, but: {error}");
+            complain(&format!("the gateway is to reboot, but: {error}"));
         }
         self.reboot_asked = true;
         self.since_ms = self.job().host().boottime_ms();

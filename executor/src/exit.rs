@@ -1,7 +1,9 @@
 //! Why the program ends, and with which exit code: one table, after `sysexits.h`.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
+
+use keros_protocol::text::printable;
 
 /// Why a request or a subcommand could not be served. It says nothing about any job.
 #[derive(Debug, thiserror::Error)]
@@ -78,12 +80,17 @@ Exit codes:
   129, 130, 143
       playbook: ended by SIGHUP, SIGINT, SIGTERM";
 
+/// Says something on standard error. That nobody listens there any more must not end what goes on.
+pub(crate) fn complain(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "keros-executor: {}", printable(text));
+}
+
 /// Prints a failure to standard error and gives the exit code.
 pub(crate) fn report(result: Result<(), Failure>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("keros-executor: {}", failure.chain());
+            complain(&failure.chain());
             ExitCode::from(failure.code())
         }
     }

@@ -17,7 +17,7 @@ use nix::unistd::Group;
 
 use crate::cli::ListenArgs;
 use crate::events::EventSink;
-use crate::exit::Failure;
+use crate::exit::{Failure, complain};
 
 /// Sessions at a time: one runs a job, others follow, ask or are refused.
 const MAX_SESSIONS: usize = 16;
@@ -31,7 +31,7 @@ pub(crate) fn listen(args: &ListenArgs) -> Result<(), Failure> {
     let program = std::env::current_exe().map_err(Failure::io("find this program's own file"))?;
     let mut sessions: Vec<Child> = Vec::new();
     let mut settling = Settling::default();
-    eprintln!("keros-executor: listening on {}", args.socket.display());
+    complain(&format!("listening on {}", args.socket.display()));
     loop {
         settling.look(&program, args);
         if !is_connecting(&listener) {
@@ -42,7 +42,7 @@ pub(crate) fn listen(args: &ListenArgs) -> Result<(), Failure> {
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(error) => {
                 // Out of descriptors or memory: both pass; a loop without a pause would make it worse.
-                eprintln!("keros-executor: cannot accept a connection: {error}");
+                complain(&format!("cannot accept a connection: {error}"));
                 std::thread::sleep(Duration::from_secs(1));
                 continue;
             }
@@ -54,7 +54,7 @@ pub(crate) fn listen(args: &ListenArgs) -> Result<(), Failure> {
         }
         match start_session(&program, args, connection) {
             Ok(session) => sessions.push(session),
-            Err(failure) => eprintln!("keros-executor: {}", failure.chain()),
+            Err(failure) => complain(&failure.chain()),
         }
     }
 }
@@ -91,7 +91,7 @@ impl Settling {
         command.stdin(Stdio::null()).stdout(Stdio::null());
         match command.spawn() {
             Ok(process) => self.process = Some(process),
-            Err(error) => eprintln!("keros-executor: cannot look for jobs whose process is gone: {error}"),
+            Err(error) => complain(&format!("cannot look for jobs whose process is gone: {error}")),
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::io::Write as _;
 use std::time::Duration;
 
+use keros_platform::Open;
 use keros_protocol::executor::{CancelAnswer, Event};
 use keros_protocol::{CommandId, Envelope, Outcome};
 
@@ -15,11 +16,11 @@ use crate::exit::Failure;
 use crate::follow::take_locks;
 use crate::life::{CancelledBy, Phase};
 use crate::settings::Settings;
-use crate::state::State;
 use crate::state::asked::{leave_cancellation, leave_confirmation};
-use crate::state::job::Job;
+use crate::state::job::{Job, LockedJob};
 use crate::state::started::Started;
 use crate::state::story::Story;
+use crate::state::{RunLock, State};
 use crate::{stragglers, time_floor};
 
 /// How long a runner may take to decide; it looks four times a second.
@@ -40,7 +41,7 @@ impl<'a> Desk<'a, '_> {
         let by = if statement.is_some() { CancelledBy::Center } else { CancelledBy::Root };
         if let Some(envelope) = &statement {
             let statement = self.believed(envelope)?;
-            if !statement.cancellations.iter().any(|cancellation| cancellation.command_id == id) {
+            if !statement.cancels(id) {
                 return Err(Failure::Request(format!("the statement does not cancel command {id}")));
             }
         }
@@ -50,7 +51,7 @@ impl<'a> Desk<'a, '_> {
             return Ok(Answer::Say(say(if started { CancelAnswer::TooLate } else { CancelAnswer::Unknown })));
         };
         let locks = take_locks(self.state, &job)?;
-        let answer = answer_to_cancel(&phase(&job)?);
+        let answer = answer_to_cancel(&phase(&job)?, by);
         if answer == CancelAnswer::TooLate {
             return Ok(Answer::Say(say(answer)));
         }
@@ -69,8 +70,14 @@ impl<'a> Desk<'a, '_> {
             };
             return Ok(Answer::Say(say(answer)));
         };
+        self.carry_on(say(answer), Some((run_lock, locked)))
+    }
+
+    /// Says this; a job that nobody runs is carried on then.
+    fn carry_on(self, event: Event, locks: Option<(RunLock, LockedJob)>) -> Result<Answer<'a>, Failure> {
+        let Some((run_lock, locked)) = locks else { return Ok(Answer::Say(event)) };
         let drive = Drive::take_over(self.settings, self.engine, locked)?;
-        Ok(Answer::CarryOn(say(answer), run_lock, Box::new(drive)))
+        Ok(Answer::CarryOn(event, run_lock, Box::new(drive)))
     }
 
     /// Confirms a job, or spares the gateway the reboot after its undoing.
@@ -80,7 +87,7 @@ impl<'a> Desk<'a, '_> {
             accepted,
             message: message.map(str::to_owned),
         };
-        let keros_protocol::Statement { nonces, time_unix_s, .. } = self.believed(statement)?;
+        let said = self.believed(statement)?;
         let Some(job) = self.state.job(id)? else {
             return Ok(Answer::Say(say(false, Some("no job of this id is kept here"))));
         };
@@ -92,32 +99,40 @@ impl<'a> Desk<'a, '_> {
             Phase::Ended { .. } => return Ok(Answer::Say(say(false, Some("the job has ended")))),
             _ => return Ok(Answer::Say(say(false, Some("the job does not wait for a confirmation")))),
         };
-        if !nonces.contains(waited_for) {
+        if !said.nonces.contains(waited_for) {
             return Ok(Answer::Say(say(
                 false,
                 Some("the statement does not carry the newest nonce of the job"),
             )));
         }
-        time_floor::correct(self.state, time_unix_s);
+        time_floor::correct(self.state, said.time_unix_s);
+        // Whoever asks may have kept the cancellation back, and cannot have the nonce signed without it.
+        if said.cancels(id) && answer_to_cancel(&phase, CancelledBy::Center) == CancelAnswer::RollingBack {
+            let doing = format!("leave the cancellation of job {id}");
+            leave_cancellation(&job, CancelledBy::Center, Some(statement.clone()))
+                .map_err(Failure::io(doing))?;
+            let event = say(false, Some("the statement cancels the job: it is undone"));
+            return self.carry_on(event, locks);
+        }
         let doing = format!("leave the confirmation of job {id}");
         leave_confirmation(&job, statement).map_err(Failure::io(doing))?;
-        if let Some((run_lock, locked)) = locks {
-            let drive = Drive::take_over(self.settings, self.engine, locked)?;
-            return Ok(Answer::CarryOn(say(true, None), run_lock, Box::new(drive)));
+        if locks.is_some() {
+            return self.carry_on(say(true, None), locks);
         }
-        let is_late = match (&phase, self.decision(&job)?) {
+        let is_late = self.is_late(&phase, &job)?;
+        Ok(Answer::Say(say(!is_late, is_late.then_some("too late: that is decided already"))))
+    }
+
+    /// Whether a confirmation that was left for the runner in this phase has come too late.
+    fn is_late(self, phase: &Phase, job: &Job) -> Result<bool, Failure> {
+        Ok(match (phase, self.decision(job)?) {
             (Phase::Provisional(_), Some(Phase::Ended { outcome, .. })) => {
                 matches!(*outcome, Outcome::RolledBack { .. })
             }
             (Phase::Provisional(_), Some(Phase::Confirmed { .. }) | None) => false,
             (Phase::Provisional(_), Some(_)) => true,
             (_, decided) => matches!(decided, Some(Phase::Rebooting { .. })),
-        };
-        Ok(Answer::Say(if is_late {
-            say(false, Some("too late: that is decided already"))
-        } else {
-            say(true, None)
-        }))
+        })
     }
 
     /// A statement that may be acted upon; its time raises the floor.
@@ -129,12 +144,22 @@ impl<'a> Desk<'a, '_> {
 
     /// Where the job stands when its runner has made up its mind; `None` when it takes too long.
     fn decision(self, job: &Job) -> Result<Option<Phase>, Failure> {
+        let length = || {
+            let length = job.disk().open(&job.journal_path(), Open::Read).and_then(|file| file.length());
+            length.map_err(Failure::io(format!("look at the journal of job {}", job.id())))
+        };
         let before = std::mem::discriminant(&phase(job)?);
+        let mut seen = None;
         for _ in 0..PATIENCE {
-            let now = phase(job)?;
-            let waits = matches!(now, Phase::Provisional(_) | Phase::Undone { .. });
-            if !waits || std::mem::discriminant(&now) != before {
-                return Ok(Some(now));
+            // It may have become long: it is read only when something has come.
+            let now = Some(length()?);
+            if now != seen {
+                seen = now;
+                let now = phase(job)?;
+                let waits = matches!(now, Phase::Provisional(_) | Phase::Undone { .. });
+                if !waits || std::mem::discriminant(&now) != before {
+                    return Ok(Some(now));
+                }
             }
             self.state.host().sleep(INTERVAL);
         }
@@ -178,11 +203,13 @@ const fn words(answer: CancelAnswer) -> &'static str {
 }
 
 /// What comes of a cancellation, by where the job stands.
-fn answer_to_cancel(phase: &Phase) -> CancelAnswer {
+fn answer_to_cancel(phase: &Phase, by: CancelledBy) -> CancelAnswer {
     match phase {
         Phase::Unborn | Phase::Tasks { .. } | Phase::PartEnded { .. } => CancelAnswer::Stopping,
-        // Its tasks have obeyed already.
-        Phase::Provisional(provisional) if matches!(*provisional.outcome, Outcome::Cancelled { .. }) => {
+        // Its tasks have obeyed already; only root, who sees that, can mean more.
+        Phase::Provisional(provisional)
+            if by == CancelledBy::Center && matches!(*provisional.outcome, Outcome::Cancelled { .. }) =>
+        {
             CancelAnswer::Stopping
         }
         Phase::Provisional(_) => CancelAnswer::RollingBack,

@@ -28,6 +28,7 @@ use keros_protocol::{JobLimits, Outcome, RefusalReason};
 pub(crate) use check::{CheckArgs, check};
 
 use crate::engine::refusal_of;
+use crate::exit::complain;
 use report::Report;
 use signals::Signals;
 use source::{ScriptOptions, Trouble};
@@ -260,9 +261,4 @@ fn header(args: &PlaybookArgs, script: &Script) -> String {
     let (file, root) = (printable(&args.file.to_string_lossy()), printable(&args.root.to_string_lossy()));
     let place = if args.root == Path::new("/") { String::new() } else { format!(" on {root}") };
     format!("{file}: {}{place}\n", plural(script.task_count(), "task"))
-}
-
-/// To the standard error; that it is closed is no reason to panic.
-fn complain(message: &str) {
-    let _ = writeln!(io::stderr(), "keros-executor: {}", printable(message));
 }

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::drive::Drive;
-use crate::exit::Failure;
+use crate::exit::{Failure, complain};
 use crate::follow::Teller;
 use crate::state::RunLock;
 
@@ -33,7 +33,7 @@ fn start_telling(mut teller: Teller, woken: Receiver<()>) -> Option<Receiver<()>
     let (done, hears) = sync_channel(1);
     let body = move || {
         if let Err(failure) = teller.accompany(&woken) {
-            eprintln!("keros-executor: {}", failure.chain());
+            complain(&failure.chain());
         }
         let _ = done.send(());
     };

@@ -20,7 +20,7 @@ use crate::begin::{Answer, begin, known, refused};
 use crate::drive::Drive;
 use crate::engine::{Engine, PlaybookEngine};
 use crate::events::EventSink;
-use crate::exit::Failure;
+use crate::exit::{Failure, complain};
 use crate::follow::{Followed, Teller};
 use crate::orders::Desk;
 use crate::request::read_request;
@@ -116,7 +116,7 @@ fn decide<'a>(
 fn raise_floor(settings: &Settings, state: &State, statement: &Envelope) {
     match settings.verifier().verify(statement) {
         Ok(statement) => time_floor::raise(state, statement.time_unix_s),
-        Err(message) => eprintln!("keros-executor: {message}"),
+        Err(message) => complain(&message),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Finishes what jobs are owed whose process is gone.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use keros_protocol::CommandId;
@@ -31,7 +31,7 @@ pub(crate) fn settle_all<'a>(
 ) -> Result<Option<Drive<'a>>, Failure> {
     for id in owed(state)? {
         let Some(locked) = lock(state, id)? else { continue };
-        run_lock.claim(id)?;
+        let _ = run_lock.claim(id);
         let mut drive = Drive::take_over(settings, engine, locked)?;
         if drive.go(false)? == Left::Waiting {
             return Ok(Some(drive));
@@ -78,7 +78,9 @@ pub(crate) fn settle(args: &SettleArgs) -> Result<(), Failure> {
     let engine = PlaybookEngine { settings: &args.settings };
     let owed = owed(&state)?;
     if owed.is_empty() {
-        return Ok(());
+        // A timer asks every few minutes: its log is not to be filled.
+        let is_asked_by_hand = io::stdout().is_terminal() && !args.json;
+        return if is_asked_by_hand { say(args, &json!({}), "no job is owed anything") } else { Ok(()) };
     }
     let Some(mut run_lock) = state.try_lock()? else {
         let running = state.running()?.map_or_else(|| "a job".to_owned(), |id| format!("job {id}"));
@@ -86,7 +88,7 @@ pub(crate) fn settle(args: &SettleArgs) -> Result<(), Failure> {
     };
     for id in owed {
         let Some(locked) = lock(&state, id)? else { continue };
-        run_lock.claim(id)?;
+        let _ = run_lock.claim(id);
         let mut drive = Drive::take_over(&args.settings, &engine, locked)?;
         drive.go(true)?;
         let Some(outcome) = drive.outcome() else { continue };

@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind};
 use keros_protocol::UnixSeconds;
 
 use crate::clock::BUILT_AT_UNIX_S;
-use crate::exit::Failure;
+use crate::exit::{Failure, complain};
 use crate::state::State;
 use crate::state::lines::checksum;
 use crate::state::started::Started;
@@ -28,7 +28,7 @@ pub(crate) fn judged_time(state: &State) -> Result<UnixSeconds, Failure> {
 /// The center has signed that it is, or was, this time. Where that cannot be kept, the request goes on all the same.
 pub(crate) fn raise(state: &State, signed_unix_s: UnixSeconds) {
     if let Err(failure) = try_raise(state, signed_unix_s) {
-        eprintln!("keros-executor: {}", failure.chain());
+        complain(&failure.chain());
     }
 }
 
@@ -61,7 +61,7 @@ pub(crate) fn correct(state: &State, signed_unix_s: UnixSeconds) {
         state.disk().write_atomically(&path, text.as_bytes()).map_err(Failure::io("write the time floor"))
     };
     if let Err(failure) = lower() {
-        eprintln!("keros-executor: {}", failure.chain());
+        complain(&failure.chain());
     }
 }
 

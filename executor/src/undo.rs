@@ -9,7 +9,7 @@ use keros_protocol::text::printable;
 
 use crate::cli::{UndoArgs, find_id};
 use crate::engine::{Engine as _, PlaybookEngine};
-use crate::exit::Failure;
+use crate::exit::{Failure, complain};
 use crate::follow::take_locks;
 use crate::life::Phase;
 use crate::state::State;
@@ -38,7 +38,7 @@ pub(crate) fn undo(args: &UndoArgs) -> Result<(), Failure> {
     let tell = |event: Event, journal: &mut Journal| {
         // It is done all the same when it cannot be written: a full disk may be what is to be undone.
         if let Err(error) = journal.append_synced(&event) {
-            eprintln!("keros-executor: the journal of job {id} cannot be written: {error}");
+            complain(&format!("the journal of job {id} cannot be written: {error}"));
         }
         print(&event, args.json);
     };

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use keros_playbook::{Cancel, Observer};
+use keros_playbook::{Barrier, Cancel, Observer};
 use keros_protocol::executor::Event;
 
 /// Whether the job is to end. Asked by the thread, and behind each task.
@@ -38,6 +38,10 @@ impl Observer for BehindTasks<'_> {
             self.stop.ask();
         }
         Ok(())
+    }
+
+    fn barrier(&self) -> Option<Barrier> {
+        self.observer.barrier()
     }
 }
 

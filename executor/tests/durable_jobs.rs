@@ -15,6 +15,8 @@ use keros_protocol::{Command, Outcome};
 
 /// Tasks of a group, and after each group one that runs a program.
 const GROUP: usize = 20;
+/// The record of what is put aside.
+const STEPS: &str = "/steps.jsonl>";
 
 fn content(letter: char) -> String {
     letter.to_string().repeat(8192)
@@ -57,7 +59,9 @@ fn traced(gateway: &Gateway, command: &Command) -> Option<Vec<String>> {
 #[test]
 fn the_journal_is_durable_before_a_file_has_its_name_and_tells_so_before_the_next_program() {
     let gateway = Gateway::new();
-    let command = command(1, &script(2, 'a'));
+    // Other files are there, so that there is something to put aside.
+    gateway.run(&command(1, &script(2, 'a')));
+    let command = command(2, &script(2, 'b'));
     let Some(trace) = traced(&gateway, &command) else { return };
     let told = || trace.join("\n");
     let find = |from: usize, wanted: &dyn Fn(&str) -> bool| {
@@ -79,7 +83,9 @@ fn the_journal_is_durable_before_a_file_has_its_name_and_tells_so_before_the_nex
         let temporary = format!("/.f{number}.keros-new>");
         let content = find(started, &|line| is_sync(line) && line.contains(&temporary));
         let intent = find(started, &is_journal_sync);
-        assert!(content < names(number) && intent < names(number), "task {number}:\n{}", told());
+        let kept = find(started, &|line| is_sync(line) && line.contains(STEPS));
+        let last = content.max(intent).max(kept);
+        assert!(last < names(number), "task {number}:\n{}", told());
     }
     // The shell task begins when all before it is durable, and the journal says so.
     for (shell, last) in [(GROUP + 1, GROUP), (2 * GROUP + 2, 2 * GROUP + 1)] {
@@ -91,8 +97,14 @@ fn the_journal_is_durable_before_a_file_has_its_name_and_tells_so_before_the_nex
         let program = find(started, &|line| line.contains("execve(\"/bin/sh\""));
         assert!(durable < started && synced < program, "task {shell}:\n{}", told());
     }
-    let syncs = trace.iter().filter(|line| is_journal_sync(line)).count();
-    assert!(syncs < GROUP, "{syncs} syncs of the journal for {} tasks", 2 * (GROUP + 1));
+    // The content that all of them had is put aside once, durably before the record that speaks of it.
+    let blob = find(0, &|line| is_sync(line) && line.contains("/blobs/"));
+    let speaks = find(0, &|line| line.contains("write(") && line.contains(STEPS) && line.contains("sha256"));
+    let settled = find(speaks, &|line| is_sync(line) && line.contains(STEPS));
+    assert!(blob < settled, "{}", told());
+    let count = |wanted: &dyn Fn(&str) -> bool| trace.iter().filter(|line| wanted(line)).count();
+    let syncs = (count(&is_journal_sync), count(&|line| is_sync(line) && line.contains(STEPS)));
+    assert!(syncs.0 < GROUP && syncs.1 < GROUP, "{syncs:?} for {} tasks", 2 * (GROUP + 1));
 }
 
 /// Runs the job and kills it after this time.

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::Command as Program;
 
 use common::{Gateway, command, outcome, script, shell_quoted};
+use keros_protocol::executor::Event;
 use keros_protocol::{Outcome, RefusalReason};
 
 /// A small file system, unmounted at the end.
@@ -64,4 +65,37 @@ fn a_job_that_fills_the_disk_still_has_its_end_on_record() {
     let events = gateway.run(&command);
     assert!(matches!(outcome(&events), Outcome::Failed { .. }), "{events:#?}");
     assert_eq!(gateway.attach(command.command_id), events);
+}
+
+/// A full disk is one of the things that undoing mends: it must not keep the job from being undone.
+#[test]
+fn a_full_disk_and_a_lost_runner_do_not_keep_a_job_from_being_undone() {
+    let gateway = Gateway::new();
+    gateway.boot("first");
+    std::fs::write(gateway.path("root/etc/conf"), "old\n").unwrap();
+    let state = gateway.path("state");
+    let Some(_disk) = SmallDisk::mount(&state, "40m") else { return };
+    let task = "!template { content: \"new\\n\", dest: /etc/conf }";
+    let mut command = command(1, &format!("- name: test\n  groups: [all]\n  tasks:\n    - {task}\n"));
+    command.options.confirm_window_s = 1;
+    let mut session = gateway.begin(&command);
+    while !matches!(session.next().unwrap(), Event::Confirming { .. }) {}
+    session.kill();
+    gateway.boot("second");
+    // The room that the journal keeps free is not everywhere there: some file systems cannot keep any. Nor is there room in its
+    // last page.
+    let journal = gateway.journal(&command);
+    let mut text = std::fs::read(&journal).unwrap();
+    text.resize(text.len().next_multiple_of(4096), b'\n');
+    std::fs::write(&journal, text).unwrap();
+    Program::new("sh").args(["-c", &fill(&state)]).status().unwrap();
+    for boot in ["third", "fourth"] {
+        gateway.boot(boot);
+        let _ = gateway.program("settle").output().unwrap();
+    }
+    assert_eq!(gateway.text("root/etc/conf"), "old\n");
+    std::fs::remove_file(state.join("ballast")).unwrap();
+    let _ = gateway.program("settle").output().unwrap();
+    let events = gateway.attach(command.command_id);
+    assert!(matches!(outcome(&events), Outcome::RolledBack { .. }), "{events:#?}");
 }

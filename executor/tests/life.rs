@@ -254,6 +254,23 @@ fn a_cancelled_job_that_changed_something_is_confirmed_as_cancelled() {
 }
 
 #[test]
+fn root_that_cancels_again_in_the_window_of_a_cancelled_job_undoes_it() {
+    let gateway = gateway();
+    let wait = wait_task(&gateway);
+    let command = with_window(1, 600, &in_the_midst_of(&[WRITE, &wait]));
+    let id = command.command_id.to_string();
+    let mut session = gateway.begin(&command);
+    wait_for("the task waits", || gateway.path("there").exists());
+    assert!(gateway.told("cancel", &[&id]).contains("stops after the task under way"));
+    give_leave(&gateway);
+    until(&mut session, is_confirming);
+    wait_for("the cancellation is obeyed", || !file_of(&gateway, &command, "cancel.json").exists());
+    assert!(gateway.told("cancel", &[&id]).contains("is being undone"));
+    assert_eq!(rolled_back(&session.events()).0, "cancelled on the gateway");
+    assert_eq!(conf(&gateway), "old\n");
+}
+
+#[test]
 fn a_cancellation_in_the_window_undoes_the_job_at_once_with_its_runner_or_without() {
     for is_lost in [false, true] {
         let gateway = gateway();

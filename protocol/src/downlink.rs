@@ -44,6 +44,14 @@ pub struct Statement {
     pub nonces: Vec<String>,
 }
 
+impl Statement {
+    /// Whether it cancels this command.
+    #[must_use]
+    pub fn cancels(&self, command_id: CommandId) -> bool {
+        self.cancellations.iter().any(|cancellation| cancellation.command_id == command_id)
+    }
+}
+
 /// One cancellation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cancellation {

@@ -32,7 +32,8 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         statement: Option<Envelope>,
     },
-    /// The center has been heard of since the job's end: one [`Event::ConfirmAnswered`].
+    /// The center has been heard of since the job's end: one [`Event::ConfirmAnswered`]. A statement that cancels the command as well
+    /// is obeyed as a cancellation.
     Confirm {
         /// The command.
         command_id: CommandId,

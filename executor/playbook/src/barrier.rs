@@ -18,6 +18,12 @@ impl Barrier {
         Self(Arc::new(pass))
     }
 
+    /// Both: this one first.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self::new(move || self.pass().and_then(|()| other.pass()))
+    }
+
     /// Passes it: what was recorded is durable from here on.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use keros_playbook::{
-    BackupLog, BackupSpec, HostSystem, Observer, RunOptions, Script, ScriptSource, ShellPlace,
+    BackupLog, BackupSpec, Durability, HostSystem, Observer, RunOptions, Script, ScriptSource, ShellPlace,
 };
 use keros_protocol::executor::Event;
 use picture::{differences, picture};
@@ -94,6 +94,7 @@ fn work_on_the_tree() {
     let source = ScriptSource { text: SCRIPT.to_owned(), file: "s".to_owned(), ..ScriptSource::default() };
     let script = Script::parse(&source).unwrap();
     let mut system = HostSystem::new(folder.join("root"), ShellPlace::Root);
+    system.durability = Durability::Grouped;
     let spec = BackupSpec { folder: folder.join("backup"), max_bytes: 1 << 30 };
     let options = RunOptions { backup: Some(spec), ..RunOptions::default() };
     let outcome = keros_playbook::run(&script, &mut system, &options, &mut Nobody).without_reboot();

@@ -148,12 +148,13 @@ pub(crate) fn next(life: &Life, known: &Known<'_>) -> Action {
 /// A job whose tasks are over waits for its confirmation.
 fn provisional_next(provisional: &Provisional, doubt: bool, known: &Known<'_>) -> Action {
     let back = |reason: String| Action::Record(Event::RollingBack { reason });
-    // A cancellation that the tasks have obeyed comes again with each statement, and means no more than it did.
-    let obeyed = matches!(*provisional.outcome, Outcome::Cancelled { .. });
     match known.cancelled {
-        Some(CancelledBy::Root) if !obeyed => return back("cancelled on the gateway".to_owned()),
-        Some(CancelledBy::Center) if !obeyed => return back("cancelled".to_owned()),
-        _ => {}
+        // What the tasks have obeyed is forgotten then: who asks again means the undoing.
+        Some(CancelledBy::Root) => return back("cancelled on the gateway".to_owned()),
+        // That comes again with each statement, and means no more than it did.
+        Some(CancelledBy::Center) if matches!(*provisional.outcome, Outcome::Cancelled { .. }) => {}
+        Some(CancelledBy::Center) => return back("cancelled".to_owned()),
+        None => {}
     }
     // What is damaged may be the beginning of its undoing.
     if doubt {

@@ -149,6 +149,8 @@ fn a_window_ends_by_word_of_the_center_by_time_or_by_the_second_boot() {
     assert!(is_back(&next(&first, &known("a", 100_000, &[])), "not confirmed within 100 s"));
     assert_eq!(next(&first, &known("a", 99_000, &nonce)), Action::Record(Event::Confirmed {}));
     assert_eq!(next(&first, &known("b", 1, &nonce)), Action::Record(Event::Confirmed {}));
+    let other = ["m".to_owned()];
+    assert_eq!(next(&first, &known("a", 99_000, &other)), Action::Wait { at_most_ms: 1_000 });
     assert!(is_record(&next(&first, &known("b", 5_000, &[])), |event| matches!(
         event,
         Event::Confirming { renewed: true, nonce, until_boottime_ms: 105_000, boot_id, .. }
@@ -165,6 +167,8 @@ fn a_cancellation_undoes_a_provisional_job_unless_its_tasks_have_obeyed_it() {
     let outcome = Outcome::Cancelled { task: None, summary: Summary::default() };
     let obeyed = life(&[started(), confirming(outcome, "a", false)]);
     assert_eq!(next(&obeyed, &cancelled), Action::Wait { at_most_ms: 100_000 });
+    let by_root = Known { cancelled: Some(CancelledBy::Root), ..cancelled };
+    assert!(is_back(&next(&obeyed, &by_root), "on the gateway"));
 }
 
 #[test]

@@ -38,12 +38,19 @@ impl Asked {
         Self { job, verifier, cancelled: None, confirmed: None }
     }
 
-    /// Who has asked for the job's end. There is no way back.
+    /// Who has asked for the job's end.
     pub(crate) fn cancelled(&mut self) -> Option<CancelledBy> {
         if self.cancelled.is_none() {
             self.cancelled = self.read_cancellation();
         }
         self.cancelled
+    }
+
+    /// The tasks have obeyed: who asks again means something else.
+    pub(crate) fn forget_cancellation(&mut self) {
+        // Where it stays, the center's means nothing more, and root's undoes the job.
+        let _ = self.job.disk().remove_file(&cancel_path(&self.job));
+        self.cancelled = None;
     }
 
     /// The nonces that the center has signed last.
@@ -62,9 +69,9 @@ impl Asked {
         let cancellation: Cancellation = serde_json::from_slice(&content).ok()?;
         if cancellation.by == CancelledBy::Center {
             let statement = self.verifier.verify(&cancellation.statement?).ok()?;
-            let named =
-                |cancellation: &keros_protocol::Cancellation| cancellation.command_id == self.job.id();
-            statement.cancellations.iter().find(|cancellation| named(cancellation))?;
+            if !statement.cancels(self.job.id()) {
+                return None;
+            }
         }
         Some(cancellation.by)
     }

@@ -30,6 +30,8 @@ pub(crate) struct Journal {
     tail: Arc<Mutex<Tail>>,
     length: u64,
     reserved: u64,
+    /// The last line is torn.
+    torn: bool,
     /// Wakes the follower in this process. It must never block: a full channel means that it was woken already.
     wake: Option<SyncSender<()>>,
 }
@@ -58,7 +60,7 @@ fn lock(tail: &Mutex<Tail>) -> MutexGuard<'_, Tail> {
 impl Journal {
     fn of(file: Box<dyn DiskFile>, length: u64) -> Self {
         let tail = Arc::new(Mutex::new(Tail { file, is_synced: false }));
-        Self { tail, length, reserved: length, wake: None }
+        Self { tail, length, reserved: length, torn: false, wake: None }
     }
 
     /// Begins a new one.
@@ -69,12 +71,9 @@ impl Journal {
 
     /// Continues one, to settle it: begins a new line when the last one was torn.
     pub(crate) fn append_to(disk: &dyn Disk, path: &Path, terminated: bool) -> io::Result<Self> {
-        let mut file = disk.open(path, Open::Append)?;
-        if !terminated {
-            file.write_all(b"\n")?;
-        }
+        let file = disk.open(path, Open::Append)?;
         let length = file.length()?;
-        Ok(Self::of(file, length))
+        Ok(Self { torn: !terminated, ..Self::of(file, length) })
     }
 
     /// Wakes somebody after each event.
@@ -105,7 +104,10 @@ impl Journal {
     }
 
     fn append(&mut self, event: &Event) -> io::Result<()> {
-        let line = lines::encode(&self.json(event)?);
+        let mut line = lines::encode(&self.json(event)?);
+        if self.torn {
+            line.insert(0, b'\n');
+        }
         if self.length + line.len() as u64 > MAX_JOURNAL_BYTES {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the journal of this job is full"));
         }
@@ -117,6 +119,7 @@ impl Journal {
             return Err(error);
         }
         self.length += line.len() as u64;
+        self.torn = false;
         Ok(())
     }
 

@@ -49,8 +49,8 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// When it cannot be opened so.
     fn open(&self, path: &Path, how: Open) -> io::Result<Box<dyn DiskFile>>;
 
-    /// Opens or makes a file for reading and writing, and locks it for this process until it is dropped; `None` when another
-    /// one has it.
+    /// Opens or makes a file for reading and for writing at its end, and locks it for this process until it is dropped; `None` when
+    /// another one has it.
     ///
     /// # Errors
     /// When it cannot be opened or locked.
@@ -213,7 +213,7 @@ impl Disk for RealDisk {
 
     fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskFile>>> {
         let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        let file = options.read(true).append(true).create(true).mode(0o600).open(path)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Box::new(file))),
             Err(TryLockError::WouldBlock) => Ok(None),

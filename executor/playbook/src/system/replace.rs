@@ -10,6 +10,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::PermissionsExt as _;
 
+use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod};
@@ -162,6 +163,20 @@ pub(super) fn temporary_name(name: &OsStr) -> OsString {
 pub(super) fn remove_temporary(place: &Place) {
     let name = temporary_name(&place.name);
     let _ = unlinkat(&place.folder, name.as_os_str(), UnlinkatFlags::NoRemoveDir);
+}
+
+/// Removes those that were left behind in a folder.
+pub(super) fn remove_temporaries_in(place: &Place) -> io::Result<()> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let mut folder = Dir::openat(&place.folder, place.name.as_os_str(), flags, Mode::empty())?;
+    let names: Vec<OsString> = folder
+        .iter()
+        .map(|entry| Ok(OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned()))
+        .collect::<io::Result<_>>()?;
+    for name in names.iter().filter(|name| is_temporary(name)) {
+        unlinkat(&folder, name.as_os_str(), UnlinkatFlags::NoRemoveDir)?;
+    }
+    Ok(())
 }
 
 /// Whether a name looks like one.

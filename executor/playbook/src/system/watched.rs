@@ -25,6 +25,11 @@ pub(crate) enum Depth {
 
 /// Hears of changes. All is heard by this program's own user, whoever the task acts as; an error keeps the change from being made.
 pub(crate) trait Watcher {
+    /// What must be passed before each change that it has heard of.
+    fn barrier(&self) -> Option<Barrier> {
+        None
+    }
+
     /// What a path means is about to change.
     fn path(
         &mut self,
@@ -257,7 +262,10 @@ impl<W: Watcher> System for Watched<'_, W> {
     }
 
     fn guard(&mut self, barrier: Barrier) {
-        self.below.guard(barrier);
+        self.below.guard(match self.watcher.barrier() {
+            Some(own) => own.and(barrier),
+            None => barrier,
+        });
     }
 
     fn checkpoint(&mut self) -> Result<(), SystemError> {

@@ -14,6 +14,7 @@ use super::BackupSpec;
 use super::record::{Kind, Name, Packages, Step, Was, can_name};
 use super::write::Writer;
 use super::{dpkg, services};
+use crate::Barrier;
 use crate::system::{
     Depth, FileKind, HostSystem, LastLink, Manager, Snapshot, System, SystemError, Upcoming, Watched,
     Watcher, ancestors,
@@ -53,7 +54,9 @@ pub(crate) fn keep_before<'a>(
     spec: &BackupSpec,
 ) -> io::Result<Watched<'a, Keeper>> {
     system.host().ok_or_else(|| io::Error::other("what is worked on is no machine"))?;
-    Ok(Watched::new(system, Keeper::open(spec)?))
+    let keeper = Keeper::open(spec)?;
+    system.guard(keeper.writer.barrier());
+    Ok(Watched::new(system, keeper))
 }
 
 /// The machine below a keeper; there always is one.
@@ -104,14 +107,10 @@ impl Keeper {
 
     /// What a file with several names was, by whichever name.
     fn know_inode(&mut self, was: Was) -> Was {
-        match was.kind {
-            Kind::File { inode: Some(inode), ref content } => {
-                let content = content.clone();
-                let first = self.inodes.entry(inode).or_insert(was).clone();
-                Was { kind: Kind::File { content, inode: Some(inode) }, ..first }
-            }
-            _ => was,
-        }
+        let Some(inode) = was.kind.inode() else { return was };
+        let kind = was.kind.clone();
+        let first = self.inodes.entry(inode).or_insert(was).clone();
+        Was { kind, ..first }
     }
 
     fn append(&mut self, step: &Step, path: &Path) -> Result<(), SystemError> {
@@ -136,7 +135,10 @@ impl Keeper {
         let has_come = self.has_come(real);
         let was = match host.snapshot(real)? {
             _ if has_come => None,
-            Some(is) if depth == Depth::Whole => Some(self.with_content(host, is, real)?),
+            Some(is) if depth == Depth::Whole => {
+                self.keep_name(host, &is, real)?;
+                Some(self.with_content(is, real)?)
+            }
             is => is.map(|is| is.was),
         };
         let was = was.map(|was| self.know_inode(was));
@@ -152,13 +154,19 @@ impl Keeper {
         !self.kept.contains_key(real) && self.trees.iter().any(|tree| real.starts_with(tree))
     }
 
+    /// Gives what has several names one more. On another file system it cannot be: undone, each name is a file by itself.
+    fn keep_name(&self, host: &mut HostSystem, is: &Snapshot, real: &Path) -> Result<(), SystemError> {
+        if let Some(name) = is.was.kind.inode().and_then(|inode| self.writer.new_name(inode))
+            && host.keep_name(real, &name).is_ok()
+        {
+            let keeping = |error: io::Error| SystemError::new("keep a backup of", real, &error);
+            self.writer.sync_names().map_err(keeping)?;
+        }
+        Ok(())
+    }
+
     /// Keeps a file's content; all else has none.
-    fn with_content(
-        &mut self,
-        host: &mut HostSystem,
-        mut is: Snapshot,
-        real: &Path,
-    ) -> Result<Was, SystemError> {
+    fn with_content(&mut self, mut is: Snapshot, real: &Path) -> Result<Was, SystemError> {
         let keeping = |error: io::Error| SystemError::new("keep a backup of", real, &error);
         let (Kind::File { inode, .. }, Some(mut file)) = (&is.was.kind, is.content.take()) else {
             return Ok(is.was);
@@ -166,12 +174,6 @@ impl Keeper {
         let inode = *inode;
         self.writer.refuse_no_room(real, is.bytes)?;
         let (sha256, bytes) = self.writer.keep(&mut file, self.writer.room_bytes()).map_err(keeping)?;
-        // On another file system it cannot be: undone, the file is one by itself.
-        if let Some(name) = inode.and_then(|inode| self.writer.new_name(inode))
-            && host.keep_name(real, &name).is_ok()
-        {
-            self.writer.sync_names().map_err(keeping)?;
-        }
         Ok(Was { kind: Kind::File { content: Some(is.kept(sha256, bytes)), inode }, ..is.was })
     }
 
@@ -183,10 +185,7 @@ impl Keeper {
             return Ok(());
         }
         let inside = host.list_tree(real)?;
-        self.writer.begin_batch();
-        let result = inside.iter().try_for_each(|entry| self.keep_real(host, entry, Depth::Whole));
-        let durable = self.writer.end_batch();
-        result.and(durable.map_err(|error| SystemError::new("keep a backup of", real, &error)))
+        inside.iter().try_for_each(|entry| self.keep_real(host, entry, Depth::Whole))
     }
 
     /// Keeps a tree that programs are about to change, and directories on the way to it that they are about to make.
@@ -244,6 +243,10 @@ impl Keeper {
 }
 
 impl Watcher for Keeper {
+    fn barrier(&self) -> Option<Barrier> {
+        Some(self.writer.barrier())
+    }
+
     fn path(
         &mut self,
         below: &mut dyn System,

@@ -1,56 +1,92 @@
 //! Writes a backup: contents by their digests, and the record. What a step speaks of is durable before the step is, and the step
-//! before the change that it is about.
+//! before the change that it is about: many paths wait together for the barrier that is passed before the next change.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest as _, Sha256};
 
 use super::BackupSpec;
 use super::read::{BLOBS, NAMES, Record, STEPS, blob_path, name_path};
 use super::record::{MAX_LINE_BYTES, Step, VERSION, encode, hex};
-use crate::SystemError;
+use crate::{Barrier, SystemError};
 
 /// What stays free of the backup's file system, whatever a job asks for: a gateway with a full disk is lost.
 pub(super) const KEPT_FREE_BYTES: u64 = 16 * 1024 * 1024;
 /// The name of a content before its digest is known.
 const UNNAMED: &str = "unnamed";
 
-/// What waits at most to be made durable together: files that are open, and bytes in the page cache.
-const MAX_WAITING: usize = 256;
-const MAX_WAITING_BYTES: u64 = 16 * 1024 * 1024;
-
 /// A backup that is being written.
 #[derive(Debug)]
 pub(super) struct Writer {
     folder: PathBuf,
-    steps: File,
-    /// Of the record that is durable, bytes.
-    record_bytes: u64,
+    waiting: Arc<Mutex<Waiting>>,
     used_bytes: u64,
     max_bytes: u64,
-    waiting: Waiting,
-    /// Steps wait for each other; none of their changes is made before all are durable.
-    is_batch: bool,
-    /// Steps that count as kept are not durable: nothing may be changed any more.
-    is_broken: bool,
 }
 
-/// Contents and steps that are not durable yet.
-#[derive(Debug, Default)]
-struct Waiting {
-    contents: Vec<Content>,
-    bytes: u64,
-    lines: Vec<u8>,
-}
+/// Contents that wait together, each open.
+const MAX_WAITING: usize = 256;
 
+/// What of a backup is not durable yet. After a power cut a step may speak of a content that is not there: then nothing was
+/// changed yet of what it is about.
 #[derive(Debug)]
-struct Content {
-    file: File,
-    unnamed: PathBuf,
-    named: PathBuf,
+struct Waiting {
+    steps: File,
+    /// Of the steps.
+    length: u64,
+    is_synced: bool,
+    /// The folder of contents; open, because whoever passes the barrier may be a user who cannot open it.
+    blobs: File,
+    contents: Vec<File>,
+    /// The disk has lost something of it: what comes after cannot be trusted either.
+    is_lost: bool,
+}
+
+impl Waiting {
+    fn write(&mut self, line: &[u8]) -> io::Result<()> {
+        self.is_synced = false;
+        if let Err(error) = self.steps.write_all(line) {
+            // A line that was written in part would spoil the next one.
+            let _ = self.steps.set_len(self.length);
+            return Err(error);
+        }
+        self.length += line.len() as u64;
+        Ok(())
+    }
+
+    /// Makes all of it durable.
+    fn settle(&mut self) -> io::Result<()> {
+        if self.is_lost {
+            return Err(io::Error::other("a part of the backup is lost"));
+        }
+        let result = self.sync();
+        self.is_lost = result.is_err();
+        result
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        if !self.contents.is_empty() {
+            for content in &self.contents {
+                // All writes are started before the first is waited for.
+                let _ = rustix::fs::fadvise(content, 0, None, rustix::fs::Advice::DontNeed);
+            }
+            self.contents.drain(..).try_for_each(|content| content.sync_all())?;
+            self.blobs.sync_all()?;
+        }
+        if !self.is_synced {
+            self.steps.sync_data()?;
+            self.is_synced = true;
+        }
+        Ok(())
+    }
+}
+
+fn lock(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Writer {
@@ -71,95 +107,37 @@ impl Writer {
             steps.sync_all()?;
         }
         sync_folder(&folder)?;
-        let mut writer = Self {
-            record_bytes: record.whole_bytes,
-            used_bytes: used_bytes(&folder)?,
-            max_bytes: spec.max_bytes,
-            folder,
-            steps,
-            waiting: Waiting::default(),
-            is_batch: false,
-            is_broken: false,
-        };
+        let used_bytes = used_bytes(&folder)?;
+        let (blobs, length) = (File::open(folder.join(BLOBS))?, record.whole_bytes);
+        let contents = Vec::new();
+        let waiting = Waiting { steps, length, is_synced: false, blobs, contents, is_lost: false };
+        let waiting = Arc::new(Mutex::new(waiting));
+        let mut writer = Self { folder, waiting, used_bytes, max_bytes: spec.max_bytes };
         if record.whole_bytes == 0 {
             writer.append(&Step::Begun { version: VERSION })?;
         }
         Ok((writer, record))
     }
 
-    /// Appends a step, durably, or by the end of the batch.
+    /// What makes all of it durable.
+    pub(super) fn barrier(&self) -> Barrier {
+        let waiting = Arc::clone(&self.waiting);
+        Barrier::new(move || lock(&waiting).settle())
+    }
+
+    /// Appends a step: that of a path with the next barrier, any other durably at once.
     ///
     /// # Errors
     /// When it cannot be written.
     pub(super) fn append(&mut self, step: &Step) -> io::Result<()> {
-        if self.is_broken {
-            return Err(io::Error::other("what was kept before could not be made durable"));
-        }
         let line = encode(step)?;
         if line.len() > MAX_LINE_BYTES {
             return Err(io::Error::other("it is too long for the record of the backup"));
         }
         self.used_bytes += line.len() as u64;
-        self.waiting.lines.extend(line);
-        self.settle_unless_more_comes()
-    }
-
-    /// From here on many things are kept for one change: they are made durable together.
-    pub(super) fn begin_batch(&mut self) {
-        self.is_batch = true;
-    }
-
-    /// Makes them durable.
-    ///
-    /// # Errors
-    /// When that cannot be done: nothing more is kept then.
-    pub(super) fn end_batch(&mut self) -> io::Result<()> {
-        let result = self.settle();
-        self.is_batch = false;
-        result
-    }
-
-    fn settle_unless_more_comes(&mut self) -> io::Result<()> {
-        let is_full = self.waiting.contents.len() >= MAX_WAITING || self.waiting.bytes >= MAX_WAITING_BYTES;
-        if self.is_batch && !is_full { Ok(()) } else { self.settle() }
-    }
-
-    /// Contents first, then the steps that speak of them.
-    fn settle(&mut self) -> io::Result<()> {
-        let waiting = std::mem::take(&mut self.waiting);
-        let result = self.settle_contents(&waiting.contents).and_then(|()| self.settle_lines(&waiting.lines));
-        if result.is_err() {
-            for content in &waiting.contents {
-                let _ = fs::remove_file(&content.unnamed);
-            }
-            // Half a line would spoil the next one.
-            let is_whole = self.steps.set_len(self.record_bytes).is_ok();
-            self.is_broken |= self.is_batch || !is_whole;
-        }
-        result
-    }
-
-    fn settle_contents(&self, contents: &[Content]) -> io::Result<()> {
-        if contents.is_empty() {
-            return Ok(());
-        }
-        for content in contents {
-            // All writes are started before the first is waited for.
-            let _ = rustix::fs::fadvise(&content.file, 0, None, rustix::fs::Advice::DontNeed);
-        }
-        contents.iter().try_for_each(|content| content.file.sync_all())?;
-        contents.iter().try_for_each(|content| fs::rename(&content.unnamed, &content.named))?;
-        sync_folder(&self.folder.join(BLOBS))
-    }
-
-    fn settle_lines(&mut self, lines: &[u8]) -> io::Result<()> {
-        if lines.is_empty() {
-            return Ok(());
-        }
-        self.steps.write_all(lines)?;
-        self.steps.sync_data()?;
-        self.record_bytes += lines.len() as u64;
-        Ok(())
+        let mut waiting = lock(&self.waiting);
+        waiting.write(&line)?;
+        if matches!(step, Step::Path { .. }) { Ok(()) } else { waiting.settle() }
     }
 
     /// Refuses what does not fit.
@@ -186,13 +164,12 @@ impl Writer {
         Ok(())
     }
 
-    /// Keeps a content under its digest, durably. What is kept already takes no more room.
+    /// Keeps a content under its digest, durably before a step speaks of it. What is kept already takes no more room.
     ///
     /// # Errors
     /// When it is more than these bytes, or cannot be written.
     pub(super) fn keep(&mut self, content: &mut dyn Read, max_bytes: u64) -> io::Result<(String, u64)> {
-        let number = self.waiting.contents.len();
-        let unnamed = self.folder.join(BLOBS).join(format!("{UNNAMED}-{number}"));
+        let unnamed = self.folder.join(BLOBS).join(UNNAMED);
         let result = self.keep_by(&unnamed, content, max_bytes);
         if result.is_err() {
             let _ = fs::remove_file(&unnamed);
@@ -215,14 +192,17 @@ impl Writer {
         }
         let sha256 = hex(&hashing.hasher.finalize());
         let named = blob_path(&self.folder, &sha256);
-        if named.is_file() || self.waiting.contents.iter().any(|waiting| waiting.named == named) {
+        if named.is_file() {
             fs::remove_file(unnamed)?;
             return Ok((sha256, bytes));
         }
+        fs::rename(unnamed, named)?;
         self.used_bytes += bytes;
-        self.waiting.bytes += bytes;
-        self.waiting.contents.push(Content { file: hashing.file, unnamed: unnamed.to_owned(), named });
-        self.settle_unless_more_comes()?;
+        let mut waiting = lock(&self.waiting);
+        waiting.contents.push(hashing.file);
+        if waiting.contents.len() >= MAX_WAITING {
+            waiting.settle()?;
+        }
         Ok((sha256, bytes))
     }
 
@@ -304,7 +284,7 @@ fn used_bytes(folder: &Path) -> io::Result<u64> {
     let mut bytes = fs::metadata(folder.join(STEPS))?.len();
     for entry in fs::read_dir(folder.join(BLOBS))? {
         let entry = entry?;
-        if entry.file_name().as_encoded_bytes().starts_with(UNNAMED.as_bytes()) {
+        if entry.file_name() == UNNAMED {
             // No step speaks of it: it was cut off.
             fs::remove_file(entry.path())?;
         } else {
