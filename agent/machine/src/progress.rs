@@ -12,7 +12,7 @@ const MAX_GAP_MS: u64 = 30_000;
 /// The same while there is no connection.
 const AWAY_GAP_MS: u64 = 600_000;
 
-/// The job under way.
+/// The job under way, or the last one that was.
 #[derive(Debug, Clone)]
 pub(crate) struct Progress {
     command_id: CommandId,
@@ -75,9 +75,4 @@ fn unreported(state: &State) -> Option<(Outcome, u64)> {
 /// When the next look is needed.
 pub(crate) fn next_wake_ms(state: &State) -> Option<u64> {
     unreported(state).map(|(_, at_ms)| at_ms)
-}
-
-/// Forgets a job that has ended.
-pub(crate) fn job_ended(state: &mut State, id: CommandId) {
-    state.live.progress.take_if(|progress| progress.command_id == id);
 }

@@ -189,7 +189,6 @@ fn end(state: &mut State, now: Now, index: usize, outcome: Outcome, effects: &mu
     state.live.came_ms.remove(&job.command_id);
     session::job_ended(state, job.command_id);
     side::job_ended(state, job.command_id);
-    progress::job_ended(state, job.command_id);
     effects.push(Effect::ForgetEnvelope { command_id: job.command_id });
 }
 

@@ -202,6 +202,7 @@ fn an_answer_that_comes_too_late_is_none_and_the_question_is_asked_anew() {
     story.now.monotonic_ms = 600_000;
     let mut in_time = Story { state: story.state.clone(), ..Story::new() };
     in_time.now = story.now;
+    in_time.tell(Event::Woken);
     in_time.tell(said(START, &first));
     assert!(in_time.state.time_judge().is_believed(in_time.now));
     story.now.monotonic_ms = 600_001;

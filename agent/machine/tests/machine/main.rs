@@ -14,6 +14,8 @@ mod confirm;
 mod jobs;
 /// Reports and their bounds.
 mod reports;
+/// How long the executor is waited for.
+mod sessions;
 /// When telemetry is due.
 mod telemetry;
 

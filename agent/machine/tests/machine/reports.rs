@@ -1,12 +1,13 @@
 //! Reports and their bounds, each rule by a short story.
 
-use keros_machine::{Arrival, Effect, Event, Note, Verdict};
+use keros_machine::{Arrival, Effect, Event, MAX_OUTBOX, Note, Verdict};
 use keros_protocol::{Outcome, Output, RefusalReason, Summary, TaskRef, executor};
 
 use crate::story::{Story, at_task, id, numbers, reports, sessions, started, succeeded};
 
 fn failed(bytes: usize) -> executor::Event {
-    let output = Output { head: "a".repeat(bytes), omitted_bytes: 0, tail: String::new() };
+    let half = bytes / 2;
+    let output = Output { head: "a".repeat(half), omitted_bytes: 0, tail: "z".repeat(bytes - half) };
     let outcome = Outcome::Failed {
         task: None,
         exit_code: Some(1),
@@ -22,7 +23,10 @@ fn kept_output(story: &Story) -> Vec<u64> {
     let kept = serde_json::to_value(story.state.kept()).unwrap();
     let entries = kept["outbox"]["entries"].as_array().unwrap().clone();
     let outputs = entries.iter().filter(|entry| entry["outcome"]["status"] == "failed");
-    outputs.map(|entry| entry["outcome"]["output"]["head"].as_str().unwrap().len() as u64).collect()
+    let part = |entry: &serde_json::Value, name: &str| {
+        entry["outcome"]["output"][name].as_str().map_or(0, str::len) as u64
+    };
+    outputs.map(|entry| part(entry, "head") + part(entry, "tail")).collect()
 }
 
 #[test]
@@ -206,4 +210,91 @@ fn waits_between_repetitions_are_doubled_until_an_acknowledgement_brings_somethi
     story.command(3);
     let last = *numbers(&story.all).last().unwrap();
     assert_eq!(last, (6, 5));
+}
+
+/// Milliseconds after which each progress report comes, when a task begins every 100 ms.
+fn gaps(story: &mut Story, until_ms: u64) -> Vec<u64> {
+    let (mut told_ms, mut found, mut number) = (story.now.monotonic_ms, Vec::new(), 100);
+    let mut newest = 0;
+    while story.now.monotonic_ms < until_ms {
+        number += 1;
+        story.now.monotonic_ms += 100;
+        story.executor(1, at_task(number));
+        let kept = serde_json::to_value(story.state.kept()).unwrap();
+        let last = kept["outbox"]["last"]["number"].as_u64().unwrap();
+        if last > newest {
+            found.push(story.now.monotonic_ms - told_ms);
+            (told_ms, newest) = (story.now.monotonic_ms, last);
+        }
+    }
+    found
+}
+
+#[test]
+fn progress_is_told_ever_more_rarely_and_hardly_while_the_center_is_away() {
+    let mut story = Story::new();
+    story.later(5000);
+    story.connect();
+    story.command(1);
+    story.executor(1, started(1));
+    let found = gaps(&mut story, 130_000);
+    // The first one is what was told before.
+    assert_eq!(found[1..], [900, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000]);
+    story.tell(Event::Disconnected);
+    let begin = story.now.monotonic_ms;
+    let found = gaps(&mut story, begin + 1_500_000);
+    assert_eq!(found[2..], [600_000], "{found:?}");
+    // The machine wakes by itself for the last one.
+    story.connect();
+    story.executor(1, at_task(100_000));
+    let before = story.now.monotonic_ms;
+    while story.state.outcome_of(&story.state.jobs()[0]) != *last_told(&story) {
+        story.sleep();
+        assert!(story.now.monotonic_ms <= before + 30_000, "too late");
+    }
+}
+
+fn last_told(story: &Story) -> &Outcome {
+    &reports(&story.all).last().unwrap().outcome
+}
+
+#[test]
+fn the_end_of_another_job_leaves_the_running_ones_task_alone() {
+    let mut story = Story::new();
+    story.command(1);
+    story.command(2);
+    story.executor(1, started(1));
+    story.executor(1, at_task(7));
+    let mut said = crate::story::statement(None);
+    said.cancellations = vec![keros_protocol::Cancellation { command_id: id(2) }];
+    story.tell(crate::story::hear(said));
+    let outcome = story.state.outcome_of(&story.state.jobs()[0]);
+    assert!(matches!(outcome, Outcome::Running { task: Some(TaskRef { number: 7, .. }) }), "{outcome:?}");
+}
+
+#[test]
+fn no_command_is_taken_while_too_many_reports_are_owed() {
+    let mut story = Story::new();
+    let refuse = |story: &mut Story, number| {
+        let verdict = Verdict::Refused { reason: RefusalReason::NotKeros6, detail: String::new() };
+        story.tell(Event::CommandArrived(Arrival { command_id: id(number), update_id: None, verdict }))
+    };
+    for number in 1..=MAX_OUTBOX as u64 / 2 {
+        refuse(&mut story, number);
+        assert!(story.state.knows(id(number)));
+    }
+    assert_eq!(story.state.reports_pending() as usize, MAX_OUTBOX);
+    assert!(refuse(&mut story, 99).contains(&Effect::Note(Note::Full(id(99)))));
+}
+
+#[test]
+fn the_machine_wakes_for_the_next_progress_report() {
+    let mut story = Story::new();
+    story.later(5000);
+    story.connect();
+    story.command(1);
+    story.executor(1, started(1));
+    story.executor(1, at_task(1));
+    assert_eq!(story.sleep(), 1000);
+    assert!(matches!(last_told(&story), Outcome::Running { task: Some(_) }));
 }

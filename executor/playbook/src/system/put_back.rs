@@ -90,7 +90,7 @@ impl HostSystem {
                 replace::sync_folder(&place.folder)?;
             }
             Kind::Link { target } => replace::put_link(&place, &target.0, Some((was.uid, was.gid)))?,
-            Kind::Special { file_type, device } => {
+            Kind::Special { file_type, device, .. } => {
                 if is.is_some() {
                     unlinkat(&place.folder, place.name.as_os_str(), UnlinkatFlags::NoRemoveDir)?;
                 }
@@ -141,6 +141,10 @@ fn is_same_but_attributes(is: &Snapshot, was: &Was) -> bool {
             kept.bytes == is.bytes
                 && is.content.as_ref().is_some_and(|file| digest(file).is_ok_and(|d| d == kept.sha256))
         }
+        (
+            Kind::Special { file_type, device, .. },
+            Kind::Special { file_type: is_type, device: is_device, .. },
+        ) => (file_type, device) == (is_type, is_device),
         (was, is) => was == is,
     }
 }

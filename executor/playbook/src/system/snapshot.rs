@@ -91,6 +91,7 @@ impl HostSystem {
 pub(super) fn snapshot_at(place: &Place) -> io::Result<Option<Snapshot>> {
     let Some(mut stat) = place.stat()? else { return Ok(None) };
     let (mut attributes, mut content) = (Vec::new(), None);
+    let inode = (stat.st_nlink > 1).then(|| (unsigned(stat.st_dev), unsigned(stat.st_ino)));
     let kind = match kind_of(&stat) {
         FileKind::File => {
             let file = open_at(place)?;
@@ -98,8 +99,6 @@ pub(super) fn snapshot_at(place: &Place) -> io::Result<Option<Snapshot>> {
             stat = fstat(&file)?;
             attributes = attributes_of(&file)?;
             content = Some(file);
-            let has_others = stat.st_nlink > 1;
-            let inode = has_others.then(|| (unsigned(stat.st_dev), unsigned(stat.st_ino)));
             Kind::File { content: None, inode }
         }
         FileKind::Directory => {
@@ -112,9 +111,11 @@ pub(super) fn snapshot_at(place: &Place) -> io::Result<Option<Snapshot>> {
             let target = readlinkat(&place.folder, place.name.as_os_str())?;
             Kind::Link { target: Name(target.into()) }
         }
-        FileKind::Other => {
-            Kind::Special { file_type: stat.st_mode & nix::libc::S_IFMT, device: unsigned(stat.st_rdev) }
-        }
+        FileKind::Other => Kind::Special {
+            file_type: stat.st_mode & nix::libc::S_IFMT,
+            device: unsigned(stat.st_rdev),
+            inode,
+        },
     };
     let was = Was { kind, mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid, attributes };
     let bytes = u64::try_from(stat.st_size).unwrap_or(0);

@@ -7,7 +7,7 @@ use std::fs::OpenOptions;
 use std::io::{Seek as _, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::deb;
 use super::programs::{Call, ask};
@@ -20,6 +20,10 @@ use crate::system::{Attributes, Content, FileKind, HostSystem, System, SystemErr
 const FORMAT: &str = "${binary:Package}\t${Version}\t${db:Status-Want}\t${db:Status-Status}\n";
 /// Which packages apt installed by itself.
 const AUTOMATIC: &str = "/var/lib/apt/extended_states";
+/// What dpkg says while another one works; how long that is waited for, and how often it is looked.
+const LOCKED: &str = "was locked by another process";
+const LOCK_PATIENCE: Duration = Duration::from_secs(120);
+const PAUSE: Duration = Duration::from_millis(500);
 /// Configuration itself, and what dpkg lays beside it.
 const BESIDE: [&str; 4] = ["", ".dpkg-dist", ".dpkg-old", ".dpkg-new"];
 const CACHE: &str = "/var/cache/apt/archives";
@@ -133,6 +137,20 @@ pub(super) trait Told {
     fn told(&mut self, what: &str, result: Result<(), SystemError>);
 }
 
+/// Has dpkg do something; another one at work is waited for.
+fn order(host: &mut HostSystem, arguments: &[&str], input: &[u8], until: Instant) -> Result<(), SystemError> {
+    let patience = until.min(Instant::now() + LOCK_PATIENCE);
+    let call = Call { name: "dpkg", arguments, input, until };
+    loop {
+        let end = call.run(host)?;
+        let is_locked = end.exit_code != 0 && end.output.to_string().contains(LOCKED);
+        if !is_locked || Instant::now() >= patience {
+            return call.judge(end).map(|_| ());
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
 /// Brings all packages back to what they were.
 ///
 /// # Errors
@@ -162,12 +180,21 @@ pub(super) fn undo(
         if !names.is_empty() {
             let what = format!("remove the packages {}", names.join(" "));
             let arguments = [&[verb, "--"], &names[..]].concat();
-            let call = Call { name: "dpkg", arguments: &arguments, input: b"", until };
-            told.told(&what, call.succeed(host).map(|_| ()));
+            let result = order(host, &arguments, b"", until);
+            told.told(&what, result);
         }
+    }
+    if list(host)?.iter().any(|is| is_under_way(&is.status)) {
+        let result = order(host, &["--configure", "--pending"], b"", until);
+        told.told("finish what dpkg was cut off at", result);
     }
     set_wants(host, &before, until, told)?;
     tell_what_differs(host, &before, told)
+}
+
+/// dpkg has more to do with it.
+fn is_under_way(status: &str) -> bool {
+    matches!(status, "unpacked" | "half-configured" | "triggers-awaited" | "triggers-pending")
 }
 
 fn same(was: &Package, is: &Package) -> bool {
@@ -200,8 +227,7 @@ fn install(
     }
     let paths: Vec<&str> = paths.iter().filter_map(|path| path.to_str()).collect();
     let arguments = [&[FORCE, "-i", "--"], &paths[..]].concat();
-    let call = Call { name: "dpkg", arguments: &arguments, input: b"", until };
-    let result = call.succeed(host).map(|_| ());
+    let result = order(host, &arguments, b"", until);
     if host.metadata(Path::new(LAID_IN)).is_ok_and(|is| is.is_some()) {
         host.remove_directory(Path::new(LAID_IN), true)?;
     }
@@ -241,9 +267,8 @@ fn set_wants(
         }
     }
     if !wants.is_empty() {
-        let arguments = &["--set-selections"];
-        let call = Call { name: "dpkg", arguments, input: wants.as_bytes(), until };
-        told.told("put back what is held and what is wanted of packages", call.succeed(host).map(|_| ()));
+        let result = order(host, &["--set-selections"], wants.as_bytes(), until);
+        told.told("put back what is held and what is wanted of packages", result);
     }
     Ok(())
 }

@@ -107,14 +107,10 @@ impl Keeper {
 
     /// What a file with several names was, by whichever name.
     fn know_inode(&mut self, was: Was) -> Was {
-        match was.kind {
-            Kind::File { inode: Some(inode), ref content } => {
-                let content = content.clone();
-                let first = self.inodes.entry(inode).or_insert(was).clone();
-                Was { kind: Kind::File { content, inode: Some(inode) }, ..first }
-            }
-            _ => was,
-        }
+        let Some(inode) = was.kind.inode() else { return was };
+        let kind = was.kind.clone();
+        let first = self.inodes.entry(inode).or_insert(was).clone();
+        Was { kind, ..first }
     }
 
     fn append(&mut self, step: &Step, path: &Path) -> Result<(), SystemError> {
@@ -139,7 +135,10 @@ impl Keeper {
         let has_come = self.has_come(real);
         let was = match host.snapshot(real)? {
             _ if has_come => None,
-            Some(is) if depth == Depth::Whole => Some(self.with_content(host, is, real)?),
+            Some(is) if depth == Depth::Whole => {
+                self.keep_name(host, &is, real)?;
+                Some(self.with_content(is, real)?)
+            }
             is => is.map(|is| is.was),
         };
         let was = was.map(|was| self.know_inode(was));
@@ -155,13 +154,19 @@ impl Keeper {
         !self.kept.contains_key(real) && self.trees.iter().any(|tree| real.starts_with(tree))
     }
 
+    /// Gives what has several names one more. On another file system it cannot be: undone, each name is a file by itself.
+    fn keep_name(&self, host: &mut HostSystem, is: &Snapshot, real: &Path) -> Result<(), SystemError> {
+        if let Some(name) = is.was.kind.inode().and_then(|inode| self.writer.new_name(inode))
+            && host.keep_name(real, &name).is_ok()
+        {
+            let keeping = |error: io::Error| SystemError::new("keep a backup of", real, &error);
+            self.writer.sync_names().map_err(keeping)?;
+        }
+        Ok(())
+    }
+
     /// Keeps a file's content; all else has none.
-    fn with_content(
-        &mut self,
-        host: &mut HostSystem,
-        mut is: Snapshot,
-        real: &Path,
-    ) -> Result<Was, SystemError> {
+    fn with_content(&mut self, mut is: Snapshot, real: &Path) -> Result<Was, SystemError> {
         let keeping = |error: io::Error| SystemError::new("keep a backup of", real, &error);
         let (Kind::File { inode, .. }, Some(mut file)) = (&is.was.kind, is.content.take()) else {
             return Ok(is.was);
@@ -169,12 +174,6 @@ impl Keeper {
         let inode = *inode;
         self.writer.refuse_no_room(real, is.bytes)?;
         let (sha256, bytes) = self.writer.keep(&mut file, self.writer.room_bytes()).map_err(keeping)?;
-        // On another file system it cannot be: undone, the file is one by itself.
-        if let Some(name) = inode.and_then(|inode| self.writer.new_name(inode))
-            && host.keep_name(real, &name).is_ok()
-        {
-            self.writer.sync_names().map_err(keeping)?;
-        }
         Ok(Was { kind: Kind::File { content: Some(is.kept(sha256, bytes)), inode }, ..is.was })
     }
 

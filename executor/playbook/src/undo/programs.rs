@@ -47,6 +47,11 @@ impl Call<'_> {
     /// What it printed; another exit code than 0 is an error.
     pub(super) fn succeed(&self, host: &mut HostSystem) -> Result<String, SystemError> {
         let end = self.run(host)?;
+        self.judge(end)
+    }
+
+    /// What was printed; another exit code than 0 is an error.
+    pub(super) fn judge(&self, end: ProgramEnd) -> Result<String, SystemError> {
         let printed = end.output.to_string();
         if end.exit_code == 0 {
             return Ok(printed);

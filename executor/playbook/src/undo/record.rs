@@ -116,7 +116,20 @@ pub(crate) enum Kind {
     Special {
         file_type: u32,
         device: u64,
+        /// As that of a file.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        inode: Option<(u64, u64)>,
     },
+}
+
+impl Kind {
+    /// The inode of what had further names.
+    pub(crate) const fn inode(&self) -> Option<(u64, u64)> {
+        match self {
+            Self::File { inode, .. } | Self::Special { inode, .. } => *inode,
+            Self::Directory | Self::Link { .. } => None,
+        }
+    }
 }
 
 /// Content of a file.

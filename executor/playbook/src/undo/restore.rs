@@ -237,7 +237,8 @@ impl Undoing<'_> {
     fn put_back(&mut self, path: &Path, was: &Was) -> io::Result<bool> {
         let folder = &self.log.folder;
         let mut is_done = false;
-        if let Kind::File { content: Some(_), inode: Some(inode) } = was.kind {
+        let is_whole = !matches!(was.kind, Kind::File { content: None, .. });
+        if let Some(inode) = was.kind.inode().filter(|_| is_whole) {
             let name = name_path(folder, inode);
             is_done = name.exists() && self.host.put_back_name(&name, path)?;
         }

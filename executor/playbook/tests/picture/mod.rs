@@ -25,6 +25,8 @@ pub(crate) fn picture(root: &Path) -> BTreeMap<PathBuf, String> {
         } else if is.is_file() {
             let content = format!("{:x?}", Sha256::digest(fs::read(&path).unwrap()).as_slice());
             text += &format!(" {}.{} {content}", is.mtime(), is.mtime_nsec());
+        }
+        if !is.is_dir() && !is.is_symlink() {
             let first = names.entry((is.dev(), is.ino())).or_insert_with(|| path.clone());
             text += &format!(" = {}", first.display());
         }
