@@ -22,6 +22,8 @@ use crate::state::story::Story;
 const INTERVAL: Duration = Duration::from_millis(250);
 /// The longest window: a job must not keep the gateway from the next one for longer.
 const MAX_WINDOW_S: u32 = 86_400;
+/// The window of a job whose command cannot be read any more.
+const UNKNOWN_WINDOW_S: u32 = 1800;
 /// What is told of what remains: an event of a line, and a report, must hold it.
 const MAX_REMAINS: usize = 100;
 
@@ -288,8 +290,12 @@ impl<'a> Drive<'a> {
     }
 
     fn after_tasks(&mut self, outcome: Outcome) -> Result<(), Failure> {
-        let options = self.job().command().map(|command| command.options).unwrap_or_default();
-        let window_s = if options.dry_run { 0 } else { options.confirm_window_s.min(MAX_WINDOW_S) };
+        let window_s = match self.job().command().map(|command| command.options) {
+            Some(options) if options.dry_run => 0,
+            Some(options) => options.confirm_window_s.min(MAX_WINDOW_S),
+            // It may have had one.
+            None => UNKNOWN_WINDOW_S,
+        };
         let has_changed = window_s > 0 && self.engine.has_changed(&self.job().backup_folder());
         let has_obeyed = matches!(outcome, Outcome::Cancelled { .. });
         let event = self.with_known(|_, known| after_tasks(outcome, window_s, has_changed, known))?;
