@@ -167,6 +167,7 @@ impl<'a> Drive<'a> {
                 }
                 Action::Nothing => {
                     self.journal.release_reserve();
+                    self.job().give_room_back();
                     self.keep_outcome()?;
                     return Ok(Left::Ended);
                 }
@@ -235,6 +236,11 @@ impl<'a> Drive<'a> {
                 Err(message) => return self.after_tasks(self.failed(message)),
             },
         };
+        if self.window_s() > 0
+            && let Err(failure) = self.job().keep_room()
+        {
+            complain(&failure.chain());
+        }
         let mut asked = self.asked.clone();
         let controls = Controls {
             is_cancelled: Box::new(move || asked.cancelled().is_some()),
@@ -289,13 +295,17 @@ impl<'a> Drive<'a> {
         self.after_tasks(outcome)
     }
 
-    fn after_tasks(&mut self, outcome: Outcome) -> Result<(), Failure> {
-        let window_s = match self.job().command().map(|command| command.options) {
+    fn window_s(&self) -> u32 {
+        match self.job().command().map(|command| command.options) {
             Some(options) if options.dry_run => 0,
             Some(options) => options.confirm_window_s.min(MAX_WINDOW_S),
             // It may have had one.
             None => UNKNOWN_WINDOW_S,
-        };
+        }
+    }
+
+    fn after_tasks(&mut self, outcome: Outcome) -> Result<(), Failure> {
+        let window_s = self.window_s();
         let has_changed = window_s > 0 && self.engine.has_changed(&self.job().backup_folder());
         let has_obeyed = matches!(outcome, Outcome::Cancelled { .. });
         let event = self.with_known(|_, known| after_tasks(outcome, window_s, has_changed, known))?;
@@ -307,6 +317,7 @@ impl<'a> Drive<'a> {
     }
 
     fn undo(&mut self) -> Result<(), Failure> {
+        self.job().give_room_back();
         let backup = self.job().backup_folder();
         let journal = &mut self.journal;
         let mut tell = |what: &str, error: Option<&str>| {
