@@ -31,6 +31,9 @@ const MAX_STATE_BYTES: u64 = 32 * 1024 * 1024;
 /// Damaged files that are kept; more would fill the disk of a gateway whose flash dies.
 const MAX_DAMAGED: usize = 3;
 
+/// So often a state is asked for that the disk does not give, before it is taken for lost.
+const READ_ATTEMPTS: usize = 3;
+
 /// The folder, locked for this process.
 #[derive(Debug)]
 pub struct Store {
@@ -105,6 +108,10 @@ impl Store {
     ) -> Result<(Self, Kept, Vec<String>), StoreError> {
         let error = |error| StoreError::Folder(folder.to_owned(), error);
         disk.create_private_folder(&folder.join("commands")).map_err(error)?;
+        // A run before this one may have made the folders and been lost before it made their names durable. The folder above
+        // may belong to somebody who does not let us in.
+        disk.sync_folder(folder).map_err(error)?;
+        let _ = folder.parent().map(|above| disk.sync_folder(above));
         let lock = disk.try_lock(&folder.join("lock")).map_err(error)?;
         let lock = lock.ok_or_else(|| StoreError::Locked(folder.to_owned()))?;
         let mut store = Self { disk, folder: folder.to_owned(), eui, stored: None, _lock: lock };
@@ -122,7 +129,14 @@ impl Store {
 
     fn read(&mut self) -> Result<Option<Kept>, String> {
         let path = self.folder.join("state.json");
-        let content = match self.disk.read(&path, MAX_STATE_BYTES) {
+        // A disk that does not answer once has not lost anything yet.
+        let mut attempts = (0..READ_ATTEMPTS).map(|_| self.disk.read(&path, MAX_STATE_BYTES));
+        let is_answer = |read: &io::Result<_>| match read {
+            Ok(_) => true,
+            Err(error) => matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::FileTooLarge),
+        };
+        let answer = attempts.find(is_answer).unwrap_or_else(|| self.disk.read(&path, MAX_STATE_BYTES));
+        let content = match answer {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             result => result.map_err(|error| error.to_string())?,
         };

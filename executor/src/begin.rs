@@ -40,7 +40,11 @@ pub(crate) fn known<'a>(state: &State, id: CommandId) -> Result<Option<Answer<'a
         return Ok(Some(Answer::Follow(job)));
     }
     let started = Started::read(state.disk(), &state.started_path())?;
-    Ok(started.contains(id).then(|| Answer::Say(forgotten())))
+    if !started.contains(id) {
+        return Ok(None);
+    }
+    // Another session may have begun it since the first look.
+    Ok(Some(state.job(id)?.map_or_else(|| Answer::Say(forgotten()), Answer::Follow)))
 }
 
 /// Begins an admitted command.

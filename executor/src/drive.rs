@@ -80,13 +80,13 @@ impl<'a> Drive<'a> {
             let story = Story::read(job.disk(), &job.journal_path())?;
             if story.terminated && story.ended.is_some() {
                 // Nothing is written any more.
-                let journal = Journal::append_to(job.disk(), &job.journal_path(), true)?;
+                let journal = Journal::append_to(job.disk(), &job.journal_path(), &story)?;
                 return Ok((story, journal));
             }
-            if let Some(runner) = job.runner() {
+            if let Some(runner) = job.runner()? {
                 job.host().end_stragglers(&runner);
             }
-            let journal = Journal::append_to(job.disk(), &job.journal_path(), story.terminated)?;
+            let journal = Journal::append_to(job.disk(), &job.journal_path(), &story)?;
             // On a full disk it cannot be told who carries the job on; it is carried on.
             let _ = locked.claim();
             Ok((story, journal))

@@ -28,6 +28,9 @@ pub(crate) trait Host: fmt::Debug + Send + Sync {
     /// Waits this long.
     fn sleep(&self, time: Duration);
 
+    /// Starts a thread of this process. `false` when it cannot be had.
+    fn start_thread(&self, body: Box<dyn FnOnce() + Send>) -> bool;
+
     /// This process, as it is written down with the job that it runs.
     fn this_process(&self) -> Runner;
 
@@ -98,6 +101,10 @@ impl Host for RealHost {
 
     fn sleep(&self, time: Duration) {
         std::thread::sleep(time);
+    }
+
+    fn start_thread(&self, body: Box<dyn FnOnce() + Send>) -> bool {
+        std::thread::Builder::new().spawn(body).is_ok()
     }
 
     fn this_process(&self) -> Runner {

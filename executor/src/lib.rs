@@ -30,6 +30,8 @@ mod session;
 mod settings;
 mod settle;
 mod show;
+#[doc(hidden)]
+pub mod simulation;
 mod standing;
 mod state;
 mod statement;

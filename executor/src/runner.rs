@@ -2,13 +2,13 @@
 //! peer, slow, blocked or gone, has any effect on the job.
 
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread;
 use std::time::Duration;
 
 use crate::drive::Drive;
 use crate::exit::{Failure, complain};
 use crate::follow::Teller;
 use crate::state::RunLock;
+use crate::state::job::Job;
 
 /// How long the process stays for a peer that reads slowly, after the job's end. A peer that misses the end attaches again.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -17,19 +17,20 @@ const FAREWELL: Duration = Duration::from_secs(10);
 pub(crate) fn run(run_lock: RunLock, mut drive: Drive<'_>, teller: Teller) -> Result<(), Failure> {
     let (wake, woken) = sync_channel(1);
     drive.journal().wake(wake);
-    let told = start_telling(teller, woken);
+    let job = drive.job().clone();
+    let told = start_telling(&job, teller, woken);
     let result = drive.go(true);
     // The job's lock first: who holds the other one may take it for free.
     drop(drive);
     drop(run_lock);
     if let Some(told) = told {
-        let _ = told.recv_timeout(FAREWELL);
+        job.host().wait(&told, FAREWELL);
     }
     result.map(drop)
 }
 
 /// A thread that tells the peer; its receiver hears when it is done. Without a thread the job runs all the same, unheard.
-fn start_telling(mut teller: Teller, woken: Receiver<()>) -> Option<Receiver<()>> {
+fn start_telling(job: &Job, mut teller: Teller, woken: Receiver<()>) -> Option<Receiver<()>> {
     let (done, hears) = sync_channel(1);
     let body = move || {
         if let Err(failure) = teller.accompany(&woken) {
@@ -37,5 +38,5 @@ fn start_telling(mut teller: Teller, woken: Receiver<()>) -> Option<Receiver<()>
         }
         let _ = done.send(());
     };
-    thread::Builder::new().name("follower".to_owned()).spawn(body).ok().map(|_| hears)
+    job.host().start_thread(Box::new(body)).then_some(hears)
 }

@@ -29,7 +29,7 @@ use crate::state::{RunLock, State};
 use crate::{peer, runner, stragglers, time_floor};
 
 /// A job that is to be carried on when the session's peer has its answer.
-type Rest<'a> = (RunLock, Box<Drive<'a>>);
+pub(crate) type Rest<'a> = (RunLock, Box<Drive<'a>>);
 
 /// Serves standard input and output, inetd style.
 pub(crate) fn serve_standard_streams(settings: &Settings) -> Result<(), Failure> {
@@ -46,10 +46,21 @@ fn serve<'a>(
     settings: &'a Settings,
     engine: &'a dyn Engine,
     input: &mut (impl Read + AsFd),
+    sink: EventSink,
+) -> Result<Option<Rest<'a>>, Failure> {
+    let asked = State::open_for(settings).and_then(|state| Ok((state, read_request(input)?)));
+    answer(settings, engine, asked, input, sink)
+}
+
+/// Answers what was asked of this state.
+pub(crate) fn answer<'a>(
+    settings: &'a Settings,
+    engine: &'a dyn Engine,
+    asked: Result<(State, Request), Failure>,
+    input: &impl AsFd,
     mut sink: EventSink,
 ) -> Result<Option<Rest<'a>>, Failure> {
-    let answer = State::open_for(settings).and_then(|state| {
-        let request = read_request(input)?;
+    let answer = asked.and_then(|(state, request)| {
         let answer = decide(settings, &state, engine, request, input)?;
         Ok((state, answer))
     });

@@ -3,8 +3,8 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
-use keros_protocol::CommandId;
 use keros_protocol::text::printable;
+use keros_protocol::{CommandId, Outcome};
 use serde_json::json;
 
 use crate::cli::SettleArgs;
@@ -76,26 +76,42 @@ pub(crate) fn settle(args: &SettleArgs) -> Result<(), Failure> {
     stragglers::lead_session();
     let state = State::open_for(&args.settings)?;
     let engine = PlaybookEngine { settings: &args.settings };
-    let owed = owed(&state)?;
-    if owed.is_empty() {
+    if owed(&state)?.is_empty() {
         // A timer asks every few minutes: its log is not to be filled.
         let is_asked_by_hand = io::stdout().is_terminal() && !args.json;
         return if is_asked_by_hand { say(args, &json!({}), "no job is owed anything") } else { Ok(()) };
     }
-    let Some(mut run_lock) = state.try_lock()? else {
-        let running = state.running()?.map_or_else(|| "a job".to_owned(), |id| format!("job {id}"));
-        return say(args, &json!({ "running": state.running()? }), &format!("{running} is running"));
-    };
-    for id in owed {
-        let Some(locked) = lock(&state, id)? else { continue };
-        let _ = run_lock.claim(id);
-        let mut drive = Drive::take_over(&args.settings, &engine, locked)?;
-        drive.go(true)?;
-        let Some(outcome) = drive.outcome() else { continue };
+    let finished = finish(&state, &args.settings, &engine, &mut |id, outcome| {
         let line = format!("{id}  {}", printable(&outcome.to_string()));
-        say(args, &json!({ "command_id": id, "outcome": outcome }), &line)?;
+        say(args, &json!({ "command_id": id, "outcome": outcome }), &line)
+    })?;
+    if finished {
+        return Ok(());
     }
-    complete_record(&state)
+    let running = state.running()?.map_or_else(|| "a job".to_owned(), |id| format!("job {id}"));
+    say(args, &json!({ "running": state.running()? }), &format!("{running} is running"))
+}
+
+/// Finishes all that is owed; `false` when a job runs.
+pub(crate) fn finish(
+    state: &State,
+    settings: &Settings,
+    engine: &dyn Engine,
+    tell: &mut dyn FnMut(CommandId, &Outcome) -> Result<(), Failure>,
+) -> Result<bool, Failure> {
+    let owed = owed(state)?;
+    let Some(mut run_lock) = state.try_lock()? else { return Ok(false) };
+    for id in owed {
+        let Some(locked) = lock(state, id)? else { continue };
+        let _ = run_lock.claim(id);
+        let mut drive = Drive::take_over(settings, engine, locked)?;
+        drive.go(true)?;
+        if let Some(outcome) = drive.outcome() {
+            tell(id, outcome)?;
+        }
+    }
+    complete_record(state)?;
+    Ok(true)
 }
 
 fn say(args: &SettleArgs, json: &serde_json::Value, text: &str) -> Result<(), Failure> {

@@ -92,9 +92,10 @@ impl State {
         // First the empty record, then the folder of jobs: a folder of jobs without a record means that it was lost.
         let jobs = state.jobs_folder();
         if !state.disk.exists(&jobs).map_err(looking(&jobs))? {
+            // A process before this one may have made the folder and been lost before it made its name durable.
+            let _ = folder.parent().map(|above| state.disk.sync_folder(above));
             Started::create_if_absent(&*state.disk, &state.started_path())?;
-            let make = state.disk.create_private_folder(&jobs);
-            make.and_then(|()| state.disk.sync_folder(folder)).map_err(making(&jobs))?;
+            state.disk.create_private_folder(&jobs).map_err(making(&jobs))?;
         }
         Ok(state)
     }

@@ -18,13 +18,13 @@ const PATIENCE: Duration = Duration::from_secs(3);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Runner {
     /// Its process id, which is also its session's.
-    pid: i32,
+    pub(crate) pid: i32,
     /// When it started, in clock ticks since the boot.
-    started_ticks: u64,
+    pub(crate) started_ticks: u64,
     /// The boot that this is about.
-    boot_id: String,
+    pub(crate) boot_id: String,
     /// It leads a session of its own; else nothing can be told about what it started.
-    leads_session: bool,
+    pub(crate) leads_session: bool,
 }
 
 /// What is read of a process.

@@ -33,8 +33,7 @@ pub(crate) fn undo(args: &UndoArgs) -> Result<(), Failure> {
     let doing = || Failure::io(format!("undo job {id}"));
     let story = Story::read(job.disk(), &job.journal_path()).map_err(doing())?;
     check(&state, &job, &story)?;
-    let mut journal =
-        Journal::append_to(job.disk(), &job.journal_path(), story.terminated).map_err(doing())?;
+    let mut journal = Journal::append_to(job.disk(), &job.journal_path(), &story).map_err(doing())?;
     let tell = |event: Event, journal: &mut Journal| {
         // It is done all the same when it cannot be written: a full disk may be what is to be undone.
         if let Err(error) = journal.append_synced(&event) {

@@ -60,6 +60,11 @@ impl Outbox {
         Self { last, entries: VecDeque::new() }
     }
 
+    /// Stream and the last number given.
+    pub(crate) const fn last(&self) -> ReportPosition {
+        self.last
+    }
+
     /// How many are owed.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -162,6 +162,12 @@ impl State {
         u32::try_from(self.kept.outbox.len()).unwrap_or(u32::MAX)
     }
 
+    /// The stream of the reports, and the last number that was given in it.
+    #[must_use]
+    pub const fn last_report(&self) -> ReportPosition {
+        self.kept.outbox.last()
+    }
+
     /// The best guess of the time.
     #[must_use]
     pub fn judged_time(&self, now: Now) -> UnixSeconds {

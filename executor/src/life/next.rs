@@ -100,8 +100,14 @@ pub(crate) fn next(life: &Life, known: &Known<'_>) -> Action {
         // No task has begun since it was resumed, so it may be again.
         Phase::Tasks { resumed: 1..MAX_RESUMED } => after_boot(known),
         Phase::Tasks { .. } => Action::Conclude(Concluded::Interrupted),
-        Phase::PartEnded { task, .. } if known.cancelled.is_some() => {
-            Action::Conclude(Concluded::Cancelled(task.clone()))
+        Phase::PartEnded { task, boot_id, .. } if known.cancelled.is_some() => {
+            // The next job must not begin before a reboot that may have been asked for.
+            let may_come = boot_id == known.boot_id && (!known.recorded_here || known.reboot_asked);
+            let left_ms = known.bounds.reboot_patience_ms.saturating_sub(known.in_phase_ms);
+            match left_ms {
+                at_most_ms @ 1.. if may_come && known.can_reboot => Action::Wait { at_most_ms },
+                _ => Action::Conclude(Concluded::Cancelled(task.clone())),
+            }
         }
         Phase::PartEnded { boot_id, .. } if boot_id != known.boot_id => after_boot(known),
         Phase::PartEnded { task, boot_id, asked } => {

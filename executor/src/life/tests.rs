@@ -125,6 +125,16 @@ fn a_part_goes_on_after_another_boot_only() {
     assert!(matches!(next(&ended, &tree), Action::Conclude(Concluded::NoReboot(..))));
     let cancelled = Known { cancelled: Some(CancelledBy::Center), ..known("b", 10_000, &[]) };
     assert_eq!(next(&ended, &cancelled), Action::Conclude(Concluded::Cancelled(task(1))));
+    // A reboot that may have been asked for is waited for: it must not meet the next job.
+    let same_boot = Known { cancelled: Some(CancelledBy::Center), ..known("a", 10_000, &[]) };
+    assert_eq!(next(&ended, &same_boot), Action::Wait { at_most_ms: 60_000 });
+    for certain in [
+        Known { in_phase_ms: 60_000, ..same_boot },
+        Known { recorded_here: true, ..same_boot },
+        Known { can_reboot: false, ..same_boot },
+    ] {
+        assert_eq!(next(&ended, &certain), Action::Conclude(Concluded::Cancelled(task(1))));
+    }
 }
 
 #[test]

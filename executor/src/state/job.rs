@@ -93,7 +93,9 @@ impl Job {
         let made = fill(state, &unborn, envelope, &started).and_then(|parts| {
             let publish = || {
                 state.disk.rename(&unborn, &job.folder)?;
-                state.disk.sync_folder(&state.jobs_folder())
+                state.disk.sync_folder(&state.jobs_folder())?;
+                // The names of that folder and of the record of started commands, in case nobody came to it before.
+                state.disk.sync_folder(&state.folder)
             };
             publish().map_err(Failure::io(format!("make the folder of job {id}")))?;
             Ok(parts)
@@ -111,9 +113,16 @@ impl Job {
         Ok(lock.map(|lock| LockedJob { job: self.clone(), lock }))
     }
 
-    /// The process that ran it.
-    pub(crate) fn runner(&self) -> Option<Runner> {
-        serde_json::from_str(&self.disk.read_text(&self.folder.join("lock"), 4096)?).ok()
+    /// The process that ran it; `None` when that is not on record.
+    ///
+    /// # Errors
+    /// When it cannot be read at this moment: what that process left running could not be ended.
+    pub(crate) fn runner(&self) -> io::Result<Option<Runner>> {
+        match self.disk.read(&self.file("lock"), 4096) {
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::FileTooLarge) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The end, short, when it was recorded.
@@ -200,7 +209,7 @@ fn fill(
 ) -> Result<(Box<dyn DiskFile>, Journal), Failure> {
     let (disk, host) = (state.disk(), state.host());
     let doing = || Failure::io(format!("fill the folder {}", folder.display()));
-    disk.create_private_folder(folder).map_err(doing())?;
+    disk.create_folder(folder).map_err(doing())?;
     let runner = serde_json::to_string(&host.this_process()).map_err(|error| doing()(error.into()))?;
     let command = serde_json::to_string(envelope).map_err(|error| doing()(error.into()))?;
     let Some(mut lock) = disk.try_lock(&folder.join("lock")).map_err(doing())? else {

@@ -14,6 +14,7 @@ use keros_protocol::limits::MAX_EXECUTOR_LINE_BYTES;
 use keros_protocol::{Outcome, Output};
 
 use super::lines;
+use super::story::Story;
 
 /// From this length on a journal takes no more output, changes and items: a job that prints without end goes on, and its
 /// outcome stays known.
@@ -30,8 +31,8 @@ pub(crate) struct Journal {
     tail: Arc<Mutex<Tail>>,
     length: u64,
     reserved: u64,
-    /// The last line is torn.
-    torn: bool,
+    /// What comes before the next line.
+    opening: &'static [u8],
     /// Wakes the follower in this process. It must never block: a full channel means that it was woken already.
     wake: Option<SyncSender<()>>,
 }
@@ -60,7 +61,7 @@ fn lock(tail: &Mutex<Tail>) -> MutexGuard<'_, Tail> {
 impl Journal {
     fn of(file: Box<dyn DiskFile>, length: u64) -> Self {
         let tail = Arc::new(Mutex::new(Tail { file, is_synced: false }));
-        Self { tail, length, reserved: length, torn: false, wake: None }
+        Self { tail, length, reserved: length, opening: b"", wake: None }
     }
 
     /// Begins a new one.
@@ -69,11 +70,17 @@ impl Journal {
         Ok(Self::of(file, 0))
     }
 
-    /// Continues one, to settle it: begins a new line when the last one was torn.
-    pub(crate) fn append_to(disk: &dyn Disk, path: &Path, terminated: bool) -> io::Result<Self> {
+    /// Continues one that was read: the next line begins with what sets it off from one that was cut off. A torn line is marked
+    /// with what else a power cut leaves, so that it is never taken for damage.
+    pub(crate) fn append_to(disk: &dyn Disk, path: &Path, story: &Story) -> io::Result<Self> {
         let file = disk.open(path, Open::Append)?;
+        let opening: &[u8] = match (story.terminated, story.torn) {
+            (true, _) => b"",
+            (false, true) => b"\0\n",
+            (false, false) => b"\n",
+        };
         let length = file.length()?;
-        Ok(Self { torn: !terminated, ..Self::of(file, length) })
+        Ok(Self { opening, ..Self::of(file, length) })
     }
 
     /// Wakes somebody after each event.
@@ -104,10 +111,7 @@ impl Journal {
     }
 
     fn append(&mut self, event: &Event) -> io::Result<()> {
-        let mut line = lines::encode(&self.json(event)?);
-        if self.torn {
-            line.insert(0, b'\n');
-        }
+        let line = [self.opening, &lines::encode(&self.json(event)?)].concat();
         if self.length + line.len() as u64 > MAX_JOURNAL_BYTES {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the journal of this job is full"));
         }
@@ -119,7 +123,7 @@ impl Journal {
             return Err(error);
         }
         self.length += line.len() as u64;
-        self.torn = false;
+        self.opening = b"";
         Ok(())
     }
 

@@ -26,6 +26,8 @@ pub(crate) struct Story {
     pub(crate) damaged_lines: u32,
     /// The last line is complete.
     pub(crate) terminated: bool,
+    /// It is not, and it says nothing: its writer was lost in the middle of it.
+    pub(crate) torn: bool,
 }
 
 impl Story {
@@ -49,8 +51,9 @@ impl Story {
             splitter.push(&chunk[..count], |line| story.take(line, &mut tasks));
         }
         story.terminated = splitter.pending().is_empty();
-        if let Some(json) = decode_tail(splitter.pending()) {
-            story.take_event(&json, &mut tasks);
+        match decode_tail(splitter.pending()) {
+            Some(json) => story.take_event(&json, &mut tasks),
+            None => story.torn = !story.terminated,
         }
         story.interruption = interruption_of(&tasks);
         Ok(story)
@@ -59,7 +62,7 @@ impl Story {
     fn take(&mut self, line: &[u8], tasks: &mut Vec<Event>) {
         match lines::decode(line) {
             Some(json) => self.take_event(&json, tasks),
-            // An empty line is what settling leaves after a torn one.
+            // An empty line is what settling leaves after one whose line feed was lost.
             None if line.is_empty() || lines::looks_torn(line) => {}
             None => {
                 self.damaged_lines += 1;
@@ -90,7 +93,9 @@ fn decode_tail(tail: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::journal::Journal;
     use super::*;
+    use keros_platform::RealDisk;
     use keros_protocol::{Summary, TaskRef};
 
     fn task_started(number: u32) -> Event {
@@ -135,6 +140,24 @@ mod tests {
             assert_eq!(story.ended.is_some(), cut >= ends[2], "cut at {cut}");
             let whole = u32::from(cut >= ends[0]) + u32::from(cut >= ends[1]);
             assert_eq!(number(&story).unwrap_or(0), whole, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_process_lost_while_it_took_a_torn_journal_over_leaves_no_damage() {
+        let bytes = journal(&[task_started(1), task_started(2)]);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        for cut in 0..=bytes.len() {
+            std::fs::write(&path, &bytes[..cut]).unwrap();
+            let story = Story::read(&RealDisk, &path).unwrap();
+            Journal::append_to(&RealDisk, &path, &story).unwrap().append_synced(&ended()).unwrap();
+            // The line that was to follow is torn, too.
+            let taken_over = std::fs::read(&path).unwrap();
+            let torn_again = taken_over.iter().rposition(|byte| *byte == b'{').unwrap();
+            std::fs::write(&path, &taken_over[..torn_again]).unwrap();
+            let again = Story::read(&RealDisk, &path).unwrap();
+            assert_eq!((again.damaged_lines, number(&again)), (0, number(&story)), "cut at {cut}");
         }
     }
 

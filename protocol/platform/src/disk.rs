@@ -56,11 +56,11 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// When it cannot be opened or locked.
     fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskFile>>>;
 
-    /// Makes a folder, and those above it, for its owner alone (mode 0700); one that exists is left as it is.
+    /// Makes a folder for its owner alone (mode 0700).
     ///
     /// # Errors
-    /// When it cannot be made.
-    fn create_private_folder(&self, path: &Path) -> io::Result<()>;
+    /// Of kind `AlreadyExists` when the name is given, of kind `NotFound` when there is no folder to make it in.
+    fn create_folder(&self, path: &Path) -> io::Result<()>;
 
     /// Gives a folder the mode 0700.
     ///
@@ -97,6 +97,25 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// # Errors
     /// When the folder cannot be opened or synced.
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
+
+    /// Makes a folder, and those above it, for its owner alone, and their names durable; one that exists is left as it is.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    fn create_private_folder(&self, path: &Path) -> io::Result<()> {
+        let made = match self.create_folder(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.create_private_folder(path.parent().ok_or(error)?)?;
+                self.create_folder(path)
+            }
+            result => result,
+        };
+        match made {
+            Ok(()) => self.sync_folder(folder_of(path)),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
 
     /// Whether something has this name.
     ///
@@ -137,7 +156,7 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// The first error of any of these steps. The old file is untouched, but when only the last one failed: then the new
     /// one is there, and may be gone after a power cut.
     fn write_atomically(&self, path: &Path, content: &[u8]) -> io::Result<()> {
-        let folder = path.parent().ok_or_else(|| io::Error::other("a file needs a folder"))?;
+        let folder = folder_of(path);
         let mut name = path.file_name().ok_or_else(|| io::Error::other("a file needs a name"))?.to_owned();
         name.push(".new");
         let temporary = folder.join(name);
@@ -190,6 +209,10 @@ pub trait DiskFile: Read + Write + fmt::Debug + Send {
     fn reserve(&self, length: u64) -> io::Result<()>;
 }
 
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// The machine's own file systems.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RealDisk;
@@ -221,8 +244,8 @@ impl Disk for RealDisk {
         }
     }
 
-    fn create_private_folder(&self, path: &Path) -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o700).create(path)
+    fn create_folder(&self, path: &Path) -> io::Result<()> {
+        DirBuilder::new().mode(0o700).create(path)
     }
 
     fn close_to_others(&self, folder: &Path) -> io::Result<()> {
@@ -293,6 +316,16 @@ mod tests {
         assert_eq!(RealDisk.read(&path, 3).unwrap(), b"new");
         assert_eq!(RealDisk.look_at(&path).unwrap().mode, 0o600);
         assert_eq!(RealDisk.list(folder.path()).unwrap(), ["state"]);
+    }
+
+    #[test]
+    fn a_folder_is_made_with_those_above_it_and_left_when_it_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/c");
+        RealDisk.create_private_folder(&path).unwrap();
+        RealDisk.create_private_folder(&path).unwrap();
+        assert_eq!(RealDisk.look_at(&path).unwrap().mode, 0o700);
+        assert_eq!(RealDisk.look_at(&folder.path().join("a")).unwrap().mode, 0o700);
     }
 
     #[test]
