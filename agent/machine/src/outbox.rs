@@ -60,6 +60,12 @@ impl Outbox {
         Self { last, entries: VecDeque::new() }
     }
 
+    /// The stream, and the last number given in it.
+    #[must_use]
+    pub const fn last(&self) -> ReportPosition {
+        self.last
+    }
+
     /// How many are owed.
     #[must_use]
     pub fn len(&self) -> usize {
