@@ -22,6 +22,8 @@ use crate::state::story::Story;
 const INTERVAL: Duration = Duration::from_millis(250);
 /// The longest window: a job must not keep the gateway from the next one for longer.
 const MAX_WINDOW_S: u32 = 86_400;
+/// The window of a job whose command cannot be read any more.
+const UNKNOWN_WINDOW_S: u32 = 1800;
 /// What is told of what remains: an event of a line, and a report, must hold it.
 const MAX_REMAINS: usize = 100;
 
@@ -165,6 +167,7 @@ impl<'a> Drive<'a> {
                 }
                 Action::Nothing => {
                     self.journal.release_reserve();
+                    self.job().give_room_back();
                     self.keep_outcome()?;
                     return Ok(Left::Ended);
                 }
@@ -233,6 +236,11 @@ impl<'a> Drive<'a> {
                 Err(message) => return self.after_tasks(self.failed(message)),
             },
         };
+        if self.window_s() > 0
+            && let Err(failure) = self.job().keep_room()
+        {
+            complain(&failure.chain());
+        }
         let mut asked = self.asked.clone();
         let controls = Controls {
             is_cancelled: Box::new(move || asked.cancelled().is_some()),
@@ -287,9 +295,17 @@ impl<'a> Drive<'a> {
         self.after_tasks(outcome)
     }
 
+    fn window_s(&self) -> u32 {
+        match self.job().command().map(|command| command.options) {
+            Some(options) if options.dry_run => 0,
+            Some(options) => options.confirm_window_s.min(MAX_WINDOW_S),
+            // It may have had one.
+            None => UNKNOWN_WINDOW_S,
+        }
+    }
+
     fn after_tasks(&mut self, outcome: Outcome) -> Result<(), Failure> {
-        let options = self.job().command().map(|command| command.options).unwrap_or_default();
-        let window_s = if options.dry_run { 0 } else { options.confirm_window_s.min(MAX_WINDOW_S) };
+        let window_s = self.window_s();
         let has_changed = window_s > 0 && self.engine.has_changed(&self.job().backup_folder());
         let has_obeyed = matches!(outcome, Outcome::Cancelled { .. });
         let event = self.with_known(|_, known| after_tasks(outcome, window_s, has_changed, known))?;
@@ -301,6 +317,7 @@ impl<'a> Drive<'a> {
     }
 
     fn undo(&mut self) -> Result<(), Failure> {
+        self.job().give_room_back();
         let backup = self.job().backup_folder();
         let journal = &mut self.journal;
         let mut tell = |what: &str, error: Option<&str>| {

@@ -38,8 +38,9 @@ pub(crate) struct BoundSettings {
     /// Seconds that the task under way may go on when its job is cancelled
     #[arg(long, value_name = "SECONDS", default_value_t = 30, hide_short_help = true)]
     pub(crate) cancel_grace_s: u32,
-    /// Seconds that the center may take to be heard of, before the gateway reboots for what could not be undone
-    #[arg(long, value_name = "SECONDS", default_value_t = 300, hide_short_help = true)]
+    /// Seconds that the center may take to be heard of, before the gateway reboots for what could not be undone: more than the
+    /// agent pauses between two attempts (300 by default), and time to connect
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, hide_short_help = true)]
     pub(crate) reboot_grace_s: u32,
     /// Seconds after which a reboot that did not come is asked for again, twice at most
     #[arg(long, value_name = "SECONDS", default_value_t = 300, hide_short_help = true)]

@@ -99,3 +99,30 @@ fn a_full_disk_and_a_lost_runner_do_not_keep_a_job_from_being_undone() {
     let events = gateway.attach(command.command_id);
     assert!(matches!(outcome(&events), Outcome::RolledBack { .. }), "{events:#?}");
 }
+
+/// What is put back is written beside what is there: for that the job finds room kept, also when it has filled the disk itself.
+#[test]
+fn a_job_that_fills_the_disk_of_its_own_files_is_undone() {
+    let gateway = Gateway::new();
+    let state = gateway.path("state");
+    let Some(_disk) = SmallDisk::mount(&state, "40m") else { return };
+    gateway.session(b"{\"request\":\"status\"}\n").events();
+    let managed = gateway.path("root/srv");
+    std::fs::create_dir_all(&managed).unwrap();
+    std::fs::create_dir_all(state.join("srv")).unwrap();
+    assert!(
+        Program::new("mount").arg("--bind").args([&state.join("srv"), &managed]).status().unwrap().success()
+    );
+    let _managed = SmallDisk(&managed);
+    let old = "old\n".repeat(100_000);
+    std::fs::write(managed.join("conf"), &old).unwrap();
+    let change = "!template { content: \"new\\n\", dest: /srv/conf }";
+    let fill = format!("!shell {{ cmd: {:?} }}", fill(&state));
+    let mut command =
+        command(1, &format!("- name: test\n  groups: [all]\n  tasks:\n    - {change}\n    - {fill}\n"));
+    command.options.confirm_window_s = 1;
+    let events = gateway.run(&command);
+    let Outcome::RolledBack { remains, .. } = outcome(&events) else { panic!("{events:#?}") };
+    assert!(remains.iter().all(|text| text.contains("shell")), "only the program is left: {remains:?}");
+    assert_eq!(std::fs::read_to_string(managed.join("conf")).unwrap(), old);
+}

@@ -9,7 +9,7 @@ use std::process::Stdio;
 
 use common::{Gateway, Session, command, line, outcome, script, wait_for};
 use keros_protocol::executor::{Event, Request};
-use keros_protocol::{Command, Outcome};
+use keros_protocol::{Command, Job, Outcome};
 
 fn gateway() -> Gateway {
     let gateway = Gateway::new();
@@ -53,6 +53,22 @@ fn a_statement_that_cancels_the_job_does_not_confirm_it() {
         assert!(matches!(outcome(&events), Outcome::RolledBack { complete: true, .. }), "{events:#?}");
         assert_eq!(gateway.text("root/etc/conf"), "old\n");
     }
+}
+
+/// Nobody knows then whether it had a window; without one, a gateway that it has cut off stays so.
+#[test]
+fn a_job_whose_command_is_damaged_has_a_window() {
+    let gateway = gateway();
+    let mut command = with_window(600);
+    let Job::JetPorch { script, .. } = &mut command.job else { unreachable!() };
+    script.push_str("    - !shell { cmd: 'touch there; while [ -e there ]; do sleep 0.02; done' }\n");
+    let mut session = gateway.begin(&command);
+    wait_for("the task has begun", || gateway.path("root/there").exists());
+    session.kill();
+    std::fs::write(gateway.journal(&command).with_file_name("command.json"), "{").unwrap();
+    let mut next = gateway.session(&line(&Request::Attach { command_id: command.command_id }));
+    nonce(&mut next);
+    next.kill();
 }
 
 /// A runner whose messages nobody takes any more goes on.

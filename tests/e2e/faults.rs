@@ -117,7 +117,8 @@ impl Site {
                 Err(error) => format!("{error:#}"),
             };
             if begin.elapsed() > ROUND_LIMIT {
-                bail!("not at its end after {ROUND_LIMIT:?}: {missing}");
+                let center = tail(&self.center.log());
+                bail!("not at its end after {ROUND_LIMIT:?}: {missing}\n--- center\n{center}");
             }
             std::thread::sleep(Duration::from_millis(50));
         }

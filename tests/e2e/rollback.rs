@@ -148,11 +148,10 @@ fn what_only_a_reboot_undoes_is_undone_by_one_reboot() -> Result<()> {
         Ok(far.center.get(&format!("/gateways/{EUI}"))?["last_telemetry_unix_s"].as_u64())
     })?;
     let cut = format!(
-        "nft add table inet cut && nft add chain inet cut out \"{{{{ type filter hook output priority 0; }}}}\" \
+        "nft add table inet cut && nft add chain inet cut out \"{{ type filter hook output priority 0; }}\" \
          && nft add rule inet cut out tcp dport {port} drop && ip route delete default && echo cut >> /var/cuts \
          && echo the network is down > /dev/ttyS0"
     );
-    let cut = cut.replace("{{", "{").replace("}}", "}");
     let script =
         format!("- name: oops\n  groups: [all]\n  tasks:\n    - !shell {{ name: cut, cmd: '{cut}' }}\n");
     let update = far.send(&script)?;

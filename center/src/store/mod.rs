@@ -104,6 +104,8 @@ impl Store {
         let pool = AnyPoolOptions::new()
             .max_connections(MAX_CONNECTIONS)
             .after_connect(|connection, _| Box::pin(prepare_sqlite(connection)))
+            // A commit that the disk refuses leaves a connection that believes in its transaction for ever, and begins no other.
+            .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
             .connect(&url)
             .await
             .map_err(|source| open_error(&place, source))?;

@@ -17,6 +17,10 @@ use crate::stragglers::Runner;
 
 /// Folders whose name begins so were never begun.
 pub(crate) const UNBORN: &str = ".new-";
+/// A file that only keeps room.
+const ROOM: &str = "room";
+/// Less than must be free before a job: the greatest files are seldom larger.
+const ROOM_BYTES: u64 = 8 * 1024 * 1024;
 /// More than a short outcome has.
 const MAX_OUTCOME_BYTES: u64 = 64 * 1024;
 
@@ -147,7 +151,9 @@ impl Job {
             return Ok(());
         }
         self.forget_backup()?;
-        for name in ["resume.json", "cancel.json", "confirm.json", "journal.jsonl", "command.json", "lock"] {
+        for name in
+            [ROOM, "resume.json", "cancel.json", "confirm.json", "journal.jsonl", "command.json", "lock"]
+        {
             match self.disk.remove_file(&self.folder.join(name)) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
                     return Err(Failure::io(format!("shorten the record of job {}", self.id))(error));
@@ -166,6 +172,18 @@ impl Job {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Keeps room for its undoing: the job itself may fill the disk, and what is put back is written beside what is there.
+    pub(crate) fn keep_room(&self) -> Result<(), Failure> {
+        let kept = self.disk.open(&self.file(ROOM), Open::Replace).and_then(|file| file.reserve(ROOM_BYTES));
+        kept.map_err(Failure::io(format!("keep room to undo job {}", self.id)))
+    }
+
+    /// Gives that room back.
+    pub(crate) fn give_room_back(&self) {
+        // It is taken from no one but this job, and goes with its folder.
+        let _ = self.disk.remove_file(&self.file(ROOM));
     }
 
     /// Removes it all; its id stays in the other record.

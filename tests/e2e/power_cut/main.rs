@@ -4,12 +4,13 @@
 //!
 //! `KEROS_POWER_CUTS` says how many of the moments are tried (one by default), `KEROS_SEED` which sectors are lost.
 
+mod job;
+
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use keros_skip::skipped;
 use keros_tests::{
     Broker, Center, HOST_SEEN_FROM_VM, Installed, KEROS_6, Lost, Mosquitto, MosquittoMode, Reports, Vm,
@@ -17,47 +18,9 @@ use keros_tests::{
 };
 use serde_json::{Value, json};
 
+use crate::job::{CUTS, FOLDER, Job, Moment, Says, TASKS, content, mark};
+
 const EUI: &str = "7076FF0000000001";
-/// Odd ones run a program that adds a line to a file, even ones write a file of some 20 KiB.
-const TASKS: u64 = 10;
-const FOLDER: &str = "/var/lib/rig";
-
-/// When the power is cut.
-#[derive(Debug, Clone, Copy)]
-enum Moment {
-    /// The center has just been told to send.
-    Sent,
-    /// The center knows that the gateway has this status.
-    Status(&'static str),
-    /// This task's program has done its work.
-    Task(u64),
-    /// The disk is asked for this flush after the job was sent, and does not carry it out any more.
-    Flush(u64),
-}
-
-/// The first is the one of each run. A job comes to its first task after some 32 flushes, and each task takes some eight.
-const MOMENTS: [Moment; 20] = [
-    Moment::Flush(46),
-    Moment::Sent,
-    Moment::Flush(1),
-    Moment::Flush(4),
-    Moment::Status("received"),
-    Moment::Flush(12),
-    Moment::Flush(28),
-    Moment::Status("running"),
-    Moment::Task(1),
-    Moment::Flush(36),
-    Moment::Flush(40),
-    Moment::Task(3),
-    Moment::Flush(53),
-    Moment::Task(5),
-    Moment::Flush(60),
-    Moment::Task(7),
-    Moment::Flush(70),
-    Moment::Flush(80),
-    Moment::Task(9),
-    Moment::Status("succeeded"),
-];
 
 /// The gateway, what it talks to, and what is known of its disk.
 struct Site {
@@ -72,6 +35,7 @@ struct Site {
 
 /// What a cut came to.
 struct Row {
+    job: Job,
     moment: Moment,
     lost: Lost,
     /// The last task whose program had been heard of, and flushes of the disk since the job was sent.
@@ -94,7 +58,7 @@ impl Site {
             host: HOST_SEEN_FROM_VM,
             port: broker.port,
             trust: &trust,
-            executor_arguments: "",
+            executor_arguments: "--resume-after-s 1",
         };
         let vm = Vm::prepare(|root| {
             installed.into(root)?;
@@ -109,41 +73,67 @@ impl Site {
     }
 
     /// Sends a job, cuts the power at the moment, boots again, and judges what has become of it.
-    fn cut_at(&mut self, moment: Moment, seed: u64) -> Result<Row> {
+    fn cut_at(&mut self, job: Job, moment: Moment, seed: u64) -> Result<Row> {
         self.round += 1;
         let flushes_before = self.vm.disk().flushes();
-        let options = json!({ "confirm_window_s": 0 });
         if let Moment::Flush(number) = moment {
             self.vm.disk().fail_after(number);
         }
         let group = format!("round-{}", self.round);
-        let update = self.center.send_with(&group, &[EUI], &script(self.round), &options)?;
-        self.wait_for_moment(moment, &update)?;
+        let update = self.center.send_with(&group, &[EUI], &job.script(self.round), &job.options())?;
+        self.wait_for_moment(job, moment, &update)?;
         let lost = self.vm.cut_power(seed)?;
         let flushes = self.vm.disk().flushes() - flushes_before;
         let console = self.vm.console();
         let seen = |number: &u64| console.contains(&mark(self.round, *number));
         let last_seen = (1..=TASKS).rev().find(seen).unwrap_or(0);
+        if !self.center.is_running() {
+            self.center.restart()?;
+        }
         let known = self.outcome(&update)?;
         self.vm.power_on()?;
         let outcome = self.wait_for_end(&update)?;
         let told_after = (known != outcome).then(|| self.vm.up_for());
         self.wait_until_it_is_there()?;
-        self.judge(&outcome, moment)?;
+        self.judge(job, &outcome, moment)?;
         let again = self.outcome(&update)?;
         ensure!(again == outcome, "a terminal status is final: {outcome:#} became {again:#}");
         for (command, told) in self.reports.terminals()? {
             ensure!(told.len() == 1, "one terminal report for each command, but {command}: {told:#?}");
         }
-        Ok(Row { moment, lost, last_seen, flushes, outcome, told_after })
+        Ok(Row { job, moment, lost, last_seen, flushes, outcome, told_after })
     }
 
-    fn wait_for_moment(&mut self, moment: Moment, update: &str) -> Result<()> {
-        let (center, round) = (&self.center, self.round);
+    fn wait_for_moment(&mut self, job: Job, moment: Moment, update: &str) -> Result<()> {
+        let round = self.round;
+        if job == Job::Unconfirmed {
+            self.wait_for_task(TASKS - 1)?;
+            self.center.kill()?;
+        }
+        match moment {
+            Moment::After(task, flushes) => {
+                self.wait_for_task(task)?;
+                self.vm.disk().fail_after(flushes);
+            }
+            Moment::InWindow(flushes) => {
+                self.vm.wait_for("the job waits for its confirmation", |vm| {
+                    let newest =
+                        "keros-executor jobs --json | head -n 1 | grep -o '[0-9a-f-]\\{36\\}' | head -n 1";
+                    let story = vm.shell(&format!("keros-executor job $({newest}) --json"))?;
+                    ensure!(story.contains("confirming"), "{story}");
+                    Ok(Some(()))
+                })?;
+                self.vm.disk().fail_after(flushes);
+            }
+            Moment::Sent | Moment::Status(_) | Moment::Task(_) | Moment::Flush(_) => {}
+        }
+        let center = &mut self.center;
         self.vm.wait_for(&format!("{moment:?}"), |vm| {
             let reached = match moment {
                 Moment::Sent => true,
-                Moment::Flush(_) => vm.disk().has_failed() || has_ended(center, update)?,
+                Moment::Flush(_) | Moment::After(..) | Moment::InWindow(_) => {
+                    vm.disk().has_failed() || (center.is_running() && has_ended(center, update)?)
+                }
                 Moment::Task(number) => vm.console().contains(&mark(round, number)),
                 Moment::Status(status) => {
                     let line = &center.get(&format!("/updates/{update}"))?["gateways"][0];
@@ -153,6 +143,11 @@ impl Site {
             };
             Ok(reached.then_some(()))
         })
+    }
+
+    fn wait_for_task(&mut self, number: u64) -> Result<()> {
+        let mark = mark(self.round, number);
+        self.vm.wait_for(&mark, |vm| Ok(vm.console().contains(&mark).then_some(())))
     }
 
     fn wait_until_it_is_there(&mut self) -> Result<()> {
@@ -172,24 +167,20 @@ impl Site {
     }
 
     /// Compares the status with what is on the disk of the machine.
-    fn judge(&mut self, outcome: &Value, moment: Moment) -> Result<()> {
+    fn judge(&mut self, job: Job, outcome: &Value, moment: Moment) -> Result<()> {
         let done = self.vm.shell(&format!("cat {FOLDER}/done"))?;
         for line in done.lines() {
             let times = done.lines().filter(|other| *other == line).count();
             ensure!(times == 1, "{moment:?}: {line:?} was done {times} times");
         }
-        let (first, last) = under_way(outcome)?;
-        for number in 1..=TASKS {
+        let says = Says::of(outcome)?;
+        for number in (1..=TASKS).filter(|number| !job.reboots_at(*number)) {
             let was_done = if number % 2 == 1 {
                 done.lines().any(|line| line == mark(self.round, number))
             } else {
                 self.is_new(number)?
             };
-            let expected = match number {
-                _ if number < first => Some(true),
-                _ if number > last => Some(false),
-                _ => None,
-            };
+            let expected = says.expected(number);
             ensure!(
                 expected.is_none_or(|expected| expected == was_done),
                 "{moment:?}: task {number} was done: {was_done}, but the status says {outcome:#}\n{done}"
@@ -215,49 +206,6 @@ fn has_ended(center: &Center, update: &str) -> Result<bool> {
     Ok(center.get(&format!("/updates/{update}"))?["ended"] == json!(true))
 }
 
-/// The first and the last task that may have been under way; all before are done, none behind is.
-fn under_way(outcome: &Value) -> Result<(u64, u64)> {
-    match outcome["status"].as_str() {
-        Some("succeeded") => Ok((TASKS + 1, TASKS + 1)),
-        Some("interrupted") => {
-            let first = outcome["task"]["number"].as_u64().unwrap_or(0);
-            Ok((first, outcome["last_task"]["number"].as_u64().unwrap_or(first)))
-        }
-        _ => bail!("such an end is not to be expected: {outcome:#}"),
-    }
-}
-
-fn mark(round: u64, number: u64) -> String {
-    format!("round {round} task {number}.")
-}
-
-fn content(round: u64, number: u64) -> String {
-    (0..500).fold(String::new(), |mut text, line| {
-        let _ = writeln!(text, "round {round} file {number} line {line:06}");
-        text
-    })
-}
-
-fn script(round: u64) -> String {
-    let mut text = "- name: ten steps\n  groups: [all]\n  tasks:\n".to_owned();
-    for number in 1..=TASKS {
-        if number % 2 == 1 {
-            let mark = mark(round, number);
-            let cmd = format!(
-                "echo \"{mark}\" >> {FOLDER}/done; sync {FOLDER}/done; echo \"{mark}\" > /dev/ttyS0; sleep 0.3"
-            );
-            let _ = writeln!(text, "    - !shell {{ name: t{number}, cmd: '{cmd}' }}");
-        } else {
-            let content = content(round, number).replace('\n', "\\n");
-            let _ = writeln!(
-                text,
-                "    - !copy {{ name: t{number}, dest: {FOLDER}/{number}.conf, content: \"{content}\" }}"
-            );
-        }
-    }
-    text
-}
-
 #[test]
 fn a_gateway_whose_power_is_cut_tells_the_truth_and_does_nothing_twice() -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
@@ -271,9 +219,9 @@ fn a_gateway_whose_power_is_cut_tells_the_truth_and_does_nothing_twice() -> Resu
     let mut site = Site::start(folder.path())?;
     println!("first boot to agent running: {:.1} s", site.vm.up_for().as_secs_f64());
     let mut rows = Vec::new();
-    for (number, moment) in MOMENTS.into_iter().cycle().take(cuts).enumerate() {
-        let row = site.cut_at(moment, seed + number as u64).with_context(|| {
-            format!("cut {number}, {moment:?}, seed {seed}\n{}", tail(&site.vm.console()))
+    for (number, (job, moment)) in CUTS.into_iter().cycle().take(cuts).enumerate() {
+        let row = site.cut_at(job, moment, seed + number as u64).with_context(|| {
+            format!("cut {number}, {job:?} {moment:?}, seed {seed}\n{}", tail(&site.vm.console()))
         })?;
         print(number, &row);
         rows.push(row);
@@ -288,13 +236,13 @@ fn tail(text: &str) -> String {
 }
 
 fn print(number: usize, row: &Row) {
-    let Row { moment, lost, last_seen, flushes, outcome, told_after } = row;
+    let Row { job, moment, lost, last_seen, flushes, outcome, told_after } = row;
     let task = outcome["task"]["number"].as_u64().map_or_else(String::new, |task| format!(" at task {task}"));
     let told =
         told_after.map_or("before the cut".to_owned(), |after| format!("{:.1} s", after.as_secs_f64()));
     let status = outcome["status"].as_str().unwrap_or_default();
     println!(
-        "cut {:2}: {moment:?}, after {flushes} flushes and task {last_seen}; {} of {} sectors not flushed were lost; {status}{task}; told after {told}",
+        "cut {:2}: {job:?}, {moment:?}, after {flushes} flushes and task {last_seen}; {} of {} sectors not flushed were lost; {status}{task}; told after {told}",
         number + 1,
         lost.lost,
         lost.unflushed
