@@ -175,9 +175,15 @@ impl Core {
             eui: self.shell.identity.eui,
             keros: self.shell.identity.keros_version.as_ref(),
             command_keys: &command_keys,
-            now_unix_s: self.state().judged_time(self.shell.clock.now()),
+            now_unix_s: self.time_to_judge_by(),
         };
         envelopes.iter().filter_map(|envelope| self.command(envelope, &gateway)).collect()
+    }
+
+    /// After the state was lost an expired command may have run: then the executor is asked first, and expiry is judged after
+    /// that.
+    fn time_to_judge_by(&self) -> UnixSeconds {
+        if self.state().is_after_loss() { 0 } else { self.state().judged_time(self.shell.clock.now()) }
     }
 
     /// Judges a command, and has it kept.
@@ -255,6 +261,7 @@ impl Shell {
             floor_unix_s: state.time_floor(),
             job: state.job_under_way(),
             reports_pending: state.reports_pending(),
+            report_stream: state.last_report().stream,
             nonces,
         };
         let (telemetry, payload) = telemetry::compose(context, vitals);

@@ -254,7 +254,7 @@ mod tests {
     }
 
     fn failed(message: &str) -> Event {
-        Event::RequestFailed { message: message.to_owned() }
+        Event::RequestFailed { message: message.to_owned(), unknown: false }
     }
 
     #[tokio::test]
@@ -262,7 +262,7 @@ mod tests {
         let script = r#"read -r line; printf '{"event":"request_failed","message":"%s %s %s"}\n' \
             "$1" "${#line}" "$(env | cut -d= -f1 | sort | tr '\n' ' ')"; cat; exit 3"#;
         let (events, handed_over, message) = session(script).await;
-        let Event::RequestFailed { message: heard } = &events[0] else { panic!("{events:?}") };
+        let Event::RequestFailed { message: heard, .. } = &events[0] else { panic!("{events:?}") };
         assert!(heard.starts_with("session 20 "), "one line, then the end: {heard}");
         assert!(!heard.contains("CARGO") && !heard.contains("HOME"), "a clean environment: {heard}");
         assert!(handed_over && message.contains("exit status: 3"), "{message}");

@@ -107,6 +107,7 @@ impl Store {
         now_unix_s: UnixSeconds,
     ) -> Result<(Self, Kept, Vec<String>), StoreError> {
         let error = |error| StoreError::Folder(folder.to_owned(), error);
+        let is_fresh = !disk.list(folder).unwrap_or_default().iter().any(|name| name == "lock");
         disk.create_private_folder(&folder.join("commands")).map_err(error)?;
         // A run before this one may have made the folders and been lost before it made their names durable. The folder above
         // may belong to somebody who does not let us in.
@@ -118,10 +119,11 @@ impl Store {
         let mut warnings = Vec::new();
         let kept = match store.read() {
             Ok(Some(kept)) => kept,
-            Ok(None) => Kept::new(new_stream),
+            Ok(None) if is_fresh => Kept::new(new_stream),
+            Ok(None) => Kept::after_loss(new_stream),
             Err(why) => {
                 warnings.push(store.set_aside(&why, now_unix_s));
-                Kept::new(new_stream)
+                Kept::after_loss(new_stream)
             }
         };
         Ok((store, kept, warnings))
@@ -332,13 +334,24 @@ mod tests {
             std::fs::write(&path, text).unwrap();
             let time = 1_800_000_000 + number as u64;
             let (_, kept, warnings) = Store::open(folder.path(), EUI, position(7), time).unwrap();
-            assert_eq!(kept, Kept::new(position(7)));
+            assert_eq!(kept, Kept::after_loss(position(7)));
             assert!(warnings[0].contains("state.json.damaged-"), "{warnings:?}");
         }
         let left = std::fs::read_dir(folder.path()).unwrap();
         let left =
             left.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains("damaged"));
         assert_eq!(left.count(), MAX_DAMAGED);
+    }
+
+    #[test]
+    fn a_state_that_is_gone_is_a_lost_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut store, kept, _) = open(folder.path(), 1).unwrap();
+        assert_eq!(kept, Kept::new(position(1)), "a fresh folder has lost nothing");
+        store.save(&kept).unwrap();
+        drop(store);
+        std::fs::remove_file(folder.path().join("state.json")).unwrap();
+        assert_eq!(open(folder.path(), 2).unwrap().1, Kept::after_loss(position(2)));
     }
 
     #[test]
@@ -355,7 +368,7 @@ mod tests {
             flipped[index] ^= 1 << (index % 8);
             std::fs::write(&path, flipped).unwrap();
             let (_, kept, warnings) = open(folder.path(), 7).unwrap();
-            assert_eq!(kept, Kept::new(position(7)), "byte {index}");
+            assert_eq!(kept, Kept::after_loss(position(7)), "byte {index}");
             assert!(warnings[0].contains("state.json.damaged-"), "byte {index}: {warnings:?}");
         }
         let (store, ..) = open(folder.path(), 7).unwrap();

@@ -19,6 +19,8 @@ pub(crate) struct Context<'a> {
     pub(crate) job: Option<JobUnderWay>,
     /// Reports that the center has not acknowledged.
     pub(crate) reports_pending: u32,
+    /// The stream that these are in.
+    pub(crate) report_stream: uuid::Uuid,
     /// What the center is asked to sign.
     pub(crate) nonces: Vec<String>,
 }
@@ -50,6 +52,7 @@ pub(crate) fn compose(context: Context<'_>, vitals: Vitals) -> (Telemetry, Vec<u
         installed_packages: vitals.installed_packages,
         job: context.job,
         reports_pending: context.reports_pending,
+        report_stream: Some(context.report_stream),
         nonces: context.nonces,
     };
     let mut payload = to_json(&telemetry);

@@ -72,7 +72,11 @@ pub(crate) fn begin<'a>(
     let waiting = settle_all(state, settings, engine, &mut run_lock);
     if let Some(drive) = waiting? {
         let message = format!("another job is running: {} waits for its end", drive.job().id());
-        return Ok(Answer::CarryOn(Event::RequestFailed { message }, run_lock, Box::new(drive)));
+        return Ok(Answer::CarryOn(
+            Event::RequestFailed { message, unknown: false },
+            run_lock,
+            Box::new(drive),
+        ));
     }
     let verdict = run_lock.claim(id).and_then(|()| prepare(state, &run_lock, record));
     let verdict = verdict.and_then(|verdict| match verdict {

@@ -113,7 +113,8 @@ fn start_session(program: &Path, args: &ListenArgs, connection: UnixStream) -> R
 fn refuse(connection: UnixStream, message: &str) {
     // A peer that does not read must not hold the listener.
     let _ = connection.set_nonblocking(true);
-    EventSink::new(Box::new(connection)).send(&Event::RequestFailed { message: message.to_owned() });
+    EventSink::new(Box::new(connection))
+        .send(&Event::RequestFailed { message: message.to_owned(), unknown: false });
 }
 
 /// Two listeners that start at once must not both take the socket for stale.

@@ -67,7 +67,8 @@ pub(crate) fn answer<'a>(
     let (state, answer) = match answer {
         Ok(answer) => answer,
         Err(failure) => {
-            sink.send(&Event::RequestFailed { message: failure.chain() });
+            let unknown = matches!(failure, Failure::Unknown(_));
+            sink.send(&Event::RequestFailed { message: failure.chain(), unknown });
             return Err(failure);
         }
     };

@@ -80,7 +80,7 @@ fn a_second_job_is_told_to_wait_and_status_names_the_first() {
     until_started(&mut session, 1);
     let second = command(2, &script(&[mark(&gateway, "second")]));
     let events = gateway.run(&second);
-    let [Event::RequestFailed { message }] = &events[..] else { panic!("{events:#?}") };
+    let [Event::RequestFailed { message, .. }] = &events[..] else { panic!("{events:#?}") };
     assert!(message.contains("another job is running") && message.contains(&first.command_id.to_string()));
     let status = gateway.session(&line(&Request::Status {})).events();
     assert!(matches!(&status[..], [Event::Status { running: Some(id), .. }] if *id == first.command_id));

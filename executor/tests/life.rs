@@ -302,7 +302,7 @@ fn a_cancellation_must_be_the_centers_and_name_the_command() {
         gateway.answer(&Request::Cancel { command_id: command.command_id, statement: Some(statement) })
     };
     let other = common::command(2, "").command_id;
-    let Event::RequestFailed { message } = ask(gateway.statement(&[other], &[])) else { panic!() };
+    let Event::RequestFailed { message, .. } = ask(gateway.statement(&[other], &[])) else { panic!() };
     assert!(message.contains("does not cancel"), "{message}");
     let mut forged = gateway.statement(&[command.command_id], &[]);
     forged.signatures[0].keyid = gateway.key.public().id();
@@ -430,7 +430,9 @@ fn the_next_command_waits_for_a_window_and_carries_it_on_when_its_runner_is_lost
     let second = with_window(2, 0, &["!echo { msg: x }"]);
     let busy = gateway.begin(&second);
     let mut busy = busy;
-    assert!(matches!(busy.next(), Some(Event::RequestFailed { message }) if message.contains("another job")));
+    assert!(
+        matches!(busy.next(), Some(Event::RequestFailed { message, .. }) if message.contains("another job"))
+    );
     assert!(busy.next().is_none(), "the peer is let go at once");
     assert!(busy.child.try_wait().unwrap().is_none(), "while the process goes on");
     busy.child.wait().unwrap();

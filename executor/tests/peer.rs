@@ -48,6 +48,6 @@ fn over_the_socket_only_root_cancels_without_the_centers_word() {
         serde_json::from_str::<Event>(&answer).unwrap()
     };
     assert!(matches!(ask(0), Event::CancelAnswered { answer: CancelAnswer::Unknown, .. }));
-    let Event::RequestFailed { message } = ask(65534) else { panic!("it was obeyed") };
+    let Event::RequestFailed { message, .. } = ask(65534) else { panic!("it was obeyed") };
     assert!(message.contains("user 65534 may not cancel"), "{message}");
 }

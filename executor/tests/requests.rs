@@ -33,7 +33,10 @@ fn bad_requests_are_answered_and_have_their_exit_code() {
     for (bytes, code) in bad {
         let mut session = gateway.session(bytes);
         let event = session.next();
-        assert!(matches!(&event, Some(Event::RequestFailed { message }) if !message.is_empty()), "{event:?}");
+        assert!(
+            matches!(&event, Some(Event::RequestFailed { message, .. }) if !message.is_empty()),
+            "{event:?}"
+        );
         assert_eq!(session.next(), None);
         assert_eq!(session.exit_code(), code);
     }

@@ -276,6 +276,9 @@ pub enum Event {
     RequestFailed {
         /// Why.
         message: String,
+        /// The command that was asked about was never started here, for certain.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        unknown: bool,
     },
 }
 

@@ -84,6 +84,10 @@ pub struct Telemetry {
     /// Reports that the center has not acknowledged yet.
     #[serde(default)]
     pub reports_pending: u32,
+    /// The stream of the gateway's reports. Another one than before says that the gateway has lost its state: the center sends
+    /// again what it has of that gateway no end of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report_stream: Option<uuid::Uuid>,
     /// Nonces that the gateway wants to find in the next signed statement.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nonces: Vec<String>,

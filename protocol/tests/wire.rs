@@ -152,9 +152,11 @@ fn telemetry() {
         installed_packages: Some(vec![Package { name: "keros".to_owned(), version: "6.3.1".to_owned() }]),
         job: Some(JobUnderWay { command_id: COMMAND, outcome: Outcome::Running { task: Some(task()) } }),
         reports_pending: 2,
+        report_stream: None,
         nonces: vec!["5f1c".to_owned()],
     };
     frozen("telemetry", &full);
+    frozen("telemetry_stream", &Telemetry { report_stream: Some(TELEMETRY), ..full.clone() });
     let least = json!({
         "telemetry_id": TELEMETRY, "eui": EUI, "protocol_version": 1, "agent_version": "0.1.0",
         "time_unix_s": 12, "clock": "below_floor",
@@ -279,7 +281,9 @@ fn executor_events() {
         &Event::Ended { outcome: Outcome::Succeeded { summary: summary(), dry_run: true } },
     );
     frozen("event_status", &Event::Status { version: "0.1.0".to_owned(), running: Some(COMMAND) });
-    frozen("event_request_failed", &Event::RequestFailed { message: "another job is running".to_owned() });
+    let failed = |message: &str, unknown| Event::RequestFailed { message: message.to_owned(), unknown };
+    frozen("event_request_failed", &failed("another job is running", false));
+    frozen("event_request_failed_2", &failed("unknown: the command was never started here", true));
 }
 
 #[test]

@@ -4,10 +4,10 @@ use keros_protocol::{CommandId, Outcome, RefusalReason, UnixSeconds};
 
 use crate::effect::{Effect, Note};
 use crate::event::{Arrival, Now, Verdict};
-use crate::job::{EndedJob, Job, JobEvent, Phase};
+use crate::job::{Cancel, EndedJob, Job, JobEvent, Phase};
 use crate::state::{Kept, KnownId, State, bounded};
 use crate::step::job_event;
-use crate::{MAX_ENDED_JOBS, MAX_KNOWN_IDS};
+use crate::{MAX_ENDED_JOBS, MAX_KNOWN_IDS, session};
 
 /// An id is remembered for this long after its command has expired: the gateway's clock may be off.
 const MARGIN_S: u64 = 86_400;
@@ -78,9 +78,12 @@ pub(crate) fn arrive(state: &mut State, now: Now, arrival: Arrival, effects: &mu
                 waits_s: Some(expires_at_unix_s.saturating_sub(judged)),
                 total_s,
                 cancel: None,
+                unasked: false,
                 phase: Phase::Accepted {},
             });
-            if was_cancelled(state, id) {
+            if state.is_after_loss() {
+                ask_first(state, now, id, effects);
+            } else if was_cancelled(state, id) {
                 job_event(state, now, id, JobEvent::CancelAsked, effects);
             } else {
                 effects.push(Effect::Note(Note::Moved(id, "accepted")));
@@ -104,6 +107,18 @@ pub(crate) fn arrive(state: &mut State, now: Now, arrival: Arrival, effects: &mu
             remember(&mut state.kept, ended);
         }
     }
+}
+
+/// Whether the command was started, only the executor knows, even if it has expired or is cancelled: both are judged when the
+/// executor does not know it.
+fn ask_first(state: &mut State, now: Now, id: CommandId, effects: &mut Vec<Effect>) {
+    let cancel = was_cancelled(state, id).then_some(Cancel::Asked);
+    let Some(job) = state.kept.jobs.iter_mut().find(|job| job.command_id == id) else { return };
+    (job.phase, job.unasked, job.cancel) = (Phase::Starting {}, true, cancel);
+    let update_id = job.update_id;
+    session::awaits_answer(state, now, id);
+    effects.push(Effect::Note(Note::Moved(id, "the executor is asked whether it knows it")));
+    report(state, now, id, update_id, Outcome::Accepted {});
 }
 
 /// The center does not know of a command that was taken: it is told again, unless that is under way anyway.

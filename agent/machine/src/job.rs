@@ -30,6 +30,9 @@ pub struct Job {
     /// The center wants it cancelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel: Option<Cancel>,
+    /// It came after the state was lost, and the executor has not yet said whether it knows it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unasked: bool,
     /// How far it has come.
     pub phase: Phase,
 }
@@ -133,7 +136,7 @@ pub enum JobEvent {
     Undone(Option<String>),
     /// The executor: it has ended.
     Ended(Outcome),
-    /// The session could not be opened, so the executor has never seen the command.
+    /// The executor has never seen the command: the session could not be opened, or it says so.
     NeverHandedOver,
     /// The session is over without the job's end.
     SessionLost,

@@ -60,8 +60,9 @@ impl Outbox {
         Self { last, entries: VecDeque::new() }
     }
 
-    /// Stream and the last number given.
-    pub(crate) const fn last(&self) -> ReportPosition {
+    /// The stream, and the last number given in it.
+    #[must_use]
+    pub const fn last(&self) -> ReportPosition {
         self.last
     }
 

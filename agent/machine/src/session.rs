@@ -66,7 +66,8 @@ pub(crate) fn take_turn(state: &mut State, now: Now, effects: &mut Vec<Effect>) 
         state.live.executor.clock_waits = false;
         return;
     };
-    let (id, starts) = (job.command_id, matches!(job.phase, Phase::Accepted {} | Phase::Starting {}));
+    let to_start = matches!(job.phase, Phase::Accepted {} | Phase::Starting {});
+    let (id, starts) = (job.command_id, to_start && !job.unasked);
     let waits = starts && !state.live.time.is_believed(now);
     if waits && !state.live.executor.clock_waits {
         effects.push(Effect::Note(Note::ClockNotBelieved));
@@ -138,7 +139,11 @@ pub(crate) fn heard(
         executor::Event::Started { command_id, .. } if command_id == id => JobEvent::Started,
         executor::Event::TaskStarted { task, .. } => JobEvent::TaskStarted(task),
         executor::Event::Ended { outcome } => JobEvent::Ended(outcome),
-        executor::Event::RequestFailed { message } => {
+        executor::Event::RequestFailed { unknown: true, .. } if attached && is_unasked(state, id) => {
+            never_started(state, now, id, effects);
+            return;
+        }
+        executor::Event::RequestFailed { message, .. } => {
             request_failed(state, now, id, attached, &message, effects);
             return;
         }
@@ -175,11 +180,43 @@ pub(crate) fn heard(
     link.problem = None;
     link.unknown = Unknown::default();
     link.heard_ms = now.monotonic_ms;
+    if let Some(job) = state.kept.jobs.iter_mut().find(|job| job.command_id == id) {
+        job.unasked = false;
+    }
     job_event(state, now, id, event, effects);
     let deadline_ms = now.monotonic_ms + silence_ms(state, id);
     if let Some(open) = state.live.executor.open.as_mut().filter(|open| open.command_id == id) {
         open.deadline_ms = deadline_ms;
     }
+}
+
+fn is_unasked(state: &State, id: CommandId) -> bool {
+    state.kept.jobs.iter().any(|job| job.command_id == id && job.unasked)
+}
+
+/// The executor does not know a command that came after the state was lost: it is judged now as any other.
+fn never_started(state: &mut State, now: Now, id: CommandId, effects: &mut Vec<Effect>) {
+    let link = &mut state.live.executor;
+    (link.backoff_ms, link.problem, link.heard_ms) = (0, None, now.monotonic_ms);
+    if let Some(open) = link.open.take_if(|open| open.command_id == id) {
+        effects.push(Effect::CloseSession { session: open.session });
+    }
+    if let Some(job) = state.kept.jobs.iter_mut().find(|job| job.command_id == id) {
+        job.unasked = false;
+    }
+    job_event(state, now, id, JobEvent::NeverHandedOver, effects);
+}
+
+/// The executor is to be asked about this command: from now on it owes an answer, if it does not follow another one.
+pub(crate) fn awaits_answer(state: &mut State, now: Now, id: CommandId) {
+    if head(state).is_some_and(|job| job.command_id == id) {
+        state.live.executor.heard_ms = now.monotonic_ms;
+    }
+}
+
+/// A job that the executor had is over: what it owes about the next one, it owes from now on.
+pub(crate) const fn awaits_next(state: &mut State, now: Now) {
+    state.live.executor.heard_ms = now.monotonic_ms;
 }
 
 fn request_failed(
@@ -193,9 +230,11 @@ fn request_failed(
     let silence_ms = silence_ms(state, id);
     let link = &mut state.live.executor;
     link.problem = Some(format!("the executor cannot serve command {id}: {}", bounded(message)));
-    if !attached {
+    // Only a clear word of the executor says that a job which it may know was not started.
+    if !attached || is_unasked(state, id) {
         return;
     }
+    let link = &mut state.live.executor;
     if link.unknown.answers == 0 {
         link.unknown.since_ms = now.monotonic_ms;
     }

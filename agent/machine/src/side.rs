@@ -160,7 +160,7 @@ pub(crate) fn heard(
             effects.push(Effect::Note(Note::ConfirmAnswered(open.command_id, why)));
         }
         // It is asked again when this session has ended.
-        (_, executor::Event::RequestFailed { message }) => {
+        (_, executor::Event::RequestFailed { message, .. }) => {
             effects.push(Effect::Note(Note::ExecutorLost(open.command_id, bounded(message))));
         }
         _ => effects.push(Effect::Note(Note::Unexpected("an executor's line that is no answer"))),

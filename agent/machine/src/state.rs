@@ -45,6 +45,9 @@ pub struct Kept {
     pub(crate) telemetry_sent_at_unix_s: Option<UnixSeconds>,
     /// Digest of the package list that the center has.
     pub(crate) packages_known: Option<String>,
+    /// An earlier state was lost: the executor may know commands that this one does not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) after_loss: bool,
 }
 
 /// An id that must not be taken again.
@@ -85,7 +88,14 @@ impl Kept {
             floor_unix_s: 0,
             telemetry_sent_at_unix_s: None,
             packages_known: None,
+            after_loss: false,
         }
+    }
+
+    /// Nothing any more: an earlier state was lost. From now on the executor is asked about each command before it is judged.
+    #[must_use]
+    pub fn after_loss(stream: ReportPosition) -> Self {
+        Self { after_loss: true, ..Self::new(stream) }
     }
 }
 
@@ -162,10 +172,17 @@ impl State {
         u32::try_from(self.kept.outbox.len()).unwrap_or(u32::MAX)
     }
 
-    /// The stream of the reports, and the last number that was given in it.
+    /// The stream of the reports, and the last number given in it.
     #[must_use]
     pub const fn last_report(&self) -> ReportPosition {
         self.kept.outbox.last()
+    }
+
+    /// Whether a command may have been started that this state does not know: expired or not, the executor is asked about it
+    /// before it is judged.
+    #[must_use]
+    pub const fn is_after_loss(&self) -> bool {
+        self.kept.after_loss
     }
 
     /// The best guess of the time.

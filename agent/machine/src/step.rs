@@ -124,7 +124,9 @@ pub(crate) fn job_event(
         Move::HandOver => {
             set_phase(state, now, index, Phase::Starting {}, effects);
             let fresh = phase == Phase::Accepted {};
-            session::open(state, now, id, SessionRequest::Run, fresh, effects);
+            let unasked = state.kept.jobs[index].unasked;
+            let request = if unasked { SessionRequest::Attach } else { SessionRequest::Run };
+            session::open(state, now, id, request, fresh, effects);
         }
         Move::Back => set_phase(state, now, index, Phase::Accepted {}, effects),
         Move::Follow => session::open(state, now, id, SessionRequest::Attach, false, effects),
@@ -187,6 +189,9 @@ fn end(state: &mut State, now: Now, index: usize, outcome: Outcome, effects: &mu
     };
     intake::remember(&mut state.kept, ended);
     state.live.came_ms.remove(&job.command_id);
+    if job.phase != (Phase::Accepted {}) {
+        session::awaits_next(state, now);
+    }
     session::job_ended(state, job.command_id);
     side::job_ended(state, job.command_id);
     effects.push(Effect::ForgetEnvelope { command_id: job.command_id });

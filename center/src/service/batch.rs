@@ -16,7 +16,7 @@ use super::overdue::overdue_at;
 use super::report::{Known, Verdict, judge};
 use crate::bounds::{BUSY_AFTER_EXPIRY_S, MAX_REPORTS, MAX_REPORTS_SIZE, MAX_STREAMS};
 use crate::store::{
-    Kept, KnownCommand, NewReport, StoreError, cancellations, gateways, reports, silence, updates,
+    DueCommand, Kept, KnownCommand, NewReport, StoreError, cancellations, gateways, reports, silence, updates,
 };
 
 /// One MQTT message.
@@ -148,7 +148,9 @@ impl Center {
         let eui = telemetry.eui;
         let last = last_report(connection, eui, stream).await?;
         let nonces = telemetry.nonces.clone();
+        let lost = lost(connection, &telemetry).await?;
         let due = updates::due(connection, eui, now, MAX_COMMANDS_PER_DOWNLINK).await?;
+        let due = downlink::to_send(lost, due);
         let cancellations = downlink::cancellations(&due, &to_cancel(connection, eui, now).await?);
         let statement = downlink::statement(eui, last, cancellations, nonces, now, &self.keys.statement)
             .map_err(not_json)?;
@@ -187,6 +189,16 @@ impl Center {
         let last = last_report(&mut connection, eui, None).await?;
         self.bare(&mut connection, eui, last, OutgoingKind::Nudge, now).await
     }
+}
+
+/// What the gateway has lost together with its state.
+async fn lost(connection: &mut AnyConnection, telemetry: &Telemetry) -> Result<Vec<DueCommand>, StoreError> {
+    let Some(stream) = telemetry.report_stream else { return Ok(Vec::new()) };
+    let lost = updates::lost(connection, telemetry.eui, stream, MAX_COMMANDS_PER_DOWNLINK).await?;
+    if !lost.is_empty() {
+        tracing::warn!(eui = %telemetry.eui, commands = lost.len(), "a gateway has lost its state: it is asked again what became of its commands");
+    }
+    Ok(lost)
 }
 
 async fn to_cancel(
@@ -325,6 +337,7 @@ async fn take(
             }
             gateways::keep_stream(connection, eui, position.stream).await?;
             let Some(command) = command.filter(|command| command.row.eui == eui) else { return Ok(()) };
+            updates::keep_heard_stream(connection, command.row.command_id, position.stream).await?;
             if let Some(outcome) = outcome {
                 let owed = overdue_at(&outcome, &command.allowance, now);
                 updates::keep_outcome(connection, command.row.command_id, &outcome, owed, now).await?;

@@ -71,6 +71,11 @@ pub(crate) fn command_envelope(
     Ok(Envelope::sign(Envelope::COMMAND, &serde_json::to_vec(&command)?, key))
 }
 
+/// What one answer brings: first what the gateway has lost, since one of these may be running, then what it never had.
+pub(crate) fn to_send(lost: Vec<DueCommand>, due: Vec<DueCommand>) -> Vec<DueCommand> {
+    lost.into_iter().chain(due).take(MAX_COMMANDS_PER_DOWNLINK).collect()
+}
+
 /// The cancellations of a statement: of each command that is sent beside it, then of others as there is room.
 pub(crate) fn cancellations(due: &[DueCommand], others: &[CommandId]) -> Vec<Cancellation> {
     let mut list: Vec<CommandId> = due

@@ -4,6 +4,7 @@ mod bounds;
 mod by_chance;
 mod cancelling;
 mod histories;
+mod lost;
 mod rules;
 mod silence;
 mod world;

@@ -1,5 +1,5 @@
 use super::*;
-use keros_protocol::{Delivery, Eui};
+use keros_protocol::{Delivery, Eui, Outcome};
 
 const EUI: Eui = Eui::from_u64(0x7076_FF00_5607_0123);
 
@@ -128,6 +128,38 @@ async fn an_update_for_many_gateways_is_kept_whole() {
     );
 }
 
+#[tokio::test]
+async fn lost_is_what_has_no_end_and_was_last_heard_of_in_another_stream() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await.unwrap();
+    let mut transaction = store.begin().await.unwrap();
+    let update = tests_support::update(1);
+    let (command_id, eui) = update.commands[0];
+    gateways::ensure(&mut transaction, eui, 1).await.unwrap();
+    updates::create(&mut transaction, &update).await.unwrap();
+    let (old, new) = (uuid::Uuid::from_u128(1), uuid::Uuid::from_u128(2));
+    let running = Outcome::Running { task: None };
+    let ended = Outcome::Succeeded { summary: keros_protocol::Summary::default(), dry_run: false };
+    for (outcome, owed, heard, stated, lost) in [
+        (None, None, None, old, 0),
+        // As a center kept it that did not keep streams.
+        (Some(&running), Some(9), None, old, 0),
+        (Some(&running), Some(9), Some(old), old, 0),
+        (Some(&running), Some(9), Some(old), new, 1),
+        (Some(&running), Some(9), Some(new), new, 0),
+        (Some(&ended), None, Some(old), new, 0),
+    ] {
+        if let Some(outcome) = outcome {
+            updates::keep_outcome(&mut transaction, command_id, outcome, owed, 5).await.unwrap();
+        }
+        if let Some(heard) = heard {
+            updates::keep_heard_stream(&mut transaction, command_id, heard).await.unwrap();
+        }
+        let found = updates::lost(&mut transaction, eui, stated, 9).await.unwrap();
+        assert_eq!(found.len(), lost, "{outcome:?} of {heard:?}, now {stated}");
+    }
+}
+
 fn report(stream: u128, number: u64, status: &'static str, json: &'static str) -> NewReport<'static> {
     let position = keros_protocol::ReportPosition { stream: uuid::Uuid::from_u128(stream), number };
     NewReport { eui: EUI, position, command_id: "x".to_owned(), status, json, note: None }
@@ -212,12 +244,15 @@ async fn a_database_of_the_first_version_is_brought_up_to_date_with_what_is_in_i
         format!(
             "INSERT INTO gateways (eui, description, declared, online, created_at) VALUES ('{EUI}', '', 0, 0, 1)"
         ),
-        format!("INSERT INTO updates VALUES ('{id}', 'g', 'jetporch', '{{}}', '{{}}', '{{}}', 5, 100)"),
+        format!(
+            "INSERT INTO updates VALUES ('{id}', 'g', 'jetporch', '{{\"kind\":\"jetporch\",\"script\":\"\"}}', '{{}}', '{{}}', 5, 100)"
+        ),
         format!(
             "INSERT INTO commands VALUES ('{id}', '{id}', '{EUI}', 100, 'received', 1, 'running', '{{\"status\":\"running\"}}', 6)"
         ),
         format!("INSERT INTO reports VALUES ('{EUI}', '{id}', 1, '{id}', 'running', '12345', NULL, 6)"),
         format!("INSERT INTO report_positions VALUES ('{EUI}', '{id}', 1)"),
+        format!("UPDATE gateways SET report_stream = '{id}'"),
     ] {
         sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&pool).await.unwrap();
     }
@@ -226,6 +261,9 @@ async fn a_database_of_the_first_version_is_brought_up_to_date_with_what_is_in_i
     let mut transaction = store.begin().await.unwrap();
     let command = updates::command(&mut transaction, id.parse().unwrap()).await.unwrap().unwrap();
     assert_eq!((command.row.overdue_at, command.row.cancel_requested_at), (Some(100 + 93_600), None));
+    for (stream, lost) in [(id.parse().unwrap(), 0), (uuid::Uuid::from_u128(9), 1)] {
+        assert_eq!(updates::lost(&mut transaction, EUI, stream, 9).await.unwrap().len(), lost, "{stream}");
+    }
     let kept = reports::keep(&mut transaction, &report(1, 2, "running", "{}"), 7).await.unwrap();
     assert_eq!(kept, Kept { reports: 2, size: 7 });
 }

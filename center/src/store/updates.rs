@@ -4,6 +4,7 @@ use keros_protocol::{CommandId, Delivery, Eui, Job, JobLimits, JobOptions, Outco
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 use sqlx::{QueryBuilder, Row as _};
+use uuid::Uuid;
 
 use super::{
     Result, StoreError, count, from_json, number, optional_number, parsed, shown_name, to_big, to_json,
@@ -325,6 +326,47 @@ pub(crate) async fn due(
     .fetch_all(connection)
     .await?;
     rows.iter().map(due_command).collect()
+}
+
+/// The commands that a gateway had, that have no end yet, and of which it has said nothing in the stream of reports that it is in
+/// now: it has lost its state, and must ask its executor what became of them. Oldest first, and expired ones too: they may have
+/// run.
+pub(crate) async fn lost(
+    connection: &mut AnyConnection,
+    eui: Eui,
+    stream: Uuid,
+    limit: usize,
+) -> Result<Vec<DueCommand>> {
+    // A word is owed by exactly those that are received and have not ended.
+    let rows = sqlx::query(
+        "SELECT c.command_id, c.update_id AS update_id, c.expires_at AS expires_at, u.created_at AS created_at, \
+         u.job AS job, u.limits AS limits, u.options AS options, c.cancel_requested_at AS cancel_requested_at \
+         FROM commands c JOIN updates u ON u.update_id = c.update_id \
+         WHERE c.eui = $1 AND c.overdue_at IS NOT NULL AND c.heard_stream <> $2 \
+         ORDER BY c.command_id LIMIT $3",
+    )
+    .bind(eui.to_string())
+    .bind(stream.to_string())
+    .bind(to_big(limit as u64))
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(due_command).collect()
+}
+
+/// The gateway has spoken of the command in this stream of reports.
+pub(crate) async fn keep_heard_stream(
+    connection: &mut AnyConnection,
+    command_id: CommandId,
+    stream: Uuid,
+) -> Result<()> {
+    sqlx::query(
+        "UPDATE commands SET heard_stream = $2 WHERE command_id = $1 AND COALESCE(heard_stream, '') <> $2",
+    )
+    .bind(command_id.to_string())
+    .bind(stream.to_string())
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 fn due_command(row: &AnyRow) -> Result<DueCommand> {

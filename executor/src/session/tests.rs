@@ -402,7 +402,7 @@ fn what_may_not_run_is_refused_by_name_and_leaves_no_trace() {
 fn an_unknown_command_cannot_be_followed() {
     let told = Bench::new().attach(command(1, 0).command_id);
     assert!(
-        matches!(&told[..], [Event::RequestFailed { message }] if message.contains("unknown")),
+        matches!(&told[..], [Event::RequestFailed { message, unknown: true }] if message.contains("unknown")),
         "{told:?}"
     );
 }

@@ -294,7 +294,7 @@ fn the_machine_wakes_for_the_next_attempt() {
     let session = asked(&cancel(&mut story, &[1]))[0];
     assert_eq!(story.sleep(), 60_000, "for its answer");
     let session = asked(&story.all).last().copied().filter(|next| *next > session).unwrap();
-    let failed = executor::Event::RequestFailed { message: "not now".to_owned() };
+    let failed = executor::Event::RequestFailed { message: "not now".to_owned(), unknown: false };
     let effects = story.executor(session, failed);
     assert!(effects.contains(&Effect::Note(Note::ExecutorLost(id(1), "not now".to_owned()))));
     story.tell(closed(session, true));

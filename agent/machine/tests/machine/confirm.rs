@@ -233,7 +233,7 @@ fn a_provisional_job_ends_by_itself_when_the_executor_has_lost_it() {
         let before = story.all.len();
         story.sleep();
         for (session, _) in sessions(&story.all[before..]) {
-            let failed = executor::Event::RequestFailed { message: "unknown".to_owned() };
+            let failed = executor::Event::RequestFailed { message: "unknown".to_owned(), unknown: false };
             story.executor(session, failed);
             story.tell(closed(session, true));
         }

@@ -57,7 +57,7 @@ fn a_started_job_that_nobody_knows_any_more_was_interrupted() {
     while !story.state.jobs().is_empty() {
         story.sleep();
         session += 1;
-        let failed = executor::Event::RequestFailed { message: "unknown".to_owned() };
+        let failed = executor::Event::RequestFailed { message: "unknown".to_owned(), unknown: false };
         story.executor(session, failed);
         story.tell(Event::SessionClosed { session, handed_over: true, message: "end".to_owned() });
         assert!(story.now.monotonic_ms < 3 * 3_600_000, "it must end some time");

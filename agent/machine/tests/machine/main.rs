@@ -12,6 +12,8 @@ mod clock;
 mod confirm;
 /// Jobs, one after the other.
 mod jobs;
+/// Commands that came after the state was lost.
+mod lost;
 /// Reports and their bounds.
 mod reports;
 /// How long the executor is waited for.

@@ -59,7 +59,10 @@ fn not_known_is_believed_after_three_answers_and_the_jobs_own_time() {
     let mut story = running();
     story.tell(closed(1, true));
     let say = |story: &mut Story, session: u64| {
-        story.executor(session, executor::Event::RequestFailed { message: "unknown".to_owned() });
+        story.executor(
+            session,
+            executor::Event::RequestFailed { message: "unknown".to_owned(), unknown: false },
+        );
         story.tell(closed(session, true));
     };
     let next = |story: &mut Story| {
@@ -86,7 +89,7 @@ fn not_known_is_believed_after_three_answers_and_the_jobs_own_time() {
 fn an_answer_in_between_begins_the_count_anew() {
     let mut story = running();
     story.tell(closed(1, true));
-    let failed = || executor::Event::RequestFailed { message: "unknown".to_owned() };
+    let failed = || executor::Event::RequestFailed { message: "unknown".to_owned(), unknown: false };
     story.later(1000);
     story.executor(2, failed());
     story.executor(2, failed());
@@ -107,7 +110,7 @@ fn a_request_to_run_that_fails_is_no_answer_about_the_job() {
     let mut story = Story::new();
     story.command(1);
     for _ in 0..10 {
-        story.executor(1, executor::Event::RequestFailed { message: "broken".to_owned() });
+        story.executor(1, executor::Event::RequestFailed { message: "broken".to_owned(), unknown: false });
         story.now.monotonic_ms += 500_000;
     }
     assert_eq!(story.state.jobs().len(), 1);

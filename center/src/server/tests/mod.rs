@@ -314,6 +314,7 @@ fn telemetry(eui: Eui) -> Telemetry {
         installed_packages: None,
         job: None,
         reports_pending: 0,
+        report_stream: None,
         nonces: Vec::new(),
     }
 }

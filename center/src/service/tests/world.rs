@@ -133,6 +133,14 @@ pub(super) fn telemetry(eui: Eui) -> (Eui, Leaf, Vec<u8>) {
     (eui, Leaf::Telemetry, serde_json::to_vec(&telemetry).unwrap())
 }
 
+/// Of a gateway that states the stream of its reports.
+pub(super) fn telemetry_in(eui: Eui, stream: Uuid) -> (Eui, Leaf, Vec<u8>) {
+    let (eui, leaf, payload) = telemetry(eui);
+    let mut value: serde_json::Value = serde_json::from_slice(&payload).unwrap();
+    value["report_stream"] = json!(stream);
+    (eui, leaf, serde_json::to_vec(&value).unwrap())
+}
+
 pub(super) fn report(
     eui: Eui,
     number: u64,
@@ -140,9 +148,19 @@ pub(super) fn report(
     command_id: CommandId,
     outcome: Outcome,
 ) -> (Eui, Leaf, Vec<u8>) {
+    report_in(eui, STREAM, (number, after), command_id, outcome)
+}
+
+pub(super) fn report_in(
+    eui: Eui,
+    stream: Uuid,
+    (number, after): (u64, u64),
+    command_id: CommandId,
+    outcome: Outcome,
+) -> (Eui, Leaf, Vec<u8>) {
     let report = Report {
         eui,
-        position: ReportPosition { stream: STREAM, number },
+        position: ReportPosition { stream, number },
         after,
         command_id,
         update_id: None,

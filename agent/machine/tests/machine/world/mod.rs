@@ -340,7 +340,8 @@ impl World {
         let busy = self.executor.running().is_some_and(|running| running != id);
         assert!(!busy, "seed {seed}: one_job_at_a_time");
         if *request == SessionRequest::Attach && !self.executor.work.contains_key(&id) {
-            let event = executor_protocol::Event::RequestFailed { message: "unknown".to_owned() };
+            let event =
+                executor_protocol::Event::RequestFailed { message: "unknown".to_owned(), unknown: false };
             self.happen(Event::Executor { session, event });
             return;
         }

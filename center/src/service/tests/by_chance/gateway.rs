@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use keros_protocol::topics::Leaf;
 use keros_protocol::{CommandId, Eui, Outcome, RefusalReason, Summary};
 
-use super::super::world::{cancelled, commands, report, statement, succeeded, telemetry};
+use uuid::Uuid;
+
+use super::super::world::{cancelled, commands, report_in, statement, succeeded, telemetry_in};
 use crate::service::Outgoing;
 
 /// Reports that are sent without an acknowledgement.
@@ -16,6 +18,10 @@ pub(super) struct Gateway {
     jobs: BTreeMap<CommandId, Job>,
     reports: Vec<(u64, CommandId, Outcome)>,
     number: u64,
+    /// How often its state was lost.
+    losses: u128,
+    /// What only its executor knows since then.
+    forgotten: BTreeMap<CommandId, Job>,
 }
 
 struct Job {
@@ -25,11 +31,34 @@ struct Job {
 
 impl Gateway {
     pub(super) fn new(eui: Eui) -> Self {
-        Self { eui, jobs: BTreeMap::new(), reports: Vec::new(), number: 0 }
+        Self {
+            eui,
+            jobs: BTreeMap::new(),
+            reports: Vec::new(),
+            number: 0,
+            losses: 0,
+            forgotten: BTreeMap::new(),
+        }
+    }
+
+    /// Its state is damaged, and it begins a new one. The executor goes on.
+    pub(super) fn lose_state(&mut self) {
+        self.losses += 1;
+        self.number = 0;
+        self.reports.clear();
+        self.forgotten.append(&mut self.jobs);
+    }
+
+    pub(super) fn has_forgotten(&self, id: CommandId) -> bool {
+        self.forgotten.contains_key(&id)
+    }
+
+    fn stream(&self) -> Uuid {
+        Uuid::from_u128(1 + self.losses)
     }
 
     pub(super) fn telemetry(&self) -> (Eui, Leaf, Vec<u8>) {
-        telemetry(self.eui)
+        telemetry_in(self.eui, self.stream())
     }
 
     /// Those that are not acknowledged, as many as may be on their way.
@@ -37,7 +66,7 @@ impl Gateway {
         let mut before = 0;
         let mut messages = Vec::new();
         for (number, id, outcome) in self.reports.iter().take(WINDOW) {
-            messages.push(report(self.eui, *number, before, *id, outcome.clone()));
+            messages.push(report_in(self.eui, self.stream(), (*number, before), *id, outcome.clone()));
             before = *number;
         }
         messages
@@ -45,17 +74,31 @@ impl Gateway {
 
     /// How a command ended here; `None`: it never came, or has not ended.
     pub(super) fn end_of(&self, id: CommandId) -> Option<&Outcome> {
-        self.jobs.get(&id).map(|job| &job.outcome).filter(|outcome| outcome.is_terminal())
+        self.jobs
+            .get(&id)
+            .or_else(|| self.forgotten.get(&id))
+            .map(|job| &job.outcome)
+            .filter(|outcome| outcome.is_terminal())
     }
 
     pub(super) fn hear(&mut self, message: &Outgoing, now: u64, luck: u64) {
         if let Some(last) = statement(message).last_report {
-            self.reports.retain(|(number, ..)| *number > last.number);
+            let stream = self.stream();
+            self.reports.retain(|(number, ..)| last.stream != stream || *number > last.number);
         }
         let to_end: BTreeSet<CommandId> = cancelled(message).into_iter().collect();
         for command in commands(message) {
             let id = command.command_id;
             if self.jobs.contains_key(&id) {
+                continue;
+            }
+            // What has begun, the executor knows; the rest is judged anew.
+            if let Some(job) = self.forgotten.remove(&id).filter(|job| job.outcome.rank() > 2) {
+                let outcome = job.outcome.clone();
+                self.jobs.insert(id, job);
+                self.reports.push((self.number + 1, id, Outcome::Received {}));
+                self.number += 1;
+                self.tell(id, outcome);
                 continue;
             }
             let expires_at = command.expires_at_unix_s;
