@@ -209,8 +209,7 @@ impl Truth {
             Outcome::Refused { reason, .. } => {
                 story.starts == 0 && acted == 0 && (excused || refusal_is_true(*reason, self))
             }
-            // An agent whose state was damaged knows no more what it handed over.
-            Outcome::Cancelled { task: None, .. } => story.cancelled && (acted == 0 || self.damaged),
+            Outcome::Cancelled { task: None, .. } => story.cancelled && acted == 0,
             Outcome::Cancelled { task: Some(task), .. } => story.cancelled && task.number >= last_task,
             // A job whose command cannot be read any more may have had a window.
             Outcome::RolledBack { complete, remains, .. } => {
