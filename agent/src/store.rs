@@ -112,7 +112,10 @@ impl Store {
         // A run before this one may have made the folders and been lost before it made their names durable. The folder above
         // may belong to somebody who does not let us in.
         disk.sync_folder(folder).map_err(error)?;
-        let _ = folder.parent().map(|above| disk.sync_folder(above));
+        match folder.parent().map_or(Ok(()), |above| disk.sync_folder(above)) {
+            Err(cause) if cause.kind() != io::ErrorKind::PermissionDenied => return Err(error(cause)),
+            _ => {}
+        }
         let lock = disk.try_lock(&folder.join("lock")).map_err(error)?;
         let lock = lock.ok_or_else(|| StoreError::Locked(folder.to_owned()))?;
         let mut store = Self { disk, folder: folder.to_owned(), eui, stored: None, _lock: lock };

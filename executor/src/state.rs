@@ -93,7 +93,9 @@ impl State {
         let jobs = state.jobs_folder();
         if !state.disk.exists(&jobs).map_err(looking(&jobs))? {
             // A process before this one may have made the folder and been lost before it made its name durable.
-            let _ = folder.parent().map(|above| state.disk.sync_folder(above));
+            if let Some(above) = folder.parent() {
+                state.disk.sync_folder(above).map_err(making(folder))?;
+            }
             Started::create_if_absent(&*state.disk, &state.started_path())?;
             state.disk.create_private_folder(&jobs).map_err(making(&jobs))?;
         }

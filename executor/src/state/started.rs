@@ -42,12 +42,12 @@ pub(crate) struct Started {
 impl Started {
     /// Makes an empty one where there is none.
     pub(crate) fn create_if_absent(disk: &dyn Disk, path: &Path) -> Result<(), Failure> {
-        match disk.open(path, Open::New).and_then(|file| file.sync_all()) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-                Err(Failure::io(format!("make the file {}", path.display()))(error))
-            }
-            _ => Ok(()),
-        }
+        let made = match disk.open(path, Open::New).and_then(|file| file.sync_all()) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+            // One that is there may lack a durable name as well. What is made next counts on it.
+            _ => path.parent().map_or(Ok(()), |folder| disk.sync_folder(folder)),
+        };
+        made.map_err(Failure::io(format!("make the file {}", path.display())))
     }
 
     /// Reads it. A record that was cut off is not one: its job had not begun. An absent file is a damaged one, and
