@@ -175,15 +175,9 @@ impl Core {
             eui: self.shell.identity.eui,
             keros: self.shell.identity.keros_version.as_ref(),
             command_keys: &command_keys,
-            now_unix_s: self.time_to_judge_by(),
+            now_unix_s: self.keeper.time_to_judge_by(self.shell.clock.now()),
         };
         envelopes.iter().filter_map(|envelope| self.command(envelope, &gateway)).collect()
-    }
-
-    /// After the state was lost an expired command may have run: then the executor is asked first, and expiry is judged after
-    /// that.
-    fn time_to_judge_by(&self) -> UnixSeconds {
-        if self.state().is_after_loss() { 0 } else { self.state().judged_time(self.shell.clock.now()) }
     }
 
     /// Judges a command, and has it kept.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use keros_machine::{Arrival, Effect, Event, Now, State, step};
-use keros_protocol::Envelope;
+use keros_protocol::{Envelope, UnixSeconds};
 
 use crate::store::{Store, StoredCommand};
 
@@ -61,6 +61,13 @@ impl Keeper {
                 batches.extend(hands.act(&self.state, &self.store, effect).map(|event| vec![event]));
             }
         }
+    }
+
+    /// After the state was lost an expired command may have run: then the executor is asked first, and expiry is judged after
+    /// that.
+    #[must_use]
+    pub fn time_to_judge_by(&self, now: Now) -> UnixSeconds {
+        if self.state.is_after_loss() { 0 } else { self.state.judged_time(now) }
     }
 
     /// Puts a command that was judged on the disk; only then the state may hear of it. `None` when that cannot be done: the

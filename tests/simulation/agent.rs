@@ -87,7 +87,7 @@ impl Agent {
     }
 
     fn judge(&self, envelope: &Envelope) -> Option<Event> {
-        let now_unix_s = self.keeper.state.judged_time(self.hands.now());
+        let now_unix_s = self.keeper.time_to_judge_by(self.hands.now());
         let gateway = Gateway { eui: EUI, keros: Some(&self.version), command_keys: &self.keys, now_unix_s };
         let (command_id, update_id) = keros_protocol::eligibility::claimed_ids(envelope)?;
         let verdict = match check(envelope, &gateway) {

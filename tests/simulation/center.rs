@@ -63,15 +63,15 @@ pub(crate) struct Order {
     pub(crate) cancelled: bool,
     sent: bool,
     pub(crate) received: bool,
-    /// The gateway has lost its state since.
-    overdue: bool,
+    /// The stream of the last report about it.
+    heard_in: Option<uuid::Uuid>,
     pub(crate) terminal: Option<Outcome>,
 }
 
 impl std::fmt::Debug for Order {
     /// Without the envelope.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { envelope: _, overdue: _, expires_at_unix_s, cancelled, sent, received, terminal } = self;
+        let Self { envelope: _, heard_in: _, expires_at_unix_s, cancelled, sent, received, terminal } = self;
         let told = terminal.as_ref().map(Outcome::name);
         write!(
             f,
@@ -93,7 +93,6 @@ impl Order {
     /// The center waits for nothing more.
     pub(crate) fn is_closed(&self, now_unix_s: u64) -> bool {
         self.terminal.is_some()
-            || self.overdue
             || (!self.received && self.expires_at_unix_s <= now_unix_s)
             || (self.cancelled && !self.sent)
     }
@@ -125,14 +124,15 @@ impl Center {
             cancelled: false,
             sent: false,
             received: false,
-            overdue: false,
+            heard_in: None,
             terminal: None,
         };
         self.orders.insert(id, order);
         (id, expires_at_unix_s)
     }
 
-    /// The answer to telemetry, or an acknowledgement: a signed statement, and all commands that there is no `received` for.
+    /// The answer to telemetry, or an acknowledgement: a signed statement, all commands that there is no `received` for, and those
+    /// that the gateway has lost with its state.
     pub(crate) fn downlink(
         &mut self,
         now_unix_s: u64,
@@ -147,10 +147,11 @@ impl Center {
             Statement { eui: EUI, time_unix_s: now_unix_s, last_report: self.last, cancellations, nonces };
         let mut commands = Vec::new();
         if answers_telemetry {
-            let wanted = self
-                .orders
-                .values_mut()
-                .filter(|order| (!order.received || repeat_received) && !order.is_closed(now_unix_s));
+            let stream = self.last.map(|last| last.stream);
+            let wanted = self.orders.values_mut().filter(|order| {
+                (!order.received || order.heard_in != stream || repeat_received)
+                    && !order.is_closed(now_unix_s)
+            });
             for order in wanted.take(limits::MAX_COMMANDS_PER_DOWNLINK) {
                 order.sent = true;
                 commands.push(order.envelope.clone());
@@ -161,15 +162,15 @@ impl Center {
         Down { statement, signed, commands, answers_telemetry }
     }
 
-    /// A gateway that numbers its reports anew has lost its state. What it had received and not ended is lost with it: the center
-    /// does not send it again, and shows it as overdue. Gives how many commands that concerns.
+    /// A gateway that numbers its reports anew has lost its state. What it had received and not ended is lost with it, and is sent
+    /// again until a report of the new stream is about it. Gives how many commands that concerns.
     pub(crate) fn heard_of(&mut self, stream: uuid::Uuid) -> u64 {
         if self.last.is_none_or(|last| last.stream == stream) {
             return 0;
         }
         self.last = Some(ReportPosition { stream, number: 0 });
-        let lost = self.orders.values_mut().filter(|order| order.received && order.terminal.is_none());
-        lost.map(|order| u64::from(!std::mem::replace(&mut order.overdue, true))).sum()
+        let lost = self.orders.values().filter(|order| order.received && order.terminal.is_none());
+        lost.count() as u64
     }
 
     /// Stores a report, unless one before it is missing.
@@ -187,6 +188,7 @@ impl Center {
         let order =
             self.orders.get_mut(&id).ok_or_else(|| format!("a report about {id}, which nobody sent"))?;
         order.received = true;
+        order.heard_in = Some(report.position.stream);
         if report.outcome.is_terminal() {
             let before = order.terminal.get_or_insert_with(|| report.outcome.clone());
             if *before != report.outcome {

@@ -585,7 +585,7 @@ impl World {
     fn gateway_counts_in(&mut self, stream: uuid::Uuid) -> Result<(), String> {
         let lost = self.center.heard_of(stream);
         let mut inner = self.sim.inner();
-        inner.counts.overdue += lost;
+        inner.counts.sent_again += lost;
         if lost > 0 && !inner.truth.damaged && !inner.truth.disk_failed {
             return Err("not true: only a damaged disk loses the agent's state".to_owned());
         }
