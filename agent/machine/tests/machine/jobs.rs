@@ -67,6 +67,27 @@ fn a_started_job_that_nobody_knows_any_more_was_interrupted() {
 }
 
 #[test]
+fn what_held_up_a_job_that_was_given_up_does_not_hold_up_the_next_one() {
+    let mut story = Story::new();
+    story.command(1);
+    story.command(2);
+    story.executor(1, started(1));
+    story.tell(Event::SessionClosed { session: 1, handed_over: true, message: "lost".to_owned() });
+    let mut session = 1;
+    while story.state.jobs().iter().any(|job| job.command_id == id(1)) {
+        story.sleep();
+        session += 1;
+        let failed = executor::Event::RequestFailed { message: "unknown".to_owned(), unknown: false };
+        story.executor(session, failed);
+        if story.state.jobs().iter().any(|job| job.command_id == id(1)) {
+            story.tell(Event::SessionClosed { session, handed_over: true, message: "end".to_owned() });
+        }
+        assert!(story.now.monotonic_ms < 3 * 3_600_000, "it must end some time");
+    }
+    assert_eq!(story.state.problem(), None, "the first job's trouble is over with it");
+}
+
+#[test]
 fn a_lost_envelope_is_refused_only_if_the_executor_never_saw_it() {
     let mut story = Story::new();
     story.command(1);
