@@ -209,7 +209,9 @@ impl Truth {
             Outcome::Refused { reason, .. } => {
                 story.starts == 0 && acted == 0 && (excused || refusal_is_true(*reason, self))
             }
-            Outcome::Cancelled { task: None, .. } => story.cancelled && acted == 0,
+            // A disk that failed to sync a name may lose the agent's folder whole, later and without a trace: such an agent takes
+            // itself for a new one.
+            Outcome::Cancelled { task: None, .. } => story.cancelled && (acted == 0 || self.disk_failed),
             Outcome::Cancelled { task: Some(task), .. } => story.cancelled && task.number >= last_task,
             // A job whose command cannot be read any more may have had a window.
             Outcome::RolledBack { complete, remains, .. } => {
