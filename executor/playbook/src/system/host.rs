@@ -21,7 +21,7 @@ use super::lookup::open_at;
 use super::memory;
 use super::pending::Pending;
 use super::replace::{self, Beside, Owned};
-use super::tree::{FOLDER, LastLink, Place, below, find, walk};
+use super::tree::{FOLDER, LastLink, Place, below, find, refuse_too_long, walk};
 use super::users::{self, UserFiles};
 use super::{
     Actor, Attributes, Content, FileKind, MAX_TREE_BYTES, MAX_TREE_ENTRIES, Metadata, Program,
@@ -263,6 +263,7 @@ impl System for HostSystem {
 
     fn make_directory(&mut self, path: &Path, attributes: Attributes) -> Result<(), SystemError> {
         let making = |source: io::Error| SystemError::new("make the directory", path, &source);
+        refuse_too_long(path).map_err(making)?;
         for ancestor in ancestors(path) {
             let place = self.look(ancestor, LastLink::Follow).map_err(making)?;
             if place.is_nameless() || place.stat().map_err(making)?.is_some() {

@@ -21,6 +21,14 @@ use nix::unistd::{Uid, setfsuid};
 /// Links followed on one path, as the kernel's own limit.
 pub(super) const MAX_LINKS: usize = 40;
 
+/// The kernel's own limit for a path, with its end (`PATH_MAX`): to walk longer ones would take for ever.
+const MAX_PATH_BYTES: usize = 4096;
+
+/// Refuses what the kernel would not take either.
+pub(super) fn refuse_too_long(path: &Path) -> io::Result<()> {
+    if path.as_os_str().len() < MAX_PATH_BYTES { Ok(()) } else { Err(Errno::ENAMETOOLONG.into()) }
+}
+
 /// What to do about a link at the end of a path.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LastLink {
@@ -62,6 +70,7 @@ pub(super) fn find(root: &Path, path: &Path, last: LastLink) -> io::Result<Optio
 
 /// Finds the place that a path names; a folder on the way that is not there is an error.
 pub(super) fn walk(root: &Path, path: &Path, last: LastLink) -> io::Result<Place> {
+    refuse_too_long(path)?;
     walk_named(root, path, last).map(|(place, _)| place)
 }
 

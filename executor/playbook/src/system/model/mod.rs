@@ -19,7 +19,7 @@ use self::content::Held;
 use self::tree::{Body, Node, Overlay, Spot};
 use super::host::{ancestors, attributes_of, source_path, writing};
 use super::replace::Owned;
-use super::tree::LastLink;
+use super::tree::{LastLink, refuse_too_long};
 use super::{
     Actor, Attributes, Content, FileKind, MAX_TREE_ENTRIES, Metadata, Program, ProgramEnd, System,
     SystemError, reading, users,
@@ -260,9 +260,10 @@ impl System for Model<'_> {
     }
 
     fn make_directory(&mut self, path: &Path, attributes: Attributes) -> Result<(), SystemError> {
+        let making = |source: io::Error| SystemError::new("make the directory", path, &source);
+        refuse_too_long(path).map_err(making)?;
         for ancestor in ancestors(path) {
-            self.make_one_directory(ancestor, attributes_of(ancestor == path, attributes))
-                .map_err(|source| SystemError::new("make the directory", path, &source))?;
+            self.make_one_directory(ancestor, attributes_of(ancestor == path, attributes)).map_err(making)?;
         }
         Ok(())
     }

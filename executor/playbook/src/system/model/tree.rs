@@ -9,7 +9,7 @@ use nix::errno::Errno;
 
 use super::Model;
 use super::content::Held;
-use crate::system::tree::{LastLink, MAX_LINKS, components, refuse_strangers};
+use crate::system::tree::{LastLink, MAX_LINKS, components, refuse_strangers, refuse_too_long};
 use crate::system::{FileKind, Metadata};
 
 /// Greatest name of one file, bytes: `NAME_MAX`.
@@ -136,6 +136,7 @@ impl Model<'_> {
 
     /// Finds the place that a path names, as [`walk`](super::super::tree::walk) does on the machine.
     pub(super) fn walk(&mut self, path: &Path, last: LastLink) -> io::Result<Spot> {
+        refuse_too_long(path)?;
         let mut folder = PathBuf::from("/");
         let mut rest: VecDeque<OsString> = components(path.as_os_str()).collect();
         let (mut links, mut strangers) = (0, Vec::new());
