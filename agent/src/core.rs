@@ -283,7 +283,7 @@ impl Shell {
             SessionRequest::Run => match store.read_command(command_id) {
                 Ok(StoredCommand { envelope, statement }) => {
                     let statement = state.newest_statement().cloned().or(statement);
-                    Request::Run { envelope, statement }
+                    Request::Run { envelope, statement, bundle: None }
                 }
                 Err(error) => {
                     tracing::error!(command = %command_id, %error, "the stored command cannot be read");

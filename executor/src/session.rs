@@ -102,7 +102,7 @@ fn decide<'a>(
 ) -> Result<Answer<'a>, Failure> {
     let desk = Desk { settings, state, engine };
     match request {
-        Request::Run { envelope, statement } => {
+        Request::Run { envelope, statement, bundle: _ } => {
             if let Some(statement) = statement {
                 raise_floor(settings, state, &statement);
             }

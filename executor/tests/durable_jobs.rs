@@ -49,7 +49,7 @@ fn traced(gateway: &Gateway, command: &Command) -> Option<Vec<String>> {
     let job = gateway.program("session");
     program.args(job.get_args()).env_remove("EUI64");
     let mut child = program.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-    let request = line(&Request::Run { envelope: gateway.envelope(command), statement: None });
+    let request = line(&Request::Run { envelope: gateway.envelope(command), statement: None, bundle: None });
     child.stdin.take().unwrap().write_all(&request).unwrap();
     assert!(child.wait().unwrap().success());
     let lines = fs::read_to_string(trace).unwrap();

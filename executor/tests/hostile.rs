@@ -86,7 +86,8 @@ fn a_closed_standard_error_does_not_end_a_session() {
     let mut program = gateway.program("session");
     program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(closed);
     let mut child = program.spawn().unwrap();
-    let request = Request::Run { envelope: gateway.envelope(&command), statement: Some(statement) };
+    let request =
+        Request::Run { envelope: gateway.envelope(&command), statement: Some(statement), bundle: None };
     child.stdin.take().unwrap().write_all(&line(&request)).unwrap();
     let output = child.stdout.take().map(std::io::BufReader::new);
     let events = Session { child, output }.events();

@@ -277,7 +277,11 @@ fn a_script_with_too_much_is_refused_before_it_is_begun() {
     };
     // A command line beyond the limit does not even reach the script's check.
     let vec = gateway
-        .session(&line(&Request::Run { envelope: gateway.envelope(&command(1, &many)), statement: None }))
+        .session(&line(&Request::Run {
+            envelope: gateway.envelope(&command(1, &many)),
+            statement: None,
+            bundle: None,
+        }))
         .events();
     assert!(matches!(&vec[..], [Event::RequestFailed { .. }]), "{vec:?}");
     assert_eq!(refused(&"x".repeat(300 * 1024)), RefusalReason::TooLarge);

@@ -19,7 +19,8 @@ use keros_protocol::{CommandId, Outcome, RefusalReason};
 fn bad_requests_are_answered_and_have_their_exit_code() {
     let gateway = Gateway::new();
     let oversized = vec![b'x'; MAX_EXECUTOR_LINE_BYTES + 100_000];
-    let run = line(&Request::Run { envelope: gateway.envelope(&command(1, "x")), statement: None });
+    let run =
+        line(&Request::Run { envelope: gateway.envelope(&command(1, "x")), statement: None, bundle: None });
     let deep = format!("{{\"request\":\"run\",\"envelope\":{}", "[".repeat(100_000));
     let bad: [(&[u8], i32); 7] = [
         (b"", 65),
@@ -160,7 +161,11 @@ fn a_job_outlives_the_listener() {
     let listener = listen(&gateway, &socket);
     let leave = gateway.path("leave");
     let wait = format!("while [ ! -e {} ]; do sleep 0.02; done", shell_quoted(&leave));
-    let request = Request::Run { envelope: gateway.envelope(&command(1, &script(&[wait]))), statement: None };
+    let request = Request::Run {
+        envelope: gateway.envelope(&command(1, &script(&[wait]))),
+        statement: None,
+        bundle: None,
+    };
     let mut connection = UnixStream::connect(&socket).unwrap();
     connection.write_all(&line(&request)).unwrap();
     let mut events = BufReader::new(connection).lines().map(|line| line.unwrap());

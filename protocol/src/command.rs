@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::magic_link::Digest;
 use crate::{Eui, UnixSeconds};
 
 /// Names one command for one gateway: a UUID of version 7. It is run at most once, ever.
@@ -78,10 +79,13 @@ pub enum Job {
     },
     /// `magic_link`: run the bundle with this digest, good only for the gateways declared in it.
     MagicLink {
-        /// `sha256:` and 64 lower-case hex digits: the digest of an OCI image manifest.
-        digest: String,
-        /// Where to get it: `https://host/v2/name`.
+        /// The digest of an OCI image manifest.
+        digest: Digest,
+        /// Where to get it: a [`crate::magic_link::Source`]. Empty: a technician brings it to the gateway.
         source: String,
+        /// What opens the source to this gateway, as a bearer token (RFC 6750); at most
+        /// [`crate::limits::MAX_FETCH_TOKEN_BYTES`].
+        token: Option<String>,
     },
     /// A kind that this version does not know. It is refused as `unsupported`, by name.
     Unknown {
@@ -111,8 +115,11 @@ struct JetPorchFields {
 
 #[derive(Serialize, Deserialize)]
 struct MagicLinkFields {
-    digest: String,
+    digest: Digest,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     source: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -130,8 +137,9 @@ impl Serialize for Job {
                 let fields = JetPorchFields { script: script.clone(), vars: vars.clone() };
                 Tagged { kind, fields }.serialize(serializer)
             }
-            Self::MagicLink { digest, source } => {
-                let fields = MagicLinkFields { digest: digest.clone(), source: source.clone() };
+            Self::MagicLink { digest, source, token } => {
+                let fields =
+                    MagicLinkFields { digest: *digest, source: source.clone(), token: token.clone() };
                 Tagged { kind, fields }.serialize(serializer)
             }
             Self::Unknown { .. } => Tagged { kind, fields: Map::new() }.serialize(serializer),
@@ -152,7 +160,7 @@ impl<'de> Deserialize<'de> for Job {
                 .map(|JetPorchFields { script, vars }| Self::JetPorch { script, vars })
                 .map_err(D::Error::custom),
             "magic_link" => serde_json::from_value(fields)
-                .map(|MagicLinkFields { digest, source }| Self::MagicLink { digest, source })
+                .map(|MagicLinkFields { digest, source, token }| Self::MagicLink { digest, source, token })
                 .map_err(D::Error::custom),
             _ => Ok(Self::Unknown { kind: crate::limits::shorten(&kind, 64) }),
         }

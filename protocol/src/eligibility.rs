@@ -1,6 +1,7 @@
 //! May this gateway run this command now? The same pure rules for the agent (to answer at once) and for the executor (which
 //! does not believe the agent).
 
+use crate::magic_link::Source;
 use crate::{
     Command, CommandId, Envelope, Eui, Job, KerosVersion, KeyRing, RefusalReason, UnixSeconds, UpdateId,
     limits,
@@ -104,13 +105,29 @@ fn check_job(job: &Job, gateway: &Gateway<'_>) -> Result<(), Refusal> {
             }
             Ok(())
         }
-        Job::MagicLink { .. } => {
-            Err(Refusal::new(RefusalReason::Unsupported, "this version cannot run a Magic Link yet"))
-        }
+        Job::MagicLink { source, token, .. } => check_source(source, token.as_deref()),
         Job::Unknown { kind } => {
             Err(Refusal::new(RefusalReason::Unsupported, format!("unknown kind of command {kind:?}")))
         }
     }
+}
+
+/// Whom it is declared for is in the Magic Link itself: [`crate::magic_link::MagicLink::check`].
+fn check_source(source: &str, token: Option<&str>) -> Result<(), Refusal> {
+    if !source.is_empty() {
+        source
+            .parse::<Source>()
+            .map_err(|error| Refusal::new(RefusalReason::Unparsable, error.to_string()))?;
+    }
+    let is_token = |text: &str| {
+        text.len() <= limits::MAX_FETCH_TOKEN_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    if !token.is_none_or(is_token) {
+        let most = limits::MAX_FETCH_TOKEN_BYTES;
+        let detail = format!("the token for the source has at most {most} printable characters");
+        return Err(Refusal::new(RefusalReason::Unparsable, detail));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -167,6 +184,26 @@ mod tests {
         let script = "x".repeat(limits::MAX_SCRIPT_BYTES + 1);
         let large = command(Job::JetPorch { script, vars: serde_json::Map::new() });
         assert_eq!(judge(&large, Some("6.3.1"), 1500), Err(RefusalReason::TooLarge));
+    }
+
+    #[test]
+    fn a_magic_link_needs_a_source_that_can_be_asked_or_none() {
+        let link = |source: &str, token: Option<&str>| Job::MagicLink {
+            digest: crate::magic_link::Digest::of(b""),
+            source: source.to_owned(),
+            token: token.map(str::to_owned),
+        };
+        let good = "https://center.example/v2/links";
+        for keros in [Some("6.3.1"), Some("5.10.1"), None] {
+            assert!(judge(&command(link(good, Some("a.b"))), keros, 1500).is_ok());
+            assert!(judge(&command(link("", None)), keros, 1500).is_ok());
+        }
+        for (source, token) in
+            [("file:///etc", None), (good, Some("a\r\nb")), (good, Some(&*"x".repeat(1025)))]
+        {
+            let verdict = judge(&command(link(source, token)), Some("6.3.1"), 1500);
+            assert_eq!(verdict, Err(RefusalReason::Unparsable), "{source} {token:?}");
+        }
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! What agent and executor say to each other: one JSON object per line, requests on the executor's standard input, events on
 //! its standard output. The executor's journal holds the same events.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -18,6 +20,10 @@ pub enum Request {
         /// judged.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         statement: Option<Envelope>,
+        /// For a Magic Link: the folder that its blobs lie in as in an OCI image layout (`blobs/sha256/<64 hex digits>`), an
+        /// absolute path. The executor believes nothing of it but what has the right digest.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bundle: Option<PathBuf>,
     },
     /// Repeat all events of a command that was started, follow it to its end; settle it when its process is gone.
     Attach {

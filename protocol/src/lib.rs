@@ -4,8 +4,8 @@
 //! somebody else can write a gateway or a center. Every wire form is frozen by a test in `tests/wire.rs`.
 //!
 //! Reading order: who ([`Eui`]), what is ordered ([`Command`]), how it is signed ([`Envelope`]), how it travels
-//! ([`topics`], [`Telemetry`], [`Downlink`], [`Report`]), whether it may run ([`eligibility`]), how the executor is
-//! asked and answers ([`executor`]).
+//! ([`topics`], [`Telemetry`], [`Downlink`], [`Report`]), whether it may run ([`eligibility`], [`magic_link`]), how the
+//! executor is asked and answers ([`executor`]).
 
 mod command;
 mod downlink;
@@ -16,6 +16,7 @@ pub mod executor;
 mod keros_version;
 mod keys;
 pub mod limits;
+pub mod magic_link;
 mod report;
 mod telemetry;
 pub mod text;

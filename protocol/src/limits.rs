@@ -41,6 +41,21 @@ pub const MAX_TEXT_BYTES: usize = 2048;
 /// One request line or event line between agent and executor.
 pub const MAX_EXECUTOR_LINE_BYTES: usize = 1024 * 1024;
 
+/// The manifest of a Magic Link: [`MAX_BUNDLE_FILES`] entries of some 250 bytes each.
+pub const MAX_MANIFEST_BYTES: usize = 256 * 1024;
+
+/// The config of a Magic Link: some 50,000 gateways by their EUI, 19 bytes each.
+pub const MAX_LINK_CONFIG_BYTES: usize = 1024 * 1024;
+
+/// Files of a Magic Link.
+pub const MAX_BUNDLE_FILES: usize = 1000;
+
+/// All files of a Magic Link together. The smallest gateway has 2 GB of flash; agent and executor hold a copy each.
+pub const MAX_BUNDLE_BYTES: u64 = 512 * 1024 * 1024;
+
+/// The token with which a gateway fetches a Magic Link.
+pub const MAX_FETCH_TOKEN_BYTES: usize = 1024;
+
 /// Shortens a text to at most `max_bytes` bytes, at a character's end, and marks that it did.
 #[must_use]
 pub fn shorten(text: &str, max_bytes: usize) -> String {

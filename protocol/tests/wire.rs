@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use keros_protocol::executor::{CancelAnswer, Change, Event, FindingKind, Request, TaskResult, TaskStatus};
+use keros_protocol::magic_link::Digest;
 use keros_protocol::{
     Cancellation, ClockState, Command, CommandId, Delivery, Disk, Downlink, Envelope, Eui, Interruption, Job,
     JobLimits, JobOptions, JobUnderWay, KeyRing, Outcome, Output, Package, RefusalReason, Report,
@@ -73,9 +74,12 @@ fn command() -> Command {
 #[test]
 fn commands() {
     frozen("command_jetporch", &command());
-    let digest = format!("sha256:{}", "0f".repeat(32));
+    let digest = Digest::from_bytes([0x0f; 32]);
     let source = "https://center.example:8443/v2/bundles".to_owned();
-    frozen("command_magic_link", &Command { job: Job::MagicLink { digest, source }, ..command() });
+    let link = |source, token| Command { job: Job::MagicLink { digest, source, token }, ..command() };
+    frozen("command_magic_link", &link(source.clone(), None));
+    frozen("command_magic_link_token", &link(source, Some("eyJhbGciOiJIUzI1NiJ9.e30.c2ln".to_owned())));
+    frozen("command_magic_link_by_hand", &link(String::new(), None));
 }
 
 #[test]
@@ -226,7 +230,7 @@ fn names_of_refusals_and_deliveries_are_their_wire_names() {
 #[test]
 fn executor_requests() {
     let envelope = Envelope::sign(Envelope::COMMAND, b"{}", &key());
-    frozen("request_run", &Request::Run { envelope, statement: None });
+    frozen("request_run", &Request::Run { envelope, statement: None, bundle: None });
     frozen("request_attach", &Request::Attach { command_id: COMMAND });
     frozen("request_status", &Request::Status {});
 }
@@ -369,8 +373,15 @@ fn requests_about_a_job_that_runs_and_their_answers() {
     let run = Request::Run {
         envelope: Envelope::sign(Envelope::COMMAND, b"{}", &key()),
         statement: Some(envelope()),
+        bundle: None,
     };
     frozen("request_run_2", &run);
+    let run = Request::Run {
+        envelope: Envelope::sign(Envelope::COMMAND, b"{}", &key()),
+        statement: None,
+        bundle: Some(PathBuf::from("/var/lib/keros-agent/bundles")),
+    };
+    frozen("request_run_bundle", &run);
     frozen("request_cancel", &Request::Cancel { command_id: COMMAND, statement: None });
     frozen("request_cancel_2", &Request::Cancel { command_id: COMMAND, statement: Some(envelope()) });
     frozen("request_confirm", &Request::Confirm { command_id: COMMAND, statement: envelope() });

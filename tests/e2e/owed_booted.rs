@@ -34,7 +34,7 @@ fn request(number: u128, window_s: u32) -> Result<Vec<u8>> {
         options: JobOptions { confirm_window_s: window_s, ..JobOptions::default() },
     };
     let envelope = Envelope::sign(Envelope::COMMAND, &serde_json::to_vec(&order)?, &key()?);
-    let mut line = serde_json::to_vec(&Request::Run { envelope, statement: None })?;
+    let mut line = serde_json::to_vec(&Request::Run { envelope, statement: None, bundle: None })?;
     line.push(b'\n');
     Ok(line)
 }

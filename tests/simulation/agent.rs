@@ -156,7 +156,7 @@ impl SimHands {
             SessionRequest::Run => match store.read_command(command_id) {
                 Ok(StoredCommand { envelope, statement }) => {
                     let statement = state.newest_statement().cloned().or(statement);
-                    Request::Run { envelope, statement }
+                    Request::Run { envelope, statement, bundle: None }
                 }
                 Err(error) => {
                     self.sim.tell(|| format!("agent: the stored command cannot be read: {error}"));

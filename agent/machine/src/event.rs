@@ -104,6 +104,27 @@ impl Arrival {
     }
 }
 
+/// How an attempt to fetch a job's bundle ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FetchEnd {
+    /// All of it is on the disk, and each blob has its digest.
+    Complete,
+    /// No further attempt can help.
+    Refused {
+        /// By name.
+        reason: RefusalReason,
+        /// In words.
+        detail: String,
+    },
+    /// A later attempt goes on where this one ended.
+    Failed {
+        /// Why, in words.
+        message: String,
+        /// It brought the bundle nearer to its end.
+        progressed: bool,
+    },
+}
+
 /// What the check of a command has given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {

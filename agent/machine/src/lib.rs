@@ -26,7 +26,7 @@ mod telemetry;
 mod time;
 
 pub use effect::{Effect, Note, SessionRequest};
-pub use event::{Arrival, Event, Heard, Now, Setup, Verdict};
+pub use event::{Arrival, Event, FetchEnd, Heard, Now, Setup, Verdict};
 pub use job::{Cancel, EndedJob, Job, JobEvent, Move, Phase, advance};
 pub use outbox::{Entry, Outbox};
 pub use output::{output_of, shorten_output};

@@ -2,6 +2,7 @@
 
 use keros_playbook::{DiagnosticKind, Script, ScriptSource};
 use keros_protocol::limits::{MAX_COMMAND_PAYLOAD_BYTES, MAX_SCRIPT_BYTES, MAX_VARS_BYTES};
+use keros_protocol::magic_link::Source;
 use keros_protocol::{Command, CommandId, Eui, Job, JobLimits, JobOptions, UnixSeconds, UpdateId};
 
 use crate::api::{SendOptions, SendUpdate};
@@ -126,7 +127,7 @@ fn check_job(job: &Job) -> Result<(), OrderError> {
                 ..ScriptSource::default()
             })
         }
-        Job::MagicLink { digest, source } => check_magic_link(digest, source),
+        Job::MagicLink { source, .. } => check_magic_link(source),
         Job::Unknown { kind } => Err(invalid(format!(
             "this center does not know the kind of job {kind:?}: it knows `jetporch` and `magic_link`"
         ))),
@@ -153,17 +154,8 @@ fn check_script(source: &ScriptSource) -> Result<(), OrderError> {
     Err(invalid(text))
 }
 
-fn check_magic_link(digest: &str, source: &str) -> Result<(), OrderError> {
-    let is_digest = digest.strip_prefix("sha256:").is_some_and(|hex| {
-        hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-    });
-    if !is_digest {
-        return Err(invalid("a Magic Link's digest is `sha256:` and 64 lower-case hex digits"));
-    }
-    if source.is_empty() || source.len() > keros_protocol::limits::MAX_TEXT_BYTES {
-        return Err(invalid("a Magic Link's source is an address like https://host/v2/name"));
-    }
-    Ok(())
+fn check_magic_link(source: &str) -> Result<(), OrderError> {
+    source.parse::<Source>().map(drop).map_err(|error| invalid(error.to_string()))
 }
 
 /// JSON escapes can make a script many times longer: what is signed must fit into an envelope that agents accept.
@@ -196,7 +188,11 @@ mod tests {
     #[test]
     fn the_confirm_window_is_what_is_said_or_the_default_of_the_kind_and_a_dry_run_has_none() {
         let script = || Job::JetPorch { script: String::new(), vars: serde_json::Map::new() };
-        let link = || Job::MagicLink { digest: String::new(), source: String::new() };
+        let link = || Job::MagicLink {
+            digest: keros_protocol::magic_link::Digest::of(b""),
+            source: String::new(),
+            token: None,
+        };
         for (job, dry_run, stated, expected) in [
             (script(), false, None, DEFAULT_CONFIRM_WINDOW_S),
             (script(), false, Some(0), 0),

@@ -144,7 +144,7 @@ impl Bench {
     }
 
     fn run(&self, engine: &FakeEngine, command: &Command) -> Vec<Event> {
-        self.ask(engine, &Request::Run { envelope: self.envelope(command), statement: None })
+        self.ask(engine, &Request::Run { envelope: self.envelope(command), statement: None, bundle: None })
     }
 
     fn attach(&self, command_id: CommandId) -> Vec<Event> {
@@ -379,13 +379,13 @@ fn what_may_not_run_is_refused_by_name_and_leaves_no_trace() {
     let mut altered = bench.envelope(&good);
     altered.payload.replace_range(20..21, if &altered.payload[20..21] == "A" { "B" } else { "A" });
     assert_eq!(
-        refusal(&bench.ask(&engine, &Request::Run { envelope: altered, statement: None })),
+        refusal(&bench.ask(&engine, &Request::Run { envelope: altered, statement: None, bundle: None })),
         RefusalReason::BadSignature
     );
     let foreign = SigningKey::from_pem(&SigningKey::pem_from_seed(&[2; 32])).unwrap();
     let envelope = Envelope::sign(Envelope::COMMAND, &serde_json::to_vec(&good).unwrap(), &foreign);
     assert_eq!(
-        refusal(&bench.ask(&engine, &Request::Run { envelope, statement: None })),
+        refusal(&bench.ask(&engine, &Request::Run { envelope, statement: None, bundle: None })),
         RefusalReason::BadSignature
     );
     let engine_refuses = FakeEngine { refuses: true, ..FakeEngine::default() };

@@ -125,7 +125,7 @@ impl Gateway {
     }
 
     pub fn begin(&self, command: &Command) -> Session {
-        self.session(&line(&Request::Run { envelope: self.envelope(command), statement: None }))
+        self.session(&line(&Request::Run { envelope: self.envelope(command), statement: None, bundle: None }))
     }
 
     pub fn run(&self, command: &Command) -> Vec<Event> {

@@ -266,7 +266,8 @@ fn a_signed_time_raises_the_floor_and_expiry_is_judged_by_it() {
     };
     let run = |number, statement| {
         let envelope = bench.envelope(&command(number, 0));
-        outcome(&bench.ask(&FakeEngine::default(), &Request::Run { envelope, statement })).clone()
+        outcome(&bench.ask(&FakeEngine::default(), &Request::Run { envelope, statement, bundle: None }))
+            .clone()
     };
     let gateway = 0x7076_FF00_5607_0123;
     // Neither another gateway's statement nor one by another key says anything.
