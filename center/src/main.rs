@@ -5,6 +5,7 @@
 mod api;
 mod bounds;
 mod broker;
+mod bundle;
 mod cli;
 mod demo;
 mod files;

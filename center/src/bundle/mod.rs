@@ -1,0 +1,22 @@
+//! Bundles: what a Magic Link carries. Made from a folder, read from and written to OCI image layouts, checked as a gateway would.
+//! It must not print anything, nor know of the command line.
+//!
+//! Reading order: what is wrong ([`BundleError`]), a link with a way to its blobs ([`Bundle`], [`Blobs`]), how one is made
+//! (`folder`, `make`, `gateways`), how it is kept outside of a center (`layout`, `tarball`).
+
+mod bundle;
+mod check;
+mod error;
+mod folder;
+mod gateways;
+mod layout;
+mod make;
+mod tarball;
+mod verified;
+
+pub(crate) use bundle::{Blobs, Bundle};
+pub(crate) use check::check;
+pub(crate) use error::BundleError;
+pub(crate) use gateways::{parse_pattern, read_gateways};
+pub(crate) use layout::{Image, write};
+pub(crate) use make::{Contents, make};
