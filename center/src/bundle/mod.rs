@@ -5,7 +5,7 @@
 //! (`folder`, `make`, `gateways`), how it is kept outside of a center (`layout`, `tarball`).
 
 mod bundle;
-mod check;
+pub(crate) mod check;
 mod error;
 mod folder;
 mod gateways;
@@ -15,7 +15,6 @@ mod tarball;
 mod verified;
 
 pub(crate) use bundle::{Blobs, Bundle};
-pub(crate) use check::check;
 pub(crate) use error::BundleError;
 pub(crate) use gateways::{parse_pattern, read_gateways};
 pub(crate) use layout::{Image, write};
