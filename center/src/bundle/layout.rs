@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use keros_protocol::limits::MAX_MANIFEST_BYTES;
-use keros_protocol::magic_link::{ARTIFACT_TYPE, Descriptor, Digest, MANIFEST_MEDIA_TYPE};
+use keros_protocol::magic_link::{ARTIFACT_TYPE, Descriptor, MANIFEST_MEDIA_TYPE};
 use serde::Deserialize;
 use serde_json::json;
 

@@ -19,3 +19,6 @@ pub(crate) use error::BundleError;
 pub(crate) use gateways::{parse_pattern, read_gateways};
 pub(crate) use layout::{Image, write};
 pub(crate) use make::{Contents, make};
+
+#[cfg(test)]
+mod tests;

@@ -24,6 +24,7 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`].
+    #[expect(dead_code, reason = "the export uses it next")]
     pub(crate) fn get_stream(&self, path: &str) -> Result<impl Read + use<>, ClientError> {
         let request = self.agent.get(&self.path(path)).header("Authorization", self.bearer());
         Ok(self.checked(request.call())?.into_body().into_reader())

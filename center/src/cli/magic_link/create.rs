@@ -58,7 +58,9 @@ fn contents(
 
 /// Checks the playbook as a gateway will; what was found is on standard error then.
 fn check(bundle: &Bundle) -> anyhow::Result<bool> {
-    let Err(findings) = bundle::check::check(&bundle.link, |digest| bundle.path(digest)) else { return Ok(true) };
+    let Err(findings) = bundle::check::check(&bundle.link, |digest| bundle.path(digest)) else {
+        return Ok(true);
+    };
     let checked = Checked::of(findings);
     script::report(&checked, &mut |title| {
         let file = bundle.link.manifest.files.iter().find(|file| file.title.as_str() == title)?;
