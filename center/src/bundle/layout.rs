@@ -10,7 +10,7 @@ use keros_protocol::magic_link::{ARTIFACT_TYPE, Descriptor, MANIFEST_MEDIA_TYPE}
 use serde::Deserialize;
 use serde_json::json;
 
-use super::bundle::blob_path;
+use super::link::blob_path;
 use super::{Blobs, Bundle, BundleError, tarball};
 
 const INDEX_MEDIA_TYPE: &str = "application/vnd.oci.image.index.v1+json";

@@ -4,20 +4,20 @@
 //! Reading order: what is wrong ([`BundleError`]), a link with a way to its blobs ([`Bundle`], [`Blobs`]), how one is made
 //! (`folder`, `make`, `gateways`), how it is kept outside of a center (`layout`, `tarball`).
 
-mod bundle;
 pub(crate) mod check;
 mod error;
 mod folder;
 mod gateways;
 mod layout;
+mod link;
 mod make;
 mod tarball;
 mod verified;
 
-pub(crate) use bundle::{Blobs, Bundle};
 pub(crate) use error::BundleError;
 pub(crate) use gateways::{parse_pattern, read_gateways};
 pub(crate) use layout::{Image, write};
+pub(crate) use link::{Blobs, Bundle};
 pub(crate) use make::{Contents, make};
 
 #[cfg(test)]
