@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use keros_machine::{Arrival, Effect, Event, Heard, Note, Now, SessionRequest, State};
+use keros_machine::{Arrival, Effect, Event, FetchEnd, Heard, Note, Now, SessionRequest, State, Verdict};
 use keros_platform::{Identity, read_keyring};
 use keros_protocol::eligibility::Gateway;
 use keros_protocol::executor::Request;
-use keros_protocol::{CommandId, Downlink, Envelope, KeyPurpose, KeyRing, Report, UnixSeconds};
+use keros_protocol::{
+    CommandId, Downlink, Envelope, KeyPurpose, KeyRing, RefusalReason, Report, UnixSeconds,
+};
 use rumqttc::v5::mqttbytes::v5::Publish;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -172,7 +174,11 @@ impl Core {
     /// Judges a command that root has brought, as one from the center.
     pub(crate) fn judge(&self, envelope: &Envelope) -> Result<Arrival, DownlinkError> {
         let command_keys = keys(&self.shell.settings.trust_folder, KeyPurpose::Command);
-        downlink::judge(envelope, &self.gateway(&command_keys))
+        let mut arrival = downlink::judge(envelope, &self.gateway(&command_keys))?;
+        if let Verdict::Eligible { by_hand, .. } = &mut arrival.verdict {
+            *by_hand = true;
+        }
+        Ok(arrival)
     }
 
     /// Takes a command that was judged.
@@ -244,6 +250,13 @@ impl Hands for Shell {
                     task.abort();
                 }
             }
+            Effect::Fetch { command_id, .. } => {
+                let reason = RefusalReason::Unsupported;
+                let detail = "this build cannot fetch".to_owned();
+                return Some(Event::FetchEnded { command_id, end: FetchEnd::Refused { reason, detail } });
+            }
+            // An attempt has ended before it could be stopped.
+            Effect::StopFetch { .. } => {}
             Effect::ForgetEnvelope { command_id } => store.remove_command(command_id),
             Effect::Note(note) => log(&note),
         }
@@ -339,6 +352,8 @@ fn log(note: &Note) {
         | Note::Full(_)
         | Note::ForeignAcknowledgement
         | Note::ExecutorLost(..)
+        | Note::FetchFailed(..)
+        | Note::BadCopy(..)
         | Note::ConfirmAnswered(_, Some(_))
         | Note::ClockNotBelieved
         | Note::FloorCapped => tracing::warn!("{note}"),

@@ -181,6 +181,7 @@ fn write(
 /// Before a byte of it comes.
 fn reserve(file: &File, path: &Path, bytes: u64) -> Result<(), UploadError> {
     let disk = nix::sys::statvfs::statvfs(path).map_err(io::Error::from)?;
+    #[allow(clippy::useless_conversion, reason = "u32 on 32-bit targets")]
     let free = u64::from(disk.blocks_available()).saturating_mul(u64::from(disk.fragment_size()));
     if free < bytes.saturating_add(SPARE_BYTES) {
         return Err(UploadError::NoSpace(bytes));

@@ -105,14 +105,15 @@ fn open_file(path: &Path) -> io::Result<(File, u64)> {
 /// has not its digest.
 fn index(file: &File, length: u64) -> Result<BTreeMap<Digest, Place>, LayoutError> {
     let wrong = LayoutError::NotALayout;
-    let damaged = |error: io::Error| match length % 512 {
-        0 => wrong(format!("it is no plain tar ({error}); if it is packed, unpack it first")),
-        _ => LayoutError::Cut(error.to_string()),
+    let damaged = |entry: usize, error: io::Error| match entry {
+        0 => wrong("it is no plain tar; if it is packed, unpack it first".to_owned()),
+        _ => LayoutError::Cut(printable(&error.to_string())),
     };
     let mut archive = tar::Archive::new(file);
     let mut blobs = BTreeMap::new();
-    for (number, entry) in archive.entries_with_seek().map_err(damaged)?.raw(true).enumerate() {
-        let entry = entry.map_err(damaged)?;
+    let entries = archive.entries_with_seek().map_err(LayoutError::Read)?.raw(true);
+    for (number, entry) in entries.enumerate() {
+        let entry = entry.map_err(|error| damaged(number, error))?;
         if number >= MAX_ENTRIES {
             return Err(wrong(format!("it has more than {MAX_ENTRIES} entries")));
         }

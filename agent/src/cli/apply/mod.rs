@@ -6,7 +6,6 @@ mod layout;
 mod order;
 mod progress;
 
-
 use std::path::Path;
 use std::time::{Duration, Instant};
 
