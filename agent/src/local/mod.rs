@@ -19,7 +19,7 @@ mod tests;
 pub(crate) use client::{Client, ClientError};
 pub(crate) use request::{LocalRequest, TelemetryAnswer};
 pub(crate) use server::serve;
-pub(crate) use view::{ConnectionView, JobView, JobsView, StatusView, TelemetryView};
+pub(crate) use view::{ConnectionView, FetchView, JobView, JobsView, StatusView, TelemetryView};
 
 use std::path::{Path, PathBuf};
 
