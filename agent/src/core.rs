@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use keros_machine::{Effect, Event, Heard, Note, Now, SessionRequest, State};
+use keros_machine::{Effect, Event, FetchEnd, Heard, Note, Now, SessionRequest, State};
 use keros_platform::{Identity, read_keyring};
 use keros_protocol::eligibility::Gateway;
 use keros_protocol::executor::Request;
-use keros_protocol::{CommandId, Downlink, Envelope, KeyPurpose, KeyRing, Report, UnixSeconds};
+use keros_protocol::{
+    CommandId, Downlink, Envelope, KeyPurpose, KeyRing, RefusalReason, Report, UnixSeconds,
+};
 use rumqttc::v5::mqttbytes::v5::Publish;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -228,6 +230,13 @@ impl Hands for Shell {
                     task.abort();
                 }
             }
+            Effect::Fetch { command_id, .. } => {
+                let reason = RefusalReason::Unsupported;
+                let detail = "this build cannot fetch".to_owned();
+                return Some(Event::FetchEnded { command_id, end: FetchEnd::Refused { reason, detail } });
+            }
+            // An attempt has ended before it could be stopped.
+            Effect::StopFetch { .. } => {}
             Effect::ForgetEnvelope { command_id } => store.remove_command(command_id),
             Effect::Note(note) => log(&note),
         }
@@ -323,6 +332,8 @@ fn log(note: &Note) {
         | Note::Full(_)
         | Note::ForeignAcknowledgement
         | Note::ExecutorLost(..)
+        | Note::FetchFailed(..)
+        | Note::BadCopy(..)
         | Note::ConfirmAnswered(_, Some(_))
         | Note::ClockNotBelieved
         | Note::FloorCapped => tracing::warn!("{note}"),

@@ -8,7 +8,7 @@ use keros_agent::store::{Store, StoredCommand};
 use keros_machine::{Arrival, Effect, Event, Heard, Now, SessionRequest, Setup, State, Verdict};
 use keros_protocol::eligibility::{Gateway, check};
 use keros_protocol::executor::Request;
-use keros_protocol::{CommandId, Envelope, KerosVersion, KeyRing, Report, ReportPosition};
+use keros_protocol::{CommandId, Envelope, Job, KerosVersion, KeyRing, Report, ReportPosition};
 
 use crate::center::{BEGIN_UNIX_S, Down, EUI, command_keys};
 use crate::disk::{SharedDisk, SimDisk};
@@ -95,6 +95,8 @@ impl Agent {
                 kind: command.job.kind().to_owned(),
                 expires_at_unix_s: command.expires_at_unix_s,
                 total_s: command.limits.clamped().total_s,
+                needs_bundle: matches!(command.job, Job::MagicLink { .. }),
+                by_hand: false,
             },
             Err(refusal) => Verdict::Refused { reason: refusal.reason, detail: refusal.detail },
         };
@@ -126,6 +128,7 @@ impl Hands for SimHands {
                 return self.open(state, store, session, command_id, request);
             }
             Effect::CloseSession { session } => self.wishes.push(Wish::Close { session }),
+            Effect::Fetch { .. } | Effect::StopFetch { .. } => {}
             Effect::ForgetEnvelope { command_id } => store.remove_command(command_id),
             Effect::Note(note) => self.sim.tell(|| format!("agent: {note}")),
         }
@@ -176,6 +179,8 @@ const fn name_of(effect: &Effect) -> &'static str {
         Effect::Reconnect => "reconnect",
         Effect::OpenSession { .. } => "open session",
         Effect::CloseSession { .. } => "close session",
+        Effect::Fetch { .. } => "fetch",
+        Effect::StopFetch { .. } => "stop fetch",
         Effect::ForgetEnvelope { .. } => "forget envelope",
         Effect::Note(_) => "note",
     }

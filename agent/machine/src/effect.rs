@@ -31,6 +31,18 @@ pub enum Effect {
         /// Its number.
         session: u64,
     },
+    /// Fetch the bundle of a stored command; [`crate::Event::FetchEnded`] follows. There is one at a time.
+    Fetch {
+        /// The command.
+        command_id: CommandId,
+        /// The executor has found the copy on the disk to be bad: each blob that is there is hashed anew.
+        rehash: bool,
+    },
+    /// Stop fetching: the job has ended, or another one comes first. What is there may stay.
+    StopFetch {
+        /// The command.
+        command_id: CommandId,
+    },
     /// The stored command is no longer needed.
     ForgetEnvelope {
         /// The command.
@@ -70,7 +82,13 @@ impl Effect {
                 // A job that has filled the disk must not be undone for that, nor go on for ever.
                 SessionRequest::Cancel { .. } | SessionRequest::Confirm { .. } => false,
             },
-            Self::SendTelemetry { .. } | Self::Reconnect | Self::CloseSession { .. } | Self::Note(_) => false,
+            // The command of a fetch is on the disk, and what it writes is found again. So none is left undone with a full disk.
+            Self::Fetch { .. }
+            | Self::StopFetch { .. }
+            | Self::SendTelemetry { .. }
+            | Self::Reconnect
+            | Self::CloseSession { .. }
+            | Self::Note(_) => false,
         }
     }
 }
@@ -98,6 +116,10 @@ pub enum Note {
     Unexpected(&'static str),
     /// The executor could not be reached, or left before the job's end; it is asked again.
     ExecutorLost(CommandId, String),
+    /// An attempt to fetch a job's bundle has failed; the next one goes on.
+    FetchFailed(CommandId, String),
+    /// The executor has found the bundle to be bad; it is fetched again.
+    BadCopy(CommandId, String),
     /// Statements raise the time floor by this much at most; the rest follows with the next ones.
     FloorCapped,
     /// The center has answered our question for the time with an earlier one.
@@ -131,6 +153,12 @@ impl fmt::Display for Note {
             Self::ForeignAcknowledgement => f.write_str("an acknowledgement of reports that were never made"),
             Self::Unexpected(what) => write!(f, "not expected here: {what}"),
             Self::ExecutorLost(id, why) => write!(f, "command {id}: the executor is asked again: {why}"),
+            Self::FetchFailed(id, why) => {
+                write!(f, "command {id}: its bundle is not there yet, it is fetched again: {why}")
+            }
+            Self::BadCopy(id, why) => {
+                write!(f, "command {id}: the copy of its bundle is bad, it is fetched again: {why}")
+            }
             Self::FloorCapped => f.write_str("the center's clock is very far ahead of the time floor"),
             Self::FloorLowered => f.write_str("the center has set back the time floor"),
             Self::ClockNotBelieved => f.write_str(

@@ -67,6 +67,13 @@ pub enum Event {
         /// Why, in words.
         message: String,
     },
+    /// An attempt to fetch a bundle is over.
+    FetchEnded {
+        /// The command.
+        command_id: CommandId,
+        /// How.
+        end: FetchEnd,
+    },
     /// The stored command of an open job cannot be read, so it cannot be handed over.
     EnvelopeLost {
         /// The command.
@@ -136,6 +143,10 @@ pub enum Verdict {
         expires_at_unix_s: UnixSeconds,
         /// Time limit of the whole job.
         total_s: u32,
+        /// It cannot be handed over before its bundle was fetched.
+        needs_bundle: bool,
+        /// A technician has brought it, and root vouches for the time: it starts with any clock.
+        by_hand: bool,
     },
     /// It may not run.
     Refused {

@@ -65,7 +65,7 @@ pub(crate) fn arrive(state: &mut State, now: Now, arrival: Arrival, effects: &mu
     forget_expired(state, now);
     report(state, now, id, arrival.update_id, Outcome::Received {});
     match arrival.verdict {
-        Verdict::Eligible { kind, expires_at_unix_s, total_s } => {
+        Verdict::Eligible { kind, expires_at_unix_s, total_s, needs_bundle, by_hand } => {
             let judged = state.judged_time(now);
             state.live.came_ms.insert(id, now.monotonic_ms);
             state.kept.jobs.push(Job {
@@ -77,6 +77,8 @@ pub(crate) fn arrive(state: &mut State, now: Now, arrival: Arrival, effects: &mu
                 expires_at_unix_s,
                 waits_s: Some(expires_at_unix_s.saturating_sub(judged)),
                 total_s,
+                needs_bundle,
+                by_hand,
                 cancel: None,
                 unasked: false,
                 phase: Phase::Accepted {},

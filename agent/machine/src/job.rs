@@ -27,6 +27,12 @@ pub struct Job {
     pub waits_s: Option<u64>,
     /// Time limit of the whole job; the executor enforces it.
     pub total_s: u32,
+    /// It cannot be handed over before its bundle was fetched.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub needs_bundle: bool,
+    /// A technician has brought it: it starts with any clock.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_hand: bool,
     /// The center wants it cancelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel: Option<Cancel>,
@@ -69,7 +75,7 @@ impl Cancel {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "phase", rename_all = "snake_case")]
 pub enum Phase {
-    /// It waits for its turn. It was certainly not started.
+    /// It waits for its bundle or its turn. It was certainly not started.
     Accepted {},
     /// It is being handed to the executor. Whether it was started only the executor knows.
     Starting {},
@@ -111,10 +117,12 @@ pub struct EndedJob {
 /// What can happen to a job.
 #[derive(Debug, Clone, PartialEq)]
 pub enum JobEvent {
-    /// It is its turn, and no session with the executor is open.
+    /// It is its turn, its bundle is there, and no session with the executor is open.
     Turn,
     /// Its time is over.
     Expired,
+    /// Its bundle cannot be had.
+    NotFetched(RefusalReason, String),
     /// The center wants it cancelled.
     CancelAsked,
     /// The executor: it was started.
@@ -138,6 +146,8 @@ pub enum JobEvent {
     Ended(Outcome),
     /// The executor has never seen the command: the session could not be opened, or it says so.
     NeverHandedOver,
+    /// The executor does not start it: the copy of its bundle is bad.
+    BadCopy,
     /// The session is over without the job's end.
     SessionLost,
     /// The executor was reached again and again, for longer than the job may take, and knows nothing of it.
@@ -200,6 +210,11 @@ pub fn advance(phase: &Phase, event: JobEvent) -> Move {
         // From here on the executor judges: it alone knows whether the job was started in time.
         (P::Starting {} | P::Running {} | P::Confirming { .. }, E::Expired) => Move::Stay,
 
+        (P::Accepted {}, E::NotFetched(reason, detail)) => Move::End(refused(reason, &detail)),
+        (P::Starting {} | P::Running {} | P::Confirming { .. }, E::NotFetched(..)) => {
+            Move::Unexpected("a bundle is not fetched once its job was handed over")
+        }
+
         (P::Accepted {}, E::CancelAsked) => {
             Move::End(Outcome::Cancelled { task: None, summary: Summary::default() })
         }
@@ -233,9 +248,13 @@ pub fn advance(phase: &Phase, event: JobEvent) -> Move {
             Move::Unexpected("an end that is no terminal outcome")
         }
 
-        (P::Starting {}, E::NeverHandedOver) => Move::Back,
+        (P::Starting {}, E::NeverHandedOver | E::BadCopy) => Move::Back,
         (P::Starting {} | P::Running {} | P::Confirming { .. }, E::SessionLost)
         | (P::Running {} | P::Confirming { .. }, E::NeverHandedOver) => Move::Stay,
+
+        (P::Running {} | P::Confirming { .. }, E::BadCopy) => {
+            Move::Unexpected("a bundle is checked before its job starts")
+        }
 
         // It was started, and whoever ran it has left no trace: that is an interruption.
         (P::Running {} | P::Confirming { .. }, E::Unknown) => Move::End(interrupted()),
@@ -260,6 +279,7 @@ pub fn advance(phase: &Phase, event: JobEvent) -> Move {
             | E::Undone(_)
             | E::Ended(_)
             | E::NeverHandedOver
+            | E::BadCopy
             | E::SessionLost
             | E::Unknown
             | E::GivenUp,

@@ -6,11 +6,12 @@
 //! was owed is asked for again.
 //!
 //! Reading order: what happens and what is done ([`Event`], [`Effect`]), the table of a job's phases ([`Phase`],
-//! [`advance`]), the sessions that follow a job and those beside it, the reports that are owed ([`Outbox`]), what the center
+//! [`advance`]), the fetching of bundles, the sessions that follow a job and those beside it, the reports that are owed ([`Outbox`]), what the center
 //! is asked to sign, when telemetry is due, what time it is ([`TimeJudge`]).
 
 mod effect;
 mod event;
+mod fetch;
 mod hearing;
 mod intake;
 mod job;

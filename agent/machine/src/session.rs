@@ -5,6 +5,7 @@ use keros_protocol::{CommandId, executor};
 
 use crate::effect::{Effect, Note, SessionRequest};
 use crate::event::Now;
+use crate::fetch;
 use crate::job::{Job, JobEvent, Phase};
 use crate::state::{State, bounded};
 use crate::step::job_event;
@@ -62,12 +63,13 @@ pub(crate) fn take_turn(state: &mut State, now: Now, effects: &mut Vec<Effect>) 
     if link.open.is_some() || now.monotonic_ms < link.retry_at_ms {
         return;
     }
-    let Some(job) = head(state) else {
+    // A later job must not overtake one that waits for its bundle.
+    let Some(job) = head(state).filter(|job| !fetch::is_awaited(state, job)) else {
         state.live.executor.clock_waits = false;
         return;
     };
     let to_start = matches!(job.phase, Phase::Accepted {} | Phase::Starting {});
-    let (id, starts) = (job.command_id, to_start && !job.unasked);
+    let (id, starts) = (job.command_id, to_start && !job.unasked && !job.by_hand);
     let waits = starts && !state.live.time.is_believed(now);
     if waits && !state.live.executor.clock_waits {
         effects.push(Effect::Note(Note::ClockNotBelieved));
@@ -138,9 +140,15 @@ pub(crate) fn heard(
     let event = match event {
         executor::Event::Started { command_id, .. } if command_id == id => JobEvent::Started,
         executor::Event::TaskStarted { task, .. } => JobEvent::TaskStarted(task),
+        executor::Event::Ended { outcome } if fetch::is_bad_copy(state, id, &outcome) => {
+            fetch::doubt(state, id);
+            effects.push(Effect::Note(Note::BadCopy(id, bounded(&outcome.to_string()))));
+            not_started(state, now, id, JobEvent::BadCopy, effects);
+            return;
+        }
         executor::Event::Ended { outcome } => JobEvent::Ended(outcome),
         executor::Event::RequestFailed { unknown: true, .. } if attached && is_unasked(state, id) => {
-            never_started(state, now, id, effects);
+            not_started(state, now, id, JobEvent::NeverHandedOver, effects);
             return;
         }
         executor::Event::RequestFailed { message, .. } => {
@@ -194,8 +202,8 @@ fn is_unasked(state: &State, id: CommandId) -> bool {
     state.kept.jobs.iter().any(|job| job.command_id == id && job.unasked)
 }
 
-/// The executor does not know a command that came after the state was lost: it is judged now as any other.
-fn never_started(state: &mut State, now: Now, id: CommandId, effects: &mut Vec<Effect>) {
+/// The executor has not started a job. One that came after the state was lost is judged now as any other.
+fn not_started(state: &mut State, now: Now, id: CommandId, event: JobEvent, effects: &mut Vec<Effect>) {
     let link = &mut state.live.executor;
     (link.backoff_ms, link.problem, link.heard_ms) = (0, None, now.monotonic_ms);
     if let Some(open) = link.open.take_if(|open| open.command_id == id) {
@@ -204,7 +212,7 @@ fn never_started(state: &mut State, now: Now, id: CommandId, effects: &mut Vec<E
     if let Some(job) = state.kept.jobs.iter_mut().find(|job| job.command_id == id) {
         job.unasked = false;
     }
-    job_event(state, now, id, JobEvent::NeverHandedOver, effects);
+    job_event(state, now, id, event, effects);
 }
 
 /// The executor is to be asked about this command: from now on it owes an answer, if it does not follow another one.
@@ -333,8 +341,10 @@ pub(crate) fn next_wake_ms(state: &State) -> Option<u64> {
     let link = &state.live.executor;
     let session = match &link.open {
         Some(open) => Some(open.deadline_ms),
-        // The center's word about the time comes as an event.
-        None => head(state).filter(|_| !link.clock_waits).map(|_| link.retry_at_ms),
+        // The center's word about the time, and the end of a fetch, come as events.
+        None => head(state)
+            .filter(|job| !link.clock_waits && !fetch::is_awaited(state, job))
+            .map(|_| link.retry_at_ms),
     };
     let given_up = given_up(state).map(|(_, at_ms)| at_ms);
     [session, given_up].into_iter().flatten().min()

@@ -8,6 +8,7 @@ use keros_protocol::{
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Now, Setup};
+use crate::fetch::FetchLive;
 use crate::intake::RepeatBudget;
 use crate::job::{EndedJob, Job, Phase};
 use crate::outbox::{Outbox, Sending};
@@ -64,6 +65,7 @@ pub(crate) struct Live {
     pub(crate) sending: Sending,
     pub(crate) executor: ExecutorLink,
     pub(crate) side: SideLive,
+    pub(crate) fetch: FetchLive,
     pub(crate) progress: Option<Progress>,
     pub(crate) telemetry: TelemetryLive,
     pub(crate) proof: ProofLive,
@@ -107,6 +109,7 @@ impl State {
             sending: Sending::default(),
             executor: ExecutorLink::default(),
             side: SideLive::default(),
+            fetch: FetchLive::default(),
             progress: None,
             telemetry: TelemetryLive::default(),
             proof: ProofLive::default(),
@@ -150,6 +153,12 @@ impl State {
     pub fn job_under_way(&self) -> Option<JobUnderWay> {
         let job = self.kept.jobs.iter().find(|job| job.phase != Phase::Accepted {})?;
         Some(JobUnderWay { command_id: job.command_id, outcome: self.outcome_of(job) })
+    }
+
+    /// The command whose bundle is fetched, also between two attempts.
+    #[must_use]
+    pub fn fetching(&self) -> Option<CommandId> {
+        self.live.fetch.command_id()
     }
 
     /// Whether a command of this id was taken before.
@@ -227,13 +236,13 @@ impl State {
         now.unix_s + telemetry::wait_ms(self, now).div_ceil(1000)
     }
 
-    /// What keeps the job at the head from going on, in words.
+    /// What keeps the job at the head, or a bundle, from going on, in words.
     #[must_use]
     pub fn problem(&self) -> Option<&str> {
         if self.live.executor.clock_waits {
             return Some("the clock is wrong: jobs wait until the center has told the time");
         }
-        self.live.executor.problem.as_deref()
+        self.live.executor.problem.as_deref().or_else(|| self.live.fetch.problem())
     }
 }
 

@@ -8,7 +8,7 @@ use crate::hearing;
 use crate::job::{EndedJob, Job, JobEvent, Move, Phase, advance, without_output};
 use crate::output::{output_of, shorten_output};
 use crate::state::{State, bounded};
-use crate::{intake, progress, proof, session, side, telemetry};
+use crate::{fetch, intake, progress, proof, session, side, telemetry};
 
 /// Moves the state by one event, and says what is to be done.
 #[must_use]
@@ -26,7 +26,8 @@ pub fn next_wake_ms(state: &State, now: Now) -> Option<u64> {
     let waits = waiting(state).map(|job| now.monotonic_ms.saturating_add(waits_ms(state, now, job))).min();
     let sending = state.live.sending.deadline_ms();
     let jobs = [session::next_wake_ms(state), side::next_wake_ms(state), progress::next_wake_ms(state)];
-    [telemetry, waits, sending].into_iter().chain(jobs).flatten().min()
+    let fetch = state.live.fetch.next_wake_ms();
+    [telemetry, waits, sending, fetch].into_iter().chain(jobs).flatten().min()
 }
 
 fn waiting(state: &State) -> impl Iterator<Item = &Job> {
@@ -55,6 +56,7 @@ fn take(state: &mut State, now: Now, event: Event, effects: &mut Vec<Effect>) {
             state.live.sending.restart(true);
             state.live.telemetry.connected();
             state.live.proof.connected(fresh_nonce);
+            state.live.fetch.connected();
         }
         Event::Disconnected => state.live.sending.restart(false),
         Event::CommandArrived(arrival) => intake::arrive(state, now, arrival, effects),
@@ -74,6 +76,7 @@ fn take(state: &mut State, now: Now, event: Event, effects: &mut Vec<Effect>) {
                 session::closed(state, now, session, handed_over, &message, effects);
             }
         }
+        Event::FetchEnded { command_id, end } => fetch::ended(state, now, command_id, end, effects),
         Event::EnvelopeLost { command_id } => session::envelope_lost(state, now, command_id, effects),
     }
 }
@@ -83,6 +86,7 @@ fn drive(state: &mut State, now: Now, effects: &mut Vec<Effect>) {
     end_waiting(state, now, effects);
     session::watch(state, now, effects);
     session::take_turn(state, now, effects);
+    fetch::pump(state, now, effects);
     side::watch(state, now, effects);
     proof::watch(state, now, effects);
     if let Some((id, outcome)) = progress::due(state, now) {
@@ -100,7 +104,7 @@ fn drive(state: &mut State, now: Now, effects: &mut Vec<Effect>) {
 fn end_waiting(state: &mut State, now: Now, effects: &mut Vec<Effect>) {
     let event = |job: &Job| match job.cancel {
         Some(_) => Some(JobEvent::CancelAsked),
-        None => (waits_ms(state, now, job) == 0).then_some(JobEvent::Expired),
+        None => (waits_ms(state, now, job) == 0).then(|| fetch::time_is_over(state, job)),
     };
     let ended: Vec<_> =
         waiting(state).filter_map(|job| event(job).map(|event| (job.command_id, event))).collect();
@@ -194,6 +198,7 @@ fn end(state: &mut State, now: Now, index: usize, outcome: Outcome, effects: &mu
     }
     session::job_ended(state, job.command_id);
     side::job_ended(state, job.command_id);
+    state.live.fetch.job_ended(job.command_id);
     effects.push(Effect::ForgetEnvelope { command_id: job.command_id });
 }
 

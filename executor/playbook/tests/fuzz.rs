@@ -1,28 +1,14 @@
-//! Fuzzing on a stable compiler: seeds are changed at random for `KEROS_FUZZ_SECONDS` per target (5 if not set), in a process of
-//! its own whose memory is limited. No input may panic, take long, need much memory, or change the tree of a dry run. The same
-//! entries are fuzzed with coverage by `cargo +nightly fuzz run`, see `fuzz/README.md`.
+//! Fuzzing on a stable compiler: no input may panic, take long, need much memory, or change the tree of a dry run.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
 
 mod archives;
 
-use std::collections::hash_map::RandomState;
 use std::fs;
-use std::hash::BuildHasher as _;
 use std::path::Path;
-use std::process::Command;
-use std::time::{Duration, Instant};
 
+use keros_fuzzing::{files_in, fuzz, in_a_limited_process};
 use keros_playbook::fuzzing;
-use nix::sys::resource::{Resource, setrlimit};
-
-/// Address space of the process that takes the inputs, bytes: its program, its stacks, and 32 MiB windows are in it.
-const MEMORY_BYTES: u64 = 768 * 1024 * 1024;
-/// For one input, also on a machine that does other things; most take a thousandth.
-const INPUT_TIME: Duration = Duration::from_secs(20);
-
-/// Where the process notes its input before it takes it, so that a crash or hang tells which it was.
-const NOTE: &str = "KEROS_FUZZ_NOTE";
 
 #[test]
 fn no_script_panics_hangs_eats_memory_or_changes_the_tree_of_a_dry_run() {
@@ -219,142 +205,4 @@ const ARCHIVE_WORDS: &[&str] = &[
 /// Seeds and inputs that once did harm.
 fn corpus(target: &str) -> Vec<Vec<u8>> {
     files_in(&Path::new("tests/corpus").join(target))
-}
-
-fn files_in(folder: &Path) -> Vec<Vec<u8>> {
-    let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    paths.sort();
-    paths.iter().filter(|path| path.is_file()).map(|path| fs::read(path).unwrap()).collect()
-}
-
-fn seconds() -> u64 {
-    std::env::var("KEROS_FUZZ_SECONDS").map_or(5, |seconds| seconds.parse().unwrap())
-}
-
-/// Runs this test again in a process that may use only so much memory, and has only so much time.
-fn in_a_limited_process(test: &str, work: impl FnOnce()) {
-    if std::env::var_os(NOTE).is_some() {
-        setrlimit(Resource::RLIMIT_AS, MEMORY_BYTES, MEMORY_BYTES).unwrap();
-        work();
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let (note, log) = (folder.path().join("input"), folder.path().join("log"));
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .env(NOTE, &note)
-        // Each further heap would reserve 64 MiB of addresses.
-        .env("MALLOC_ARENA_MAX", "1")
-        .stdout(fs::File::create(&log).unwrap())
-        .stderr(fs::File::options().append(true).open(&log).unwrap())
-        .spawn()
-        .unwrap();
-    let until = Instant::now() + Duration::from_secs(seconds()) + 6 * INPUT_TIME;
-    let status = loop {
-        match child.try_wait().unwrap() {
-            Some(status) => break Some(status),
-            None if Instant::now() > until => {
-                child.kill().unwrap();
-                child.wait().unwrap();
-                break None;
-            }
-            None => std::thread::sleep(Duration::from_millis(20)),
-        }
-    };
-    if status.is_none_or(|status| !status.success()) {
-        let kept = std::env::temp_dir().join(format!("keros-fuzz-{}", std::process::id()));
-        let _ = fs::copy(&note, &kept);
-        let log = String::from_utf8_lossy(&fs::read(&log).unwrap()).into_owned();
-        panic!(
-            "{} (none: it hung), input kept in {}:\n{log}",
-            status.map_or("none".to_owned(), |s| s.to_string()),
-            kept.display()
-        );
-    }
-}
-
-/// Takes every seed as it is, then changed ones until the time is over.
-fn fuzz(seeds: &[Vec<u8>], words: &[&str], take: &mut dyn FnMut(Vec<u8>)) {
-    assert!(!seeds.is_empty());
-    let note = std::env::var_os(NOTE).unwrap();
-    let mut taken = 0_u64;
-    let mut take = |input: Vec<u8>| {
-        fs::write(&note, &input).unwrap();
-        let began = Instant::now();
-        take(input);
-        assert!(began.elapsed() < INPUT_TIME, "took {:?}", began.elapsed());
-        taken += 1;
-    };
-    let until = Instant::now() + Duration::from_secs(seconds());
-    seeds.iter().cloned().for_each(&mut take);
-    let mut random = Random(RandomState::new().hash_one(0));
-    while Instant::now() < until {
-        let mut input = random.pick(seeds).clone();
-        for _ in 0..=random.below(6) {
-            change(&mut input, seeds, words, &mut random);
-        }
-        take(input);
-    }
-    println!("{taken} inputs");
-}
-
-/// Numbers that need not be good, only many.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).unwrap() % bound.max(1)
-    }
-
-    fn pick<'a, T>(&mut self, list: &'a [T]) -> &'a T {
-        &list[self.below(list.len())]
-    }
-
-    fn range(&mut self, length: usize, most: usize) -> std::ops::Range<usize> {
-        let begin = self.below(length + 1);
-        begin..(begin + self.below(most + 1)).min(length)
-    }
-}
-
-fn change(input: &mut Vec<u8>, seeds: &[Vec<u8>], words: &[&str], random: &mut Random) {
-    let length = input.len();
-    match random.below(8) {
-        0 | 1 => {
-            let place = random.range(length, 8);
-            input.splice(place, random.pick(words).bytes());
-        }
-        2 => {
-            input.drain(random.range(length, 64));
-        }
-        3 => {
-            let part = input[random.range(length, 512)].to_vec();
-            let at = random.below(length + 1);
-            for _ in 0..=random.below(4) {
-                input.splice(at..at, part.iter().copied());
-            }
-        }
-        4 => {
-            let other = random.pick(seeds);
-            let part = other[random.range(other.len(), 1024)].to_vec();
-            let place = random.range(length, 64);
-            input.splice(place, part);
-        }
-        5 => input.truncate(random.below(length + 1)),
-        6 => {
-            // A word many times: deep nesting and long lists.
-            let (word, at) = (random.pick(words), random.below(length + 1));
-            let times = 1 << random.below(12);
-            input.splice(at..at, word.repeat(times).into_bytes());
-        }
-        _ => {
-            for _ in 0..=random.below(4) {
-                if let Some(byte) = input.get_mut(random.below(length)) {
-                    *byte = *random.pick(&[0, 1, 0x7f, 0x80, 0xff, b'0', b'7', *byte ^ 1, *byte ^ 0x80]);
-                }
-            }
-        }
-    }
-    // Beyond the greatest script there is nothing more to find.
-    input.truncate(400_000);
 }

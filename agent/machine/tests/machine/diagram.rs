@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use keros_machine::{JobEvent, Move, Phase, advance};
-use keros_protocol::{Outcome, Summary, TaskRef};
+use keros_protocol::{Outcome, RefusalReason, Summary, TaskRef};
 
 const BEGIN: &str = "<!-- drawn from the table by agent/machine/tests/machine/diagram.rs: begin -->\n";
 const END: &str = "<!-- end -->\n";
@@ -36,6 +36,7 @@ fn events() -> Vec<JobEvent> {
     vec![
         JobEvent::Turn,
         JobEvent::Expired,
+        JobEvent::NotFetched(RefusalReason::FetchFailed, String::new()),
         JobEvent::CancelAsked,
         JobEvent::Started,
         JobEvent::TaskStarted(task),
@@ -44,6 +45,7 @@ fn events() -> Vec<JobEvent> {
         JobEvent::Undone(None),
         JobEvent::Ended(succeeded),
         JobEvent::NeverHandedOver,
+        JobEvent::BadCopy,
         JobEvent::SessionLost,
         JobEvent::Unknown,
         JobEvent::GivenUp,
@@ -56,6 +58,7 @@ fn words(event: &JobEvent) -> &'static str {
     match event {
         JobEvent::Turn => "its turn",
         JobEvent::Expired => "its time is over",
+        JobEvent::NotFetched(..) => "its bundle cannot be had",
         JobEvent::CancelAsked => "cancelled",
         JobEvent::Started => "started",
         JobEvent::TaskStarted(_) => "a task began",
@@ -64,6 +67,7 @@ fn words(event: &JobEvent) -> &'static str {
         JobEvent::Undone(_) => "undone",
         JobEvent::Ended(_) => "ended",
         JobEvent::NeverHandedOver => "not handed over",
+        JobEvent::BadCopy => "the copy of its bundle is bad",
         JobEvent::SessionLost => "session lost",
         JobEvent::Unknown => "not known to the executor",
         JobEvent::GivenUp => "nothing heard for a day",

@@ -191,6 +191,8 @@ fn what_cannot_be_done_twice_waits_for_the_disk() {
         Effect::SendTelemetry { nonces: Vec::new() },
         Effect::Reconnect,
         Effect::CloseSession { session: 1 },
+        Effect::Fetch { command_id: id(1), rehash: false },
+        Effect::StopFetch { command_id: id(1) },
         Effect::Note(Note::FloorCapped),
         session(SessionRequest::Cancel { statement: statement() }),
         session(SessionRequest::Confirm { statement: statement() }),
@@ -202,7 +204,13 @@ fn what_cannot_be_done_twice_waits_for_the_disk() {
 #[test]
 fn only_what_may_run_is_eligible() {
     let arrival = |verdict| Arrival { command_id: id(1), update_id: None, verdict };
-    let may = Verdict::Eligible { kind: "jetporch".to_owned(), expires_at_unix_s: 1, total_s: 1 };
+    let may = Verdict::Eligible {
+        kind: "jetporch".to_owned(),
+        expires_at_unix_s: 1,
+        total_s: 1,
+        needs_bundle: false,
+        by_hand: false,
+    };
     assert!(arrival(may).is_eligible());
     let may_not = Verdict::Refused { reason: RefusalReason::Expired, detail: String::new() };
     assert!(!arrival(may_not).is_eligible());

@@ -10,6 +10,8 @@ mod cancel;
 mod clock;
 /// The center is heard of after a job's end, or the job is undone.
 mod confirm;
+/// A job waits for its bundle.
+mod fetch;
 /// Jobs, one after the other.
 mod jobs;
 /// Commands that came after the state was lost.

@@ -1,7 +1,10 @@
 //! A machine, its clock, and short ways to tell it something.
 #![allow(dead_code, reason = "no test needs all of it")]
 
-use keros_machine::{Effect, Event, Heard, Kept, Now, SessionRequest, Setup, State, next_wake_ms, step};
+use keros_machine::{
+    Arrival, Effect, Event, FetchEnd, Heard, Kept, Now, SessionRequest, Setup, State, Verdict, next_wake_ms,
+    step,
+};
 use keros_protocol::{
     CommandId, Envelope, Eui, Outcome, Report, ReportPosition, Statement, Summary, TaskRef, executor,
 };
@@ -69,12 +72,42 @@ impl Story {
     }
 
     pub(crate) fn command_until(&mut self, number: u64, expires_at_unix_s: u64) -> Vec<Effect> {
-        let verdict = keros_machine::Verdict::Eligible {
-            kind: "jetporch".to_owned(),
-            expires_at_unix_s,
-            total_s: 3600,
-        };
-        let arrival = keros_machine::Arrival { command_id: id(number), update_id: None, verdict };
+        self.arrives(
+            number,
+            Verdict::Eligible {
+                kind: "jetporch".to_owned(),
+                expires_at_unix_s,
+                total_s: 3600,
+                needs_bundle: false,
+                by_hand: false,
+            },
+        )
+    }
+
+    /// A Magic Link, with a day of time.
+    pub(crate) fn link(&mut self, number: u64) -> Vec<Effect> {
+        self.link_until(number, START + DAY, false)
+    }
+
+    pub(crate) fn link_until(&mut self, number: u64, expires_at_unix_s: u64, by_hand: bool) -> Vec<Effect> {
+        self.arrives(
+            number,
+            Verdict::Eligible {
+                kind: "magic_link".to_owned(),
+                expires_at_unix_s,
+                total_s: 3600,
+                needs_bundle: true,
+                by_hand,
+            },
+        )
+    }
+
+    pub(crate) fn fetch_ends(&mut self, number: u64, end: FetchEnd) -> Vec<Effect> {
+        self.tell(Event::FetchEnded { command_id: id(number), end })
+    }
+
+    fn arrives(&mut self, number: u64, verdict: Verdict) -> Vec<Effect> {
+        let arrival = Arrival { command_id: id(number), update_id: None, verdict };
         self.tell(Event::CommandArrived(arrival))
     }
 
@@ -171,6 +204,16 @@ pub(crate) fn sessions(effects: &[Effect]) -> Vec<(u64, SessionRequest)> {
         _ => None,
     };
     effects.iter().filter_map(open).collect()
+}
+
+/// What is fetched, and what is fetched no more (`false`), in order.
+pub(crate) fn fetches(effects: &[Effect]) -> Vec<(CommandId, bool)> {
+    let order = |effect: &Effect| match effect {
+        Effect::Fetch { command_id, .. } => Some((*command_id, true)),
+        Effect::StopFetch { command_id } => Some((*command_id, false)),
+        _ => None,
+    };
+    effects.iter().filter_map(order).collect()
 }
 
 pub(crate) fn telemetry(effects: &[Effect]) -> usize {

@@ -263,6 +263,7 @@ impl World {
             Effect::CloseSession { session } => {
                 self.executor.sessions.remove(&session);
             }
+            Effect::Fetch { .. } | Effect::StopFetch { .. } => {}
             Effect::ForgetEnvelope { .. } | Effect::Note(_) => {}
         }
     }
@@ -478,7 +479,13 @@ impl World {
             assert!(expires <= self.true_s(), "seed {seed}: nothing_expires_early: {id} as it came");
             refused(RefusalReason::Expired)
         } else {
-            Verdict::Eligible { kind: "jetporch".to_owned(), expires_at_unix_s: expires, total_s: 3600 }
+            Verdict::Eligible {
+                kind: "jetporch".to_owned(),
+                expires_at_unix_s: expires,
+                total_s: 3600,
+                needs_bundle: false,
+                by_hand: false,
+            }
         };
         Arrival { command_id: id, update_id: None, verdict }
     }

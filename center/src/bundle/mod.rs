@@ -1,0 +1,3 @@
+//! Bundles: what a Magic Link carries.
+
+pub(crate) mod check;
