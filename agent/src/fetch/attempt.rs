@@ -44,24 +44,20 @@ pub(crate) struct Order {
     pub(crate) now_unix_s: UnixSeconds,
     /// The bundles of all open jobs: they stay.
     pub(crate) open: Vec<Digest>,
+    /// What is on the disk is not believed any more.
+    pub(crate) rehash: bool,
+}
+
+/// One attempt.
+pub(super) struct Attempt<'a> {
+    pub(super) order: &'a Order,
+    pub(super) means: &'a Means,
+    pub(super) stop: &'a Stop,
+    pub(super) progress: &'a mut Progress,
+    pub(super) limit: RateLimit,
+    pub(super) client: Option<Client>,
     /// Counts attempts.
-    pub(crate) attempt: u64,
-}
-
-/// Brings what is missing.
-pub(super) fn run(order: &Order, means: &Means, stop: &Stop, progress: &mut Progress) -> Result<(), Trouble> {
-    means.store.prepare()?;
-    let limit = RateLimit::new(means.settings.rate_limit_kib_s);
-    Attempt { order, means, stop, progress, limit, client: None }.run()
-}
-
-struct Attempt<'a> {
-    order: &'a Order,
-    means: &'a Means,
-    stop: &'a Stop,
-    progress: &'a mut Progress,
-    limit: RateLimit,
-    client: Option<Client>,
+    pub(super) number: u64,
 }
 
 /// What a server has given.
@@ -73,7 +69,9 @@ enum Given {
 }
 
 impl Attempt<'_> {
-    fn run(&mut self) -> Result<(), Trouble> {
+    /// Brings what is missing.
+    pub(super) fn run(&mut self) -> Result<(), Trouble> {
+        self.means.store.prepare()?;
         let manifest = self.manifest()?;
         self.bring(manifest.config)?;
         let link = self.judged(manifest)?;
@@ -150,6 +148,7 @@ impl Attempt<'_> {
         Ok(())
     }
 
+    #[allow(clippy::useless_conversion, reason = "u32 on 32-bit targets")]
     fn free_bytes(&self) -> Result<u64, Trouble> {
         let found = statvfs(self.means.store.folder())
             .map_err(|error| Trouble::Passing(format!("the free room on the disk is not known: {error}")))?;
@@ -262,13 +261,12 @@ impl Attempt<'_> {
 
     fn new_client(&self) -> Result<Client, Trouble> {
         let Means { settings, time, .. } = self.means;
-        let attempt = self.order.attempt;
         let tls = match &settings.ca_file {
             Some(ca_file) => {
                 let roots = TlsSettings { ca_file: ca_file.clone(), client: None };
-                tls::client_config(&roots, time, attempt)
+                tls::client_config(&roots, time, self.number)
             }
-            None => tls::client_config_of_system(time, attempt),
+            None => tls::client_config_of_system(time, self.number),
         };
         let access = Access {
             source: self.source()?,

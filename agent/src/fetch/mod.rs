@@ -21,6 +21,7 @@ mod trouble;
 mod tests;
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -31,8 +32,10 @@ use keros_protocol::CommandId;
 use keros_protocol::magic_link::Digest;
 use tokio::sync::mpsc;
 
+use attempt::Attempt;
 pub(crate) use attempt::Order;
 use progress::{Bytes, Progress};
+use rate::RateLimit;
 use stop::Stop;
 pub(crate) use store::BlobStore;
 use trouble::Trouble;
@@ -93,6 +96,7 @@ pub(crate) struct Fetcher {
     attempts: u64,
     /// How it went for the command that was last fetched for.
     last: Option<Last>,
+    is_collection_due: bool,
 }
 
 #[derive(Debug)]
@@ -113,37 +117,47 @@ struct Last {
 
 impl Fetcher {
     pub(crate) fn new(means: Means, events: mpsc::Sender<FetchEvent>) -> Self {
-        Self { means: Arc::new(means), events, running: None, thread: None, attempts: 0, last: None }
+        Self {
+            means: Arc::new(means),
+            events,
+            running: None,
+            thread: None,
+            attempts: 0,
+            last: None,
+            is_collection_due: false,
+        }
     }
 
-    /// Where the blobs are.
-    pub(crate) fn store(&self) -> &Arc<BlobStore> {
-        &self.means.store
-    }
-
-    /// Counts attempts: [`Order::attempt`].
-    pub(crate) fn next_attempt(&mut self) -> u64 {
-        self.attempts += 1;
-        self.attempts
+    /// Where the blobs are, for the executor.
+    pub(crate) fn folder(&self) -> &Path {
+        self.means.store.folder()
     }
 
     /// Begins an attempt; one that is under way ends. Gives back an end only when it cannot be begun.
     pub(crate) fn start(&mut self, order: Order) -> Option<FetchEnd> {
         self.stop_running();
         let command_id = order.command_id;
-        if self.last.as_ref().is_none_or(|last| last.command_id != command_id) {
+        let is_new = self.last.as_ref().is_none_or(|last| last.command_id != command_id);
+        if is_new || order.rehash {
             self.means.store.forget_checks();
+        }
+        if is_new {
             let bytes = Bytes::default();
             self.last = Some(Last { command_id, bytes, most_bytes: 0, stubborn: 0, problem: None });
         }
+        self.attempts += 1;
+        let attempt = self.attempts;
         let stop = Arc::new(Stop::default());
-        self.running = Some(Running { command_id, attempt: order.attempt, stop: Arc::clone(&stop) });
+        self.running = Some(Running { command_id, attempt, stop: Arc::clone(&stop) });
         let (means, events) = (Arc::clone(&self.means), self.events.clone());
         let begun = self.begin_thread(move || {
-            let mut progress = Progress::new(command_id, order.attempt, events.clone());
-            let end = attempt::run(&order, &means, &stop, &mut progress);
-            let what = FetchWhat::Ended(end, progress.bytes());
-            let _ = events.blocking_send(FetchEvent { command_id, attempt: order.attempt, what });
+            let mut progress = Progress::new(command_id, attempt, events.clone());
+            let (order, means, stop, progress) = (&order, &means, &stop, &mut progress);
+            let limit = RateLimit::new(means.settings.rate_limit_kib_s);
+            let mut running = Attempt { order, means, stop, progress, limit, client: None, number: attempt };
+            let end = running.run();
+            let what = FetchWhat::Ended(end, running.progress.bytes());
+            let _ = events.blocking_send(FetchEvent { command_id, attempt, what });
         });
         let error = begun.err()?;
         self.running = None;
@@ -183,10 +197,16 @@ impl Fetcher {
         }
     }
 
+    /// What is not needed could not be removed when it should.
+    pub(crate) const fn is_collection_due(&self) -> bool {
+        self.is_collection_due
+    }
+
     /// Removes what no open job needs; open jobs are named by their bundles. Nothing is done while an attempt is under way:
     /// its end is an occasion too.
     pub(crate) fn collect(&mut self, open: Vec<Digest>) {
-        if self.running.is_none() {
+        self.is_collection_due = self.running.is_some();
+        if !self.is_collection_due {
             let means = Arc::clone(&self.means);
             let keep_bytes = means.settings.keep_mib * 1024 * 1024;
             // When no thread can be begun, the next end of a job is an occasion again.
