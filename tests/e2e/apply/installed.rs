@@ -24,7 +24,7 @@ fn root_applies_a_link_by_way_of_the_unprivileged_agent_and_nobody_else_does() -
         fs::write(root.join("opt/command.json"), &command)?;
         // Who may read the agent's status.
         let user = "u technician - \"Technician\" /\nm technician keros\n";
-        fs::write(root.join("etc/sysusers.d/technician.conf"), user)?;
+        fs::write(root.join("usr/lib/sysusers.d/technician.conf"), user)?;
         run_ok(&system_program("systemd-sysusers")?, [format!("--root={}", root.display())]).map(drop)
     })?;
     wait_for("the agent answers", || {

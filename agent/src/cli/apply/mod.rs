@@ -149,7 +149,7 @@ fn window(window_s: u32, gateway: &StatusView) -> String {
     }
     format!(
         "Its command has a confirm window: unless the center is reached within {} min of its end, it is undone.\n\
-         For a gateway that stays without a link: keros-center magic-link sign HASH --gateway EUI --confirm-window 0\n",
+         For a gateway that stays without a link it is signed without --confirm-window.\n",
         window_s.div_ceil(60)
     )
 }
