@@ -13,6 +13,7 @@ use keros_platform::{Disk as _, RealDisk};
 use keros_protocol::limits::MAX_MANIFEST_BYTES;
 use keros_protocol::magic_link::{Descriptor, Digest, Manifest};
 use nix::libc;
+use nix::sys::statvfs::statvfs;
 use sha2::{Digest as _, Sha256};
 
 use super::part::{Part, hash_into};
@@ -102,6 +103,13 @@ impl BlobStore {
         }
     }
 
+    /// Room on the disk.
+    #[allow(clippy::useless_conversion, reason = "u32 on 32-bit targets")]
+    pub(super) fn free_bytes(&self) -> io::Result<u64> {
+        let found = statvfs(&self.folder)?;
+        Ok(u64::from(found.blocks_available()).saturating_mul(u64::from(found.fragment_size())))
+    }
+
     /// How much of the room for a blob is taken already: what is there, and what is kept free for the rest.
     pub(crate) fn taken(&self, blob: Descriptor) -> u64 {
         let reserved = self.part_path(blob.digest).symlink_metadata().map_or(0, |part| part.blocks() * 512);
@@ -133,16 +141,16 @@ impl BlobStore {
         let (blobs, parts) = (entries(&self.blobs_folder()), entries(&self.parts_folder()));
         let kept = self.needed(open);
         for (path, _) in parts {
-            match digest_of(&path) {
+            // A part, or a part's note.
+            let name = name_of(&path).split('.').next().unwrap_or_default();
+            match Digest::from_hex(name).ok() {
                 Some(digest) if kept.contains(&digest) || self.is_locked(digest) => {}
-                // What a technician brings right now.
-                None if path.ends_with("upload") => {}
                 _ => remove(&path),
             }
         }
         let mut others = Vec::new();
         for (path, metadata) in blobs {
-            match digest_of(&path) {
+            match Digest::from_hex(name_of(&path)).ok() {
                 Some(digest) if kept.contains(&digest) => {}
                 Some(digest) if metadata.is_file() => others.push((metadata, digest, path)),
                 _ => remove(&path),
@@ -180,9 +188,9 @@ impl BlobStore {
     }
 
     fn open_blob(&self, digest: Digest) -> Option<(File, Metadata)> {
-        let file = open_to_read(&self.blob_path(digest)).ok()?;
+        let file = open_to_read(&self.blob_path(digest)).ok().filter(is_file)?;
         let metadata = file.metadata().ok()?;
-        metadata.is_file().then_some((file, metadata))
+        Some((file, metadata))
     }
 
     pub(super) fn blobs_folder(&self) -> PathBuf {
@@ -205,6 +213,10 @@ impl BlobStore {
         self.known().good.insert(digest);
     }
 
+    pub(super) fn set_brought(&self, digest: Digest, at: Instant) {
+        self.known().brought.insert(digest, at);
+    }
+
     /// What was known of a part when it was paused, if it still has this length.
     pub(super) fn take_paused(&self, digest: Digest, length: u64) -> Option<Sha256> {
         let paused = self.known().paused.take_if(|(paused, at, _)| *paused == digest && *at == length);
@@ -221,8 +233,12 @@ impl BlobStore {
 }
 
 /// No link is followed, and a pipe is not waited for.
-fn open_to_read(path: &Path) -> io::Result<File> {
+pub(super) fn open_to_read(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)
+}
+
+pub(super) fn is_file(file: &File) -> bool {
+    file.metadata().is_ok_and(|metadata| metadata.is_file())
 }
 
 /// What a folder has, nothing followed.
@@ -231,9 +247,8 @@ fn entries(folder: &Path) -> Vec<(PathBuf, Metadata)> {
     entries.filter_map(|entry| entry.ok()).filter_map(|e| Some((e.path(), e.metadata().ok()?))).collect()
 }
 
-/// The digest that a blob, a part or a part's note is named for.
-fn digest_of(path: &Path) -> Option<Digest> {
-    Digest::from_hex(path.file_name()?.to_str()?.split('.').next()?).ok()
+fn name_of(path: &Path) -> &str {
+    path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
 }
 
 fn remove(path: &Path) {
