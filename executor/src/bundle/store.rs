@@ -99,6 +99,9 @@ impl<'a> Store<'a> {
             let title = file.title.as_str();
             self.check(&files.join(title), title, file.blob, &mut io::sink())?;
         }
+        let titles = link.manifest.files.iter().map(|file| &file.title);
+        let known = titles.flat_map(|title| title.folders().chain([title.as_str()])).collect();
+        self.check_for_more(&files, "", &known)?;
         Ok(self.bundle(digest, &link))
     }
 
@@ -111,7 +114,10 @@ impl<'a> Store<'a> {
         let playbook = link.config.playbook.clone();
         let is_playbook = |file: &&BundleFile| file.title == playbook;
         let playbook_bytes = link.manifest.files.iter().find(is_playbook).map_or(0, |file| file.blob.size);
-        Bundle { files: self.of_link(digest).join("files"), playbook, playbook_bytes }
+        let files = self.of_link(digest).join("files");
+        // Programs are started in another folder than ours.
+        let files = std::path::absolute(&files).unwrap_or(files);
+        Bundle { files, playbook, playbook_bytes }
     }
 
     pub(super) fn of_link(&self, digest: Digest) -> PathBuf {
@@ -138,6 +144,23 @@ impl<'a> Store<'a> {
                 Refusal::new(RefusalReason::DigestMismatch, detail)
             }
         })
+    }
+
+    /// A file that is no part of the bundle may still be found by its playbook.
+    fn check_for_more(&self, folder: &Path, title: &str, known: &BTreeSet<&str>) -> Result<(), Refusal> {
+        let names = self.disk.list(folder).map_err(|error| unreadable("the bundle's folder", &error))?;
+        for name in names {
+            let (path, title) = (folder.join(&name), format!("{title}{name}"));
+            if !known.contains(title.as_str()) {
+                let detail =
+                    format!("the gateway's own copy has {title} besides, which is not of the bundle");
+                return Err(Refusal::new(RefusalReason::DigestMismatch, detail));
+            }
+            if self.disk.look_at(&path).is_ok_and(|found| found.is_folder) {
+                self.check_for_more(&path, &format!("{title}/"), known)?;
+            }
+        }
+        Ok(())
     }
 
     fn import(&self, state: &State, offer: &Offer) -> Result<(), Trouble> {
