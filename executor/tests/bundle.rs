@@ -158,7 +158,7 @@ fn a_job_is_undone_on_demand_without_its_bundle() {
 
 fn until(session: &mut Session, wanted: impl Fn(&Event) -> bool) -> Event {
     loop {
-        let event = session.next().expect("the session goes on");
+        let event = session.next().unwrap();
         if wanted(&event) {
             return event;
         }
