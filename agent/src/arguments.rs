@@ -34,7 +34,7 @@ pub(crate) struct Arguments {
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
-    /// The agent's socket [default: status.sock in the configured runtime_folder]
+    /// The agent's socket; control.sock is looked for beside it [default: status.sock in the configured runtime_folder]
     #[arg(long, global = true, value_name = "PATH")]
     pub(crate) socket: Option<PathBuf>,
 }
@@ -66,18 +66,20 @@ pub(crate) enum Command {
     /// Run an exported Magic Link on this gateway, without a network
     #[command(
         long_about = "Run an exported Magic Link on this gateway, without a network.\n\n\
-The Magic Link is an OCI image layout, in a folder or a plain tar, e.g. on a USB stick. Every byte of it is checked before \
-anything is sent; then the agent gets the files that it lacks, and the signed command. The agent and the executor check \
-all of it once more. A command runs once, however often it is brought. The report goes to the center when the link returns.",
+The Magic Link is an OCI image layout, in a folder or a plain tar, e.g. on a USB stick. Every byte of\n\
+it is checked before anything is sent; then the agent gets the files that it lacks, and the signed\n\
+command. The agent and the executor check all of it once more. A command runs once, however often it\n\
+is brought. The report goes to the center when the link returns.",
         after_help = "\
 At the center:
-  keros-center magic-link export HASH --output magic-link.tar
-  keros-center magic-link sign HASH --gateway EUI --output command.json
+  keros-center magic-link export HASH magic-link.tar
+  keros-center magic-link sign HASH --gateway EUI > command.json
 At the gateway:
   sudo keros-agent apply magic-link.tar HASH --command command.json
 
-Exit codes: 0 it succeeded, or was taken with --no-wait; 1 it ended otherwise, or could not be copied; 65 refused, or link and
-command are not good or not for this gateway; 69 the agent cannot be reached; 77 only for root."
+Exit codes: 0 it succeeded, or was taken with --no-wait; 1 it ended otherwise, or could not be copied;
+65 refused, or link or command are not good, or not for this gateway; 69 the agent cannot be reached;
+77 only for root."
     )]
     Apply(Apply),
     /// Check the configuration, or show it

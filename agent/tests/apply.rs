@@ -5,6 +5,9 @@
 mod daemon;
 
 use std::fs;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command as Program;
 
@@ -135,10 +138,20 @@ fn a_link_in_a_folder_or_tar_is_taken_once() {
         stored(stick.hash) && stored(Digest::of(PLAYBOOK.as_bytes())) && stored(Digest::of(&[7; 100_000]))
     );
 
+    assert!(!text.contains("confirm window"), "{text}");
+
     let (_, text) = stick.apply(&stick.tar(), &stick.hash.hex(), &["--no-wait", "--json"]);
     let told: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(told["status"], "duplicate", "{told:#}");
     assert_eq!(told["job"]["kind"], "magic_link", "{told:#}");
+}
+
+#[test]
+fn a_confirm_window_without_a_link_is_told_of() {
+    let stick = Stick::new("7076FF*");
+    stick.sign(|command| command.options.confirm_window_s = 1800);
+    let (_, text) = stick.apply(&stick.link(), &stick.hash.to_string(), &["--no-wait"]);
+    assert!(text.contains("within 30 min of its end, it is undone"), "{text}");
 }
 
 #[test]
@@ -232,6 +245,36 @@ fn a_tar_that_is_cut_hostile_or_none_is_named() {
     fs::remove_file(link.join("pipe")).unwrap();
     fs::write(&tar, "not a tar").unwrap();
     stick.refused(&tar, &["no plain tar"]);
+}
+
+/// Modes first; and a user whom a mode lets in is not root by that.
+#[test]
+fn only_root_may_bring_anything() {
+    if !nix::unistd::geteuid().is_root() {
+        return keros_skip::skipped("only root can be somebody else");
+    }
+    let stick = Stick::new("7076FF*");
+    let folder = stick.daemon.folder.path();
+    let program = folder.join("keros-agent");
+    fs::copy(env!("CARGO_BIN_EXE_keros-agent"), &program).unwrap();
+    let open =
+        |name: &str, mode| fs::set_permissions(folder.join(name), Permissions::from_mode(mode)).unwrap();
+    open("", 0o755);
+    open("run/status.sock", 0o666);
+    let as_nobody = || {
+        let mut command = Program::new(&program);
+        command.env_clear().uid(65534).gid(65534).arg("--config").arg(folder.join("config.yaml"));
+        command.arg("apply").arg(stick.link()).arg(stick.hash.hex()).arg("--command").arg(stick.command());
+        let output = command.output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, text) = as_nobody();
+    assert_eq!(code, 77, "{text}");
+    assert!(text.contains("may not use") && text.contains("Use sudo"), "{text}");
+    open("run/control.sock", 0o666);
+    let (code, text) = as_nobody();
+    assert_eq!(code, 77, "{text}");
+    assert!(text.contains("only root may use this socket"), "{text}");
 }
 
 #[test]
