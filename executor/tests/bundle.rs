@@ -142,6 +142,13 @@ fn a_dry_run_changes_nothing_and_tells_what_it_would() {
     assert!(!gateway.path("root/etc/motd").exists());
 }
 
+fn shown(gateway: &Gateway, id: &str) -> String {
+    let mut program = std::process::Command::new(common::EXECUTOR);
+    let state = gateway.path("state");
+    let output = program.args(["job", id, "--state-folder"]).arg(state).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
 #[test]
 fn a_job_is_undone_on_demand_without_its_bundle() {
     let gateway = Gateway::new();
@@ -150,8 +157,15 @@ fn a_job_is_undone_on_demand_without_its_bundle() {
     let command = link.command(1);
     link.run(&gateway, &command);
     assert_eq!(gateway.text("root/etc/motd"), "a magic link\n");
+    let id = command.command_id.to_string();
+    let told = shown(&gateway, &id);
+    assert!(
+        told.contains(&format!("Kind     magic_link\nLink     test\n         {}\n", link.digest)),
+        "{told}"
+    );
     std::fs::remove_dir_all(gateway.path("state/bundles")).unwrap();
-    let told = gateway.told("undo", &[&command.command_id.to_string()]);
+    assert!(shown(&gateway, &id).contains("its bundle is not kept any more"));
+    let told = gateway.told("undo", &[&id]);
     assert!(told.contains("/etc/motd"), "{told}");
     assert_eq!(gateway.text("root/etc/motd"), "before\n");
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use keros_platform::{Disk, Open};
 use keros_protocol::RefusalReason;
 use keros_protocol::eligibility::Refusal;
-use keros_protocol::limits::{MAX_MANIFEST_BYTES, MAX_SCRIPT_BYTES};
+use keros_protocol::limits::{MAX_LINK_CONFIG_BYTES, MAX_MANIFEST_BYTES, MAX_SCRIPT_BYTES};
 use keros_protocol::magic_link::{BundleFile, Descriptor, Digest, LinkConfig, MagicLink, Manifest, Title};
 
 use super::content::{CopyError, copy};
@@ -103,6 +103,13 @@ impl<'a> Store<'a> {
         let known = titles.flat_map(|title| title.folders().chain([title.as_str()])).collect();
         self.check_for_more(&files, "", &known)?;
         Ok(self.bundle(digest, &link))
+    }
+
+    /// What the link calls itself, for people; `None` when there is no copy of it.
+    pub(crate) fn name(&self, digest: Digest) -> Option<String> {
+        let path = self.of_link(digest).join("config.json");
+        let config = self.disk.read(&path, MAX_LINK_CONFIG_BYTES as u64).ok()?;
+        LinkConfig::parse(&config).ok().map(|config| config.name)
     }
 
     /// Removes the copy of this link; it need not be there.
