@@ -3,6 +3,7 @@
 //! Nothing here knows the insides of a program: everything goes through command lines, MQTT, REST and files.
 
 mod booted;
+mod bundle;
 mod center;
 mod gateway;
 mod injection;
@@ -20,6 +21,7 @@ mod vm;
 mod wait;
 
 pub use booted::{Booted, enable as booted_enable};
+pub use bundle::Bundle;
 pub use center::{Broker, Center};
 pub use gateway::{Gateway, GatewayOptions, KEROS_5, KEROS_6};
 pub use injection::{Injection, Threads, injected};

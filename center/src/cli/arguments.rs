@@ -5,9 +5,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use keros_protocol::UpdateId;
+use keros_protocol::magic_link::{Source, SourceError};
 use keros_protocol::topics::Prefix;
 
 use super::magic_link::arguments::MagicLinkCommand;
+use super::magic_link::place::Hash;
 use super::text::parse_duration_s;
 
 /// Sends JetPorch scripts to groups of Kerlink gateways, and tells what became of them.
@@ -33,11 +35,15 @@ Send a script to a group and watch it:
   keros-center update send --group north --script ntp.yml --watch
   keros-center update cancel 01920000-0000-7000-8000-000000000002
 
+Make a Magic Link, a bundle with files for the gateways that it declares, and send it:
+  keros-center magic-link create forwarder/ --gateways north.txt
+  keros-center update send --group north --magic-link HASH
+
 Exit codes:
   0  done; with --watch: every gateway succeeded
   1  the update has ended (or is overdue), and some gateway did not succeed; cancel: it was too late for some gateway
   2  the command line cannot be understood
-  3  the script or its variables are not valid: nothing was sent
+  3  the script, the playbook or the variables are not valid: nothing was sent
   4  the center cannot be reached
   5  the center, or this command itself, refused or failed
   130  ended by Ctrl-C";
@@ -85,7 +91,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         access: Access,
         #[command(subcommand)]
-        command: MagicLinkCommand,
+        command: Option<MagicLinkCommand>,
     },
     /// Print the completions for a shell: add them with `source <(keros-center completions bash)`
     Completions {
@@ -180,6 +186,19 @@ pub(crate) struct ServeArguments {
     /// The private key of that certificate, PEM
     #[arg(long, value_name = "FILE", requires = "external_broker_cert")]
     pub(crate) external_broker_key: Option<PathBuf>,
+    /// Plain HTTP registry from which gateways fetch Magic Links: for loopback and VPNs
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) registry: Option<SocketAddr>,
+    /// The registry over TLS, with the certificate of --cert
+    #[arg(long, value_name = "ADDRESS", requires = "cert", requires = "cert_key")]
+    pub(crate) registry_tls: Option<SocketAddr>,
+    /// The registry's address as gateways are told, https://host[:port] [default: the address of --registry-tls or --registry, when
+    /// it is a single one]
+    #[arg(long, value_name = "URL", value_parser = parse_registry_url)]
+    pub(crate) registry_url: Option<Source>,
+    /// The most that the store of Magic Links may take of the disk, GiB
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub(crate) links_gib: u32,
     /// First levels of all MQTT topics
     #[arg(long, value_name = "TOPIC", default_value = "keros")]
     pub(crate) topic_prefix: Prefix,
@@ -196,12 +215,22 @@ Gateways with passwords, TLS:
 Gateways with client certificates (CN = EUI):
   keros-center serve --mqtt-tls 0.0.0.0:8883 --cert broker.pem --cert-key broker.key.pem --client-ca fleet-ca.pem
 
+With a registry, so that gateways can fetch Magic Links:
+  keros-center serve --mqtt-tls 0.0.0.0:8883 --registry-tls 0.0.0.0:8443 --registry-url https://center.example:8443 \
+    --cert center.pem --cert-key center.key.pem
+
 With mosquitto or a cluster of another broker:
   keros-center serve --external-broker 127.0.0.1:1883 --external-broker-user center \
     --external-broker-password-file broker.password
 
 The REST API is for this machine alone unless --rest says otherwise, and speaks plain HTTP: put a TLS proxy before it.
 KEROS_CENTER_LOG=debug logs more.";
+
+/// The address alone, or with the repository behind it.
+fn parse_registry_url(text: &str) -> Result<Source, String> {
+    let whole = || format!("{}/v2/{}", text.trim_end_matches('/'), crate::links::REPOSITORY).parse();
+    text.parse().or_else(|_| whole()).map_err(|error: SourceError| error.to_string())
+}
 
 fn parse_host_port(text: &str) -> Result<(String, u16), String> {
     let (host, port) = text.rsplit_once(':').ok_or("expected host:port")?;
@@ -367,7 +396,8 @@ pub(crate) enum GroupsCommand {
 /// `update …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum UpdateCommand {
-    /// Check a JetPorch script here, then send it to a group
+    /// Check a JetPorch script here, then send it to a group; or send a Magic Link
+    #[command(after_long_help = SEND_EXAMPLES)]
     Send(Box<SendArguments>),
     /// List updates, newest first
     List,
@@ -398,6 +428,14 @@ pub(crate) enum UpdateCommand {
     },
 }
 
+const SEND_EXAMPLES: &str = "\
+A script, for KerOS 6:
+  keros-center update send --group north --script ntp.yml --watch
+
+A Magic Link, for the gateways that it declares, from this center or from a registry:
+  keros-center update send --group north --magic-link HASH
+  keros-center update send --group north --magic-link HASH --source https://registry.example/v2/keros/base";
+
 const CANCEL_EXAMPLES: &str = "\
 For all gateways of an update, or for one:
   keros-center update cancel 01920000-0000-7000-8000-000000000002
@@ -416,8 +454,14 @@ pub(crate) struct SendArguments {
     #[arg(long)]
     pub(crate) group: String,
     /// The JetPorch script: a YAML file, or - for standard input
-    #[arg(long, value_name = "FILE")]
-    pub(crate) script: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "magic_link")]
+    pub(crate) script: Option<PathBuf>,
+    /// The hash of a Magic Link that the center has: see `keros-center magic-link create`
+    #[arg(long, value_name = "HASH", conflicts_with_all = ["script", "extra_vars"])]
+    pub(crate) magic_link: Option<Hash>,
+    /// Where gateways get it from, like https://registry.example/v2/keros/base [default: this center]
+    #[arg(long, value_name = "URL", requires = "magic_link")]
+    pub(crate) source: Option<Source>,
     /// Variables: @FILE.yml, {"name": "value"} or name=value; may be repeated, the last one wins
     #[arg(short = 'e', long = "extra-vars", value_name = "VARS")]
     pub(crate) extra_vars: Vec<String>,
