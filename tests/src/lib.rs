@@ -3,8 +3,11 @@
 //! Nothing here knows the insides of a program: everything goes through command lines, MQTT, REST and files.
 
 mod booted;
+mod bundle;
 mod center;
+mod fleet;
 mod gateway;
+mod hostile;
 mod injection;
 mod installed;
 mod mosquitto;
@@ -13,6 +16,7 @@ mod pki;
 mod programs;
 mod proxy;
 mod random;
+mod registry;
 mod reports;
 mod small_disk;
 mod steps;
@@ -20,8 +24,11 @@ mod vm;
 mod wait;
 
 pub use booted::{Booted, enable as booted_enable};
+pub use bundle::Bundle;
 pub use center::{Broker, Center};
+pub use fleet::Fleet;
 pub use gateway::{Gateway, GatewayOptions, KEROS_5, KEROS_6};
+pub use hostile::{Answer, Asked, Hostile};
 pub use injection::{Injection, Threads, injected};
 pub use installed::Installed;
 pub use mosquitto::{Mosquitto, MosquittoMode, mosquitto_client};
@@ -32,6 +39,7 @@ pub use programs::{
 };
 pub use proxy::{Manner, Proxy};
 pub use random::Random;
+pub use registry::{Registry, Skopeo};
 pub use reports::Reports;
 pub use small_disk::SmallDisk;
 pub use steps::{ensure_true, steps_script, steps_script_with};
