@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use keros_protocol::magic_link::{Digest, DigestError};
 
 /// The update agent of a KerOS gateway.
 #[derive(Debug, Parser)]
@@ -15,10 +16,13 @@ Examples:
   keros-agent status                 how the gateway is: connection, telemetry, jobs
   keros-agent job 0192               all about the job whose id begins with 0192
   keros-agent telemetry --now        send telemetry now, and so fetch a waiting command
+  sudo keros-agent apply /media/usb sha256:… --command /media/usb/command.json
+                                     run an exported Magic Link without a network
   keros-agent config --check         find mistakes in the configuration
   curl --unix-socket /run/keros-agent/status.sock http://agent/v1/status
 
-Exit codes: 0 done, 1 failed, 64 wrong usage, 69 the agent cannot be reached, 78 wrong configuration.
+Exit codes: 0 done, 1 failed, 64 wrong usage, 65 refused, 69 the agent cannot be reached, 77 only for root, 78 wrong
+configuration.
 Variables:  KEROS_LOG sets how much the daemon logs: off, error, warn, info (default), debug, trace."
 )]
 pub(crate) struct Arguments {
@@ -30,7 +34,7 @@ pub(crate) struct Arguments {
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
-    /// The agent's socket [default: status.sock in the configured runtime_folder]
+    /// The agent's socket; control.sock is looked for beside it [default: status.sock in the configured runtime_folder]
     #[arg(long, global = true, value_name = "PATH")]
     pub(crate) socket: Option<PathBuf>,
 }
@@ -59,6 +63,25 @@ pub(crate) enum Command {
         #[command(flatten)]
         format: Format,
     },
+    /// Run an exported Magic Link on this gateway, without a network
+    #[command(
+        long_about = "Run an exported Magic Link on this gateway, without a network.\n\n\
+The Magic Link is an OCI image layout, in a folder or a plain tar, e.g. on a USB stick. Every byte of\n\
+it is checked before anything is sent; then the agent gets the files that it lacks, and the signed\n\
+command. The agent and the executor check all of it once more. A command runs once, however often it\n\
+is brought. The report goes to the center when the link returns.",
+        after_help = "\
+At the center:
+  keros-center magic-link export HASH magic-link.tar
+  keros-center magic-link sign HASH --gateway EUI > command.json
+At the gateway:
+  sudo keros-agent apply magic-link.tar HASH --command command.json
+
+Exit codes: 0 it succeeded, or was taken with --no-wait; 1 it ended otherwise, or could not be copied;
+65 refused, or link or command are not good, or not for this gateway; 69 the agent cannot be reached;
+77 only for root."
+    )]
+    Apply(Apply),
     /// Check the configuration, or show it
     #[command(after_help = "\
 Examples:
@@ -72,6 +95,29 @@ Examples:
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+/// What is run.
+#[derive(Debug, Args)]
+pub(crate) struct Apply {
+    /// The exported Magic Link: a folder, or a plain tar
+    #[arg(value_name = "FOLDER-OR-TAR")]
+    pub(crate) path: PathBuf,
+    /// Its hash: sha256: and 64 hex digits, or the digits alone
+    #[arg(value_parser = hash)]
+    pub(crate) hash: Digest,
+    /// The signed command for this gateway
+    #[arg(long, value_name = "FILE")]
+    pub(crate) command: PathBuf,
+    /// Leave as soon as the agent has taken the command; the job goes on
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+fn hash(text: &str) -> Result<Digest, DigestError> {
+    Digest::from_hex(text).or_else(|_| text.parse())
 }
 
 /// How an answer is printed.

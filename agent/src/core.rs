@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use keros_machine::{Effect, Event, FetchEnd, Heard, Note, Now, SessionRequest, State};
+use keros_machine::{Arrival, Effect, Event, FetchEnd, Heard, Note, Now, SessionRequest, State, Verdict};
 use keros_platform::{Identity, read_keyring};
 use keros_protocol::eligibility::Gateway;
 use keros_protocol::executor::Request;
@@ -17,7 +17,7 @@ use tokio::task::AbortHandle;
 
 use crate::clock::{Clock, SharedTime};
 use crate::config::Settings;
-use crate::downlink;
+use crate::downlink::{self, DownlinkError};
 use crate::executor_client::{self, SessionEvent, SessionWhat};
 use crate::keeper::{Hands, Keeper};
 use crate::mqtt::{Full, LinkControl, Publisher, chain};
@@ -171,15 +171,35 @@ impl Core {
         }
     }
 
+    /// Judges a command that root has brought, as one from the center.
+    pub(crate) fn judge(&self, envelope: &Envelope) -> Result<Arrival, DownlinkError> {
+        let command_keys = keys(&self.shell.settings.trust_folder, KeyPurpose::Command);
+        let mut arrival = downlink::judge(envelope, &self.gateway(&command_keys))?;
+        if let Verdict::Eligible { by_hand, .. } = &mut arrival.verdict {
+            *by_hand = true;
+        }
+        Ok(arrival)
+    }
+
+    /// Takes a command that was judged.
+    pub(crate) fn take(&mut self, arrival: Arrival, envelope: &Envelope) {
+        let events = self.keeper.arrival(arrival, envelope).into_iter().collect();
+        self.apply(events);
+    }
+
     fn commands(&self, envelopes: &[Envelope]) -> Vec<Event> {
         let command_keys = keys(&self.shell.settings.trust_folder, KeyPurpose::Command);
-        let gateway = Gateway {
+        let gateway = self.gateway(&command_keys);
+        envelopes.iter().filter_map(|envelope| self.command(envelope, &gateway)).collect()
+    }
+
+    fn gateway<'a>(&'a self, command_keys: &'a KeyRing) -> Gateway<'a> {
+        Gateway {
             eui: self.shell.identity.eui,
             keros: self.shell.identity.keros_version.as_ref(),
-            command_keys: &command_keys,
+            command_keys,
             now_unix_s: self.keeper.time_to_judge_by(self.shell.clock.now()),
-        };
-        envelopes.iter().filter_map(|envelope| self.command(envelope, &gateway)).collect()
+        }
     }
 
     /// Judges a command, and has it kept.

@@ -23,7 +23,7 @@ use crate::mqtt::{Link, LinkControl, LinkEvent};
 use crate::notify::Notify;
 use crate::status::{self, Connection, Fixed};
 use crate::store::Store;
-use crate::{config, mqtt};
+use crate::{by_hand, config, mqtt};
 
 /// The loop comes around at least this often, to notice a wall clock that has jumped.
 const MAX_SLEEP: Duration = Duration::from_secs(600);
@@ -50,7 +50,7 @@ async fn serve(settings: Settings, mut warnings: Vec<String>) -> anyhow::Result<
     let mut notify = Notify::new();
     let mut connection = Connection::new(clock.now().unix_s);
     let started_at_unix_s = clock.now().unix_s;
-    // The task of the status socket makes it before it waits for anything.
+    // The tasks of the sockets make them before they wait for anything.
     tokio::task::yield_now().await;
     core.boot();
     notify.ready();
@@ -180,9 +180,16 @@ fn serve_technician(
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     let config_json = config::settings_json(settings).into();
+    let (root_folder, bundles, root_requests) =
+        (folder.clone(), settings.state_folder.join("bundles"), requests.clone());
     tokio::spawn(async move {
-        if let Err(error) = local::serve(&folder, views, requests, config_json).await {
+        if let Err(error) = local::serve_status(&folder, views, requests, config_json).await {
             tracing::error!(%error, "the status socket cannot be served");
+        }
+    });
+    tokio::spawn(async move {
+        if let Err(error) = local::serve_control(&root_folder, bundles, root_requests).await {
+            tracing::error!(%error, "the control socket cannot be served");
         }
     });
     Ok(())
@@ -209,7 +216,15 @@ fn on_link(core: &mut Core, connection: &mut Connection, event: LinkEvent) {
 }
 
 fn on_request(core: &mut Core, request: LocalRequest) {
-    let LocalRequest::TelemetryNow { answer } = request;
+    match request {
+        LocalRequest::TelemetryNow { answer } => drop(answer.send(telemetry_now(core))),
+        LocalRequest::Command { envelope, only_check, answer } => {
+            drop(answer.send(by_hand::command(core, &envelope, only_check)));
+        }
+    }
+}
+
+fn telemetry_now(core: &mut Core) -> TelemetryAnswer {
     let connected = core.shell().publisher.is_some();
     // First the wish: whether it is obeyed at once shows in the time that is left.
     core.apply(vec![Event::TelemetryWanted]);
@@ -219,11 +234,7 @@ fn on_request(core: &mut Core, request: LocalRequest) {
     } else {
         core.state().telemetry_due_at(now)
     };
-    let _ = answer.send(if connected {
-        TelemetryAnswer::Due { at_unix_s }
-    } else {
-        TelemetryAnswer::WhenConnected {}
-    });
+    if connected { TelemetryAnswer::Due { at_unix_s } } else { TelemetryAnswer::WhenConnected {} }
 }
 
 fn wake_at(core: &Core, clock: Clock, notify: &Notify) -> Instant {

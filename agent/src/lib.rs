@@ -2,6 +2,8 @@
 
 /// What can be said on the command line.
 mod arguments;
+/// Commands that root brings.
+mod by_hand;
 /// Files that notice a changed byte.
 mod checked;
 /// The technician's commands.
@@ -21,7 +23,7 @@ mod executor_client;
 /// The state moved, stored, and only then acted for. Public for tests, as the store is.
 #[doc(hidden)]
 pub mod keeper;
-/// The technician's socket, both sides.
+/// The technician's sockets, both sides.
 mod local;
 /// Where log lines go.
 mod logging;

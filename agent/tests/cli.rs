@@ -33,11 +33,25 @@ fn configured(text: &str) -> (tempfile::TempDir, String) {
 fn help_teaches_and_wrong_usage_is_64() {
     let (code, help, _) = code_and_text(&["--help"]);
     assert_eq!(code, 0);
-    for word in ["Examples:", "keros-agent telemetry --now", "Exit codes:", "KEROS_LOG"] {
+    for word in ["Examples:", "keros-agent telemetry --now", "keros-agent apply", "Exit codes:", "KEROS_LOG"]
+    {
         assert!(help.contains(word), "{word} is not in\n{help}");
     }
-    for wrong in [&[][..], &["stat"], &["job"], &["config"], &["config", "--check", "--show"], &["telemetry"]]
-    {
+    let (code, help, _) = code_and_text(&["apply", "--help"]);
+    assert_eq!(code, 0);
+    for word in ["FOLDER-OR-TAR", "--command <FILE>", "--no-wait", "magic-link sign", "Exit codes:"] {
+        assert!(help.contains(word), "{word} is not in\n{help}");
+    }
+    for wrong in [
+        &[][..],
+        &["apply"],
+        &["apply", "x", "y", "--command", "z"],
+        &["stat"],
+        &["job"],
+        &["config"],
+        &["config", "--check", "--show"],
+        &["telemetry"],
+    ] {
         assert_eq!(code_and_text(wrong).0, 64, "{wrong:?}");
     }
 }
@@ -99,6 +113,12 @@ fn completions_name_the_commands() {
     for shell in ["bash", "zsh", "fish"] {
         let (code, out, _) = code_and_text(&["completions", shell]);
         assert_eq!(code, 0);
-        assert!(out.contains("telemetry") && out.contains("keros-agent"), "{shell}");
+        assert!(
+            out.contains("telemetry")
+                && out.contains("apply")
+                && out.contains("no-wait")
+                && out.contains("keros-agent"),
+            "{shell}"
+        );
     }
 }

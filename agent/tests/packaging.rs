@@ -117,6 +117,24 @@ fn systemd_understands_the_units() {
     assert!(output.status.success() && about_ours.is_empty(), "{told}");
 }
 
+/// What decides who reaches the sockets is their modes: nothing of the unit may keep a technician out, or let others in.
+#[test]
+fn the_folder_of_the_sockets_is_open_and_all_else_of_the_agent_is_closed() {
+    let unit = fs::read_to_string(source("systemd/keros-agent.service")).unwrap();
+    let is_set = |line: &str| unit.lines().any(|found| found == line);
+    for line in [
+        "User=keros-agent",
+        "RuntimeDirectory=keros-agent",
+        "RuntimeDirectoryMode=0755",
+        "StateDirectoryMode=0700",
+        "UMask=0077",
+        "NoNewPrivileges=yes",
+    ] {
+        assert!(is_set(line), "{line}");
+    }
+    assert!(!unit.lines().any(|line| line.starts_with("PrivateUsers=")), "it would hide who asks");
+}
+
 #[test]
 fn a_wrong_call_says_what_is_missing() {
     let script = source("packaging/install.sh");

@@ -1,6 +1,7 @@
 //! The JSON of the REST API, for the server and for the command line that asks it. All paths are below `/api/v1`; every request
 //! but `GET /health` needs `Authorization: Bearer TOKEN`; errors are RFC 9457 problem details.
 
+use keros_protocol::magic_link::{BundleFile, Digest, GatewayPattern, KerosRange, MagicLink, Title};
 use keros_protocol::{CommandId, Delivery, Eui, Job, JobLimits, Outcome, Telemetry, UnixSeconds, UpdateId};
 use serde::{Deserialize, Serialize};
 
@@ -212,4 +213,81 @@ pub(crate) struct Problem {
     pub(crate) status: u16,
     /// What went wrong and what to do.
     pub(crate) detail: String,
+}
+
+/// `GET /magic-links/{digest}`, the elements of `GET /magic-links`, and the answer to `PUT /magic-links/{digest}`, whose body is the
+/// manifest. Blobs come before it: `PUT /blobs/{digest}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct LinkView {
+    /// The hash.
+    pub(crate) digest: Digest,
+    /// What it is called.
+    pub(crate) name: String,
+    /// What it does.
+    #[serde(default)]
+    pub(crate) description: String,
+    /// The gateways that it is declared for.
+    pub(crate) gateways: Vec<GatewayPattern>,
+    /// The KerOS versions that it fits; absent: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) keros: Option<KerosRange>,
+    /// The hardware that it fits; empty: any.
+    #[serde(default)]
+    pub(crate) models: Vec<String>,
+    /// When its time is over; absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) expires_at_unix_s: Option<UnixSeconds>,
+    /// The file that is run.
+    pub(crate) playbook: Title,
+    /// All files together.
+    pub(crate) size_bytes: u64,
+    /// The files.
+    pub(crate) files: Vec<LinkFileView>,
+    /// When the center got it; absent when it is not the center's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) created_at_unix_s: Option<UnixSeconds>,
+    /// The updates that name it.
+    #[serde(default)]
+    pub(crate) updates: Vec<UpdateId>,
+}
+
+/// A file of a Magic Link.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct LinkFileView {
+    /// Its path in the bundle.
+    pub(crate) title: Title,
+    /// Its length.
+    pub(crate) size_bytes: u64,
+    /// Its content.
+    pub(crate) digest: Digest,
+    /// It is a program.
+    #[serde(default)]
+    pub(crate) executable: bool,
+}
+
+impl LinkView {
+    /// What a link says of itself, without what the center knows of it.
+    pub(crate) fn new(digest: Digest, link: &MagicLink) -> Self {
+        let MagicLink { manifest, config } = link.clone();
+        let file = |file: BundleFile| LinkFileView {
+            title: file.title,
+            size_bytes: file.blob.size,
+            digest: file.blob.digest,
+            executable: file.executable,
+        };
+        Self {
+            digest,
+            name: config.name,
+            description: config.description,
+            gateways: config.gateways,
+            keros: config.keros,
+            models: config.models,
+            expires_at_unix_s: config.expires_at_unix_s,
+            playbook: config.playbook,
+            size_bytes: manifest.total_bytes(),
+            files: manifest.files.into_iter().map(file).collect(),
+            created_at_unix_s: None,
+            updates: Vec::new(),
+        }
+    }
 }

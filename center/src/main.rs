@@ -5,7 +5,6 @@
 mod api;
 mod bounds;
 mod broker;
-#[cfg_attr(not(test), allow(dead_code, reason = "the store of Magic Links uses it next"))]
 mod bundle;
 mod cli;
 mod demo;

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use keros_protocol::eligibility::Refusal;
 use keros_protocol::executor::Event;
-use keros_protocol::{CommandId, Envelope, Outcome, RefusalReason};
+use keros_protocol::{Command, CommandId, Envelope, Outcome, RefusalReason};
 
-use crate::admit::Admitted;
+use crate::admit::{Admitted, Work};
+use crate::bundle::{Store, Trouble, tidy};
 use crate::drive::Drive;
-use crate::engine::Engine;
-use crate::exit::Failure;
+use crate::engine::{Engine, Plan};
+use crate::exit::{Failure, complain};
 use crate::follow::forgotten;
 use crate::settings::Settings;
 use crate::settle::{complete_record, settle_all};
@@ -58,7 +59,7 @@ pub(crate) fn begin<'a>(
     envelope: &Envelope,
     admitted: Admitted,
 ) -> Result<Answer<'a>, Failure> {
-    let Admitted { command, plan } = admitted;
+    let Admitted { command, work } = admitted;
     let id = command.command_id;
     let mut run_lock = match take_lock(state, id)? {
         Ok(lock) => lock,
@@ -78,17 +79,24 @@ pub(crate) fn begin<'a>(
             Box::new(drive),
         ));
     }
-    let verdict = run_lock.claim(id).and_then(|()| prepare(state, &run_lock, record));
-    let verdict = verdict.and_then(|verdict| match verdict {
-        Ok(()) => backup::make_room(state, &settings.bounds, plan.backup_bytes),
-        refused => Ok(refused),
-    });
-    match verdict {
-        Ok(Ok(())) => {}
-        Ok(Err(refusal)) => return Ok(refused(refusal)),
-        Err(failure) if is_full(&failure) => return Ok(no_space(&failure)),
-        Err(failure) => return Err(failure),
-    }
+    let claimed = run_lock.claim(id).map_err(Trouble::from);
+    let plan = match claimed.and_then(|()| {
+        prepare(state, &run_lock, record)?;
+        tidy(state, settings.bounds.bundles_bytes(), command.job.link())?;
+        let plan = plan(state, engine, &command, work)?;
+        backup::make_room(state, &settings.bounds, plan.backup_bytes)??;
+        Ok(plan)
+    }) {
+        Ok(plan) => plan,
+        Err(trouble) => {
+            forget_bundle(state, &command);
+            return match trouble {
+                Trouble::Refused(refusal) => Ok(refused(refusal)),
+                Trouble::Failed(failure) if is_full(&failure) => Ok(no_space(&failure)),
+                Trouble::Failed(failure) => Err(failure),
+            };
+        }
+    };
     let begun = match Job::begin(state, id, envelope, state.host().now_unix_s(), plan.tasks) {
         Err(failure) if is_full(&failure) && state.job(id)?.is_none() => return Ok(no_space(&failure)),
         result => result?,
@@ -97,13 +105,33 @@ pub(crate) fn begin<'a>(
     Ok(Answer::Run(run_lock, Box::new(Drive::begun(settings, engine, begun, plan))))
 }
 
-/// Brings the records of earlier jobs, which all have their end, in order: each is in both records, none is kept too long. The
-/// inner result says whether they allow this command.
-fn prepare(state: &State, run_lock: &RunLock, command: Record) -> Result<Result<(), Refusal>, Failure> {
+/// Brings the records of earlier jobs, which all have their end, in order: each is in both records, none is kept too long. Refuses
+/// what they do not allow.
+fn prepare(state: &State, run_lock: &RunLock, command: Record) -> Result<(), Trouble> {
     let verdict = barrier::check(state, command)?;
     complete_record(state)?;
     state.prune(run_lock)?;
-    Ok(verdict)
+    Ok(verdict?)
+}
+
+/// What is to be run: of a Magic Link, our own copy.
+fn plan(state: &State, engine: &dyn Engine, command: &Command, work: Work) -> Result<Plan, Trouble> {
+    match work {
+        Work::Script(plan) => Ok(plan),
+        Work::Link(offer) => {
+            let bundle = Store::of(state.disk(), state.folder()).take(state, &offer)?;
+            Ok(engine.plan(command, Some(&bundle))?)
+        }
+    }
+}
+
+/// A bundle that was copied for nothing takes room from whoever comes next.
+fn forget_bundle(state: &State, command: &Command) {
+    if let Some(digest) = command.job.link()
+        && let Err(failure) = Store::of(state.disk(), state.folder()).remove(digest)
+    {
+        complain(&failure.chain());
+    }
 }
 
 fn no_space<'a>(failure: &Failure) -> Answer<'a> {

@@ -8,6 +8,7 @@ use keros_protocol::Outcome;
 use keros_protocol::executor::Event;
 use keros_protocol::limits::{MAX_TEXT_BYTES, shorten};
 
+use crate::bundle::Store;
 use crate::engine::{Controls, Engine, Plan, TasksEnd};
 use crate::exit::{Failure, complain};
 use crate::life::{Action, Concluded, Known, Life, Phase, after_tasks, next};
@@ -272,7 +273,9 @@ impl<'a> Drive<'a> {
     /// The command was verified when it began; that nobody has changed it since is [`resume::find`]'s to say.
     fn plan_again(&self) -> Result<Plan, String> {
         let command = self.job().command().ok_or("the command is not readable any more")?;
-        let plan = self.engine.plan(&command);
+        let store = Store::of(self.job().disk(), &self.settings.state.state_folder);
+        let bundle = command.job.link().map(|digest| store.open(digest)).transpose();
+        let plan = bundle.and_then(|bundle| self.engine.plan(&command, bundle.as_ref()));
         plan.map_err(|refusal| format!("the rest of the job cannot be run: {refusal}"))
     }
 

@@ -10,6 +10,7 @@ use keros_playbook::{
 use keros_protocol::eligibility::Refusal;
 use keros_protocol::{Command, Job, Outcome, RefusalReason, Summary, TaskRef};
 
+use crate::bundle::Bundle;
 use crate::settings::Settings;
 use crate::watch::{BehindTasks, Question, Watch};
 
@@ -53,11 +54,11 @@ pub(crate) struct Plan {
 
 /// What can run jobs.
 pub(crate) trait Engine {
-    /// Checks the whole job before anything is run.
+    /// Checks the whole job before anything is run. A Magic Link comes with its bundle.
     ///
     /// # Errors
     /// Why it cannot be run, by name and with the first findings.
-    fn plan(&self, command: &Command) -> Result<Plan, Refusal>;
+    fn plan(&self, command: &Command, bundle: Option<&Bundle>) -> Result<Plan, Refusal>;
 
     /// Whether the job that put this aside has changed anything. What cannot be read counts as a change.
     fn has_changed(&self, backup: &Path) -> bool;
@@ -74,19 +75,8 @@ pub(crate) struct PlaybookEngine<'a> {
 }
 
 impl Engine for PlaybookEngine<'_> {
-    fn plan(&self, command: &Command) -> Result<Plan, Refusal> {
-        let Job::JetPorch { script, vars } = &command.job else {
-            let detail = format!("this version cannot run a job of kind {:?}", command.job.kind());
-            return Err(Refusal::new(RefusalReason::Unsupported, detail));
-        };
-        let source = ScriptSource {
-            text: script.clone(),
-            file: "script".to_owned(),
-            folder: None,
-            role_folders: Vec::new(),
-            module_folders: Vec::new(),
-            extra_vars: vars.clone(),
-        };
+    fn plan(&self, command: &Command, bundle: Option<&Bundle>) -> Result<Plan, Refusal> {
+        let source = source_of(&command.job, bundle)?;
         let script = Script::parse(&source).map_err(|findings| refusal_of(&findings))?;
         let tasks = script.task_count();
         let mut options = RunOptions {
@@ -124,6 +114,28 @@ impl Engine for PlaybookEngine<'_> {
 impl PlaybookEngine<'_> {
     fn system(&self) -> HostSystem {
         HostSystem::new(self.settings.root.clone(), self.settings.shell_place())
+    }
+}
+
+/// What is run, and the files beside it.
+fn source_of(job: &Job, bundle: Option<&Bundle>) -> Result<ScriptSource, Refusal> {
+    match (job, bundle) {
+        (Job::JetPorch { script, vars }, _) => Ok(ScriptSource {
+            text: script.clone(),
+            file: "script".to_owned(),
+            extra_vars: vars.clone(),
+            ..ScriptSource::default()
+        }),
+        (Job::MagicLink { .. }, Some(bundle)) => Ok(ScriptSource {
+            text: bundle.playbook_text()?,
+            file: bundle.playbook.to_string(),
+            folder: Some(bundle.files.clone()),
+            ..ScriptSource::default()
+        }),
+        _ => {
+            let detail = format!("this version cannot run a job of kind {:?}", job.kind());
+            Err(Refusal::new(RefusalReason::Unsupported, detail))
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod tests;
 
 use std::io::Read;
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use keros_protocol::eligibility::claimed_ids;
 use keros_protocol::executor::{Event, Request};
@@ -17,6 +18,7 @@ use keros_protocol::{Envelope, RefusalReason};
 
 use crate::admit::admit;
 use crate::begin::{Answer, begin, known, refused};
+use crate::bundle::Trouble;
 use crate::drive::Drive;
 use crate::engine::{Engine, PlaybookEngine};
 use crate::events::EventSink;
@@ -102,11 +104,11 @@ fn decide<'a>(
 ) -> Result<Answer<'a>, Failure> {
     let desk = Desk { settings, state, engine };
     match request {
-        Request::Run { envelope, statement, bundle: _ } => {
+        Request::Run { envelope, statement, bundle } => {
             if let Some(statement) = statement {
                 raise_floor(settings, state, &statement);
             }
-            decide_run(settings, state, engine, &envelope)
+            decide_run(settings, state, engine, &envelope, bundle.as_deref())
         }
         Request::Attach { command_id } => known(state, command_id)?
             .ok_or_else(|| Failure::Unknown(format!("unknown: command {command_id} was never started here"))),
@@ -138,6 +140,7 @@ fn decide_run<'a>(
     state: &State,
     engine: &'a dyn Engine,
     envelope: &Envelope,
+    bundle: Option<&Path>,
 ) -> Result<Answer<'a>, Failure> {
     if let Some((id, _)) = claimed_ids(envelope)
         && let Some(answer) = known(state, id)?
@@ -145,12 +148,14 @@ fn decide_run<'a>(
         return Ok(answer);
     }
     let now_unix_s = time_floor::judged_time(state)?;
-    match admit(settings.platform_root(), &settings.trust_folder, engine, envelope, now_unix_s) {
+    let (platform_root, trust_folder) = (settings.platform_root(), &settings.trust_folder);
+    match admit(platform_root, trust_folder, engine, envelope, bundle, now_unix_s) {
         Ok(admitted) => {
             time_floor::raise(state, admitted.command.issued_at_unix_s);
             begin(state, settings, engine, envelope, admitted)
         }
-        Err(mut refusal) => {
+        Err(Trouble::Failed(failure)) => Err(failure),
+        Err(Trouble::Refused(mut refusal)) => {
             if refusal.reason == RefusalReason::Expired {
                 refusal.detail.extend(time_floor::explain(state));
             }

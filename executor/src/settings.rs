@@ -54,6 +54,9 @@ pub(crate) struct BoundSettings {
     /// Most that all jobs together have put aside, MiB; the oldest goes first
     #[arg(long, value_name = "MIB", default_value_t = 256, hide_short_help = true)]
     pub(crate) backups_mib: u32,
+    /// Most that copies of Magic Links' bundles take whose jobs have ended, MiB: they only save copying when a link comes again
+    #[arg(long, value_name = "MIB", default_value_t = 64, hide_short_help = true)]
+    pub(crate) bundles_mib: u32,
 }
 
 impl BoundSettings {
@@ -66,6 +69,7 @@ impl BoundSettings {
             ("--resume-after-s", self.resume_after_s),
             ("--backup-mib", self.backup_mib),
             ("--backups-mib", self.backups_mib),
+            ("--bundles-mib", self.bundles_mib),
         ];
         pairs.into_iter().flat_map(|(name, value)| [name.into(), value.to_string().into()]).collect()
     }
@@ -92,6 +96,11 @@ impl BoundSettings {
     /// Most that all jobs together have put aside.
     pub(crate) const fn backups_bytes(&self) -> u64 {
         self.backups_mib as u64 * 1024 * 1024
+    }
+
+    /// Most that bundles of jobs that have ended take.
+    pub(crate) const fn bundles_bytes(&self) -> u64 {
+        self.bundles_mib as u64 * 1024 * 1024
     }
 }
 

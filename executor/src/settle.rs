@@ -7,6 +7,7 @@ use keros_protocol::text::printable;
 use keros_protocol::{CommandId, Outcome};
 use serde_json::json;
 
+use crate::bundle::tidy;
 use crate::cli::SettleArgs;
 use crate::drive::{Drive, Left};
 use crate::engine::{Engine, PlaybookEngine};
@@ -111,6 +112,7 @@ pub(crate) fn finish(
         }
     }
     complete_record(state)?;
+    tidy(state, settings.bounds.bundles_bytes(), None)?;
     Ok(true)
 }
 

@@ -14,6 +14,7 @@ use keros_protocol::eligibility::Refusal;
 use keros_protocol::executor::{Event, Request};
 use keros_protocol::{Command, CommandId, Outcome, TaskRef, UnixSeconds};
 
+use crate::bundle::Bundle;
 use crate::engine::{Controls, Engine, Plan, TasksEnd};
 use crate::events::EventSink;
 use crate::exit::Failure;
@@ -132,6 +133,7 @@ impl Place {
                 resume_after_s: 5,
                 backup_mib: 64,
                 backups_mib: 256,
+                bundles_mib: 64,
             },
         }
     }
@@ -145,7 +147,7 @@ impl Place {
 struct ToyEngine<'a>(&'a Place);
 
 impl Engine for ToyEngine<'_> {
-    fn plan(&self, command: &Command) -> Result<Plan, Refusal> {
+    fn plan(&self, command: &Command, _bundle: Option<&Bundle>) -> Result<Plan, Refusal> {
         let (toy, command) = (Arc::clone(&self.0.toy), command.clone());
         let work = Box::new(move |observer: &mut dyn Observer, mut controls: Controls| {
             match toy.run(&command, controls.resume.as_deref(), &mut controls.is_cancelled, observer) {

@@ -13,6 +13,7 @@
 //! jobs/ID/cancel.json     asked of the runner: the end of the job
 //! jobs/ID/confirm.json    asked of the runner: the center's word that it was heard of
 //! floor                   what the time is at least, as the center has signed
+//! bundles/HEX/            our own copy of a Magic Link's bundle, by the link's digest: see the module `bundle`
 //! ```
 //!
 //! Instances of the executor meet here alone.
@@ -38,6 +39,8 @@ use crate::settings::Settings;
 use job::Job;
 use started::Started;
 
+/// What stays free before a job: neither its bundle nor its backup takes anything of it. The journal keeps room for itself.
+pub(crate) const KEPT_FREE_BYTES: u64 = 16 * 1024 * 1024;
 /// Jobs whose whole journal is kept.
 const KEPT_JOURNALS: usize = 50;
 /// Jobs whose outcome is kept: these and the ones above.
@@ -120,7 +123,7 @@ impl State {
             return Err(Failure::Unsafe(format!("{path} belongs to user {owner}, not to user {this_user}")));
         }
         if found.mode & 0o077 != 0 {
-            let closed = self.disk.close_to_others(&self.folder);
+            let closed = self.disk.set_mode(&self.folder, 0o700);
             closed.map_err(Failure::io(format!("close {path} to others")))?;
         }
         Ok(())

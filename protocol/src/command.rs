@@ -104,6 +104,12 @@ impl Job {
             Self::Unknown { kind } => kind,
         }
     }
+
+    /// The Magic Link that it runs, when it is one.
+    #[must_use]
+    pub const fn link(&self) -> Option<Digest> {
+        if let Self::MagicLink { digest, .. } = self { Some(*digest) } else { None }
+    }
 }
 
 #[derive(Serialize, Deserialize)]

@@ -19,7 +19,7 @@ pub(crate) struct Truth {
     /// The clock of the gateway was wrong in this history.
     pub(crate) clock_was_wrong: bool,
     running: Option<(CommandId, i32)>,
-    /// Which process was asked to run which command.
+    /// Which process was asked to run which command, or runs it.
     asked: BTreeMap<i32, CommandId>,
     /// Processes that are gone and have left something running.
     stragglers: BTreeSet<i32>,
@@ -37,7 +37,7 @@ pub(crate) struct Story {
     pub(crate) tasks: BTreeMap<u32, u32>,
     /// What the job came to, where its process lived to know.
     pub(crate) outcome: Option<Outcome>,
-    /// A process that was asked to run it was lost.
+    /// A process that was asked to run it, or ran it, was lost.
     pub(crate) process_lost: bool,
     pub(crate) script: Script,
     /// The center has been told to cancel it.
@@ -74,6 +74,8 @@ impl Truth {
     pub(crate) fn started(&mut self, process: i32, id: CommandId, resumed: bool, alive: &[i32]) -> Checked {
         let other = self.running.filter(|(_, process)| alive.contains(process));
         self.running = Some((id, process));
+        // A process that takes a job over was asked for something else, or for nothing.
+        self.asked.insert(process, id);
         let stragglers = self.stragglers.clone();
         let story = self.story(id);
         check(other.is_none(), "one job runs at a time", || format!("{id} beside {other:?}"))?;

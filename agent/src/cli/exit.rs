@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use super::Failure;
-use crate::local::ClientError;
+use crate::local::{CONTROL, ClientError};
 
 /// Done.
 pub(crate) const OK: u8 = 0;
@@ -11,8 +11,12 @@ pub(crate) const OK: u8 = 0;
 pub(crate) const FAILED: u8 = 1;
 /// Wrong usage (`EX_USAGE`).
 pub(crate) const USAGE: u8 = 64;
+/// The Magic Link or its command is not good, or not for this gateway (`EX_DATAERR`).
+pub(crate) const REFUSED: u8 = 65;
 /// The agent cannot be reached (`EX_UNAVAILABLE`).
 pub(crate) const UNREACHABLE: u8 = 69;
+/// Only root may do that (`EX_NOPERM`).
+pub(crate) const NOT_ROOT: u8 = 77;
 /// The configuration is wrong (`EX_CONFIG`).
 pub(crate) const CONFIG: u8 = 78;
 
@@ -20,9 +24,10 @@ pub(crate) const CONFIG: u8 = 78;
 pub(super) fn failed(failure: &Failure) -> u8 {
     let (code, advice) = table(failure);
     let mut text = format!("error: {failure}\n");
-    let source = std::error::Error::source(failure);
-    if let Some(source) = source {
-        text.push_str(&format!("  because: {source}\n"));
+    let mut source = std::error::Error::source(failure);
+    while let Some(error) = source {
+        text.push_str(&format!("  because: {error}\n"));
+        source = error.source();
     }
     if !advice.is_empty() {
         text.push_str(&format!("  {advice}\n"));
@@ -37,6 +42,13 @@ fn table(failure: &Failure) -> (u8, &'static str) {
             UNREACHABLE,
             "Look: systemctl status keros-agent; journalctl -u keros-agent -n 50. Start: systemctl start keros-agent",
         ),
+        Failure::Client(ClientError::NotAllowed(path)) if path.ends_with(CONTROL) => {
+            (NOT_ROOT, "Only root may run something on the gateway. Use sudo")
+        }
+        Failure::Client(ClientError::Refused { status: 403, .. }) => (NOT_ROOT, "Use sudo"),
+        Failure::Client(ClientError::Source(_)) => {
+            (FAILED, "Is the stick still there? Nothing was run; copying begins where it ended: try again")
+        }
         Failure::Client(ClientError::NotAllowed(_)) => (
             UNREACHABLE,
             "Use sudo, or become a member of the group keros: usermod -aG keros USER, then log in again",
@@ -48,6 +60,11 @@ fn table(failure: &Failure) -> (u8, &'static str) {
             (FAILED, "Is the program at the socket another version? Compare: keros-agent --version")
         }
         Failure::Configuration(_) => (CONFIG, ""),
+        Failure::Bundle(..) => (REFUSED, "Nothing was sent. Export it again: keros-center magic-link export"),
+        Failure::Order(_) => {
+            (REFUSED, "Nothing was sent. A new one: keros-center magic-link sign HASH --gateway EUI")
+        }
+        Failure::Refused(_) => (REFUSED, "Nothing was run"),
         Failure::Client(ClientError::Refused { .. }) | Failure::NoSuchJob(_) | Failure::Ambiguous { .. } => {
             (FAILED, "")
         }

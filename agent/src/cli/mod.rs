@@ -1,12 +1,14 @@
 //! The technician's commands: ask, print, and say by the exit code how it went. The daemon is never needed for anything
-//! but its answers, and nothing here changes the gateway.
+//! but its answers, and nothing here changes the gateway but `apply`, through the daemon.
 
+mod apply;
 mod configuration;
 pub(crate) mod exit;
 mod text;
 mod time;
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::CommandFactory as _;
@@ -32,6 +34,10 @@ pub(crate) fn run(command: &Command, arguments: &Arguments) -> ExitCode {
         Command::Jobs(format) => jobs(arguments, *format),
         Command::Job { id, format } => job(arguments, id, *format),
         Command::Telemetry { format, .. } => telemetry(arguments, *format),
+        Command::Apply(what) => {
+            let applied = sockets(arguments).and_then(|sockets| apply::apply(&sockets, what));
+            return applied.unwrap_or_else(|error| exit::failed(&error)).into();
+        }
     };
     match done {
         Ok(()) => exit::OK.into(),
@@ -52,6 +58,11 @@ fn print(text: &str) {
     let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
 }
 
+/// Tells on standard error what goes on.
+fn note(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
@@ -63,13 +74,36 @@ enum Failure {
     NoSuchJob(String),
     #[error("{count} jobs have ids that begin with {prefix:?}: {examples}")]
     Ambiguous { prefix: String, count: usize, examples: String },
+    #[error(transparent)]
+    Order(#[from] apply::OrderError),
+    #[error("{}", .0.display())]
+    Bundle(PathBuf, #[source] apply::BundleError),
+    #[error("refused: {0}")]
+    Refused(String),
 }
 
-/// The client of the agent that the arguments mean. A configuration that was named and can't be read is a failure:
+/// The sockets of one agent.
+struct Sockets {
+    status: PathBuf,
+}
+
+impl Sockets {
+    fn status(&self) -> Client {
+        Client::new(self.status.clone())
+    }
+
+    /// Root's socket is beside the other one.
+    fn control(&self) -> Client {
+        let folder = self.status.parent().unwrap_or(&self.status);
+        Client::new(local::control_path(folder))
+    }
+}
+
+/// The sockets of the agent that the arguments mean. A configuration that was named and can't be read is a failure:
 /// otherwise another agent would answer in its place.
-fn client(arguments: &Arguments) -> Result<Client, Failure> {
+fn sockets(arguments: &Arguments) -> Result<Sockets, Failure> {
     if let Some(socket) = &arguments.socket {
-        return Ok(Client::new(socket.clone()));
+        return Ok(Sockets { status: socket.clone() });
     }
     let loaded = config::load(arguments.config.as_deref());
     match &arguments.config {
@@ -77,8 +111,12 @@ fn client(arguments: &Arguments) -> Result<Client, Failure> {
             let told = loaded.findings.first().map(ToString::to_string).unwrap_or_default();
             Err(Failure::Configuration(told))
         }
-        _ => Ok(Client::new(local::socket_path(loaded.runtime_folder()))),
+        _ => Ok(Sockets { status: local::socket_path(loaded.runtime_folder()) }),
     }
+}
+
+fn client(arguments: &Arguments) -> Result<Client, Failure> {
+    Ok(sockets(arguments)?.status())
 }
 
 fn status(arguments: &Arguments, format: Format) -> Result<(), Failure> {

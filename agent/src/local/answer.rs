@@ -34,23 +34,20 @@ pub(super) struct Sources {
     pub(super) timeouts: Timeouts,
 }
 
-type Answer = Response<Full<Bytes>>;
+/// What goes back.
+pub(super) type Answer = Response<Full<Bytes>>;
 
 /// Answers one request.
 pub(super) async fn answer(sources: &Sources, method: &Method, path: &str) -> Answer {
-    let allowed = if path == "/v1/telemetry" { Method::POST } else { Method::GET };
     let known = matches!(path, "/v1/status" | "/v1/jobs" | "/v1/config" | "/v1/telemetry")
         || path.starts_with("/v1/jobs/");
     if !known {
         let detail = "the paths are /v1/status, /v1/jobs, /v1/jobs/{id}, /v1/config and /v1/telemetry";
         return problem(StatusCode::NOT_FOUND, detail);
     }
-    if method != allowed {
-        let mut answer = problem(StatusCode::METHOD_NOT_ALLOWED, &format!("{path} takes {allowed} only"));
-        if let Ok(value) = HeaderValue::from_str(allowed.as_str()) {
-            answer.headers_mut().insert(ALLOW, value);
-        }
-        return answer;
+    let allowed = if path == "/v1/telemetry" { "POST" } else { "GET" };
+    if method.as_str() != allowed {
+        return not_allowed(path, allowed);
     }
     match path {
         "/v1/status" => json_answer(StatusCode::OK, &**sources.status.borrow()),
@@ -72,6 +69,13 @@ pub(super) fn problem(status: StatusCode, detail: &str) -> Answer {
     let title = status.canonical_reason().unwrap_or("Error");
     let body = json!({ "title": title, "status": status.as_u16(), "detail": detail });
     with_type(status, "application/problem+json", body.to_string().into_bytes())
+}
+
+/// The method is another one.
+pub(super) fn not_allowed(what: &str, allowed: &'static str) -> Answer {
+    let mut answer = problem(StatusCode::METHOD_NOT_ALLOWED, &format!("{what} takes {allowed} only"));
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    answer
 }
 
 fn one_job(status: &StatusView, id: &str) -> Answer {
@@ -103,7 +107,8 @@ async fn telemetry_now(sources: &Sources) -> Answer {
     }
 }
 
-fn json_answer(status: StatusCode, body: &impl Serialize) -> Answer {
+/// A value as JSON.
+pub(super) fn json_answer(status: StatusCode, body: &impl Serialize) -> Answer {
     match serde_json::to_vec(body) {
         Ok(body) => with_type(status, "application/json", body),
         Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),

@@ -1,29 +1,74 @@
-//! The technician's socket: HTTP/1.1 and JSON over a Unix socket, so that `curl --unix-socket` works too.
+//! The technician's sockets: HTTP/1.1 and JSON over Unix sockets, so that `curl --unix-socket` works too. Errors are problem
+//! details (RFC 9457).
 //!
-//! `GET /v1/status`, `GET /v1/jobs`, `GET /v1/jobs/{id}`, `GET /v1/config` (the effective settings, no secrets),
-//! `POST /v1/telemetry` (202 when it will be sent, 429 when it was sent too short a time ago). Errors are problem details
-//! (RFC 9457).
+//! `status.sock`: `GET /v1/status`, `GET /v1/jobs`, `GET /v1/jobs/{id}`, `GET /v1/config` (the effective settings, no secrets),
+//! `POST /v1/telemetry` (202 when it will be sent, 429 when it was sent too short a time ago). File modes decide who may
+//! connect.
 //!
-//! It shows what the main loop publishes and passes requests on to it; it holds no state of its own and never touches
-//! jobs. File modes decide who may connect.
+//! `control.sock`, for root: `HEAD` and `PUT /v1/blobs/{digest}` (a blob of a Magic Link), `POST /v1/commands` (a signed command; 202
+//! when it is taken, 200 with `refused` or `duplicate`), `POST /v1/commands/check` (what would become of it).
+//!
+//! They show what the main loop publishes and pass requests on to it; they hold no state of their own and never touch jobs.
 
 mod answer;
 mod client;
+mod control;
 mod request;
 mod server;
+mod upload;
 mod view;
 
 #[cfg(test)]
 mod tests;
 
 pub(crate) use client::{Client, ClientError};
-pub(crate) use request::{LocalRequest, TelemetryAnswer};
-pub(crate) use server::serve;
+pub(crate) use request::{CommandAnswer, JudgedCommand, Judgement, LocalRequest, TelemetryAnswer};
 pub(crate) use view::{ConnectionView, JobView, JobsView, StatusView, TelemetryView};
 
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-/// Where the socket is in the runtime folder.
+use tokio::sync::{mpsc, watch};
+
+/// Where the socket for reading is in the runtime folder.
 pub(crate) fn socket_path(runtime_folder: &Path) -> PathBuf {
     runtime_folder.join("status.sock")
+}
+
+/// The name of root's socket.
+pub(crate) const CONTROL: &str = "control.sock";
+
+/// Where root's socket is in the runtime folder.
+pub(crate) fn control_path(runtime_folder: &Path) -> PathBuf {
+    runtime_folder.join(CONTROL)
+}
+
+/// Serves the status socket until it is dropped. `config_json` is what `/v1/config` shows.
+///
+/// # Errors
+/// When the socket can't be made, or another agent serves it already (`AddrInUse`).
+pub(crate) async fn serve_status(
+    runtime_folder: &Path,
+    status: watch::Receiver<Arc<StatusView>>,
+    requests: mpsc::Sender<LocalRequest>,
+    config_json: Arc<str>,
+) -> io::Result<()> {
+    let sources = answer::Sources { status, requests, config_json, timeouts: server::TIMEOUTS };
+    server::serve(&socket_path(runtime_folder), server::Routes::Status(sources)).await
+}
+
+/// Serves root's socket until it is dropped. Blobs go into the folder `bundles`.
+///
+/// # Errors
+/// As [`serve_status`].
+pub(crate) async fn serve_control(
+    runtime_folder: &Path,
+    bundles: PathBuf,
+    requests: mpsc::Sender<LocalRequest>,
+) -> io::Result<()> {
+    let timeouts = server::TIMEOUTS;
+    let uploads = upload::Uploads::new(bundles, timeouts.connection);
+    let control = control::Control { requests, uploads, timeouts };
+    server::serve(&control_path(runtime_folder), server::Routes::Control(control)).await
 }

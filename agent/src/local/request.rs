@@ -1,6 +1,6 @@
-//! What the socket asks of the main loop.
+//! What the sockets ask of the main loop.
 
-use keros_protocol::UnixSeconds;
+use keros_protocol::{CommandId, Envelope, Outcome, RefusalReason, UnixSeconds};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
@@ -11,6 +11,15 @@ pub(crate) enum LocalRequest {
     TelemetryNow {
         /// Takes the answer.
         answer: oneshot::Sender<TelemetryAnswer>,
+    },
+    /// Take a command that root has brought.
+    Command {
+        /// As the center has signed it.
+        envelope: Box<Envelope>,
+        /// Only say what would become of it.
+        only_check: bool,
+        /// Takes the answer.
+        answer: oneshot::Sender<CommandAnswer>,
     },
 }
 
@@ -29,5 +38,47 @@ pub(crate) enum TelemetryAnswer {
     TooSoon {
         /// Ask again after so many seconds.
         retry_after_s: u64,
+    },
+}
+
+/// What became of a command.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum CommandAnswer {
+    /// It was judged.
+    Judged(JudgedCommand),
+    /// It does not even say its id.
+    Unreadable(String),
+    /// It could not be taken now.
+    NotTaken(&'static str),
+}
+
+/// What a command was judged to be: the answer to `POST /v1/commands`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct JudgedCommand {
+    /// Its id; only claimed when it is refused.
+    pub(crate) command_id: CommandId,
+    /// The judgement.
+    #[serde(flatten)]
+    pub(crate) judgement: Judgement,
+}
+
+/// May it run?
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub(crate) enum Judgement {
+    /// It is stored, and runs when its turn comes; or it would be.
+    Accepted {},
+    /// It does not run.
+    Refused {
+        /// By name.
+        reason: RefusalReason,
+        /// In words.
+        detail: String,
+    },
+    /// It is here already, and does not run once more.
+    Duplicate {
+        /// What has become of it; absent when it ended so long ago that only its id is kept.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        outcome: Option<Outcome>,
     },
 }

@@ -1,4 +1,4 @@
-//! The socket itself: made, guarded, and every connection bounded in size and time. One request a connection.
+//! The sockets themselves: made, guarded, and every connection bounded in size and time. One request a connection.
 
 use std::convert::Infallible;
 use std::io;
@@ -8,27 +8,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
-use hyper::header::CONTENT_LENGTH;
 use hyper::service::service_fn;
 use hyper::{Method, Request, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::unix::UCred;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::Semaphore;
 
-use super::answer::{Sources, Timeouts, answer, problem};
-use super::request::LocalRequest;
-use super::view::StatusView;
+use super::answer::{self, Answer, Sources, Timeouts, problem};
+use super::control::{self, Control, content_length};
 
 /// A technician has one or two at a time.
 const MAX_CONNECTIONS: usize = 8;
 
-const TIMEOUTS: Timeouts =
+pub(super) const TIMEOUTS: Timeouts =
     Timeouts { connection: Duration::from_secs(10), main_loop: Duration::from_secs(5) };
 
-/// Request line and headers; the least that hyper accepts as a limit.
-const MAX_HEADER_BYTES: usize = 8192;
+/// Request line and headers, the least that hyper accepts as a limit; also a piece of a body.
+const MAX_BUFFER_BYTES: usize = 8192;
 
-/// No request needs a body; a small one is not read, a larger one refused.
+/// No request of the status socket needs a body; a small one is not read, a larger one refused.
 const MAX_BODY_BYTES: u64 = 4096;
 
 /// After accepting failed, e.g. for lack of descriptors.
@@ -37,37 +36,55 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// The group that may read, when the system has it.
 const GROUP: &str = "keros";
 
-/// Makes the socket and serves until it is dropped. `config_json` is what `/v1/config` shows.
+/// What a socket answers, and so who may use it.
+#[derive(Debug, Clone)]
+pub(super) enum Routes {
+    /// Reading, and telemetry now: for the group.
+    Status(Sources),
+    /// Bringing commands: for root, and for the agent's own user, who could do as much to its files.
+    Control(Control),
+}
+
+impl Routes {
+    const fn timeouts(&self) -> Timeouts {
+        match self {
+            Self::Status(sources) => sources.timeouts,
+            Self::Control(control) => control.timeouts,
+        }
+    }
+
+    fn admits(&self, peer: Option<&UCred>) -> bool {
+        match self {
+            // The file's mode has decided.
+            Self::Status(_) => true,
+            // A program with the right to pass over modes is not root by that.
+            Self::Control(_) => {
+                peer.is_some_and(|peer| peer.uid() == 0 || peer.uid() == nix::unistd::geteuid().as_raw())
+            }
+        }
+    }
+}
+
+/// Makes the socket `path` and serves on it until it is dropped.
 ///
 /// # Errors
 /// When the socket can't be made, or another agent serves it already (`AddrInUse`).
-pub(crate) async fn serve(
-    runtime_folder: &Path,
-    status: watch::Receiver<Arc<StatusView>>,
-    requests: mpsc::Sender<LocalRequest>,
-    config_json: Arc<str>,
-) -> io::Result<()> {
-    let sources = Sources { status, requests, config_json, timeouts: TIMEOUTS };
-    serve_sources(&super::socket_path(runtime_folder), sources).await
-}
-
-/// Serves on the socket `path`.
-pub(super) async fn serve_sources(path: &Path, sources: Sources) -> io::Result<()> {
-    let listener = bind(path)?;
+pub(super) async fn serve(path: &Path, routes: Routes) -> io::Result<()> {
+    let listener = bind(path, &routes)?;
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         // Further clients wait in the listener's queue. The semaphore is never closed.
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return Ok(()) };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let sources = sources.clone();
+                let routes = routes.clone();
                 tokio::spawn(async move {
-                    serve_connection(stream, sources).await;
+                    serve_connection(stream, routes).await;
                     drop(permit);
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection on the status socket");
+                tracing::warn!(%error, path = %path.display(), "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -75,7 +92,7 @@ pub(super) async fn serve_sources(path: &Path, sources: Sources) -> io::Result<(
 }
 
 /// Replaces a socket that nobody serves any more, and refuses to replace one that somebody does.
-pub(super) fn bind(path: &Path) -> io::Result<UnixListener> {
+pub(super) fn bind(path: &Path, routes: &Routes) -> io::Result<UnixListener> {
     match std::os::unix::net::UnixStream::connect(path) {
         Ok(_) => {
             let text = format!("another agent serves {} already", path.display());
@@ -92,40 +109,45 @@ pub(super) fn bind(path: &Path) -> io::Result<UnixListener> {
         Err(error) => return Err(error),
     }
     let listener = UnixListener::bind(path)?;
-    // The group first: until the mode is set, the umask lets nobody else write, which is what connecting needs.
+    let mode = match routes {
+        Routes::Status(_) => {
+            give_to_group(path);
+            0o660
+        }
+        Routes::Control(_) => 0o600,
+    };
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    Ok(listener)
+}
+
+/// Before the mode is set: until then the umask lets nobody else write, which is what connecting needs.
+fn give_to_group(path: &Path) {
     if let Ok(Some(group)) = nix::unistd::Group::from_name(GROUP)
         && let Err(error) = std::os::unix::fs::chown(path, None, Some(group.gid.as_raw()))
     {
         tracing::info!(%error, group = GROUP, "the status socket stays with the agent's own group");
     }
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
-    Ok(listener)
 }
 
-async fn serve_connection(stream: UnixStream, sources: Sources) {
+async fn serve_connection(stream: UnixStream, routes: Routes) {
     let peer = stream.peer_cred().ok();
-    let timeout = sources.timeouts.connection;
+    let limit = routes.timeouts().connection;
     let service = service_fn(|request: Request<Incoming>| {
-        let sources = sources.clone();
-        async move {
-            let (method, path) = (request.method(), request.uri().path());
-            let (uid, pid) = (peer.map(|peer| peer.uid()), peer.and_then(|peer| peer.pid()));
-            if method == Method::GET {
-                tracing::debug!(uid, pid, %method, path, "local request");
-            } else {
-                tracing::info!(uid, pid, %method, path, "local request");
-            }
-            if body_bytes(&request) > MAX_BODY_BYTES {
-                return Ok(problem(StatusCode::PAYLOAD_TOO_LARGE, "no request here has a body"));
-            }
-            Ok::<_, Infallible>(answer(&sources, method, path).await)
-        }
+        let routes = routes.clone();
+        async move { Ok::<_, Infallible>(answer_peer(&routes, peer.as_ref(), request).await) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .keep_alive(false)
-        .max_buf_size(MAX_HEADER_BYTES)
+        .max_buf_size(MAX_BUFFER_BYTES)
+        .timer(TokioTimer::new())
+        .header_read_timeout(limit)
         .serve_connection(TokioIo::new(stream), service);
-    match tokio::time::timeout(timeout, connection).await {
+    let ended = match routes {
+        Routes::Status(_) => tokio::time::timeout(limit, connection).await,
+        // A blob takes its time, and is bounded where it is taken.
+        Routes::Control(_) => Ok(connection.await),
+    };
+    match ended {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%error, "local connection ended early"),
         Err(_) => {
@@ -134,7 +156,23 @@ async fn serve_connection(stream: UnixStream, sources: Sources) {
     }
 }
 
-fn body_bytes(request: &Request<Incoming>) -> u64 {
-    let length = request.headers().get(CONTENT_LENGTH);
-    length.and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0)
+async fn answer_peer(routes: &Routes, peer: Option<&UCred>, request: Request<Incoming>) -> Answer {
+    let (method, path) = (request.method(), request.uri().path());
+    let (uid, pid) = (peer.map(UCred::uid), peer.and_then(UCred::pid));
+    if !routes.admits(peer) {
+        tracing::warn!(uid, pid, %method, path, "refused: only root may use the control socket");
+        return problem(StatusCode::FORBIDDEN, "only root may use this socket");
+    }
+    if matches!(*method, Method::GET | Method::HEAD) {
+        tracing::debug!(uid, pid, %method, path, "local request");
+    } else {
+        tracing::info!(uid, pid, %method, path, "local request");
+    }
+    match routes {
+        Routes::Status(_) if content_length(request.headers()).unwrap_or(0) > MAX_BODY_BYTES => {
+            problem(StatusCode::PAYLOAD_TOO_LARGE, "no request here has a body")
+        }
+        Routes::Status(sources) => answer::answer(sources, method, path).await,
+        Routes::Control(control) => control::answer(control, request).await,
+    }
 }

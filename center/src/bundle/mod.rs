@@ -1,3 +1,24 @@
-//! Bundles: what a Magic Link carries.
+//! Bundles: what a Magic Link carries. Made from a folder, read from and written to OCI image layouts, checked as a gateway would.
+//! It must not print anything, nor know of the command line.
+//!
+//! Reading order: what is wrong ([`BundleError`]), a link with a way to its blobs ([`Bundle`], [`Blobs`]), how one is made
+//! (`folder`, `make`, `gateways`), how it is kept outside of a center (`layout`, `tarball`).
 
 pub(crate) mod check;
+mod error;
+mod folder;
+mod gateways;
+mod layout;
+mod link;
+mod make;
+mod tarball;
+mod verified;
+
+pub(crate) use error::BundleError;
+pub(crate) use gateways::{parse_pattern, read_gateways};
+pub(crate) use layout::{Image, write};
+pub(crate) use link::{Blobs, Bundle};
+pub(crate) use make::{Contents, make};
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use keros_protocol::UpdateId;
 use keros_protocol::topics::Prefix;
 
+use super::magic_link::arguments::MagicLinkCommand;
 use super::text::parse_duration_s;
 
 /// Sends JetPorch scripts to groups of Kerlink gateways, and tells what became of them.
@@ -78,6 +79,13 @@ pub(crate) enum Command {
         access: Access,
         #[command(subcommand)]
         command: UpdateCommand,
+    },
+    /// Make Magic Links, bundles that only the gateways declared in them run, and move them between folders, center and registries
+    MagicLink {
+        #[command(flatten)]
+        access: Access,
+        #[command(subcommand)]
+        command: MagicLinkCommand,
     },
     /// Print the completions for a shell: add them with `source <(keros-center completions bash)`
     Completions {

@@ -1,5 +1,7 @@
 //! Asks the center over its REST API. It must not print anything.
 
+mod raw;
+
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::Duration;

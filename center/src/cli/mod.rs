@@ -8,6 +8,7 @@ mod gateways;
 mod groups;
 mod key_files;
 pub(crate) mod logging;
+pub(crate) mod magic_link;
 mod script;
 mod send;
 mod serve;
@@ -73,6 +74,7 @@ fn dispatch(command: Command, out: &mut dyn Write) -> anyhow::Result<Ended> {
         Command::Gateways { access, command } => gateways::run(&connect(&access)?, command, access.json, out),
         Command::Groups { access, command } => groups::run(&connect(&access)?, command, access.json, out),
         Command::Update { access, command } => updates::run(&connect(&access)?, command, access.json, out),
+        Command::MagicLink { access, command } => magic_link::run(&access, command, out),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "keros-center", &mut script);

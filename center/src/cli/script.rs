@@ -1,7 +1,7 @@
 //! Reads a JetPorch script and its variables, and checks them here before anything is sent.
 
 use std::fmt::Write as _;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -66,6 +66,21 @@ fn variables_of(option: &str) -> anyhow::Result<Map<String, Value>> {
     serde_yaml::from_str(&text).with_context(|| format!("{of} is not a mapping of names to values"))
 }
 
+impl Checked {
+    /// What only this center's engine cannot do, gateways judge for themselves.
+    pub(super) fn of(findings: Vec<Diagnostic>) -> Self {
+        match findings.iter().all(|finding| finding.kind == DiagnosticKind::Unsupported) {
+            true => Self::Fit(findings),
+            false => Self::Unfit(findings),
+        }
+    }
+
+    /// Whether it may be sent.
+    pub(super) fn is_fit(&self) -> bool {
+        matches!(self, Self::Fit(_))
+    }
+}
+
 /// Checks the script as a gateway will, without the files that a gateway may have.
 pub(super) fn check(text: &str, file: &str, vars: &Map<String, Value>) -> Checked {
     let source = ScriptSource {
@@ -76,11 +91,30 @@ pub(super) fn check(text: &str, file: &str, vars: &Map<String, Value>) -> Checke
     };
     match Script::parse(&source) {
         Ok(_) => Checked::Fit(Vec::new()),
-        Err(findings) if findings.iter().all(|f| f.kind == DiagnosticKind::Unsupported) => {
-            Checked::Fit(findings)
-        }
-        Err(findings) => Checked::Unfit(findings),
+        Err(findings) => Checked::of(findings),
     }
+}
+
+/// Prints the findings on standard error, each with its line of the file that it is about, and what they come to.
+pub(super) fn report(
+    checked: &Checked,
+    text_of: &mut dyn FnMut(&str) -> Option<String>,
+) -> std::io::Result<()> {
+    let (Checked::Fit(findings) | Checked::Unfit(findings)) = checked;
+    let mut stderr = std::io::stderr().lock();
+    for finding in findings {
+        let text = text_of(&finding.file).unwrap_or_default();
+        write!(stderr, "{}", render(finding, &text))?;
+    }
+    if !checked.is_fit() {
+        writeln!(stderr, "Nothing was sent.")?;
+    } else if !findings.is_empty() {
+        writeln!(
+            stderr,
+            "The gateways will judge this for themselves; this center's own engine would refuse it."
+        )?;
+    }
+    Ok(())
 }
 
 /// A finding with its line of the script and a mark below it.

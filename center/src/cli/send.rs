@@ -6,7 +6,7 @@ use keros_protocol::{Job, JobLimits};
 
 use super::arguments::SendArguments;
 use super::client::Client;
-use super::script::{self, Checked};
+use super::script;
 use super::{Ended, print_json, watch};
 use crate::api::{SendOptions, SendUpdate, UpdateView};
 
@@ -47,25 +47,9 @@ fn prepare(arguments: &SendArguments) -> anyhow::Result<Option<SendUpdate>> {
     let text = script::read(&arguments.script)?;
     let vars = script::variables(&arguments.extra_vars)?;
     let file = arguments.script.display().to_string();
-    let (findings, fit) = match script::check(&text, &file, &vars) {
-        Checked::Fit(findings) => (findings, true),
-        Checked::Unfit(findings) => (findings, false),
-    };
-    let mut stderr = std::io::stderr().lock();
-    for finding in &findings {
-        write!(stderr, "{}", script::render(finding, &text))?;
-    }
-    if !fit {
-        writeln!(stderr, "Nothing was sent.")?;
-        return Ok(None);
-    }
-    if !findings.is_empty() {
-        writeln!(
-            stderr,
-            "The gateways will judge this for themselves; this center's own engine would refuse it."
-        )?;
-    }
-    Ok(Some(order(arguments, text, vars)))
+    let checked = script::check(&text, &file, &vars);
+    script::report(&checked, &mut |_| Some(text.clone()))?;
+    Ok(checked.is_fit().then(|| order(arguments, text, vars)))
 }
 
 fn order(

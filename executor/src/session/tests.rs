@@ -17,6 +17,7 @@ use keros_protocol::{
 };
 
 use super::*;
+use crate::bundle::Bundle;
 use crate::engine::{Controls, Plan, TasksEnd};
 use crate::settings::{BoundSettings, StateFolder};
 
@@ -40,7 +41,7 @@ struct FakeEngine {
 }
 
 impl Engine for FakeEngine {
-    fn plan(&self, _command: &Command) -> Result<Plan, Refusal> {
+    fn plan(&self, _command: &Command, _bundle: Option<&Bundle>) -> Result<Plan, Refusal> {
         if self.refuses {
             return Err(Refusal::new(RefusalReason::Unparsable, "script:1:1: no"));
         }
@@ -130,6 +131,7 @@ impl Bench {
                 resume_after_s: 0,
                 backup_mib: 64,
                 backups_mib: 256,
+                bundles_mib: 64,
             },
         };
         Self { folder, settings, key }

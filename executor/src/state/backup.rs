@@ -7,12 +7,9 @@ use keros_platform::{Disk, Open};
 use keros_protocol::RefusalReason;
 use keros_protocol::eligibility::Refusal;
 
-use super::State;
+use super::{KEPT_FREE_BYTES, State};
 use crate::exit::Failure;
 use crate::settings::BoundSettings;
-
-/// What stays free: a backup takes nothing of it while the job runs, either. The journal keeps room for itself.
-const KEPT_FREE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Makes room for a job that may put so much aside; `None`: it changes nothing. Only for the holder of the lock, when every job has its end.
 ///

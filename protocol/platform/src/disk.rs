@@ -62,11 +62,11 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// Of kind `AlreadyExists` when the name is given, of kind `NotFound` when there is no folder to make it in.
     fn create_folder(&self, path: &Path) -> io::Result<()>;
 
-    /// Gives a folder the mode 0700.
+    /// Gives a file or folder these permissions.
     ///
     /// # Errors
     /// When that is not allowed.
-    fn close_to_others(&self, folder: &Path) -> io::Result<()>;
+    fn set_mode(&self, path: &Path, mode: u32) -> io::Result<()>;
 
     /// The names in a folder, in no order; one that is not UTF-8 is shown as well as may be.
     ///
@@ -248,8 +248,8 @@ impl Disk for RealDisk {
         DirBuilder::new().mode(0o700).create(path)
     }
 
-    fn close_to_others(&self, folder: &Path) -> io::Result<()> {
-        std::fs::set_permissions(folder, Permissions::from_mode(0o700))
+    fn set_mode(&self, path: &Path, mode: u32) -> io::Result<()> {
+        std::fs::set_permissions(path, Permissions::from_mode(mode))
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {

@@ -189,8 +189,8 @@ impl Disk for SharedDisk {
         inside.make(path, Node::Folder(FolderNode::default())).map(|_| ())
     }
 
-    fn close_to_others(&self, folder: &Path) -> io::Result<()> {
-        self.0.point(Op::Mode, folder)
+    fn set_mode(&self, path: &Path, _mode: u32) -> io::Result<()> {
+        self.0.point(Op::Mode, path)
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {

@@ -1,11 +1,11 @@
 //! Random histories with a crash between any two effects, lost power, clocks that are wrong by fifty years, lost, late and
-//! repeated messages, a full disk, an executor that cannot be reached. `INVARIANTS.md` names what must hold in each of them.
+//! repeated messages, a full disk, an executor and bundles that cannot be reached. `INVARIANTS.md` names what must hold in each of them.
 
 use crate::world::{Counts, World};
 
 /// One of them alone: `KEROS_SEED=17`. More of them: `KEROS_HISTORIES=5000 cargo test -p keros-machine histories -- --nocapture`.
 const HISTORIES: u64 = 60;
-const TICKS: u32 = 250;
+const TICKS: u32 = 310;
 
 #[test]
 fn every_history_ends_in_the_truth() {

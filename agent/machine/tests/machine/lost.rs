@@ -1,7 +1,7 @@
 //! The state was lost: what had become of a command only the executor knows, and it is asked before anything is said.
 
 use crate::story::*;
-use keros_machine::{Effect, Event, Kept, Phase, SessionRequest, State};
+use keros_machine::{Effect, Event, FetchEnd, Kept, Phase, SessionRequest, State};
 use keros_protocol::{Cancellation, Outcome, RefusalReason, Statement, executor};
 
 fn after_loss() -> Story {
@@ -130,6 +130,16 @@ fn no_other_failure_is_taken_for_a_word_about_the_job() {
     }
     story.executor(session, unknown());
     assert!(matches!(last_outcome(&story), Outcome::Refused { reason: RefusalReason::Expired, .. }));
+}
+
+#[test]
+fn a_magic_link_that_may_have_run_is_asked_about_before_anything_is_fetched() {
+    let mut story = after_loss();
+    let effects = story.link(1);
+    assert_eq!((asked(&effects), fetches(&effects)), (vec![(1, SessionRequest::Attach)], vec![]));
+    let effects = story.executor(1, unknown());
+    assert_eq!((asked(&effects), fetches(&effects)), (vec![], vec![(id(1), true)]));
+    assert_eq!(asked(&story.fetch_ends(1, FetchEnd::Complete)), [(2, SessionRequest::Run)]);
 }
 
 #[test]

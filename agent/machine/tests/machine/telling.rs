@@ -1,6 +1,6 @@
 //! What the state tells the technician and telemetry, and how texts from outside are bounded.
 
-use keros_machine::Event;
+use keros_machine::{Effect, Event, FetchEnd};
 use keros_protocol::{Interruption, Outcome, Output, Summary, TaskRef, TimeLimit, executor};
 
 use crate::story::{
@@ -107,6 +107,40 @@ fn texts_of_the_executor_are_bounded_whatever_it_says() {
     let rolled_back = ended(Outcome::RolledBack { reason: long, complete: false, remains });
     let Outcome::RolledBack { reason, remains, .. } = rolled_back else { panic!("{rolled_back:?}") };
     assert_eq!((reason.len(), remains.len(), remains[0].len()), (2048, 32, 256));
+}
+
+/// What becomes of a fetch, in the log and for the technician.
+#[test]
+fn trouble_with_a_bundle_is_told_with_its_command() {
+    let mut story = Story::new();
+    story.link(1);
+    let said = |effects: &[Effect]| {
+        let note = effects.iter().find_map(|effect| match effect {
+            Effect::Note(note) => Some(note.to_string()),
+            _ => None,
+        });
+        note.unwrap()
+    };
+    let command = format!("command {}", id(1));
+    let failed = FetchEnd::Failed { message: "x".repeat(5000), progressed: false };
+    let text = said(&story.fetch_ends(1, failed));
+    let told = format!("{command}: its bundle is not there yet, it is fetched again: xx");
+    assert!(text.starts_with(&told) && text.len() < 2200);
+    let problem = story.state.problem().unwrap();
+    assert!(problem.starts_with(&format!("{command}: its bundle is not there: xx")) && problem.len() < 2200);
+    story.later(1000);
+    assert!(story.state.problem().is_some(), "the next attempt may fail as well");
+
+    let text = said(&story.fetch_ends(1, FetchEnd::Complete));
+    assert_eq!(text, format!("{command}: its bundle is there"));
+    let reason = keros_protocol::RefusalReason::DigestMismatch;
+    let refused = Outcome::Refused { reason, detail: "files/a".to_owned() };
+    let text = said(&story.executor(1, executor::Event::Ended { outcome: refused }));
+    assert!(
+        text.starts_with(&format!("{command}: the copy of its bundle is bad, it is fetched again: ")),
+        "{text}"
+    );
+    assert!(text.contains("digest_mismatch") && text.contains("files/a"), "{text}");
 }
 
 #[test]

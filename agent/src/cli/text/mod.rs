@@ -68,7 +68,7 @@ impl Page {
 }
 
 /// One line: what would steer the terminal is shown as an escape.
-fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> String {
     printable(&text.replace(['\n', '\t', '\r'], " "))
 }
 

@@ -159,7 +159,10 @@ async fn orders_out_of_bounds_are_refused() {
         with("limits", json!({"total_s": 0})),
         with("options", json!({"confirm_window_s": 1_000_000})),
         with("job", json!({"kind": "later"})),
-        with("job", json!({"kind": "magic_link", "digest": "sha256:12", "source": "https://host/v2/x"})),
+        with(
+            "job",
+            json!({"kind": "magic_link", "digest": format!("sha256:{:064}", 0), "source": "ftp://host/x"}),
+        ),
         with("job", script("x".repeat(300 * 1024))),
         with("job", script("\u{1}".repeat(250 * 1024))),
     ] {

@@ -52,7 +52,7 @@ fn whole_life(bench: &Bench) -> (FakeEngine, Command, Vec<Event>) {
 fn begin_only(bench: &Bench, settings: &Settings, engine: &FakeEngine, command: &Command) {
     let state = State::open_for(settings).unwrap();
     let admitted =
-        admit(settings.platform_root(), &settings.trust_folder, engine, &bench.envelope(command), 0);
+        admit(settings.platform_root(), &settings.trust_folder, engine, &bench.envelope(command), None, 0);
     let Ok(Answer::Run(_lock, mut drive)) =
         begin(&state, settings, engine, &bench.envelope(command), admitted.unwrap())
     else {

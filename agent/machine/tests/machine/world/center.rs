@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use keros_protocol::{Cancellation, CommandId, Outcome, Report, ReportPosition, Statement};
 
 use super::EUI;
+use super::bundles::Source;
 use super::random::Random;
 
 #[derive(Default)]
@@ -20,12 +21,24 @@ pub(crate) struct Center {
 pub(crate) struct Order {
     pub(crate) expires_at_unix_s: u64,
     pub(crate) refused: bool,
+    /// Of a Magic Link.
+    pub(crate) source: Option<Source>,
+    /// A technician brings it.
+    pub(crate) by_hand: bool,
     pub(crate) cancelled: bool,
     /// It was cancelled before it was ever sent.
     pub(crate) never_to_start: bool,
     sent: bool,
     received: bool,
     pub(crate) terminal: Option<Outcome>,
+}
+
+/// What the dice say about a new order.
+pub(crate) struct OrderNature {
+    pub(crate) expires_at_unix_s: u64,
+    pub(crate) refused: bool,
+    pub(crate) source: Option<Source>,
+    pub(crate) by_hand: bool,
 }
 
 #[derive(Clone)]
@@ -35,10 +48,13 @@ pub(crate) struct Message {
 }
 
 impl Center {
-    pub(crate) fn order(&mut self, id: CommandId, expires_at_unix_s: u64, refused: bool) {
+    pub(crate) fn order(&mut self, id: CommandId, nature: OrderNature) {
+        let OrderNature { expires_at_unix_s, refused, source, by_hand } = nature;
         let order = Order {
             expires_at_unix_s,
             refused,
+            source,
+            by_hand,
             cancelled: false,
             never_to_start: false,
             sent: false,

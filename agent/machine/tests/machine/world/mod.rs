@@ -2,22 +2,24 @@
 //! fails at random, and the machine is crashed between any two of its effects. The invariants are named where they are held;
 //! `INVARIANTS.md` lists them.
 
+mod bundles;
 mod center;
 mod executor;
 mod random;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use keros_machine::{
-    Arrival, Effect, Event, Heard, Job, Kept, MAX_OPEN_JOBS, MAX_OUTBOX, Now, Phase, SessionRequest, Setup,
-    State, Verdict, next_wake_ms, step,
+    Arrival, ClockFit, Effect, Event, Heard, Job, Kept, MAX_OPEN_JOBS, MAX_OUTBOX, Note, Now, Phase,
+    SessionRequest, Setup, State, Verdict, next_wake_ms, step,
 };
 use keros_protocol::{
     CommandId, Envelope, Eui, Outcome, RefusalReason, Report, ReportPosition, Statement,
     executor as executor_protocol,
 };
 
-use center::{Center, Message};
+use bundles::{Bundles, Source};
+use center::{Center, Message, OrderNature};
 use executor::{After, Executor, Nature};
 use random::Random;
 
@@ -45,7 +47,11 @@ pub(crate) struct World {
     connected: bool,
     /// The connection is to be ended.
     reset: bool,
+    /// What has happened while the effects of something else were carried out.
+    queue: VecDeque<Event>,
+    acting: bool,
     executor: Executor,
+    bundles: Bundles,
     center: Center,
     /// Every report ever published, by number.
     published: BTreeMap<u64, (CommandId, Outcome)>,
@@ -77,10 +83,19 @@ pub(crate) struct Counts {
     pub(crate) expired: u64,
     pub(crate) interrupted: u64,
     pub(crate) succeeded: u64,
+    pub(crate) fetched: u64,
+    pub(crate) fetch_failures: u64,
+    /// Fetches that were stopped.
+    pub(crate) stopped: u64,
+    pub(crate) bad_copies: u64,
+    /// Magic Links that nothing could be had of.
+    pub(crate) unfetched: u64,
+    /// Jobs of a technician that started with an absurd clock.
+    pub(crate) by_hand: u64,
 }
 
 impl Counts {
-    fn fields(&mut self) -> [&mut u64; 12] {
+    fn fields(&mut self) -> [&mut u64; 18] {
         [
             &mut self.orders,
             &mut self.crashes,
@@ -94,6 +109,12 @@ impl Counts {
             &mut self.expired,
             &mut self.interrupted,
             &mut self.succeeded,
+            &mut self.fetched,
+            &mut self.fetch_failures,
+            &mut self.stopped,
+            &mut self.bad_copies,
+            &mut self.unfetched,
+            &mut self.by_hand,
         ]
     }
 
@@ -135,7 +156,10 @@ impl World {
             unsaved: false,
             connected: false,
             reset: false,
+            queue: VecDeque::new(),
+            acting: false,
             executor: Executor { reachable: true, ..Executor::default() },
+            bundles: Bundles::default(),
             center: Center::default(),
             published: BTreeMap::new(),
             past_start: BTreeSet::new(),
@@ -167,8 +191,20 @@ impl World {
         self.true_ms - self.boot_at_ms
     }
 
-    /// One event through the machine as the shell does it: step, store, act; with a crash at any point.
+    /// One event through the machine as the shell does it; what follows from its effects comes after all of them.
     fn happen(&mut self, event: Event) {
+        self.queue.push_back(event);
+        while !self.acting
+            && let Some(event) = self.queue.pop_front()
+        {
+            self.acting = true;
+            self.happen_now(event);
+            self.acting = false;
+        }
+    }
+
+    /// Step, store, act; with a crash at any point.
+    fn happen_now(&mut self, event: Event) {
         let is_command = matches!(event, Event::CommandArrived(_));
         let (state, mut effects) = step(self.now(), self.state.clone(), event);
         self.check_step(&state);
@@ -223,7 +259,10 @@ impl World {
     /// The agent's process is lost, and begins anew with what the disk has.
     fn crash(&mut self) {
         self.counts.crashes += 1;
+        self.queue.clear();
+        self.acting = false;
         self.executor.sessions.clear();
+        self.bundles.crashed();
         self.connected = false;
         self.reset = false;
         self.unsaved = false;
@@ -263,7 +302,9 @@ impl World {
             Effect::CloseSession { session } => {
                 self.executor.sessions.remove(&session);
             }
-            Effect::Fetch { .. } | Effect::StopFetch { .. } => {}
+            Effect::Fetch { command_id, rehash } => self.fetch_ordered(command_id, rehash),
+            Effect::StopFetch { command_id } => self.fetch_stopped(command_id),
+            Effect::Note(Note::BadCopy(id, _)) => self.bundles.doubted(id),
             Effect::ForgetEnvelope { .. } | Effect::Note(_) => {}
         }
     }
@@ -346,6 +387,9 @@ impl World {
             self.happen(Event::Executor { session, event });
             return;
         }
+        if self.refuses_copy(session, id) {
+            return;
+        }
         let expired = self.center.orders[&id].expires_at_unix_s <= self.true_s();
         let nature = Nature {
             has_window: self.random.percent(60),
@@ -361,6 +405,24 @@ impl World {
             self.lose_session();
             self.cancel();
         }
+    }
+
+    /// Before it starts a job, the executor checks its bundle.
+    fn refuses_copy(&mut self, session: u64, id: CommandId) -> bool {
+        let seed = self.seed;
+        if self.center.orders[&id].source.is_none() || self.executor.work.contains_key(&id) {
+            return false;
+        }
+        assert!(self.bundles.was_whole(id), "seed {seed}: no_start_without_its_bundle: {id}");
+        let Some(reason) = self.bundles.refusal(id) else { return false };
+        self.counts.bad_copies += 1;
+        let outcome = Outcome::Refused { reason, detail: "the copy".to_owned() };
+        // The word may be lost.
+        if self.calm || self.random.percent(80) {
+            self.happen(Event::Executor { session, event: executor_protocol::Event::Ended { outcome } });
+        }
+        self.happen(Event::SessionClosed { session, handed_over: true, message: "over".to_owned() });
+        true
     }
 
     /// All events from this one on, as `attach` repeats them.
@@ -419,8 +481,19 @@ impl World {
             2..=5 => 86_400,
             _ => 10_000_000,
         };
-        let refused = self.random.percent(10);
-        self.center.order(id(self.counts.orders), self.true_s() + life_s, refused);
+        let is_link = self.random.percent(40);
+        let source = match self.random.below(10) {
+            0 => Source::Refuses,
+            1 | 2 => Source::Away,
+            _ => Source::Gives,
+        };
+        let nature = OrderNature {
+            expires_at_unix_s: self.true_s() + life_s,
+            refused: self.random.percent(10),
+            source: is_link.then_some(source),
+            by_hand: is_link && self.random.percent(40),
+        };
+        self.center.order(id(self.counts.orders), nature);
         if self.random.percent(10) {
             self.cancel();
         }
@@ -483,8 +556,8 @@ impl World {
                 kind: "jetporch".to_owned(),
                 expires_at_unix_s: expires,
                 total_s: 3600,
-                needs_bundle: false,
-                by_hand: false,
+                needs_bundle: order.source.is_some(),
+                by_hand: order.by_hand,
             }
         };
         Arrival { command_id: id, update_id: None, verdict }
@@ -531,7 +604,7 @@ impl World {
 
     /// Something happens.
     pub(crate) fn tick(&mut self) {
-        match self.random.below(20) {
+        match self.random.below(25) {
             0 => self.order(),
             1..=3 => self.downlink(),
             4 => self.lose_session(),
@@ -539,7 +612,7 @@ impl World {
             6 | 7 => self.link(),
             8 => self.disconnect(),
             9 => self.disk_full = self.random.percent(30),
-            10 => self.cancel(),
+            10 if self.random.percent(60) => self.cancel(),
             11 => self.happen(Event::TelemetryWanted),
             12..=14 => self.work(),
             15 => self.old_message(),
@@ -554,8 +627,11 @@ impl World {
                 ];
                 self.wall = walls[self.random.below(5) as usize];
             }
+            17 | 18 => self.damage_a_copy(),
+            19..=21 => self.fetch(),
             _ => self.sleep(),
         }
+        self.check_fetching();
     }
 
     /// Nothing fails any more, only the clock may stay wrong: all must come to an end.
@@ -571,7 +647,9 @@ impl World {
             self.link();
             self.downlink();
             self.work();
+            self.fetch();
             self.sleep();
+            self.check_fetching();
         }
         let open: Vec<_> = self
             .center
@@ -584,7 +662,8 @@ impl World {
     }
 
     fn is_settled(&self) -> bool {
-        self.center.orders.values().all(|order| order.terminal.is_some()) && self.state.reports_pending() == 0
+        let told = self.center.orders.values().all(|order| order.terminal.is_some());
+        told && self.state.reports_pending() == 0 && self.bundles.is_idle()
     }
 
     /// What must hold between two states.
@@ -596,16 +675,28 @@ impl World {
             let starts = was.is_none_or(|before| before.phase == Phase::Accepted {});
             let id = job.command_id;
             assert!(
-                !starts || true_s < expires + TIME_ANSWER_S,
+                !starts || true_s < expires + TIME_ANSWER_S || job.by_hand,
                 "seed {seed}: nothing_expired_runs: {id}, {} s late, clock {:?}",
                 true_s - expires,
                 self.wall
             );
+            if starts {
+                self.check_order(after, id);
+                let absurd = after.time_judge().fit(self.now()) != ClockFit::Fits;
+                self.counts.by_hand += u64::from(job.by_hand && absurd);
+            }
         }
+        let waits_for_clock = after.problem().is_some_and(|problem| problem.contains("clock"));
+        let by_hand = after.jobs().first().is_some_and(|job| job.by_hand && job.phase == Phase::Accepted {});
+        assert!(!(by_hand && waits_for_clock), "seed {seed}: what_is_brought_needs_no_clock");
         let newest = after
             .ended()
             .next()
             .filter(|job| self.state.jobs().iter().any(|j| j.command_id == job.command_id));
+        if let Some(job) = newest {
+            self.check_unfetched(job.command_id, &job.outcome);
+            self.check_refused_copy(job.command_id, &job.outcome);
+        }
         if let Some(job) = newest
             && matches!(job.outcome, Outcome::Refused { reason: RefusalReason::Expired, .. })
             && !self.executor.work.contains_key(&job.command_id)
@@ -646,6 +737,7 @@ impl World {
                 Outcome::RolledBack { .. } => self.counts.rolled_back += 1,
                 Outcome::Cancelled { .. } => self.counts.cancelled += 1,
                 Outcome::Refused { reason: RefusalReason::Expired, .. } => self.counts.expired += 1,
+                Outcome::Refused { reason: RefusalReason::FetchFailed, .. } => self.counts.unfetched += 1,
                 Outcome::Interrupted { .. } => self.counts.interrupted += 1,
                 Outcome::Succeeded { .. } => self.counts.succeeded += 1,
                 _ => {}

@@ -1,16 +1,21 @@
 //! Server and client over a real socket.
 
+mod control;
+
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use keros_protocol::{CommandId, Eui, Outcome};
+use keros_protocol::{CommandId, Envelope, Eui, Outcome};
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
 use super::answer::{Sources, Timeouts};
+use super::control::Control;
+use super::server::Routes;
+use super::upload::Uploads;
 use super::*;
 
 /// Shorter than the real one, and long enough for a busy machine.
@@ -35,7 +40,8 @@ impl Server {
         });
         let server = Self { folder, stop: Some(stop), thread: Some(thread) };
         let limit = Instant::now() + Duration::from_secs(10);
-        while UnixStream::connect(server.socket()).is_err() {
+        while UnixStream::connect(server.socket()).is_err() || UnixStream::connect(server.control()).is_err()
+        {
             assert!(Instant::now() < limit, "the server did not come up");
             std::thread::yield_now();
         }
@@ -44,6 +50,10 @@ impl Server {
 
     fn socket(&self) -> PathBuf {
         socket_path(self.folder.path())
+    }
+
+    fn control(&self) -> PathBuf {
+        control_path(self.folder.path())
     }
 
     fn client(&self) -> Client {
@@ -75,24 +85,46 @@ async fn run(path: &Path, answer: Option<TelemetryAnswer>, stopped: tokio::sync:
     let (requests, mut asked) = mpsc::channel(4);
     let main_loop = async {
         let mut kept = Vec::new();
-        while let Some(LocalRequest::TelemetryNow { answer: sender }) = asked.recv().await {
-            match answer {
-                Some(answer) => drop(sender.send(answer)),
-                None => kept.push(sender),
+        while let Some(request) = asked.recv().await {
+            match (request, answer) {
+                (LocalRequest::TelemetryNow { answer: sender }, Some(answer)) => drop(sender.send(answer)),
+                (LocalRequest::TelemetryNow { answer: sender }, None) => kept.push(sender),
+                (LocalRequest::Command { envelope, only_check, answer }, _) => {
+                    drop(answer.send(judged(&envelope, only_check)));
+                }
             }
         }
     };
+    let timeouts = Timeouts { connection: TIMEOUT, main_loop: TIMEOUT / 2 };
     let sources = Sources {
         status: receiver,
-        requests,
+        requests: requests.clone(),
         config_json: r#"{"broker":{"host":"center"}}"#.into(),
-        timeouts: Timeouts { connection: TIMEOUT, main_loop: TIMEOUT / 2 },
+        timeouts,
     };
-    let socket = socket_path(path);
+    let control = Control { requests, uploads: Uploads::new(path.join("bundles"), TIMEOUT), timeouts };
+    let (status, root) = (socket_path(path), control_path(path));
     tokio::select! {
-        served = server::serve_sources(&socket, sources) => served.unwrap(),
+        served = server::serve(&status, Routes::Status(sources)) => served.unwrap(),
+        served = server::serve(&root, Routes::Control(control)) => served.unwrap(),
         () = main_loop => {}
         _ = stopped => {}
+    }
+}
+
+/// A main loop that tells by the answer what it was asked.
+fn judged(envelope: &Envelope, only_check: bool) -> CommandAnswer {
+    match (envelope.payload.as_str(), only_check) {
+        ("full", _) => CommandAnswer::NotTaken("too many jobs are open"),
+        ("nameless", _) => CommandAnswer::Unreadable("it has no id".to_owned()),
+        (_, true) => CommandAnswer::Judged(JudgedCommand {
+            command_id: CommandId(uuid::Uuid::from_u128(7)),
+            judgement: Judgement::Duplicate { outcome: Some(Outcome::Accepted {}) },
+        }),
+        (_, false) => CommandAnswer::Judged(JudgedCommand {
+            command_id: CommandId(uuid::Uuid::from_u128(7)),
+            judgement: Judgement::Accepted {},
+        }),
     }
 }
 
@@ -228,7 +260,7 @@ fn silent_clients_are_dropped_and_then_others_are_served() {
 }
 
 #[test]
-fn the_socket_is_for_owner_and_group_and_a_stale_one_is_replaced() {
+fn the_status_socket_is_for_owner_and_group_the_other_for_the_owner_and_a_stale_one_is_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let path = socket_path(folder.path());
     drop(UnixListener::bind(&path).unwrap());
@@ -236,16 +268,25 @@ fn the_socket_is_for_owner_and_group_and_a_stale_one_is_replaced() {
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let _guard = runtime.enter();
-    let listener = server::bind(&path).unwrap();
+    let (_status, views) = watch::channel(Arc::new(view()));
+    let (requests, _asked) = mpsc::channel(1);
+    let timeouts = server::TIMEOUTS;
+    let sources = Sources { status: views, requests: requests.clone(), config_json: "{}".into(), timeouts };
+    let status = Routes::Status(sources);
+    let listener = server::bind(&path, &status).unwrap();
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
+    let uploads = Uploads::new(folder.path().join("bundles"), TIMEOUT);
+    let root = control_path(folder.path());
+    let control = server::bind(&root, &Routes::Control(Control { requests, uploads, timeouts })).unwrap();
+    assert_eq!(std::fs::metadata(&root).unwrap().permissions().mode() & 0o777, 0o600);
 
-    let second = server::bind(&path).unwrap_err();
+    let second = server::bind(&path, &status).unwrap_err();
     assert_eq!(second.kind(), std::io::ErrorKind::AddrInUse, "{second}");
-    drop(listener);
+    drop((listener, control));
 
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, "not a socket").unwrap();
-    assert!(server::bind(&path).is_err());
+    assert!(server::bind(&path, &status).is_err());
     assert_eq!(std::fs::read(&path).unwrap(), b"not a socket");
 }
 

@@ -1,0 +1,118 @@
+//! What root may do over `control.sock`: bring blobs of Magic Links, and a signed command. Who connects was checked before.
+
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_LENGTH, HeaderMap};
+use hyper::{Method, Request, StatusCode};
+use keros_protocol::magic_link::Digest;
+use keros_protocol::{Envelope, limits};
+use serde_json::json;
+use tokio::sync::{mpsc, oneshot};
+
+use super::answer::{Answer, Timeouts, json_answer, not_allowed, problem};
+use super::request::{CommandAnswer, Judgement, LocalRequest};
+use super::upload::Uploads;
+
+/// What its answers are made of.
+#[derive(Debug, Clone)]
+pub(super) struct Control {
+    pub(super) requests: mpsc::Sender<LocalRequest>,
+    pub(super) uploads: Uploads,
+    pub(super) timeouts: Timeouts,
+}
+
+const BLOBS: &str = "/v1/blobs/";
+
+/// Answers one request.
+pub(super) async fn answer(control: &Control, request: Request<Incoming>) -> Answer {
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path();
+    match (path, &parts.method) {
+        ("/v1/commands", &Method::POST) => command(control, body, false).await,
+        ("/v1/commands/check", &Method::POST) => command(control, body, true).await,
+        ("/v1/commands" | "/v1/commands/check", _) => not_allowed(path, "POST"),
+        _ => match path.strip_prefix(BLOBS).map(str::parse::<Digest>) {
+            Some(Ok(digest)) => blob(control, &parts.method, &parts.headers, digest, body).await,
+            Some(Err(error)) => problem(StatusCode::BAD_REQUEST, &error.to_string()),
+            None => {
+                let detail = "the paths are /v1/blobs/{digest}, /v1/commands and /v1/commands/check";
+                problem(StatusCode::NOT_FOUND, detail)
+            }
+        },
+    }
+}
+
+async fn blob(
+    control: &Control,
+    method: &Method,
+    headers: &HeaderMap,
+    digest: Digest,
+    body: Incoming,
+) -> Answer {
+    let answered = |status| json_answer(status, &json!({ "digest": digest }));
+    match *method {
+        Method::HEAD if control.uploads.has(digest) => answered(StatusCode::OK),
+        Method::HEAD => problem(StatusCode::NOT_FOUND, "this blob is not here"),
+        Method::PUT if control.uploads.has(digest) => answered(StatusCode::OK),
+        Method::PUT => match content_length(headers) {
+            None => problem(StatusCode::LENGTH_REQUIRED, "a blob comes with its length"),
+            Some(bytes) => match control.uploads.take(digest, bytes, body).await {
+                Ok(()) => answered(StatusCode::CREATED),
+                Err(error) => {
+                    tracing::warn!(%digest, %error, "a blob was not taken");
+                    problem(error.status(), &format!("{digest}: {error}"))
+                }
+            },
+        },
+        _ => not_allowed("a blob", "HEAD, PUT"),
+    }
+}
+
+pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+async fn command(control: &Control, body: Incoming, only_check: bool) -> Answer {
+    let envelope = match read_envelope(body, control.timeouts.connection).await {
+        Ok(envelope) => Box::new(envelope),
+        Err(refused) => return refused,
+    };
+    let (sender, receiver) = oneshot::channel();
+    if control.requests.try_send(LocalRequest::Command { envelope, only_check, answer: sender }).is_err() {
+        return problem(StatusCode::SERVICE_UNAVAILABLE, "the agent is busy or stopping; try again");
+    }
+    match tokio::time::timeout(control.timeouts.main_loop, receiver).await {
+        Ok(Ok(CommandAnswer::Judged(judged))) => {
+            let status = match judged.judgement {
+                Judgement::Accepted {} if !only_check => StatusCode::ACCEPTED,
+                _ => StatusCode::OK,
+            };
+            json_answer(status, &judged)
+        }
+        Ok(Ok(CommandAnswer::Unreadable(detail))) => problem(StatusCode::BAD_REQUEST, &detail),
+        Ok(Ok(CommandAnswer::NotTaken(detail))) => problem(StatusCode::SERVICE_UNAVAILABLE, detail),
+        Ok(Err(_)) | Err(_) => {
+            problem(StatusCode::SERVICE_UNAVAILABLE, "the agent's main loop gave no answer")
+        }
+    }
+}
+
+async fn read_envelope(body: Incoming, limit: Duration) -> Result<Envelope, Answer> {
+    let whole = Limited::new(body, limits::MAX_ENVELOPE_BYTES).collect();
+    let bytes = match tokio::time::timeout(limit, whole).await {
+        Ok(Ok(collected)) => collected.to_bytes(),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+            let most = limits::MAX_ENVELOPE_BYTES;
+            return Err(problem(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                &format!("a command has at most {most} bytes"),
+            ));
+        }
+        Ok(Err(error)) => return Err(problem(StatusCode::BAD_REQUEST, &error.to_string())),
+        Err(_) => return Err(problem(StatusCode::REQUEST_TIMEOUT, "the command came too slowly")),
+    };
+    serde_json::from_slice(&bytes)
+        .map_err(|error| problem(StatusCode::BAD_REQUEST, &format!("this is no signed command: {error}")))
+}
