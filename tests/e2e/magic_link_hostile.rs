@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, ensure};
 use keros_protocol::magic_link::Digest;
-use keros_tests::{Answer, Asked, Fleet, GatewayOptions, Hostile, KEROS_6};
+use keros_tests::{Answer, Asked, Fleet, GatewayOptions, KEROS_6, StandIn};
 use serde_json::{Value, json};
 
 const EUI: &str = "7076FF0000000006";
@@ -176,8 +176,8 @@ fn what_a_registry_does_wrong_is_a_refusal_by_name_and_nothing_is_run() -> Resul
     for (number, (what, fill, reason)) in SHELVES.into_iter().enumerate() {
         let mut shelf = Shelf::default();
         let hash = fill(&mut shelf);
-        let hostile = Hostile::start(move |asked| shelf.answer(asked))?;
-        let update = fleet.send_link(&format!("shelf-{number}"), &hash, Some(&hostile.source("links/x")))?;
+        let stand_in = StandIn::start(move |asked| shelf.answer(asked))?;
+        let update = fleet.send_link(&format!("shelf-{number}"), &hash, Some(&stand_in.source("links/x")))?;
         let outcome = fleet.outcomes(&update)?.remove(EUI).context("the gateway is in the update")?;
         ensure!(outcome["status"] == "refused" && outcome["reason"] == reason, "{what}: {outcome:#}");
         ensure!(!fleet.gateways[0].root.join("ran").exists(), "{what}: something was run");
@@ -192,14 +192,14 @@ fn a_redirect_to_elsewhere_is_not_followed() -> Result<()> {
     let options =
         GatewayOptions { more: "magic_links: { allow_http: true }\n".to_owned(), ..Default::default() };
     let fleet = Fleet::start_with(&[(EUI, KEROS_6)], &options)?;
-    let elsewhere = Hostile::start(|_| Answer::Bytes(SITE.as_bytes().to_vec()))?;
+    let elsewhere = StandIn::start(|_| Answer::Bytes(SITE.as_bytes().to_vec()))?;
     let mut shelf = Shelf::default();
     let manifest = shelf.manifest();
     let hash = shelf.put_json(&manifest);
     let location = format!("http://localhost:{}/stolen", elsewhere.port);
     shelf.instead.insert(Digest::of(SITE.as_bytes()).to_string(), Answer::Redirect(location));
-    let hostile = Hostile::start(move |asked| shelf.answer(asked))?;
-    let update = fleet.send_link_for("site", &hash, Some(&hostile.source("links/x")), 5)?;
+    let stand_in = StandIn::start(move |asked| shelf.answer(asked))?;
+    let update = fleet.send_link_for("site", &hash, Some(&stand_in.source("links/x")), 5)?;
     let ends = fleet.ends(&update)?;
     ensure!(ends[EUI] == "refused: fetch_failed", "{ends:?}");
     ensure!(elsewhere.asked().is_empty(), "{:?}", elsewhere.asked());

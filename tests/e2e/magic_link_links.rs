@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context as _, Result, ensure};
 use keros_skip::skipped;
 use keros_tests::{
-    Answer, Asked, Broker, Bundle, Center, FAR, Fleet, Gateway, GatewayOptions, Hostile, KEROS_6, Link,
-    Mosquitto, MosquittoMode, Proxy, wait_for,
+    Answer, Asked, Broker, Bundle, Center, FAR, Fleet, Gateway, GatewayOptions, KEROS_6, Link, Mosquitto,
+    MosquittoMode, Proxy, StandIn, wait_for,
 };
 use serde_json::{Value, json};
 
@@ -53,9 +53,9 @@ where
 }
 
 /// Where each request for the greatest blob began.
-fn begins(hostile: &Hostile, bundle: &Bundle) -> Vec<u64> {
+fn begins(stand_in: &StandIn, bundle: &Bundle) -> Vec<u64> {
     let data = bundle.manifest.files[1].blob.digest.to_string();
-    hostile.asked().iter().filter(|asked| asked.path.ends_with(&data)).map(|asked| asked.from).collect()
+    stand_in.asked().iter().filter(|asked| asked.path.ends_with(&data)).map(|asked| asked.from).collect()
 }
 
 /// What has come of the greatest blob, bytes.
@@ -78,12 +78,12 @@ fn a_connection_that_is_cut_ten_times_costs_less_than_a_hundredth_twice() -> Res
     let options = GatewayOptions { more: HTTP.to_owned(), ..Default::default() };
     let fleet = Fleet::start_with(&[(EUI, KEROS_6)], &options)?;
     let bundle = bundle(fleet.folder())?;
-    let hostile = Hostile::start(serve(&bundle, |bytes| Answer::CutOff(bytes, PART)))?;
-    let source = hostile.source("links/x");
+    let stand_in = StandIn::start(serve(&bundle, |bytes| Answer::CutOff(bytes, PART)))?;
+    let source = stand_in.source("links/x");
     let update = fleet.send_link("site", &bundle.digest.to_string(), Some(&source))?;
     let outcome = fleet.outcomes(&update)?.remove(EUI).context("the gateway is in the update")?;
     ran_once(&fleet.gateways[0], &outcome)?;
-    let begins = begins(&hostile, &bundle);
+    let begins = begins(&stand_in, &bundle);
     ensure!(begins.len() >= 10, "{begins:?}");
     let sent: u64 = begins.iter().map(|from| (DATA_BYTES as u64 - from).min(PART as u64)).sum();
     ensure!(sent * 100 < DATA_BYTES as u64 * 101, "{sent} bytes were sent, beginning at {begins:?}");
@@ -99,11 +99,11 @@ fn an_agent_that_is_killed_while_it_fetches_goes_on_where_it_was() -> Result<()>
     let bundle = bundle(fleet.folder())?;
     let stuck = Arc::new(AtomicBool::new(true));
     let is_stuck = Arc::clone(&stuck);
-    let hostile = Hostile::start(serve(&bundle, move |bytes| match is_stuck.load(Ordering::Relaxed) {
+    let stand_in = StandIn::start(serve(&bundle, move |bytes| match is_stuck.load(Ordering::Relaxed) {
         true => Answer::Stuck(bytes, PART),
         false => Answer::Bytes(bytes),
     }))?;
-    let update = fleet.send_link("site", &bundle.digest.to_string(), Some(&hostile.source("links/x")))?;
+    let update = fleet.send_link("site", &bundle.digest.to_string(), Some(&stand_in.source("links/x")))?;
     wait_for("half of it has come", || {
         Ok((arrived(&fleet.gateways[0], &bundle) >= PART as u64).then_some(()))
     })
@@ -113,7 +113,7 @@ fn an_agent_that_is_killed_while_it_fetches_goes_on_where_it_was() -> Result<()>
     fleet.gateways[0].restart()?;
     let outcome = fleet.outcomes(&update)?.remove(EUI).context("the gateway is in the update")?;
     ran_once(&fleet.gateways[0], &outcome)?;
-    let begins = begins(&hostile, &bundle);
+    let begins = begins(&stand_in, &bundle);
     // What was written last may not have been noted yet when the agent died.
     ensure!(begins.len() == 2 && begins[1] * 100 >= PART as u64 * 98, "{begins:?}");
     Ok(())
@@ -150,7 +150,7 @@ fn a_link_that_resets_what_is_fetched_is_tried_again() -> Result<()> {
     let link = Link::make()?;
     let _proxy = Proxy::start(link.listen(1883)?, broker.port)?;
     let bundle = bundle(folder.path())?;
-    let hostile = Hostile::on(link.listen(PORT)?, serve(&bundle, Answer::Bytes))?;
+    let stand_in = StandIn::on(link.listen(PORT)?, serve(&bundle, Answer::Bytes))?;
     // Three megabytes take six seconds.
     link.slow_down(4_000_000)?;
     let options = GatewayOptions {
@@ -174,15 +174,15 @@ fn a_link_that_resets_what_is_fetched_is_tried_again() -> Result<()> {
             .with_context(|| gateway.log())?;
         link.filter(&format!("tcp dport {PORT} counter reject with tcp reset;"))?;
         wait_for("a packet was rejected", || Ok(link.has_filtered()?.then_some(())))?;
-        let asked = begins(&hostile, &bundle).len();
+        let asked = begins(&stand_in, &bundle).len();
         link.unfilter()?;
-        wait_for("it was asked again", || Ok((begins(&hostile, &bundle).len() > asked).then_some(())))
+        wait_for("it was asked again", || Ok((begins(&stand_in, &bundle).len() > asked).then_some(())))
             .with_context(|| gateway.log())?;
     }
     let id = update["update_id"].as_str().context("an update has an id")?;
     let ended = center.wait_for_end(id).with_context(|| gateway.log())?;
     ran_once(&gateway, &ended["gateways"][0]["outcome"])?;
-    let begins = begins(&hostile, &bundle);
+    let begins = begins(&stand_in, &bundle);
     ensure!(begins.len() >= 4 && begins.is_sorted(), "each goes on where it was: {begins:?}");
     Ok(())
 }

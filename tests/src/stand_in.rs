@@ -1,4 +1,4 @@
-//! A registry that is not what it should be: it answers HTTP as a test tells it to, and counts what it was asked for.
+//! A stand-in for a registry, which answers HTTP as a test tells it to, and notes what it was asked for.
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -42,7 +42,7 @@ pub enum Answer {
 type Reply = Box<dyn Fn(&Asked) -> Answer + Send + Sync>;
 
 /// It answers until it is dropped.
-pub struct Hostile {
+pub struct StandIn {
     /// Its port.
     pub port: u16,
     shared: Arc<Shared>,
@@ -56,7 +56,7 @@ struct Shared {
     streams: Mutex<Vec<TcpStream>>,
 }
 
-impl Hostile {
+impl StandIn {
     /// Answers at a port of 127.0.0.1 as `reply` says.
     ///
     /// # Errors
@@ -99,7 +99,7 @@ impl Hostile {
     }
 }
 
-impl Drop for Hostile {
+impl Drop for StandIn {
     fn drop(&mut self) {
         self.shared.closing.store(true, Ordering::Relaxed);
         for stream in self.shared.streams.lock().unwrap_or_else(PoisonError::into_inner).iter() {
