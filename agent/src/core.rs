@@ -1,16 +1,16 @@
 //! What the state orders is done here, and what happens is handed to its keeper.
 
+mod bundles;
+
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use keros_machine::{Arrival, Effect, Event, FetchEnd, Heard, Note, Now, SessionRequest, State, Verdict};
+use keros_machine::{Arrival, Effect, Event, Heard, Note, Now, SessionRequest, State, Verdict};
 use keros_platform::{Identity, read_keyring};
 use keros_protocol::eligibility::Gateway;
 use keros_protocol::executor::Request;
-use keros_protocol::{
-    CommandId, Downlink, Envelope, KeyPurpose, KeyRing, RefusalReason, Report, UnixSeconds,
-};
+use keros_protocol::{CommandId, Downlink, Envelope, KeyPurpose, KeyRing, Report, UnixSeconds};
 use rumqttc::v5::mqttbytes::v5::Publish;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -19,6 +19,7 @@ use crate::clock::{Clock, SharedTime};
 use crate::config::Settings;
 use crate::downlink::{self, DownlinkError};
 use crate::executor_client::{self, SessionEvent, SessionWhat};
+use crate::fetch::Fetcher;
 use crate::keeper::{Hands, Keeper};
 use crate::mqtt::{Full, LinkControl, Publisher, chain};
 use crate::store::{Store, StoredCommand};
@@ -38,6 +39,7 @@ pub(crate) struct Shell {
     pub(crate) clock: Clock,
     pub(crate) publisher: Option<Publisher>,
     pub(crate) answered_unix_s: Option<UnixSeconds>,
+    pub(crate) fetcher: Fetcher,
     time: SharedTime,
     sampler: Sampler,
     link: Arc<LinkControl>,
@@ -56,6 +58,7 @@ pub(crate) struct Parts {
     pub(crate) state: State,
     pub(crate) link: Arc<LinkControl>,
     pub(crate) session_events: mpsc::Sender<SessionEvent>,
+    pub(crate) fetcher: Fetcher,
 }
 
 /// The last telemetry that was sent.
@@ -73,6 +76,7 @@ impl Core {
             clock: parts.clock,
             publisher: None,
             answered_unix_s: None,
+            fetcher: parts.fetcher,
             time: parts.time,
             sampler,
             link: parts.link,
@@ -100,6 +104,7 @@ impl Core {
     /// After a start: what was owed is asked for again.
     pub(crate) fn boot(&mut self) {
         self.keeper.boot(&mut self.shell);
+        self.collect_bundles();
         self.share_time();
     }
 
@@ -250,14 +255,14 @@ impl Hands for Shell {
                     task.abort();
                 }
             }
-            Effect::Fetch { command_id, .. } => {
-                let reason = RefusalReason::Unsupported;
-                let detail = "this build cannot fetch".to_owned();
-                return Some(Event::FetchEnded { command_id, end: FetchEnd::Refused { reason, detail } });
+            Effect::Fetch { command_id, rehash } => {
+                return self.fetch(state, store, self.now(), command_id, rehash);
             }
-            // An attempt has ended before it could be stopped.
-            Effect::StopFetch { .. } => {}
-            Effect::ForgetEnvelope { command_id } => store.remove_command(command_id),
+            Effect::StopFetch { command_id } => self.fetcher.stop(command_id),
+            Effect::ForgetEnvelope { command_id } => {
+                store.remove_command(command_id);
+                self.collect_bundles(state, store);
+            }
             Effect::Note(note) => log(&note),
         }
         None
@@ -310,9 +315,11 @@ impl Shell {
             }
             SessionRequest::Confirm { statement } => Request::Confirm { command_id, statement: *statement },
             SessionRequest::Run => match store.read_command(command_id) {
-                Ok(StoredCommand { envelope, statement }) => {
+                Ok(command) => {
+                    let bundle = bundles::link_of(&command).map(|_| self.fetcher.folder().to_owned());
+                    let StoredCommand { envelope, statement } = command;
                     let statement = state.newest_statement().cloned().or(statement);
-                    Request::Run { envelope, statement, bundle: None }
+                    Request::Run { envelope, statement, bundle }
                 }
                 Err(error) => {
                     tracing::error!(command = %command_id, %error, "the stored command cannot be read");

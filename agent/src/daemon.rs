@@ -18,6 +18,7 @@ use crate::clock::{BUILT_AT_UNIX_S, Clock, SharedTime};
 use crate::config::Settings;
 use crate::core::{Core, Parts, fresh_nonce};
 use crate::executor_client::SessionEvent;
+use crate::fetch::{BlobStore, FetchEvent, Fetcher, Means};
 use crate::local::{self, LocalRequest, StatusView, TelemetryAnswer};
 use crate::mqtt::{Link, LinkControl, LinkEvent};
 use crate::notify::Notify;
@@ -59,7 +60,9 @@ async fn serve(settings: Settings, mut warnings: Vec<String>) -> anyhow::Result<
         let shell = core.shell();
         let fixed = Fixed { identity: &shell.identity, broker: &shell.settings.broker, started_at_unix_s };
         let told = core.warnings().into_iter().chain(warnings.iter().cloned()).collect();
-        let view = status::view(&fixed, &connection, core.state(), shell.answered_unix_s, clock.now(), told);
+        let (state, answered_unix_s) = (core.state(), shell.answered_unix_s);
+        let fetch = |id| shell.fetcher.view(id);
+        let view = status::view(&fixed, &connection, state, answered_unix_s, fetch, clock.now(), told);
         channels.status.send_replace(Arc::new(view));
         notify.status(connection.line());
         notify.alive();
@@ -67,6 +70,7 @@ async fn serve(settings: Settings, mut warnings: Vec<String>) -> anyhow::Result<
         tokio::select! {
             Some(event) = channels.link.recv() => on_link(&mut core, &mut connection, event),
             Some(event) = channels.sessions.recv() => core.session(event),
+            Some(event) = channels.fetches.recv() => core.fetched(event),
             Some(request) = channels.requests.recv() => on_request(&mut core, request),
             () = time::sleep_until(wake.into()) => core.apply(vec![Event::Woken]),
             _ = channels.terminate.recv() => break,
@@ -88,6 +92,7 @@ struct Channels {
     link_control: Arc<LinkControl>,
     link_task: JoinHandle<()>,
     sessions: mpsc::Receiver<SessionEvent>,
+    fetches: mpsc::Receiver<FetchEvent>,
     requests: mpsc::Receiver<LocalRequest>,
     status: watch::Sender<Arc<StatusView>>,
     terminate: Signal,
@@ -118,10 +123,12 @@ fn set_up(
     let time = SharedTime::new(clock, state.time_judge());
     let link_control = Arc::new(LinkControl::default());
     let (session_events, sessions) = mpsc::channel(8);
+    let (fetch_events, fetches) = mpsc::channel(4);
     let (link_events, link) = mpsc::channel(4);
     let (to_loop, requests) = mpsc::channel(4);
     let fixed = Fixed { identity: &identity, broker: &settings.broker, started_at_unix_s: now.unix_s };
-    let view = status::view(&fixed, &Connection::new(now.unix_s), &state, None, now, warnings.clone());
+    let view =
+        status::view(&fixed, &Connection::new(now.unix_s), &state, None, |_| None, now, warnings.clone());
     let (status, views) = watch::channel(Arc::new(view));
     serve_technician(&settings, views, to_loop)?;
     let link_task = tokio::spawn(mqtt::run(
@@ -134,6 +141,8 @@ fn set_up(
         link_events,
     ));
     let link_of_core = link_control.clone();
+    let blobs = Arc::new(BlobStore::new(settings.state_folder.join("bundles"), &settings.platform_root));
+    let means = Means::new(blobs, settings.magic_links.clone(), identity.clone(), time.clone());
     let core = Core::new(Parts {
         settings,
         identity,
@@ -143,11 +152,12 @@ fn set_up(
         state,
         link: link_of_core,
         session_events,
+        fetcher: Fetcher::new(means, fetch_events),
     });
     let terminate = signal(SignalKind::terminate())?;
     let interrupt = signal(SignalKind::interrupt())?;
     let channels =
-        Channels { link, link_control, link_task, sessions, requests, status, terminate, interrupt };
+        Channels { link, link_control, link_task, sessions, fetches, requests, status, terminate, interrupt };
     Ok((core, channels))
 }
 

@@ -20,6 +20,8 @@ mod daemon;
 mod downlink;
 /// A session with the executor.
 mod executor_client;
+/// The bundles of Magic Links, brought to this gateway.
+mod fetch;
 /// The state moved, stored, and only then acted for. Public for tests, as the store is.
 #[doc(hidden)]
 pub mod keeper;

@@ -2,10 +2,10 @@
 
 use keros_machine::{Now, State};
 use keros_platform::Identity;
-use keros_protocol::UnixSeconds;
+use keros_protocol::{CommandId, UnixSeconds};
 
 use crate::config::BrokerSettings;
-use crate::local::{ConnectionView, JobView, StatusView, TelemetryView};
+use crate::local::{ConnectionView, FetchView, JobView, StatusView, TelemetryView};
 
 /// The connection as the main loop knows it.
 #[derive(Debug, Clone)]
@@ -57,6 +57,7 @@ pub(crate) fn view(
     connection: &Connection,
     state: &State,
     answered_unix_s: Option<UnixSeconds>,
+    fetch: impl Fn(CommandId) -> Option<FetchView>,
     now: Now,
     warnings: Vec<String>,
 ) -> StatusView {
@@ -80,13 +81,13 @@ pub(crate) fn view(
             next_unix_s: state.telemetry_due_at(now),
         },
         reports_pending: state.reports_pending(),
-        open_jobs: open_jobs(state),
+        open_jobs: open_jobs(state, fetch),
         ended_jobs: ended_jobs(state),
         warnings: state.problem().map(str::to_owned).into_iter().chain(warnings).collect(),
     }
 }
 
-fn open_jobs(state: &State) -> Vec<JobView> {
+fn open_jobs(state: &State, fetch: impl Fn(CommandId) -> Option<FetchView>) -> Vec<JobView> {
     let view = |job: &keros_machine::Job| JobView {
         command_id: job.command_id,
         update_id: job.update_id,
@@ -95,6 +96,7 @@ fn open_jobs(state: &State) -> Vec<JobView> {
         changed_at_unix_s: job.changed_at_unix_s,
         outcome: state.outcome_of(job),
         cancel: job.cancel,
+        fetch: fetch(job.command_id),
     };
     state.jobs().iter().map(view).collect()
 }
@@ -108,6 +110,7 @@ fn ended_jobs(state: &State) -> Vec<JobView> {
         changed_at_unix_s: job.ended_at_unix_s,
         outcome: job.outcome.clone(),
         cancel: job.cancel,
+        fetch: None,
     };
     state.ended().map(view).collect()
 }

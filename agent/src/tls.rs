@@ -1,4 +1,4 @@
-//! TLS towards the broker: the authorities of one file and no others, and the judged time.
+//! TLS towards the broker and the sources of Magic Links: the authorities of one file and no others, and the judged time.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,6 +11,10 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::clock::SharedTime;
 use crate::config::TlsSettings;
+
+/// The certificates that a machine trusts by itself: Debian and OpenWrt, Red Hat, Alpine.
+const SYSTEM_ROOTS: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
 /// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -55,13 +59,34 @@ pub(crate) fn client_config(
     for certificate in certificates(&settings.ca_file)? {
         roots.add(certificate).map_err(|error| TlsError::Unusable(settings.ca_file.clone(), error))?;
     }
+    with_roots(roots, settings.client.as_ref(), time, attempt)
+}
+
+/// The same with the authorities that this machine trusts by itself. One of them that cannot be used is left out.
+///
+/// # Errors
+/// When the machine has none.
+pub(crate) fn client_config_of_system(time: &SharedTime, attempt: u64) -> Result<ClientConfig, TlsError> {
+    let path = SYSTEM_ROOTS.iter().map(Path::new).find(|path| path.exists());
+    let path = path.unwrap_or(Path::new(SYSTEM_ROOTS[0]));
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(certificates(path)?);
+    with_roots(roots, None, time, attempt)
+}
+
+fn with_roots(
+    roots: RootCertStore,
+    client: Option<&(PathBuf, PathBuf)>,
+    time: &SharedTime,
+    attempt: u64,
+) -> Result<ClientConfig, TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let clock = Arc::new(JudgedClock { time: time.clone(), attempt });
     let builder = ClientConfig::builder_with_details(provider, clock)
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Setup)?
         .with_root_certificates(roots);
-    let mut config = match &settings.client {
+    let mut config = match client {
         None => builder.with_no_client_auth(),
         Some((chain, key)) => {
             let key = PrivateKeyDer::from_pem_file(key).map_err(|error| TlsError::Pem(key.clone(), error))?;
@@ -70,7 +95,7 @@ pub(crate) fn client_config(
                 .map_err(|error| TlsError::Unusable(chain.to_owned(), error))?
         }
     };
-    // One broker: a cache for hundreds of servers' sessions would only take memory.
+    // One server: a cache for hundreds of servers' sessions would only take memory.
     config.resumption = rustls::client::Resumption::in_memory_sessions(2);
     Ok(config)
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use keros_protocol::{CommandId, Outcome, RefusalReason};
+use keros_protocol::{CommandId, RefusalReason};
 
 use crate::effect::{Effect, Note};
 use crate::event::{FetchEnd, Now};
@@ -164,11 +164,8 @@ pub(crate) fn time_is_over(state: &State, job: &Job) -> JobEvent {
 
 /// Whether the executor refuses a job for a bundle that was whole when it was fetched: the disk has lost something since then.
 /// It checks a bundle before it starts a job, so this one was not started. Each is fetched again once; a second refusal is the end.
-pub(crate) fn is_bad_copy(state: &State, id: CommandId, outcome: &Outcome) -> bool {
-    let of_copy = matches!(
-        outcome,
-        Outcome::Refused { reason: RefusalReason::DigestMismatch | RefusalReason::NotFound, .. }
-    );
+pub(crate) fn is_bad_copy(state: &State, id: CommandId, reason: RefusalReason) -> bool {
+    let of_copy = matches!(reason, RefusalReason::DigestMismatch | RefusalReason::NotFound);
     let starting = |job: &Job| job.command_id == id && job.needs_bundle && job.phase == Phase::Starting {};
     of_copy && state.kept.jobs.iter().any(starting) && !state.live.fetch.doubted.contains(&id)
 }

@@ -1,7 +1,7 @@
 //! The sessions that follow a job: one at a time, for the job at the head. A lost session says nothing about the job: the
 //! executor is asked again until it states the end.
 
-use keros_protocol::{CommandId, executor};
+use keros_protocol::{CommandId, Outcome, executor};
 
 use crate::effect::{Effect, Note, SessionRequest};
 use crate::event::Now;
@@ -140,9 +140,11 @@ pub(crate) fn heard(
     let event = match event {
         executor::Event::Started { command_id, .. } if command_id == id => JobEvent::Started,
         executor::Event::TaskStarted { task, .. } => JobEvent::TaskStarted(task),
-        executor::Event::Ended { outcome } if fetch::is_bad_copy(state, id, &outcome) => {
+        executor::Event::Ended { outcome: Outcome::Refused { reason, detail } }
+            if fetch::is_bad_copy(state, id, reason) =>
+        {
             fetch::doubt(state, id);
-            effects.push(Effect::Note(Note::BadCopy(id, bounded(&outcome.to_string()))));
+            effects.push(Effect::Note(Note::BadCopy(id, bounded(&format!("{reason}: {detail}")))));
             not_started(state, now, id, JobEvent::BadCopy, effects);
             return;
         }

@@ -98,8 +98,24 @@ impl Merged {
         Some(path)
     }
 
-    /// A list of 1 to 32 texts.
-    pub(super) fn words(&mut self, option: &'static str) -> Option<Vec<String>> {
+    /// Yes or no.
+    pub(super) fn flag(&mut self, option: &'static str) -> Option<bool> {
+        match &self.entry(option)?.value {
+            Value::Bool(value) => Some(*value),
+            other => {
+                let message = format!("`{option}` is true or false; found {}", describe(other));
+                self.wrong(option, message)
+            }
+        }
+    }
+
+    /// A list of so many texts.
+    pub(super) fn words(
+        &mut self,
+        option: &'static str,
+        count: RangeInclusive<usize>,
+        example: &str,
+    ) -> Option<Vec<String>> {
         let value = &self.entry(option)?.value;
         let words: Option<Vec<String>> = value.as_sequence().and_then(|items| {
             items
@@ -108,10 +124,12 @@ impl Merged {
                 .collect()
         });
         match words {
-            Some(words) if (1..=32).contains(&words.len()) => Some(words),
+            Some(words) if count.contains(&words.len()) => Some(words),
             _ => {
                 let message = format!(
-                    "`{option}` is a list of 1 to 32 texts, e.g. [/usr/bin/program, argument]; found {}",
+                    "`{option}` is a list of {} to {} texts, e.g. {example}; found {}",
+                    count.start(),
+                    count.end(),
                     describe(value)
                 );
                 self.wrong(option, message)

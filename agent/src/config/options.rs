@@ -1,7 +1,7 @@
 //! The names of all options. It knows nothing of their values: those are read in `valid`.
 
 /// Every option by its full name. What stands before a dot is a section.
-pub(super) const ALL: [&str; 21] = [
+pub(super) const ALL: [&str; 30] = [
     "broker.host",
     "broker.port",
     "broker.tls.ca_file",
@@ -19,6 +19,15 @@ pub(super) const ALL: [&str; 21] = [
     "identity.keros_version",
     "executor.socket",
     "executor.command",
+    "magic_links.ca_file",
+    "magic_links.allow_http",
+    "magic_links.proxy",
+    "magic_links.rate_limit_kib_s",
+    "magic_links.redirect_hosts",
+    "magic_links.registry_username",
+    "magic_links.registry_password_file",
+    "magic_links.max_mib",
+    "magic_links.keep_mib",
     "state_folder",
     "runtime_folder",
     "trust_folder",

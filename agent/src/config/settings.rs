@@ -25,6 +25,8 @@ pub(crate) struct Settings {
     pub(crate) trust_folder: PathBuf,
     /// How the executor is reached.
     pub(crate) executor: ExecutorAccess,
+    /// How Magic Links are fetched.
+    pub(crate) magic_links: MagicLinkSettings,
 }
 
 /// The broker and how to log in.
@@ -73,4 +75,25 @@ pub(crate) enum ExecutorAccess {
     Socket(PathBuf),
     /// A program with arguments, started in a session of its own: one process per session.
     Command(Vec<String>),
+}
+
+/// How Magic Links are fetched, and how many are kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct MagicLinkSettings {
+    /// PEM file of the authorities that may have signed a source's certificate; `None`: those that the system trusts.
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Sources without TLS may be asked too.
+    pub(crate) allow_http: bool,
+    /// `http://host:port` of a proxy that passes connections on.
+    pub(crate) proxy: Option<String>,
+    /// Never faster than this, KiB a second; 0: as fast as it comes.
+    pub(crate) rate_limit_kib_s: u64,
+    /// Hosts, with their port where it is not the scheme's own, that a source may send on to.
+    pub(crate) redirect_hosts: Vec<String>,
+    /// User name, and the file with the password in its first line, for registries that ask for them.
+    pub(crate) registry_login: Option<(String, PathBuf)>,
+    /// No bundle is greater than this, MiB.
+    pub(crate) max_mib: u64,
+    /// The most that bundles of ended jobs may take, MiB.
+    pub(crate) keep_mib: u64,
 }

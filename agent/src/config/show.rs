@@ -32,6 +32,8 @@ fn tree(settings: &Settings) -> Value {
         ExecutorAccess::Socket(path) => (Some(path), None),
         ExecutorAccess::Command(words) => (None, Some(words)),
     };
+    let links = &settings.magic_links;
+    let login = links.registry_login.as_ref();
     json!({
         "broker": object([
             ("host", to_value(&broker.host)),
@@ -53,6 +55,17 @@ fn tree(settings: &Settings) -> Value {
             ("keros_version", to_value(&identity.keros_version)),
         ]),
         "executor": object([("socket", to_value(socket)), ("command", to_value(command))]),
+        "magic_links": object([
+            ("ca_file", to_value(&links.ca_file)),
+            ("allow_http", to_value(links.allow_http)),
+            ("proxy", to_value(&links.proxy)),
+            ("rate_limit_kib_s", to_value(links.rate_limit_kib_s)),
+            ("redirect_hosts", to_value(&links.redirect_hosts)),
+            ("registry_username", to_value(login.map(|(name, _)| name))),
+            ("registry_password_file", to_value(login.map(|(_, file)| file))),
+            ("max_mib", to_value(links.max_mib)),
+            ("keep_mib", to_value(links.keep_mib)),
+        ]),
         "state_folder": settings.state_folder,
         "runtime_folder": settings.runtime_folder,
         "trust_folder": settings.trust_folder,

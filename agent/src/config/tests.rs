@@ -249,11 +249,47 @@ fn the_executor_is_a_socket_or_a_command() {
 }
 
 #[test]
+fn sources_are_believed_as_the_broker_is_unless_told_otherwise() {
+    let with =
+        |links: &str| format!("broker: {{host: center, tls: {{ca_file: /a}}}}\nmagic_links: {links}\n");
+    assert_eq!(settings(&with("")).magic_links.ca_file, Some("/a".into()));
+    assert_eq!(settings(&with("{ca_file: /b}")).magic_links.ca_file, Some("/b".into()));
+    assert_eq!(settings(HOST).magic_links.ca_file, None);
+}
+
+#[test]
+fn what_is_wrong_with_fetching_is_told() {
+    let with = |links: &str| findings(&format!("{HOST}magic_links: {links}\n"));
+    for right in
+        ["{redirect_hosts: [a, \"b:1\", \"[::1]:5\"]}", "{proxy: \"http://10.0.0.1:3128\"}", "{keep_mib: 0}"]
+    {
+        assert_eq!(with(right), [] as [&str; 0], "{right}");
+    }
+    for wrong in [
+        "{allow_http: 1}",
+        "{proxy: proxy}",
+        "{proxy: \"https://p:1\"}",
+        "{proxy: \"http://u@p:1\"}",
+        "{proxy: \"http://p:0\"}",
+        "{redirect_hosts: [\"https://h\"]}",
+        "{redirect_hosts: h}",
+        "{registry_username: u}",
+        "{registry_password_file: /etc/hostname}",
+        "{max_mib: 0}",
+        "{max_mib: 513}",
+        "{rate_limit_kib_s: -1}",
+    ] {
+        assert_eq!(with(wrong).len(), 1, "{wrong}: {:?}", with(wrong));
+    }
+}
+
+#[test]
 fn what_is_shown_can_be_read_again() {
     let text = "\
 broker: {host: center, tls: {ca_file: /a, client_cert_file: /b, client_key_file: /c}, username: u, password_file: /p}
 identity: {eui: \"70:76:ff:00:56:07:01:23\", codename: wiis, keros_version: \"6.3.1\"}
 executor: {command: [/x, y]}
+magic_links: {ca_file: /d, proxy: \"http://p:1\", redirect_hosts: [h], registry_username: r, registry_password_file: /q}
 ";
     let first = settings(text);
     let shown = settings_yaml(&first);

@@ -5,14 +5,22 @@ use std::time::Duration;
 
 use keros_platform::{IdentityOverride, paths};
 use keros_protocol::Eui;
+use keros_protocol::limits::MAX_BUNDLE_BYTES;
 
 use super::merged::Merged;
-use super::settings::{BrokerSettings, ExecutorAccess, Settings, TelemetrySettings, TlsSettings};
+use super::settings::{
+    BrokerSettings, ExecutorAccess, MagicLinkSettings, Settings, TelemetrySettings, TlsSettings,
+};
+
+/// As the protocol has it.
+const MAX_BUNDLE_MIB: u64 = MAX_BUNDLE_BYTES / 1024 / 1024;
 
 /// Reads every option; what is wrong is added to the findings, and the settings returned are of use only when nothing is.
 pub(super) fn settings(merged: &mut Merged) -> Settings {
+    let broker = broker(merged);
     Settings {
-        broker: broker(merged),
+        magic_links: magic_links(merged, &broker),
+        broker,
         telemetry: telemetry(merged),
         identity: identity(merged),
         executor: executor(merged),
@@ -109,7 +117,7 @@ fn executor(merged: &mut Merged) -> ExecutorAccess {
         );
         merged.wrong::<()>(COMMAND, message);
     }
-    let Some(words) = merged.words(COMMAND) else {
+    let Some(words) = merged.words(COMMAND, 1..=32, "[/usr/bin/program, argument]") else {
         return ExecutorAccess::Socket(folder(merged, SOCKET, paths::EXECUTOR_SOCKET));
     };
     if words.first().is_some_and(|program| !program.starts_with('/')) {
@@ -117,6 +125,63 @@ fn executor(merged: &mut Merged) -> ExecutorAccess {
         merged.wrong::<()>(COMMAND, message);
     }
     ExecutorAccess::Command(words)
+}
+
+fn magic_links(merged: &mut Merged, broker: &BrokerSettings) -> MagicLinkSettings {
+    const USER: &str = "magic_links.registry_username";
+    const PASSWORD: &str = "magic_links.registry_password_file";
+    let ca_of_broker = || broker.tls.as_ref().map(|tls| tls.ca_file.clone());
+    let registry_login = match (merged.text(USER, 256), merged.file(PASSWORD)) {
+        (Some(name), Some(file)) => Some((name, file)),
+        _ => None,
+    };
+    for (given, needed) in [(USER, PASSWORD), (PASSWORD, USER)] {
+        if merged.is_set(given) && !merged.is_set(needed) {
+            merged.wrong::<()>(given, format!("`{given}` needs `{needed}` beside it"));
+        }
+    }
+    MagicLinkSettings {
+        ca_file: merged.file("magic_links.ca_file").or_else(ca_of_broker),
+        allow_http: merged.flag("magic_links.allow_http").unwrap_or(false),
+        proxy: proxy(merged),
+        // A million KiB a second is more than any link has.
+        rate_limit_kib_s: merged
+            .number("magic_links.rate_limit_kib_s", 0..=1_000_000, "KiB a second")
+            .unwrap_or(0),
+        redirect_hosts: redirect_hosts(merged),
+        registry_login,
+        max_mib: merged.number("magic_links.max_mib", 1..=MAX_BUNDLE_MIB, "MiB").unwrap_or(MAX_BUNDLE_MIB),
+        keep_mib: merged.number("magic_links.keep_mib", 0..=1_000_000, "MiB").unwrap_or(64),
+    }
+}
+
+fn proxy(merged: &mut Merged) -> Option<String> {
+    const PROXY: &str = "magic_links.proxy";
+    let text = merged.text(PROXY, 512)?;
+    let is_proxy = text
+        .strip_prefix("http://")
+        .and_then(|rest| rest.rsplit_once(':'))
+        .is_some_and(|(host, port)| is_host(host) && port.parse::<u16>().is_ok_and(|port| port != 0));
+    if is_proxy {
+        return Some(text);
+    }
+    merged.wrong(PROXY, format!("`{PROXY}` is like http://proxy.example.org:3128; found {text:?}"))
+}
+
+fn redirect_hosts(merged: &mut Merged) -> Vec<String> {
+    const HOSTS: &str = "magic_links.redirect_hosts";
+    let hosts = merged.words(HOSTS, 0..=32, "[storage.example.org, \"mirror.example.org:8443\"]");
+    let hosts = hosts.unwrap_or_default();
+    for host in hosts.iter().filter(|host| !is_host(host)) {
+        let message = format!("`{HOSTS}`: {host:?} is no host name with or without a port");
+        merged.wrong::<()>(HOSTS, message);
+    }
+    hosts
+}
+
+/// As it stands in a URL: an IPv6 address in brackets, and perhaps a port.
+fn is_host(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte))
 }
 
 fn seconds(merged: &mut Merged, option: &'static str, min: u64, max: u64, default: u64) -> Duration {

@@ -23,7 +23,7 @@ mod tests;
 
 pub(crate) use client::{Client, ClientError};
 pub(crate) use request::{CommandAnswer, JudgedCommand, Judgement, LocalRequest, TelemetryAnswer};
-pub(crate) use view::{ConnectionView, JobView, JobsView, StatusView, TelemetryView};
+pub(crate) use view::{ConnectionView, FetchView, JobView, JobsView, StatusView, TelemetryView};
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -78,6 +78,22 @@ pub(crate) struct JobView {
     /// the outcome says it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) cancel: Option<Cancel>,
+    /// How far its bundle is here; absent when nothing was fetched for it since the agent started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) fetch: Option<FetchView>,
+}
+
+/// The fetching of a bundle.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FetchView {
+    /// Bytes of it that are here.
+    pub(crate) have_bytes: u64,
+    /// Of all; absent until its manifest is here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) total_bytes: Option<u64>,
+    /// Why the last attempt ended before the bundle was here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) problem: Option<String>,
 }
 
 /// `GET /v1/jobs`.

@@ -137,6 +137,7 @@ fn view() -> StatusView {
         changed_at_unix_s: 2,
         outcome,
         cancel: None,
+        fetch: None,
     };
     StatusView {
         agent_version: "0.1.0".to_owned(),
