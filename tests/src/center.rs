@@ -217,7 +217,9 @@ impl Center {
         })
     }
 
-    fn token(&self) -> Option<String> {
+    /// The token of its REST API, when it has made one.
+    #[must_use]
+    pub fn token(&self) -> Option<String> {
         let text = std::fs::read_to_string(self.folder.join("data/api-token")).ok()?;
         Some(text.trim().to_owned())
     }

@@ -17,7 +17,6 @@ pub struct Fleet {
     pub center: Center,
     /// Whom everybody trusts.
     pub pki: Pki,
-    registry_port: u16,
     folder: tempfile::TempDir,
 }
 
@@ -35,14 +34,25 @@ impl Fleet {
     /// # Errors
     /// When something does not come up.
     pub fn start_with(gateways: &[(&str, &str)], options: &GatewayOptions) -> Result<Self> {
+        let registry = ["--registry-tls".to_owned(), format!("127.0.0.1:{}", free_port()?)];
+        Self::start_registry(gateways, options, &registry)
+    }
+
+    /// As [`Fleet::start_with`], with these arguments for the center's registry.
+    ///
+    /// # Errors
+    /// When something does not come up.
+    pub fn start_registry(
+        gateways: &[(&str, &str)],
+        options: &GatewayOptions,
+        registry: &[String],
+    ) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let pki = Pki::new(&folder.path().join("pki"))?;
         let (cert, key) = pki.issue("center", "localhost")?;
-        let registry_port = free_port()?;
-        let registry = ["--registry-tls".to_owned(), format!("127.0.0.1:{registry_port}")];
         let broker = Broker::EmbeddedTls(cert, key);
         let center = Center::start_with(&folder.path().join("center"), broker, registry.to_vec())?;
-        let mut fleet = Self { gateways: Vec::new(), center, pki, registry_port, folder };
+        let mut fleet = Self { gateways: Vec::new(), center, pki, folder };
         for (eui, keros) in gateways {
             let options = GatewayOptions {
                 port: fleet.center.mqtt_port(),
@@ -68,12 +78,6 @@ impl Fleet {
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
-    }
-
-    /// The port of the center's registry on 127.0.0.1.
-    #[must_use]
-    pub fn registry_port(&self) -> u16 {
-        self.registry_port
     }
 
     /// Sends a Magic Link to all gateways; without a source it is the center's own.
