@@ -2,7 +2,9 @@
 //! but `GET /health` needs `Authorization: Bearer TOKEN`; errors are RFC 9457 problem details.
 
 use keros_protocol::magic_link::{BundleFile, Digest, GatewayPattern, KerosRange, MagicLink, Title};
-use keros_protocol::{CommandId, Delivery, Eui, Job, JobLimits, Outcome, Telemetry, UnixSeconds, UpdateId};
+use keros_protocol::{
+    CommandId, Delivery, Envelope, Eui, Job, JobLimits, Outcome, Telemetry, UnixSeconds, UpdateId,
+};
 use serde::{Deserialize, Serialize};
 
 /// `GET /gateways/{eui}`, and the elements of `GET /gateways`.
@@ -201,6 +203,49 @@ impl CancelAnswer {
     }
 }
 
+/// `POST /magic-links/collect`: remove the links that no update runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct CollectLinks {
+    /// Only those that were put into the store, and last sent, longer ago than this.
+    pub(crate) older_than_s: u64,
+}
+
+/// What was removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct RemovedLinks {
+    /// Magic Links.
+    pub(crate) links: u32,
+    /// Blobs that no other link names.
+    pub(crate) blobs: u32,
+    /// Their bytes.
+    pub(crate) bytes: u64,
+}
+
+/// `POST /magic-links/{digest}/sign`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SignLink {
+    /// The gateway, in any spelling that people use.
+    pub(crate) eui: String,
+    /// How much it may use.
+    #[serde(default)]
+    pub(crate) limits: JobLimits,
+    /// How it is to be done.
+    #[serde(default)]
+    pub(crate) options: SendOptions,
+    /// Seconds until the command expires; 7 days by default.
+    #[serde(default)]
+    pub(crate) expires_in_s: Option<u64>,
+}
+
+/// The answer to it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SignedLink {
+    /// The update that follows what becomes of it; cancelling it works as for any other.
+    pub(crate) update: UpdateView,
+    /// The signed command: what is carried to the gateway.
+    pub(crate) envelope: Envelope,
+}
+
 /// RFC 9457 problem details, `application/problem+json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Problem {
@@ -215,8 +260,9 @@ pub(crate) struct Problem {
     pub(crate) detail: String,
 }
 
-/// `GET /magic-links/{digest}`, the elements of `GET /magic-links`, and the answer to `PUT /magic-links/{digest}`, whose body is the
-/// manifest. Blobs come before it: `PUT /blobs/{digest}`.
+/// `GET /magic-links/{digest}` (`sha256:` and 64 hex digits, or the first 8 or more of them alone), the elements of `GET /magic-links`
+/// (without `gateways`, `files` and `updates`), and the answer to `PUT /magic-links/{digest}`, whose body is the manifest. Blobs come
+/// before it: `PUT /blobs/{digest}`. `DELETE /magic-links/{digest}` answers with [`RemovedLinks`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct LinkView {
     /// The hash.
@@ -227,7 +273,10 @@ pub(crate) struct LinkView {
     #[serde(default)]
     pub(crate) description: String,
     /// The gateways that it is declared for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) gateways: Vec<GatewayPattern>,
+    /// How many these are.
+    pub(crate) gateway_count: u32,
     /// The KerOS versions that it fits; absent: any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) keros: Option<KerosRange>,
@@ -242,13 +291,22 @@ pub(crate) struct LinkView {
     /// All files together.
     pub(crate) size_bytes: u64,
     /// The files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) files: Vec<LinkFileView>,
+    /// How many these are.
+    pub(crate) file_count: u32,
     /// When the center got it; absent when it is not the center's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) created_at_unix_s: Option<UnixSeconds>,
-    /// The updates that name it.
-    #[serde(default)]
+    /// The updates that name it, newest first, 100 at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) updates: Vec<UpdateId>,
+    /// With `?group=NAME`: the gateways of that group that it is not declared for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) not_declared: Option<Vec<Eui>>,
+    /// With `?group=NAME`: those that it is declared for and does not fit, by what they last told of their KerOS and hardware.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) not_compatible: Option<Vec<Eui>>,
 }
 
 /// A file of a Magic Link.
@@ -275,8 +333,11 @@ impl LinkView {
             digest: file.blob.digest,
             executable: file.executable,
         };
+        let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
         Self {
             digest,
+            gateway_count: count(config.gateways.len()),
+            file_count: count(manifest.files.len()),
             name: config.name,
             description: config.description,
             gateways: config.gateways,
@@ -288,6 +349,8 @@ impl LinkView {
             files: manifest.files.into_iter().map(file).collect(),
             created_at_unix_s: None,
             updates: Vec::new(),
+            not_declared: None,
+            not_compatible: None,
         }
     }
 }

@@ -102,10 +102,19 @@ pub(crate) enum BundleError {
         /// What there is.
         known: String,
     },
+    /// Over the network.
+    #[error("cannot read {what}")]
+    Remote {
+        /// What was asked for.
+        what: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A blob is not there, or not as it should be.
     #[error("{} lacks the blob {digest}, or holds it damaged: {what}", .path.display())]
     Blob {
-        /// The folder, tar or file.
+        /// The folder, tar or file, or the name of what is elsewhere.
         path: PathBuf,
         /// Which.
         digest: Digest,

@@ -5,8 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use keros_protocol::limits::MAX_MANIFEST_BYTES;
-use keros_protocol::magic_link::{ARTIFACT_TYPE, Descriptor, MANIFEST_MEDIA_TYPE};
+use keros_protocol::magic_link::{ARTIFACT_TYPE, Digest, MANIFEST_MEDIA_TYPE};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -25,7 +24,7 @@ pub(super) const MAX_INDEX_BYTES: u64 = 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct Image {
     path: PathBuf,
-    manifests: Vec<Descriptor>,
+    manifests: Vec<Digest>,
     blobs: Blobs,
 }
 
@@ -52,8 +51,8 @@ impl Image {
     /// # Errors
     /// When it is not there, several are, or it is no Magic Link.
     pub(crate) fn bundle(&self, hash: Option<&str>) -> Result<Bundle, BundleError> {
-        let fits = |manifest: &&Descriptor| hash.is_none_or(|hash| manifest.digest.hex().starts_with(hash));
-        let fitting: Vec<&Descriptor> = self.manifests.iter().filter(fits).collect();
+        let fits = |manifest: &&Digest| hash.is_none_or(|hash| manifest.hex().starts_with(hash));
+        let fitting: Vec<&Digest> = self.manifests.iter().filter(fits).collect();
         match (fitting.as_slice(), hash) {
             ([manifest], _) => Bundle::open(**manifest, self.blobs.clone()),
             ([], Some(hash)) => Err(BundleError::NotInIt {
@@ -66,7 +65,7 @@ impl Image {
     }
 
     fn known(&self) -> String {
-        let names: Vec<String> = self.manifests.iter().map(|manifest| manifest.digest.to_string()).collect();
+        let names: Vec<String> = self.manifests.iter().map(ToString::to_string).collect();
         names.join(", ")
     }
 }
@@ -88,7 +87,7 @@ fn small(folder: &Path, name: &'static str) -> Result<Vec<u8>, BundleError> {
 }
 
 /// The manifests that the index names, each once.
-fn manifests(marker: &[u8], index: &[u8]) -> Result<Vec<Descriptor>, String> {
+fn manifests(marker: &[u8], index: &[u8]) -> Result<Vec<Digest>, String> {
     #[derive(Deserialize)]
     struct Marker {
         #[serde(rename = "imageLayoutVersion")]
@@ -102,8 +101,7 @@ fn manifests(marker: &[u8], index: &[u8]) -> Result<Vec<Descriptor>, String> {
     struct Entry {
         #[serde(rename = "mediaType")]
         media_type: String,
-        #[serde(flatten)]
-        blob: Descriptor,
+        digest: Digest,
     }
     let marker: Marker = serde_json::from_slice(marker).map_err(|error| format!("{LAYOUT_FILE}: {error}"))?;
     if marker.version != "1.0.0" {
@@ -113,18 +111,14 @@ fn manifests(marker: &[u8], index: &[u8]) -> Result<Vec<Descriptor>, String> {
         return Err(format!("{INDEX_FILE} has more than {MAX_INDEX_BYTES} bytes"));
     }
     let index: Index = serde_json::from_slice(index).map_err(|error| format!("{INDEX_FILE}: {error}"))?;
-    let mut found: Vec<Descriptor> = Vec::new();
+    let mut found: Vec<Digest> = Vec::new();
     for entry in index.manifests {
-        let is_known = found.iter().any(|known| known.digest == entry.blob.digest);
-        if entry.media_type == MANIFEST_MEDIA_TYPE && !is_known {
-            found.push(entry.blob);
+        if entry.media_type == MANIFEST_MEDIA_TYPE && !found.contains(&entry.digest) {
+            found.push(entry.digest);
         }
     }
     if found.is_empty() {
         return Err(format!("{INDEX_FILE} names no manifest"));
-    }
-    if let Some(large) = found.iter().find(|manifest| manifest.size > MAX_MANIFEST_BYTES as u64) {
-        return Err(format!("the manifest {} has more than {MAX_MANIFEST_BYTES} bytes", large.digest));
     }
     Ok(found)
 }

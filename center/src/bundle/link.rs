@@ -1,10 +1,13 @@
 //! A Magic Link with a way to its blobs.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
+use keros_protocol::limits::MAX_MANIFEST_BYTES;
 use keros_protocol::magic_link::{Descriptor, Digest, LinkConfig, MagicLink, Manifest};
 
 use super::BundleError;
@@ -32,6 +35,26 @@ pub(crate) enum Blobs {
     Folder(PathBuf),
     /// The same in a tar: where the bytes of each blob begin, and how many they are.
     Tar { path: PathBuf, places: BTreeMap<Digest, (u64, u64)> },
+    /// Over the network.
+    Remote(Rc<dyn Remote>),
+}
+
+/// A center or a registry that has blobs. What it gives is not believed.
+pub(crate) trait Remote: fmt::Debug {
+    /// What to call it.
+    fn name(&self) -> String;
+
+    /// Opens a manifest.
+    ///
+    /// # Errors
+    /// [`BundleError::Remote`].
+    fn manifest(&self, digest: Digest) -> Result<Box<dyn Read>, BundleError>;
+
+    /// Opens another blob.
+    ///
+    /// # Errors
+    /// [`BundleError::Remote`].
+    fn blob(&self, digest: Digest) -> Result<Box<dyn Read>, BundleError>;
 }
 
 impl Bundle {
@@ -48,10 +71,13 @@ impl Bundle {
     ///
     /// # Errors
     /// When they are not there, damaged, or no Magic Link.
-    pub(crate) fn open(manifest: Descriptor, blobs: Blobs) -> Result<Self, BundleError> {
-        let manifest = blobs.read(manifest)?;
-        let config = blobs.read(Manifest::parse(&manifest)?.config)?;
-        Self::new(manifest, config, blobs)
+    pub(crate) fn open(digest: Digest, blobs: Blobs) -> Result<Self, BundleError> {
+        let manifest = blobs.manifest(digest)?;
+        let config = Manifest::parse(&manifest)?.config;
+        let mut bytes = Vec::new();
+        let read = blobs.open(config)?.read_to_end(&mut bytes);
+        read.map_err(|error| blobs.wrong(config.digest, error.to_string()))?;
+        Self::new(manifest, bytes, blobs)
     }
 
     /// Opens a blob; the reader fails before its end when the content is not what the digest says.
@@ -78,9 +104,7 @@ impl Bundle {
         writing: &dyn Fn(io::Error) -> BundleError,
     ) -> BundleError {
         match error.kind() {
-            io::ErrorKind::InvalidData => {
-                BundleError::Blob { path: self.blobs.place(digest), digest, what: error.to_string() }
-            }
+            io::ErrorKind::InvalidData => self.blobs.wrong(digest, error.to_string()),
             _ => writing(error),
         }
     }
@@ -88,48 +112,58 @@ impl Bundle {
 
 impl Blobs {
     fn open(&self, blob: Descriptor) -> Result<Box<dyn Read>, BundleError> {
-        let path = self.place(blob.digest);
-        let wrong = |what: String| BundleError::Blob { path: path.clone(), digest: blob.digest, what };
-        if let Self::Tar { path, places } = self {
-            let (begin, bytes) =
-                *places.get(&blob.digest).ok_or_else(|| wrong("it is not there".to_owned()))?;
-            let mut file = File::open(path).map_err(|error| wrong(error.to_string()))?;
-            file.seek(SeekFrom::Start(begin)).map_err(|error| wrong(error.to_string()))?;
-            return Ok(Box::new(Verified::new(file.take(bytes), blob)));
-        }
-        let is_file = std::fs::metadata(&path).map_err(|error| wrong(error.to_string()))?.is_file();
-        // A pipe would be waited for.
-        if !is_file {
-            return Err(wrong("it is no file".to_owned()));
-        }
-        let file = File::open(&path).map_err(|error| wrong(error.to_string()))?;
-        Ok(Box::new(Verified::new(file, blob)))
+        Ok(Box::new(Verified::new(self.unverified(blob.digest)?, blob)))
     }
 
-    /// Reads a small blob whole; the caller has bounded its size.
-    fn read(&self, blob: Descriptor) -> Result<Vec<u8>, BundleError> {
+    fn manifest(&self, digest: Digest) -> Result<Vec<u8>, BundleError> {
+        let content = match self {
+            Self::Remote(remote) => remote.manifest(digest)?,
+            _ => self.unverified(digest)?,
+        };
         let mut bytes = Vec::new();
-        self.open(blob)?.read_to_end(&mut bytes).map_err(|error| BundleError::Blob {
-            path: self.place(blob.digest),
-            digest: blob.digest,
-            what: error.to_string(),
-        })?;
+        let read = content.take(MAX_MANIFEST_BYTES as u64 + 1).read_to_end(&mut bytes);
+        read.map_err(|error| self.wrong(digest, error.to_string()))?;
+        if bytes.len() <= MAX_MANIFEST_BYTES && Digest::of(&bytes) != digest {
+            return Err(self.wrong(digest, format!("its content has the digest {}", Digest::of(&bytes))));
+        }
         Ok(bytes)
+    }
+
+    fn unverified(&self, digest: Digest) -> Result<Box<dyn Read>, BundleError> {
+        let missing = || self.wrong(digest, "it is not there".to_owned());
+        let failed = |error: io::Error| self.wrong(digest, error.to_string());
+        let path = match self {
+            Self::Remote(remote) => return remote.blob(digest),
+            Self::Tar { path, places } => {
+                let (begin, bytes) = *places.get(&digest).ok_or_else(missing)?;
+                let mut file = File::open(path).map_err(failed)?;
+                file.seek(SeekFrom::Start(begin)).map_err(failed)?;
+                return Ok(Box::new(file.take(bytes)));
+            }
+            Self::Files(_) | Self::Folder(_) => self.path(digest).ok_or_else(missing)?,
+        };
+        // A pipe would be waited for.
+        if !std::fs::metadata(&path).map_err(failed)?.is_file() {
+            return Err(self.wrong(digest, "it is no file".to_owned()));
+        }
+        Ok(Box::new(File::open(&path).map_err(failed)?))
     }
 
     fn path(&self, digest: Digest) -> Option<PathBuf> {
         match self {
             Self::Files(paths) => paths.get(&digest).cloned(),
             Self::Folder(folder) => Some(blob_path(folder, digest)),
-            Self::Tar { .. } => None,
+            Self::Tar { .. } | Self::Remote(_) => None,
         }
     }
 
-    fn place(&self, digest: Digest) -> PathBuf {
-        match self {
-            Self::Tar { path, .. } => path.clone(),
-            _ => self.path(digest).unwrap_or_default(),
-        }
+    fn wrong(&self, digest: Digest, what: String) -> BundleError {
+        let path = match self {
+            Self::Tar { path, .. } | Self::Folder(path) => Some(path.clone()),
+            Self::Files(_) => self.path(digest),
+            Self::Remote(remote) => Some(remote.name().into()),
+        };
+        BundleError::Blob { path: path.unwrap_or_default(), digest, what }
     }
 }
 

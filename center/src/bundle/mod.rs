@@ -2,9 +2,10 @@
 //! It must not print anything, nor know of the command line.
 //!
 //! Reading order: what is wrong ([`BundleError`]), a link with a way to its blobs ([`Bundle`], [`Blobs`]), how one is made
-//! (`folder`, `make`, `gateways`), how it is kept outside of a center (`layout`, `tarball`).
+//! (`folder`, `make`, `gateways`), how it is kept outside of a center (`layout`, `tarball`, `distribution`).
 
 pub(crate) mod check;
+pub(crate) mod distribution;
 mod error;
 mod folder;
 mod gateways;
@@ -17,7 +18,7 @@ mod verified;
 pub(crate) use error::BundleError;
 pub(crate) use gateways::{parse_pattern, read_gateways};
 pub(crate) use layout::{Image, write};
-pub(crate) use link::{Blobs, Bundle};
+pub(crate) use link::{Blobs, Bundle, Remote};
 pub(crate) use make::{Contents, make};
 
 #[cfg(test)]

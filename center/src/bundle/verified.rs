@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use keros_protocol::magic_link::{Descriptor, Digest};
 use ring::digest::{Context, SHA256};
 
-/// Reads one blob and checks size and digest on the way.
+/// Reads one blob and checks size and digest on the way. Whatever is wrong with it is an error of kind `InvalidData`.
 pub(crate) struct Verified<R> {
     inner: R,
     hash: Option<Context>,
@@ -20,7 +20,7 @@ impl<R: Read> Verified<R> {
 
     fn check_end(&mut self) -> io::Result<()> {
         let Some(hash) = self.hash.take() else { return Ok(()) };
-        if self.inner.read(&mut [0])? > 0 {
+        if self.inner.read(&mut [0]).map_err(source_failed)? > 0 {
             return Err(wrong(format!("it has more than {} bytes", self.blob.size)));
         }
         let found = finish(hash);
@@ -37,7 +37,7 @@ impl<R: Read> Read for Verified<R> {
         if wanted == 0 && self.left > 0 {
             return Ok(0);
         }
-        let count = self.inner.read(&mut buffer[..wanted])?;
+        let count = self.inner.read(&mut buffer[..wanted]).map_err(source_failed)?;
         if count == 0 && self.left > 0 {
             return Err(wrong(format!("it ends {} bytes too early", self.left)));
         }
@@ -72,6 +72,14 @@ fn finish(hash: Context) -> Digest {
     let mut bytes = [0; 32];
     bytes.copy_from_slice(hash.finish().as_ref());
     Digest::from_bytes(bytes)
+}
+
+/// Told apart from what fails where the bytes go to.
+fn source_failed(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::Interrupted => error,
+        _ => wrong(format!("it cannot be read: {error}")),
+    }
 }
 
 fn wrong(what: String) -> io::Error {

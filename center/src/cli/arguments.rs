@@ -5,9 +5,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use keros_protocol::UpdateId;
+use keros_protocol::magic_link::Source;
 use keros_protocol::topics::Prefix;
 
 use super::magic_link::arguments::MagicLinkCommand;
+use super::magic_link::place::Hash;
 use super::text::parse_duration_s;
 
 /// Sends JetPorch scripts to groups of Kerlink gateways, and tells what became of them.
@@ -33,11 +35,15 @@ Send a script to a group and watch it:
   keros-center update send --group north --script ntp.yml --watch
   keros-center update cancel 01920000-0000-7000-8000-000000000002
 
+Make a Magic Link, a bundle with files for the gateways that it declares, and send it:
+  keros-center magic-link create forwarder/ --gateways north.txt
+  keros-center update send --group north --magic-link HASH
+
 Exit codes:
   0  done; with --watch: every gateway succeeded
   1  the update has ended (or is overdue), and some gateway did not succeed; cancel: it was too late for some gateway
   2  the command line cannot be understood
-  3  the script or its variables are not valid: nothing was sent
+  3  the script, the playbook or the variables are not valid: nothing was sent
   4  the center cannot be reached
   5  the center, or this command itself, refused or failed
   130  ended by Ctrl-C";
@@ -85,7 +91,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         access: Access,
         #[command(subcommand)]
-        command: MagicLinkCommand,
+        command: Option<MagicLinkCommand>,
     },
     /// Print the completions for a shell: add them with `source <(keros-center completions bash)`
     Completions {
@@ -367,7 +373,8 @@ pub(crate) enum GroupsCommand {
 /// `update …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum UpdateCommand {
-    /// Check a JetPorch script here, then send it to a group
+    /// Check a JetPorch script here, then send it to a group; or send a Magic Link
+    #[command(after_long_help = SEND_EXAMPLES)]
     Send(Box<SendArguments>),
     /// List updates, newest first
     List,
@@ -398,6 +405,14 @@ pub(crate) enum UpdateCommand {
     },
 }
 
+const SEND_EXAMPLES: &str = "\
+A script, for KerOS 6:
+  keros-center update send --group north --script ntp.yml --watch
+
+A Magic Link, for the gateways that it declares, from this center or from a registry:
+  keros-center update send --group north --magic-link HASH
+  keros-center update send --group north --magic-link HASH --source https://registry.example/v2/keros/base";
+
 const CANCEL_EXAMPLES: &str = "\
 For all gateways of an update, or for one:
   keros-center update cancel 01920000-0000-7000-8000-000000000002
@@ -416,8 +431,14 @@ pub(crate) struct SendArguments {
     #[arg(long)]
     pub(crate) group: String,
     /// The JetPorch script: a YAML file, or - for standard input
-    #[arg(long, value_name = "FILE")]
-    pub(crate) script: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "magic_link")]
+    pub(crate) script: Option<PathBuf>,
+    /// The hash of a Magic Link that the center has: see `keros-center magic-link create`
+    #[arg(long, value_name = "HASH", conflicts_with_all = ["script", "extra_vars"])]
+    pub(crate) magic_link: Option<Hash>,
+    /// Where gateways get it from, like https://registry.example/v2/keros/base [default: this center]
+    #[arg(long, value_name = "URL", requires = "magic_link")]
+    pub(crate) source: Option<Source>,
     /// Variables: @FILE.yml, {"name": "value"} or name=value; may be repeated, the last one wins
     #[arg(short = 'e', long = "extra-vars", value_name = "VARS")]
     pub(crate) extra_vars: Vec<String>,

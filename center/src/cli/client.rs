@@ -51,6 +51,9 @@ pub(crate) enum ClientError {
     /// The center said no.
     #[error("{}", .0.detail)]
     Refused(Problem),
+    /// What was to be sent.
+    #[error("what was to be uploaded is damaged")]
+    Content(#[source] std::io::Error),
     /// An answer that is not the API's.
     #[error("{url} answered something else than a keros-center does ({detail}): is it one, of this version?")]
     Odd {
@@ -163,6 +166,15 @@ impl Client {
         let url = self.path(path);
         let answer = self.agent.delete(&url).header("Authorization", self.bearer()).call();
         self.checked(answer).map(drop)
+    }
+
+    /// `DELETE` that answers with something.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub(crate) fn remove<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        let url = self.path(path);
+        self.json(self.agent.delete(&url).header("Authorization", self.bearer()).call())
     }
 
     /// `GET` of a stream of server-sent events.

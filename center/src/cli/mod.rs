@@ -57,10 +57,10 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(io::stderr(), "keros-center: {}", text::printable(&format!("{error:#}")));
-            ExitCode::from(match error.downcast_ref::<ClientError>() {
-                Some(ClientError::Unreachable { .. }) => 4,
-                _ => 5,
-            })
+            let is_unreachable = |cause: &(dyn std::error::Error + 'static)| {
+                matches!(cause.downcast_ref(), Some(ClientError::Unreachable { .. }))
+            };
+            ExitCode::from(if error.chain().any(is_unreachable) { 4 } else { 5 })
         }
     }
 }

@@ -1,14 +1,17 @@
 //! `update send`.
 
 use std::io::Write;
+use std::path::Path;
 
 use keros_protocol::{Job, JobLimits};
 
 use super::arguments::SendArguments;
-use super::client::Client;
+use super::client::{Client, ClientError, path_part};
+use super::magic_link::place::Hash;
+use super::magic_link::show::refusing;
 use super::script;
 use super::{Ended, print_json, watch};
-use crate::api::{SendOptions, SendUpdate, UpdateView};
+use crate::api::{LinkView, SendOptions, SendUpdate, UpdateView};
 
 /// Over cellular links it takes this long to connect again.
 const SHORT_WINDOW_S: u32 = 60;
@@ -19,7 +22,13 @@ pub(super) fn run(
     json: bool,
     out: &mut dyn Write,
 ) -> anyhow::Result<Ended> {
-    let Some(order) = prepare(arguments)? else { return Ok(Ended::InvalidScript) };
+    let job = match (&arguments.magic_link, &arguments.script) {
+        (Some(hash), _) => Some(magic_link(client, hash, arguments)?),
+        (None, Some(file)) => script(file, &arguments.extra_vars)?,
+        (None, None) => anyhow::bail!("name a --script or a --magic-link"),
+    };
+    let Some(job) = job else { return Ok(Ended::InvalidScript) };
+    let order = order(arguments, job);
     if arguments.confirm_window.is_some_and(|window_s| (1..SHORT_WINDOW_S).contains(&window_s)) {
         writeln!(
             std::io::stderr(),
@@ -42,25 +51,47 @@ pub(super) fn run(
     Ok(Ended::Done)
 }
 
-/// Reads and checks; `None` when no gateway would run it: the findings are on standard error then.
-fn prepare(arguments: &SendArguments) -> anyhow::Result<Option<SendUpdate>> {
-    let text = script::read(&arguments.script)?;
-    let vars = script::variables(&arguments.extra_vars)?;
-    let file = arguments.script.display().to_string();
-    let checked = script::check(&text, &file, &vars);
+/// Reads and checks a script; `None` when no gateway would run it: the findings are on standard error then.
+fn script(file: &Path, extra_vars: &[String]) -> anyhow::Result<Option<Job>> {
+    let text = script::read(file)?;
+    let vars = script::variables(extra_vars)?;
+    let checked = script::check(&text, &file.display().to_string(), &vars);
     script::report(&checked, &mut |_| Some(text.clone()))?;
-    Ok(checked.is_fit().then(|| order(arguments, text, vars)))
+    Ok(checked.is_fit().then_some(Job::JetPorch { script: text, vars }))
 }
 
-fn order(
-    arguments: &SendArguments,
-    script: String,
-    vars: serde_json::Map<String, serde_json::Value>,
-) -> SendUpdate {
+/// Says which gateways would refuse it, as far as the center knows the link.
+fn magic_link(client: &Client, hash: &Hash, arguments: &SendArguments) -> anyhow::Result<Job> {
+    let source = arguments.source.as_ref().map(ToString::to_string).unwrap_or_default();
+    let path = format!("/magic-links/{}?group={}", hash.digits(), path_part(&arguments.group));
+    let digest = match (client.get::<LinkView>(&path), hash.digest()) {
+        (Ok(view), _) => {
+            warn(&view)?;
+            view.digest
+        }
+        // A registry may have what the center does not.
+        (Err(ClientError::Refused(problem)), Some(digest)) if problem.status == 404 && !source.is_empty() => {
+            digest
+        }
+        (Err(error), _) => return Err(error.into()),
+    };
+    Ok(Job::MagicLink { digest, source, token: None })
+}
+
+fn warn(view: &LinkView) -> std::io::Result<()> {
+    let not_declared = view.not_declared.as_deref().unwrap_or_default();
+    let not_compatible = view.not_compatible.as_deref().unwrap_or_default();
+    if not_declared.is_empty() && not_compatible.is_empty() {
+        return Ok(());
+    }
+    writeln!(std::io::stderr(), "{}", refusing(not_declared, not_compatible))
+}
+
+fn order(arguments: &SendArguments, job: Job) -> SendUpdate {
     let default = JobLimits::default();
     SendUpdate {
         group: arguments.group.clone(),
-        job: Job::JetPorch { script, vars },
+        job,
         limits: JobLimits {
             total_s: arguments.total_timeout.unwrap_or(default.total_s),
             task_s: arguments.task_timeout.unwrap_or(default.task_s),

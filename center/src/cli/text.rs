@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-pub(crate) use keros_protocol::text::printable;
+pub(crate) use keros_protocol::text::{printable, printable_lines};
 use keros_protocol::{Outcome, Summary, UnixSeconds};
 
 /// What remains of a job is shown up to here in a table; `update show` has all of it.

@@ -61,12 +61,6 @@ fn a_layout_that_is_none_or_damaged_is_named() {
             ),
             "64 lower-case hex digits",
         ),
-        (
-            index(
-                r#"{"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:0000000000000000000000000000000000000000000000000000000000000000","size":99999999999}]}"#,
-            ),
-            "more than 262144 bytes",
-        ),
         (layout_with(|out| put(out, "index.json", &" ".repeat(1024 * 1024 + 1))), "more than 1048576 bytes"),
         (layout_with(|out| std::fs::remove_file(blob_of(out, "hello\n")).unwrap()), "No such file"),
         (layout_with(|out| std::fs::write(blob_of(out, "hello\n"), "hellO\n").unwrap()), "has the digest"),

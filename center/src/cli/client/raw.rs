@@ -1,11 +1,13 @@
 //! Bytes to and from the center: blobs and manifests.
 
-use std::io::Read;
+use std::io::{self, Read};
 
+use keros_protocol::magic_link::Digest;
 use serde::de::DeserializeOwned;
 use ureq::SendBody;
 
 use super::{Client, ClientError};
+use crate::bundle::{BundleError, Remote};
 
 impl Client {
     /// `HEAD`: whether it is there.
@@ -24,10 +26,9 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`].
-    #[expect(dead_code, reason = "the export uses it next")]
-    pub(crate) fn get_stream(&self, path: &str) -> Result<impl Read + use<>, ClientError> {
+    fn get_stream(&self, path: &str) -> Result<Box<dyn Read>, ClientError> {
         let request = self.agent.get(&self.path(path)).header("Authorization", self.bearer());
-        Ok(self.checked(request.call())?.into_body().into_reader())
+        Ok(Box::new(self.checked(request.call())?.into_body().into_reader()))
     }
 
     /// `PUT` of so many bytes; an answer is not looked at.
@@ -42,7 +43,13 @@ impl Client {
     ) -> Result<(), ClientError> {
         let request = self.agent.put(&self.path(path)).header("Authorization", self.bearer());
         let request = request.header("Content-Length", bytes).content_type("application/octet-stream");
-        self.checked(request.send(SendBody::from_reader(content))).map(drop)
+        match request.send(SendBody::from_reader(content)) {
+            // Of the content's reader, not of the connection.
+            Err(ureq::Error::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                Err(ClientError::Content(error))
+            }
+            answer => self.checked(answer).map(drop),
+        }
     }
 
     /// `PUT` of a few bytes.
@@ -57,5 +64,22 @@ impl Client {
     ) -> Result<T, ClientError> {
         let request = self.agent.put(&self.path(path)).header("Authorization", self.bearer());
         self.json(request.content_type(media_type).send(content))
+    }
+}
+
+/// A center's blobs, for [`crate::bundle`].
+impl Remote for Client {
+    fn name(&self) -> String {
+        format!("the center at {}", self.url)
+    }
+
+    fn manifest(&self, digest: Digest) -> Result<Box<dyn Read>, BundleError> {
+        self.blob(digest)
+    }
+
+    fn blob(&self, digest: Digest) -> Result<Box<dyn Read>, BundleError> {
+        let content = self.get_stream(&format!("/blobs/{digest}"));
+        let what = || format!("{digest} from {}", self.name());
+        content.map_err(|error| BundleError::Remote { what: what(), source: Box::new(error) })
     }
 }

@@ -8,8 +8,10 @@ use keros_protocol::UnixSeconds;
 use keros_protocol::magic_link::{GatewayPattern, KerosRange, Title};
 
 use super::expiry::parse_expiry;
-use super::place::Place;
+use super::place::{Hash, Place};
+use crate::bundle::distribution::Reference;
 use crate::bundle::parse_pattern;
+use crate::cli::text::parse_duration_s;
 
 /// `magic-link …`.
 #[derive(Debug, Subcommand)]
@@ -22,7 +24,105 @@ pub(crate) enum MagicLinkCommand {
         /// The hash (or its first 8 digits or more), or a folder or tar with an OCI image layout
         #[arg(value_name = "HASH|FOLDER|FILE.tar")]
         place: Place,
+        /// Name the gateways of this group that would refuse it
+        #[arg(long)]
+        group: Option<String>,
+        /// Print the playbook
+        #[arg(long, conflicts_with = "group")]
+        show_playbook: bool,
     },
+    /// List those that the center has (also without a word)
+    List,
+    /// Write one of the center to a folder or tar, for a place without a network
+    #[command(after_long_help = EXPORT_EXAMPLES)]
+    Export {
+        /// The hash
+        hash: Hash,
+        /// An OCI image layout is written there: as a tar when the name ends in .tar, else as a folder
+        #[arg(value_name = "FOLDER|FILE.tar")]
+        output: PathBuf,
+    },
+    /// Give the center one from a folder or tar
+    Import {
+        /// A folder or tar with an OCI image layout
+        #[arg(value_name = "FOLDER|FILE.tar")]
+        input: PathBuf,
+        /// The hash, when several are in there
+        hash: Option<Hash>,
+    },
+    /// Copy one of the center to a registry
+    #[command(after_long_help = PUSH_EXAMPLES)]
+    Push {
+        /// The hash
+        hash: Hash,
+        /// Where to: REGISTRY/NAME or REGISTRY/NAME:TAG
+        #[arg(value_name = "REGISTRY/NAME[:TAG]")]
+        to: Reference,
+        #[command(flatten)]
+        registry: RegistryArguments,
+    },
+    /// Give the center one from a registry
+    Pull {
+        /// Where from: REGISTRY/NAME@sha256:HASH or REGISTRY/NAME:TAG
+        #[arg(value_name = "REGISTRY/NAME@HASH|:TAG")]
+        from: Reference,
+        #[command(flatten)]
+        registry: RegistryArguments,
+    },
+    /// Sign the command that lets a technician run one on one gateway, from a USB stick
+    #[command(after_long_help = SIGN_EXAMPLES)]
+    Sign(SignArguments),
+    /// Remove one from the center; not while an update runs it
+    Remove {
+        /// The hash
+        hash: Hash,
+    },
+    /// Remove all from the center that no update runs
+    Collect {
+        /// Only those that were uploaded, and last sent, longer ago than this
+        #[arg(long, value_name = "TIME", default_value = "30d", value_parser = parse_duration_s)]
+        older_than: u32,
+    },
+}
+
+/// How to get into a registry.
+#[derive(Debug, Args)]
+pub(crate) struct RegistryArguments {
+    /// User name at the registry
+    #[arg(long, value_name = "NAME", requires = "password_file")]
+    pub(crate) username: Option<String>,
+    /// File with the password at the registry in its first line
+    #[arg(long, value_name = "FILE", requires = "username")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// Authority of the registry's certificate, PEM [default: the system's ones]
+    #[arg(long, value_name = "FILE", conflicts_with = "plain_http")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Without TLS: passwords cross the network readable
+    #[arg(long)]
+    pub(crate) plain_http: bool,
+}
+
+/// `magic-link sign`.
+#[derive(Debug, Args)]
+pub(crate) struct SignArguments {
+    /// The hash
+    pub(crate) hash: Hash,
+    /// The gateway
+    #[arg(long, value_name = "EUI")]
+    pub(crate) gateway: keros_protocol::Eui,
+    /// Write the signed command there [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// The gateway does not start it after that
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = parse_duration_s)]
+    pub(crate) expires: u32,
+    /// Change nothing on the gateway, tell what would change
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// The gateway undoes the job by itself unless it reaches the center within this time; at most 24h [default: 0, never: it may be out of
+    /// reach for good]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration_s)]
+    pub(crate) confirm_window: Option<u32>,
 }
 
 /// `magic-link create`.
@@ -88,3 +188,28 @@ The same files, gateways and conditions give the same hash, always. --expires 30
 each time; a date is not. Files that their owner may run stay programs. Left out: folders of version control (.git, .hg, .svn,
 .jj) and empty folders. Refused by name: symbolic links, sockets, devices, names that are not UTF-8, more than 1,000 files or
 512 MiB.";
+
+const EXPORT_EXAMPLES: &str = "\
+For a technician with a USB stick: the bundle, and a command for each gateway:
+  keros-center magic-link export HASH forwarder.tar
+  keros-center magic-link sign HASH --gateway 7076FF0056070123 --output 7076FF0056070123.json
+
+On the gateway:
+  keros-agent apply forwarder.tar HASH --command 7076FF0056070123.json
+
+For another center, or for any tool that reads OCI image layouts:
+  keros-center magic-link import forwarder.tar
+  skopeo copy oci:FOLDER docker://registry.example/keros/forwarder:4.2";
+
+const PUSH_EXAMPLES: &str = "\
+To a registry of your own, and from there to the gateways:
+  keros-center magic-link push HASH registry.example/keros/forwarder:4.2 --username ci --password-file registry.password
+  keros-center update send --group north --magic-link HASH --source https://registry.example/v2/keros/forwarder
+
+Without a tag it is there by its hash alone; many registries remove what has no tag after a while.";
+
+const SIGN_EXAMPLES: &str = "\
+  keros-center magic-link sign HASH --gateway 7076FF0056070123 --output command.json
+
+The center never sends this command. What became of it is seen in `keros-center update list` as soon as the gateway reaches the
+center again; `keros-center update cancel` ends it.";

@@ -17,11 +17,10 @@ impl Hash {
     pub(crate) fn digits(&self) -> &str {
         &self.0
     }
-}
 
-impl From<Digest> for Hash {
-    fn from(digest: Digest) -> Self {
-        Self(digest.hex())
+    /// The whole hash, when all of it was written.
+    pub(crate) fn digest(&self) -> Option<Digest> {
+        Digest::from_hex(&self.0).ok()
     }
 }
 
