@@ -71,16 +71,16 @@ pub(crate) const CUTS: [(Job, Moment); 20] = [
     (Job::Reboots, Moment::Task(7)),
 ];
 
-/// Those of a Magic Link, as many again. The executor's copy takes some eighty flushes.
+/// Those of a Magic Link, as many again. Its bundle is there after some 90 flushes.
 pub(crate) const LINK_CUTS: [(Job, Moment); 8] = [
-    (Job::Link, Moment::Fetched(9)),
+    (Job::Link, Moment::Fetched(8)),
     (Job::Link, Moment::Task(3)),
+    (Job::Link, Moment::Flush(100)),
     (Job::Link, Moment::Fetched(1)),
-    (Job::Link, Moment::Flush(20)),
-    (Job::Link, Moment::Fetched(14)),
-    (Job::Link, Moment::Flush(50)),
-    (Job::Link, Moment::Flush(80)),
+    (Job::Link, Moment::Flush(40)),
+    (Job::Link, Moment::Flush(120)),
     (Job::Link, Moment::After(5, 6)),
+    (Job::Link, Moment::Flush(80)),
 ];
 
 impl Job {

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::job::{Job, TASKS, content};
 
 /// What the agent writes at most between two moments at which it makes sure that a part is durable, twice over.
-const WEIGHT_BYTES: usize = 16 * 1024 * 1024;
+const WEIGHT_BYTES: usize = 10 * 1024 * 1024;
 /// So that the bundle takes some seconds, in which the power can be cut.
 pub(crate) const SETTINGS: &str = "magic_links: { allow_http: true, rate_limit_kib_s: 2048 }\n";
 
