@@ -1,5 +1,6 @@
 //! The JSON of the REST API, for the server and for the command line that asks it. All paths are below `/api/v1`; every request
-//! but `GET /health` needs `Authorization: Bearer TOKEN`; errors are RFC 9457 problem details.
+//! but `GET /health` needs `Authorization: Bearer TOKEN`; errors are RFC 9457 problem details. `GET`, `HEAD` and `PUT
+//! /blobs/{digest}` carry plain bytes.
 
 use keros_protocol::magic_link::{BundleFile, Digest, GatewayPattern, KerosRange, MagicLink, Title};
 use keros_protocol::{
@@ -61,7 +62,7 @@ pub(crate) struct GroupView {
     pub(crate) gateways: Vec<Eui>,
 }
 
-/// `POST /updates`.
+/// `POST /updates`. A Magic Link without `source` is one of the center's own store.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct SendUpdate {
     /// The group.
@@ -85,8 +86,8 @@ pub(crate) struct SendUpdate {
 pub(crate) struct SendOptions {
     /// Change nothing, report what would change.
     pub(crate) dry_run: bool,
-    /// Undo the job unless the center is reached again within this many seconds, up to 86,400; 0: no such window. Absent: the default
-    /// of the job's kind. A dry run has none.
+    /// Undo the job unless the center is reached again within this many seconds, up to 86,400; 0: no such window. Absent: 1800, or 0
+    /// for what is carried by hand. A dry run has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) confirm_window_s: Option<u32>,
 }
@@ -100,6 +101,9 @@ pub(crate) struct UpdateView {
     pub(crate) group: String,
     /// Kind of its job.
     pub(crate) kind: String,
+    /// It is the command of `POST /magic-links/{digest}/sign`: a person carries it to its one gateway; `group` is empty.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) by_hand: bool,
     /// When it was sent.
     pub(crate) created_at_unix_s: UnixSeconds,
     /// When its commands expire.

@@ -86,16 +86,44 @@ pub(crate) const MAX_STREAMS: u64 = 16;
 /// Reports are kept for 90 days. What became of each command is kept apart, and stays.
 pub(crate) const REPORT_AGE_S: u64 = 90 * 86_400;
 
-// The REST API.
+// HTTP: the REST API, and the registry with each of its entrances.
 
-/// Connections at the same time; more wait in the backlog of the socket.
-pub(crate) const REST_CONNECTIONS: usize = 1024;
+/// Connections at the same time at one entrance; more wait in the backlog of the socket.
+pub(crate) const HTTP_CONNECTIONS: usize = 1024;
 
 /// A request's head has to come within this time; a connection without a request ends by it too.
-pub(crate) const REST_HEAD_LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const HTTP_HEAD_LIMIT: Duration = Duration::from_secs(30);
+
+/// A client that reads nothing of its answer for so long is gone: three losses of a cellular link in a row.
+pub(crate) const HTTP_WRITE_LIMIT: Duration = Duration::from_secs(120);
 
 /// A request's head, and what is read ahead of its body, bytes.
-pub(crate) const REST_BUFFER_BYTES: usize = 64 * 1024;
+pub(crate) const HTTP_BUFFER_BYTES: usize = 64 * 1024;
 
-/// An answer takes no longer, the body of its request included; streams of events are excepted.
-pub(crate) const REST_ANSWER_LIMIT: Duration = Duration::from_secs(60);
+/// An answer takes no longer, the body of its request included; streams of events and blobs are excepted.
+pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(60);
+
+// Magic Links.
+
+/// Links in the store.
+pub(crate) const MAX_LINKS: u32 = 1000;
+
+/// Blobs of links on their way out at the same time. Each holds two parts of 64 KiB and the connection's buffer: 48 MiB together. Whoever
+/// comes beyond it is asked to come again: gateways wait longer each time.
+pub(crate) const PULLS: usize = 256;
+
+/// Blobs on their way in at the same time, a thread each.
+pub(crate) const UPLOADS: usize = 16;
+
+/// Parts of an upload that wait for the disk: 8 of what is read ahead, 512 KiB.
+pub(crate) const UPLOAD_PARTS: usize = 8;
+
+/// An upload of which nothing comes for so long has broken off.
+pub(crate) const UPLOAD_IDLE_LIMIT: Duration = Duration::from_secs(60);
+
+/// A blob that no link names stays this long after somebody who uploads has last asked for it: an upload of a bundle of the greatest
+/// size over a slow link (512 MiB at 64 kbit/s) takes 19 hours.
+pub(crate) const UNNAMED_BLOB_AGE: Duration = Duration::from_secs(86_400);
+
+/// How often such blobs are removed.
+pub(crate) const SWEEP_PERIOD: Duration = Duration::from_secs(86_400);

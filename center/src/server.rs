@@ -6,18 +6,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use futures_util::FutureExt as _;
 use keros_protocol::topics::Prefix;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::bounds::{DEADLINE_PERIOD, NUDGES, TIDY_PERIOD_S};
+use crate::bounds::{DEADLINE_PERIOD, NUDGES, SWEEP_PERIOD, TIDY_PERIOD_S};
 use crate::broker::{self, BrokerSettings, GatewayAccess, Listener, Running};
+use crate::listen::{self, Entrance};
 use crate::mqtt::{self, Connection};
-use crate::rest::{self, Api, Token};
+use crate::registry::Registry;
+use crate::rest::{Api, Token};
 use crate::service::{Center, unix_now};
 use crate::settings::{DataFolder, read_keys, read_secret};
 use crate::store::Store;
+
+mod registry;
+
+pub(crate) use registry::RegistrySettings;
 
 /// Open requests get this long to end at a stop.
 const GRACE: Duration = Duration::from_secs(5);
@@ -39,6 +46,8 @@ pub(crate) struct ServeSettings {
     pub(crate) statement_key_file: PathBuf,
     /// `None`: SQLite in the data folder.
     pub(crate) database_url: Option<String>,
+    /// The store of Magic Links, and how gateways fetch from it.
+    pub(crate) registry: RegistrySettings,
 }
 
 /// Which MQTT broker serves. The center is an ordinary client of either.
@@ -86,6 +95,8 @@ pub(crate) struct Ready {
     pub(crate) rest_address: SocketAddr,
     /// Where the embedded broker listens for gateways.
     pub(crate) mqtt_addresses: Vec<SocketAddr>,
+    /// Where the registry listens: plain, TLS, as far as there are such.
+    pub(crate) registry_addresses: Vec<SocketAddr>,
 }
 
 /// Serves until `stop` holds true, or its sender is gone. Says `ready` when requests are answered; the broker may not be
@@ -100,10 +111,12 @@ pub(crate) async fn serve(
 ) -> anyhow::Result<()> {
     let folder = DataFolder::take(&settings.data_folder)?;
     let keys = read_keys(&settings.command_key_file, &settings.statement_key_file)?;
-    let token = Token::new(&folder.api_token()?);
+    let token = Arc::new(Token::new(&folder.api_token()?));
     let store = Store::open(folder.path(), settings.database_url.as_deref()).await?;
     let (nudges, nudges_receiver) = mpsc::channel(NUDGES);
-    let center = Arc::new(Center::new(store.clone(), keys, settings.topic_prefix.clone(), nudges));
+    let entrances = registry::open(&settings.registry).await?;
+    let links = registry::links(&settings.registry, &folder, &entrances)?;
+    let center = Arc::new(Center::new(store.clone(), keys, settings.topic_prefix.clone(), links, nudges));
     center.forget_presence().await?;
     center.expire(unix_now()).await?;
 
@@ -118,15 +131,18 @@ pub(crate) async fn serve(
     let mut tasks = JoinSet::new();
     tasks.spawn(mqtt::run(Arc::clone(&center), connection, nudges_receiver, stop.clone()));
     tasks.spawn(deadlines(Arc::clone(&center), stop.clone()));
+    tasks.spawn(sweep(Arc::clone(&center), stop.clone()));
+    let registry_addresses: Vec<_> = entrances.iter().map(|(address, _)| *address).collect();
+    let registry = Registry::new(Arc::clone(&center), Arc::clone(&token)).router();
+    for (_, entrance) in entrances {
+        tasks.spawn(listen::serve(entrance, registry.clone(), stop.clone()).map(Ok));
+    }
+    let entrance = Entrance { name: "REST API", listener, tls: None };
     let router = Api::new(center, token, stop.clone()).router();
-    let serving = rest::serve(listener, router, stop.clone());
-    tasks.spawn(async {
-        serving.await;
-        Ok(())
-    });
+    tasks.spawn(listen::serve(entrance, router, stop.clone()).map(Ok));
     tracing::info!(%rest_address, ?mqtt_addresses, "the center serves");
     // Nobody waiting for it is no error.
-    let _ = ready.send(Ready { rest_address, mqtt_addresses });
+    let _ = ready.send(Ready { rest_address, mqtt_addresses, registry_addresses });
 
     let result = until_stopped(&mut tasks, stop).await;
     if let Some(broker) = broker {
@@ -185,6 +201,26 @@ async fn deadlines(center: Arc<Center>, mut stop: watch::Receiver<bool>) -> anyh
         if let Err(error) = result {
             let error = anyhow::Error::from(error);
             tracing::error!(error = format!("{error:#}"), "cannot look through the deadlines: tried again");
+        }
+    }
+}
+
+/// Removes blobs that no Magic Link names, at the start and then daily.
+async fn sweep(center: Arc<Center>, mut stop: watch::Receiver<bool>) -> anyhow::Result<()> {
+    loop {
+        match center.sweep().await {
+            Ok(removed) => tracing::debug!(?removed, "the store of Magic Links is swept"),
+            Err(error) => {
+                let error = anyhow::Error::from(error);
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "cannot sweep the store of Magic Links: tried again"
+                );
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(SWEEP_PERIOD) => {}
+            _ = stop.wait_for(|stop| *stop) => return Ok(()),
         }
     }
 }

@@ -68,6 +68,12 @@ impl DataFolder {
         Ok(format!("keros-center-{}", self.secret_text("client-id", 8)?))
     }
 
+    /// What gateways' tokens for the registry are made with; made at the first start. With another one, commands that are under way are
+    /// signed with other tokens.
+    pub(crate) fn registry_secret(&self) -> anyhow::Result<String> {
+        self.secret_text("registry-secret", 32)
+    }
+
     fn secret_text(&self, name: &str, bytes: usize) -> anyhow::Result<String> {
         let path = self.path.join(name);
         if !path.exists() {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use keros_protocol::UpdateId;
-use keros_protocol::magic_link::Source;
+use keros_protocol::magic_link::{Source, SourceError};
 use keros_protocol::topics::Prefix;
 
 use super::magic_link::arguments::MagicLinkCommand;
@@ -186,6 +186,19 @@ pub(crate) struct ServeArguments {
     /// The private key of that certificate, PEM
     #[arg(long, value_name = "FILE", requires = "external_broker_cert")]
     pub(crate) external_broker_key: Option<PathBuf>,
+    /// Plain HTTP registry from which gateways fetch Magic Links: for loopback and VPNs
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) registry: Option<SocketAddr>,
+    /// The registry over TLS, with the certificate of --cert
+    #[arg(long, value_name = "ADDRESS", requires = "cert", requires = "cert_key")]
+    pub(crate) registry_tls: Option<SocketAddr>,
+    /// The registry's address as gateways are told, https://host[:port] [default: the address of --registry-tls or --registry, when
+    /// it is a single one]
+    #[arg(long, value_name = "URL", value_parser = parse_registry_url)]
+    pub(crate) registry_url: Option<Source>,
+    /// The most that the store of Magic Links may take of the disk, GiB
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub(crate) links_gib: u32,
     /// First levels of all MQTT topics
     #[arg(long, value_name = "TOPIC", default_value = "keros")]
     pub(crate) topic_prefix: Prefix,
@@ -202,12 +215,22 @@ Gateways with passwords, TLS:
 Gateways with client certificates (CN = EUI):
   keros-center serve --mqtt-tls 0.0.0.0:8883 --cert broker.pem --cert-key broker.key.pem --client-ca fleet-ca.pem
 
+With a registry, so that gateways can fetch Magic Links:
+  keros-center serve --mqtt-tls 0.0.0.0:8883 --registry-tls 0.0.0.0:8443 --registry-url https://center.example:8443 \
+    --cert center.pem --cert-key center.key.pem
+
 With mosquitto or a cluster of another broker:
   keros-center serve --external-broker 127.0.0.1:1883 --external-broker-user center \
     --external-broker-password-file broker.password
 
 The REST API is for this machine alone unless --rest says otherwise, and speaks plain HTTP: put a TLS proxy before it.
 KEROS_CENTER_LOG=debug logs more.";
+
+/// The address alone, or with the repository behind it.
+fn parse_registry_url(text: &str) -> Result<Source, String> {
+    let whole = || format!("{}/v2/{}", text.trim_end_matches('/'), crate::links::REPOSITORY).parse();
+    text.parse().or_else(|_| whole()).map_err(|error: SourceError| error.to_string())
+}
 
 fn parse_host_port(text: &str) -> Result<(String, u16), String> {
     let (host, port) = text.rsplit_once(':').ok_or("expected host:port")?;

@@ -9,7 +9,7 @@ use super::arguments::{ServeArguments, broker_users_file};
 use super::logging;
 use crate::broker::{GatewayAccess, Listener, TlsFiles};
 use crate::keys;
-use crate::server::{self, BrokerChoice, BrokerTls, ExternalBroker, Ready, ServeSettings};
+use crate::server::{self, BrokerChoice, BrokerTls, ExternalBroker, Ready, RegistrySettings, ServeSettings};
 use keros_protocol::KeyPurpose;
 
 /// Plain MQTT on this machine alone.
@@ -25,8 +25,11 @@ pub(super) fn serve(arguments: ServeArguments) -> anyhow::Result<Ended> {
         let (ready, is_ready) = oneshot::channel();
         tokio::spawn(stop_at_signal(stop));
         tokio::spawn(async move {
-            if let Ok(Ready { rest_address, .. }) = is_ready.await {
+            if let Ok(Ready { rest_address, registry_addresses, .. }) = is_ready.await {
                 tracing::info!("REST API: http://{rest_address}, access token: {}", token_file.display());
+                for address in registry_addresses {
+                    tracing::info!("registry of Magic Links: {address}/v2/{}", crate::links::REPOSITORY);
+                }
             }
         });
         server::serve(settings, ready, stopped).await
@@ -60,7 +63,19 @@ fn settings(arguments: ServeArguments) -> ServeSettings {
         command_key_file: keys::private_path(&keys, KeyPurpose::Command),
         statement_key_file: keys::private_path(&keys, KeyPurpose::Statement),
         database_url: None,
+        registry: registry(&arguments),
         broker: broker(arguments),
+    }
+}
+
+fn registry(arguments: &ServeArguments) -> RegistrySettings {
+    let tls = arguments.cert.clone().zip(arguments.cert_key.clone());
+    RegistrySettings {
+        plain: arguments.registry,
+        // Gateways show their token, not a certificate.
+        tls: arguments.registry_tls.zip(tls.map(|(cert, key)| TlsFiles { cert, key, client_ca: None })),
+        source: arguments.registry_url.clone(),
+        limit_bytes: u64::from(arguments.links_gib) << 30,
     }
 }
 
@@ -125,6 +140,20 @@ mod tests {
         let BrokerChoice::Embedded { listen, .. } = settings.broker else { panic!("not embedded") };
         assert_eq!(listen.len(), 1);
         assert!(listen[0].tls.as_ref().unwrap().client_ca.is_some());
+    }
+
+    #[test]
+    fn gateways_are_told_the_repository_behind_the_address() {
+        let told = |url| {
+            parse(&["--registry-url", url]).map(|settings| settings.registry.source.unwrap().to_string())
+        };
+        for url in ["https://c.example:8443", "https://c.example:8443/", "https://c.example:8443/v2/links"] {
+            assert_eq!(told(url).unwrap(), "https://c.example:8443/v2/links");
+        }
+        assert_eq!(told("http://c.example/v2/other").unwrap(), "http://c.example/v2/other");
+        assert!(told("c.example").is_err() && told("https://c.example/x").is_err());
+        assert!(parse(&["--registry-tls", "0.0.0.0:8443"]).is_err());
+        assert_eq!(parse(&["--links-gib", "2"]).unwrap().registry.limit_bytes, 2 << 30);
     }
 
     #[test]

@@ -186,6 +186,7 @@ pub(super) mod tests {
             update_id: UpdateId("01920000-0000-7000-8000-000000000002".parse().unwrap()),
             group: "north".to_owned(),
             kind: "jetporch".to_owned(),
+            by_hand: false,
             created_at_unix_s: 0,
             expires_at_unix_s: 604_800,
             state: if ended { "sent" } else { "in_progress" }.to_owned(),

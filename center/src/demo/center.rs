@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use crate::broker::{GatewayAccess, Listener, passwords};
 use crate::cli::client::Client;
 use crate::keys;
-use crate::server::{self, BrokerChoice, Ready, ServeSettings};
+use crate::server::{self, BrokerChoice, Ready, RegistrySettings, ServeSettings};
 
 /// Until it answers.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -113,6 +113,12 @@ fn settings(data_folder: &Path, keys_folder: &Path) -> ServeSettings {
         command_key_file: keys::private_path(keys_folder, KeyPurpose::Command),
         statement_key_file: keys::private_path(keys_folder, KeyPurpose::Statement),
         database_url: None,
+        registry: RegistrySettings {
+            plain: Some(([127, 0, 0, 1], 0).into()),
+            tls: None,
+            source: None,
+            limit_bytes: 1 << 30,
+        },
     }
 }
 

@@ -21,7 +21,8 @@ impl Token {
         Self { digest: sha256(text.as_bytes()) }
     }
 
-    fn is(&self, given: &[u8]) -> bool {
+    /// Whether this is it.
+    pub(crate) fn is(&self, given: &[u8]) -> bool {
         let difference = self.digest.iter().zip(sha256(given)).fold(0, |sum, (a, b)| sum | (a ^ b));
         difference == 0
     }

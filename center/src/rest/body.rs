@@ -2,7 +2,8 @@
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
+use keros_protocol::magic_link::Digest;
 use keros_protocol::{Eui, UpdateId};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -20,7 +21,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             let most = super::MAX_BODY_BYTES;
             Failure::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body has more than {most} bytes"))
         };
-        if stated_length(&request).is_some_and(|length| length > super::MAX_BODY_BYTES as u64) {
+        if stated_length(request.headers()).is_some_and(|length| length > super::MAX_BODY_BYTES as u64) {
             return Err(too_large());
         }
         let bytes =
@@ -34,8 +35,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     }
 }
 
-fn stated_length(request: &Request) -> Option<u64> {
-    request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+/// How many bytes are said to come.
+pub(super) fn stated_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// Which part of a list is wanted.
@@ -57,4 +59,9 @@ pub(super) fn eui(text: &str) -> Result<Eui, Failure> {
 /// An update's id.
 pub(super) fn update_id(text: &str) -> Result<UpdateId, Failure> {
     text.parse().map_err(|error| Failure::bad_request(format!("{text:?} is no update id: {error}")))
+}
+
+/// A digest in full.
+pub(super) fn digest(text: &str) -> Result<Digest, Failure> {
+    text.parse().map_err(|error| Failure::bad_request(format!("{error}")))
 }

@@ -1,11 +1,12 @@
 //! The REST API: turns HTTP into calls of the center and back. It must decide nothing.
 
 mod auth;
+mod blobs;
 mod body;
 mod events;
 mod gateways;
 mod groups;
-mod listen;
+mod links;
 mod problem;
 mod updates;
 
@@ -18,12 +19,11 @@ use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
 use tokio::sync::{Semaphore, watch};
 
-use crate::bounds::{REST_ANSWER_LIMIT, STREAMS};
+use crate::bounds::{ANSWER_LIMIT, STREAMS, UPLOADS};
 use crate::service::Center;
 use problem::Failure;
 
 pub(crate) use auth::Token;
-pub(crate) use listen::serve;
 
 /// A script of the greatest size, with every byte escaped in JSON, and its variables.
 const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
@@ -34,13 +34,15 @@ pub(crate) struct Api {
     center: Arc<Center>,
     token: Arc<Token>,
     streams: Arc<Semaphore>,
+    uploads: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
 }
 
 impl Api {
     /// An API of a center, that ends its streams when `stop` says so.
-    pub(crate) fn new(center: Arc<Center>, token: Token, stop: watch::Receiver<bool>) -> Self {
-        Self { center, token: Arc::new(token), streams: Arc::new(Semaphore::new(STREAMS)), stop }
+    pub(crate) fn new(center: Arc<Center>, token: Arc<Token>, stop: watch::Receiver<bool>) -> Self {
+        let (streams, uploads) = (Arc::new(Semaphore::new(STREAMS)), Arc::new(Semaphore::new(UPLOADS)));
+        Self { center, token, streams, uploads, stop }
     }
 
     /// All paths.
@@ -60,9 +62,15 @@ impl Api {
             .route("/updates/{id}/events", get(events::stream))
             .route("/updates/{id}/cancel", post(updates::cancel))
             .route("/updates/{id}/gateways/{eui}/cancel", post(updates::cancel_one))
+            .route("/magic-links", get(links::list))
+            .route("/magic-links/collect", post(links::collect))
+            .route("/magic-links/{digest}", get(links::show).put(links::put).delete(links::remove))
+            .route("/magic-links/{digest}/sign", post(links::sign))
+            .route_layer(middleware::from_fn(in_time))
+            // Blobs take as long as they take, while something comes.
+            .route("/blobs/{digest}", get(blobs::get).put(blobs::put))
             .fallback(nothing_there)
             .method_not_allowed_fallback(not_so)
-            .route_layer(middleware::from_fn(in_time))
             .layer(middleware::from_fn_with_state(self.clone(), auth::check));
         let api = Router::new().route("/health", get(health)).merge(guarded);
         Router::new()
@@ -80,6 +88,7 @@ async fn health(State(api): State<Api>) -> Json<serde_json::Value> {
         "broker_connected": api.center.is_connected(),
         "messages_left_out": api.center.unusable(),
         "messages_over_rate": api.center.over_rate(),
+        "magic_links_bytes": api.center.links().blobs.used_bytes(),
     }))
 }
 
@@ -92,7 +101,7 @@ async fn not_so() -> Failure {
 }
 
 async fn in_time(request: Request, next: Next) -> Response {
-    tokio::time::timeout(REST_ANSWER_LIMIT, next.run(request))
+    tokio::time::timeout(ANSWER_LIMIT, next.run(request))
         .await
         .unwrap_or_else(|_| Failure::timed_out().into_response())
 }

@@ -5,6 +5,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::api::Problem;
+use crate::links::BlobError;
 use crate::service::OrderError;
 
 /// An error on its way to the client.
@@ -44,6 +45,7 @@ impl From<OrderError> for Failure {
             OrderError::NotFound(_) => Self::not_found(detail),
             OrderError::Conflict(_) => Self::new(StatusCode::CONFLICT, detail),
             OrderError::Unavailable(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, detail),
+            OrderError::Blob(error) => blob_failure(error),
             OrderError::Store(error) => {
                 let error = anyhow::Error::from(error);
                 tracing::error!(error = format!("{error:#}"), "the store failed");
@@ -52,6 +54,26 @@ impl From<OrderError> for Failure {
                     "the database failed: the center's log says more",
                 )
             }
+        }
+    }
+}
+
+fn blob_failure(error: BlobError) -> Failure {
+    let detail = error.to_string();
+    match error {
+        BlobError::TooLarge { .. } => Failure::new(StatusCode::PAYLOAD_TOO_LARGE, detail),
+        BlobError::Full { .. } | BlobError::DiskFull { .. } => {
+            Failure::new(StatusCode::INSUFFICIENT_STORAGE, detail)
+        }
+        BlobError::OtherDigest { .. } => Failure::new(StatusCode::UNPROCESSABLE_ENTITY, detail),
+        BlobError::Cut { .. } => Failure::bad_request(detail),
+        BlobError::Io { .. } => {
+            let error = anyhow::Error::from(error);
+            tracing::error!(error = format!("{error:#}"), "the store of Magic Links failed");
+            Failure::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the store of Magic Links failed: the center's log says more",
+            )
         }
     }
 }

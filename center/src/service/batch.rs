@@ -154,11 +154,15 @@ impl Center {
         let cancellations = downlink::cancellations(&due, &to_cancel(connection, eui, now).await?);
         let statement = downlink::statement(eui, last, cancellations, nonces, now, &self.keys.statement)
             .map_err(not_json)?;
-        let commands = due
-            .iter()
-            .map(|due| Ok((due.command_id, downlink::command_envelope(eui, due, &self.keys.command)?)))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(not_json)?;
+        let mut commands = Vec::with_capacity(due.len());
+        for due in &due {
+            match downlink::command_envelope(eui, due, &self.keys.command, &self.links).map_err(not_json)? {
+                Some(envelope) => commands.push((due.command_id, envelope)),
+                None => {
+                    tracing::warn!(%eui, update_id = %due.update_id, "a Magic Link waits: the center has no registry to tell its gateways")
+                }
+            }
+        }
         let (outgoing, sent) =
             downlink::answer(&telemetry, correlation, packages_wanted, statement, commands)
                 .map_err(not_json)?;
@@ -351,6 +355,6 @@ async fn take(
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "it is what map_err gives")]
-fn not_json(error: serde_json::Error) -> StoreError {
+pub(super) fn not_json(error: serde_json::Error) -> StoreError {
     StoreError::Row { column: "(a message)", value: error.to_string() }
 }

@@ -1,7 +1,7 @@
 //! The thin shell that MQTT and REST call: it reads and writes the store, and tells listeners what changed.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use keros_protocol::topics::Prefix;
@@ -10,12 +10,14 @@ use tokio::sync::{broadcast, mpsc};
 
 use super::batch::Message;
 use super::changes::Change;
-use super::order::{OrderError, new_update};
+use super::links::require_link;
+use super::order::{OrderError, Way, new_update};
 use super::rate::{Admission, Rates};
 use super::state::Counts;
 use super::views;
 use crate::api::{DeclareGateway, GatewayView, GroupView, SendUpdate, UpdateView};
 use crate::bounds::{CHANGES, REPORT_AGE_S};
+use crate::links::Links;
 use crate::store::{Store, StoreError, gateways, groups, reports, silence, updates};
 
 /// Groups at most.
@@ -40,6 +42,7 @@ pub(crate) struct Center {
     pub(super) store: Store,
     pub(super) keys: Keys,
     pub(super) prefix: Prefix,
+    pub(super) links: Arc<Links>,
     changes: broadcast::Sender<Change>,
     nudges: mpsc::Sender<Vec<Eui>>,
     connected: AtomicBool,
@@ -55,11 +58,18 @@ pub(crate) fn unix_now() -> UnixSeconds {
 
 impl Center {
     /// A center on an open store. Lists of gateways to be nudged go into `nudges`.
-    pub(crate) fn new(store: Store, keys: Keys, prefix: Prefix, nudges: mpsc::Sender<Vec<Eui>>) -> Self {
+    pub(crate) fn new(
+        store: Store,
+        keys: Keys,
+        prefix: Prefix,
+        links: Links,
+        nudges: mpsc::Sender<Vec<Eui>>,
+    ) -> Self {
         Self {
             store,
             keys,
             prefix,
+            links: Arc::new(links),
             changes: broadcast::Sender::new(CHANGES),
             nudges,
             connected: AtomicBool::new(false),
@@ -294,12 +304,10 @@ impl Center {
         now: UnixSeconds,
     ) -> Result<UpdateView, OrderError> {
         let group = self.group(&order.group).await?;
-        // The check of a long script takes its time: not in a thread that serves others.
-        let update =
-            tokio::task::spawn_blocking(move || new_update(order, &group.gateways, now)).await.map_err(
-                |_| OrderError::Unavailable("the check of the order broke: the log says more".to_owned()),
-            )??;
+        self.check_link_order(&order.job, &group.gateways, now).await?;
+        let update = in_thread(move || new_update(order, &group.gateways, Way::Sent, now)).await?;
         let mut transaction = self.store.begin().await?;
+        require_link(&mut transaction, &update.job).await?;
         let expired = updates::expire(&mut transaction, now).await?;
         if let Some((under_way, eui)) = updates::in_progress(&mut transaction, &update.row.group).await? {
             return Err(OrderError::Conflict(format!(
@@ -360,11 +368,19 @@ impl Center {
     }
 }
 
+/// What takes its time (the check of a long script, a disk) is not done in a thread that serves others.
+pub(super) async fn in_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, OrderError> + Send + 'static,
+) -> Result<T, OrderError> {
+    let broke = |_| OrderError::Unavailable("the check of the order broke: the log says more".to_owned());
+    tokio::task::spawn_blocking(work).await.map_err(broke)?
+}
+
 pub(super) fn no_update(update_id: UpdateId) -> OrderError {
     OrderError::NotFound(format!("there is no update {update_id}: `keros-center update list` lists them"))
 }
 
-fn no_gateway(eui: Eui) -> OrderError {
+pub(super) fn no_gateway(eui: Eui) -> OrderError {
     OrderError::NotFound(format!("gateway {eui} is not known: declare it, or wait for its first telemetry"))
 }
 

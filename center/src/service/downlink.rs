@@ -4,10 +4,11 @@ use keros_protocol::limits::{
     MAX_CANCELLATIONS_PER_STATEMENT, MAX_COMMANDS_PER_DOWNLINK, MAX_DOWNLINK_BYTES,
 };
 use keros_protocol::{
-    Cancellation, Command, CommandId, Downlink, Envelope, Eui, ReportPosition, SigningKey, Statement,
+    Cancellation, Command, CommandId, Downlink, Envelope, Eui, Job, ReportPosition, SigningKey, Statement,
     Telemetry, UnixSeconds,
 };
 
+use crate::links::{Grant, Links};
 use crate::store::{DueCommand, GatewayRow};
 
 /// The agent's Maximum Packet Size counts the topic and the properties too: a prefix of 64 bytes, correlation data of
@@ -52,23 +53,38 @@ impl OutgoingKind {
     }
 }
 
-/// The envelope of a command. It is the same each time: Ed25519 has no randomness.
+/// The envelope of a command. It is the same each time: neither Ed25519 nor a gateway's token has randomness. `None`: it runs a Magic Link
+/// of the center's own store, and there is no registry now that a gateway could fetch it from.
 pub(crate) fn command_envelope(
     eui: Eui,
     due: &DueCommand,
     key: &SigningKey,
-) -> Result<Envelope, serde_json::Error> {
+    links: &Links,
+) -> Result<Option<Envelope>, serde_json::Error> {
+    let Some(job) = job(eui, due, links) else { return Ok(None) };
     let command = Command {
         command_id: due.command_id,
         update_id: due.update_id,
         eui,
         issued_at_unix_s: due.issued_at,
         expires_at_unix_s: due.expires_at,
-        job: due.job.clone(),
+        job,
         limits: due.limits,
         options: due.options,
     };
-    Ok(Envelope::sign(Envelope::COMMAND, &serde_json::to_vec(&command)?, key))
+    Ok(Some(Envelope::sign(Envelope::COMMAND, &serde_json::to_vec(&command)?, key)))
+}
+
+/// The job as the gateway gets it: with the place of the center's own store, and what opens it there.
+fn job(eui: Eui, due: &DueCommand, links: &Links) -> Option<Job> {
+    match &due.job {
+        Job::MagicLink { digest, source, .. } if source.is_empty() && !due.by_hand => {
+            let source = links.source.as_ref()?.to_string();
+            let grant = Grant { digest: *digest, eui, expires_at: due.expires_at };
+            Some(Job::MagicLink { digest: *digest, source, token: Some(links.tokens.token(&grant)) })
+        }
+        job => Some(job.clone()),
+    }
 }
 
 /// What one answer brings: first what the gateway has lost, since one of these may be running, then what it never had.

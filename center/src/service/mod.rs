@@ -9,6 +9,8 @@ mod center;
 mod changes;
 mod downlink;
 mod incoming;
+mod link_orders;
+mod links;
 mod order;
 mod overdue;
 mod rate;

@@ -1,11 +1,14 @@
 //! Whether an operator's order can be accepted. Pure.
 
-use keros_playbook::{DiagnosticKind, Script, ScriptSource};
-use keros_protocol::limits::{MAX_COMMAND_PAYLOAD_BYTES, MAX_SCRIPT_BYTES, MAX_VARS_BYTES};
+use keros_playbook::{Diagnostic, DiagnosticKind, Script, ScriptSource};
+use keros_protocol::limits::{
+    MAX_COMMAND_PAYLOAD_BYTES, MAX_FETCH_TOKEN_BYTES, MAX_SCRIPT_BYTES, MAX_VARS_BYTES,
+};
 use keros_protocol::magic_link::Source;
 use keros_protocol::{Command, CommandId, Eui, Job, JobLimits, JobOptions, UnixSeconds, UpdateId};
 
 use crate::api::{SendOptions, SendUpdate};
+use crate::links::BlobError;
 use crate::store::{NewUpdate, StoreError, UpdateRow};
 
 /// Commands expire after this, unless the operator says something else: 7 days.
@@ -14,7 +17,8 @@ const DEFAULT_EXPIRY_S: u64 = 7 * 86_400;
 /// The longest time that a command may wait: 90 days.
 const MAX_EXPIRY_S: u64 = 90 * 86_400;
 
-/// The confirm window of a script when the order does not say: 30 minutes. A script can cut the gateway off.
+/// The confirm window when the order does not say: 30 minutes. A script can cut the gateway off, and so can the playbook of a Magic Link,
+/// which the same engine runs.
 const DEFAULT_CONFIRM_WINDOW_S: u32 = 1800;
 
 /// Findings of the script's check that are shown.
@@ -35,12 +39,24 @@ pub(crate) enum OrderError {
     /// It may be accepted later.
     #[error("{0}")]
     Unavailable(String),
+    /// A blob cannot be taken or read.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-fn invalid(text: impl Into<String>) -> OrderError {
+/// How a command comes to its gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// In the answer to a telemetry.
+    Sent,
+    /// A person carries it.
+    ByHand,
+}
+
+pub(super) fn invalid(text: impl Into<String>) -> OrderError {
     OrderError::Invalid(text.into())
 }
 
@@ -48,6 +64,7 @@ fn invalid(text: impl Into<String>) -> OrderError {
 pub(crate) fn new_update(
     order: SendUpdate,
     gateways: &[Eui],
+    way: Way,
     now: UnixSeconds,
 ) -> Result<NewUpdate, OrderError> {
     let expires_in_s = order.expires_in_s.unwrap_or(DEFAULT_EXPIRY_S);
@@ -60,13 +77,14 @@ pub(crate) fn new_update(
     check_job(&order.job)?;
     check_numbers(&order)?;
     let update = NewUpdate {
-        options: options(&order),
+        options: options(order.options, way),
         row: UpdateRow {
             update_id: UpdateId(uuid::Uuid::now_v7()),
             group: order.group,
             kind: order.job.kind().to_owned(),
             created_at: now,
             expires_at: now.saturating_add(expires_in_s),
+            by_hand: way == Way::ByHand,
         },
         job: order.job,
         limits: order.limits,
@@ -94,11 +112,12 @@ fn check_numbers(order: &SendUpdate) -> Result<(), OrderError> {
 }
 
 /// The options of the commands.
-fn options(order: &SendUpdate) -> JobOptions {
-    let SendOptions { dry_run, confirm_window_s } = order.options;
-    let default_s = match order.job {
-        Job::JetPorch { .. } => DEFAULT_CONFIRM_WINDOW_S,
-        Job::MagicLink { .. } | Job::Unknown { .. } => 0,
+fn options(stated: SendOptions, way: Way) -> JobOptions {
+    let SendOptions { dry_run, confirm_window_s } = stated;
+    let default_s = match way {
+        Way::Sent => DEFAULT_CONFIRM_WINDOW_S,
+        // Somebody stands beside the gateway, which may have no link to the center at all.
+        Way::ByHand => 0,
     };
     // Nothing is changed, so there is nothing to undo.
     let confirm_window_s = if dry_run { 0 } else { confirm_window_s.unwrap_or(default_s) };
@@ -127,7 +146,7 @@ fn check_job(job: &Job) -> Result<(), OrderError> {
                 ..ScriptSource::default()
             })
         }
-        Job::MagicLink { source, .. } => check_magic_link(source),
+        Job::MagicLink { source, token, .. } => check_magic_link(source, token.as_deref()),
         Job::Unknown { kind } => Err(invalid(format!(
             "this center does not know the kind of job {kind:?}: it knows `jetporch` and `magic_link`"
         ))),
@@ -137,7 +156,11 @@ fn check_job(job: &Job) -> Result<(), OrderError> {
 /// What a gateway would refuse as unreadable or too large is refused here. What this version of the engine cannot do is not: the
 /// gateways may run another one, and refuse by name.
 fn check_script(source: &ScriptSource) -> Result<(), OrderError> {
-    let Err(findings) = Script::parse(source) else { return Ok(()) };
+    Script::parse(source).map(drop).or_else(judge_findings)
+}
+
+/// Refuses with the findings that any gateway would refuse for.
+pub(super) fn judge_findings(findings: Vec<Diagnostic>) -> Result<(), OrderError> {
     let wrong: Vec<String> = findings
         .iter()
         .filter(|finding| matches!(finding.kind, DiagnosticKind::Invalid | DiagnosticKind::TooLarge))
@@ -154,8 +177,22 @@ fn check_script(source: &ScriptSource) -> Result<(), OrderError> {
     Err(invalid(text))
 }
 
-fn check_magic_link(source: &str) -> Result<(), OrderError> {
-    source.parse::<Source>().map(drop).map_err(|error| invalid(error.to_string()))
+fn check_magic_link(source: &str, token: Option<&str>) -> Result<(), OrderError> {
+    if source.is_empty() {
+        return match token {
+            None => Ok(()),
+            Some(_) => Err(invalid(
+                "`token` belongs to a `source`: for its own store the center makes one for each gateway",
+            )),
+        };
+    }
+    source.parse::<Source>().map_err(|error| invalid(error.to_string()))?;
+    let is_token =
+        |text: &str| text.len() <= MAX_FETCH_TOKEN_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if token.is_none_or(is_token) {
+        return Ok(());
+    }
+    Err(invalid(format!("`token` has at most {MAX_FETCH_TOKEN_BYTES} printable characters")))
 }
 
 /// JSON escapes can make a script many times longer: what is signed must fit into an envelope that agents accept.
@@ -186,30 +223,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_confirm_window_is_what_is_said_or_the_default_of_the_kind_and_a_dry_run_has_none() {
-        let script = || Job::JetPorch { script: String::new(), vars: serde_json::Map::new() };
-        let link = || Job::MagicLink {
-            digest: keros_protocol::magic_link::Digest::of(b""),
-            source: String::new(),
-            token: None,
-        };
-        for (job, dry_run, stated, expected) in [
-            (script(), false, None, DEFAULT_CONFIRM_WINDOW_S),
-            (script(), false, Some(0), 0),
-            (script(), false, Some(90), 90),
-            (script(), true, None, 0),
-            (script(), true, Some(90), 0),
-            (link(), false, None, 0),
-            (link(), false, Some(90), 90),
+    fn the_confirm_window_is_what_is_said_or_the_default_of_the_way_and_a_dry_run_has_none() {
+        for (way, dry_run, stated, expected) in [
+            (Way::Sent, false, None, DEFAULT_CONFIRM_WINDOW_S),
+            (Way::Sent, false, Some(0), 0),
+            (Way::Sent, false, Some(90), 90),
+            (Way::Sent, true, None, 0),
+            (Way::Sent, true, Some(90), 0),
+            (Way::ByHand, false, None, 0),
+            (Way::ByHand, false, Some(90), 90),
         ] {
-            let order = SendUpdate {
-                group: String::new(),
-                job,
-                limits: JobLimits::default(),
-                options: SendOptions { dry_run, confirm_window_s: stated },
-                expires_in_s: None,
-            };
-            assert_eq!(options(&order), JobOptions { dry_run, confirm_window_s: expected }, "{order:?}");
+            let stated = SendOptions { dry_run, confirm_window_s: stated };
+            let expected = JobOptions { dry_run, confirm_window_s: expected };
+            assert_eq!(options(stated, way), expected, "{way:?} {stated:?}");
         }
     }
 }

@@ -3,8 +3,8 @@
 use keros_protocol::UnixSeconds;
 
 use super::state::Counts;
-use crate::api::{DeliveryView, GatewayView, UpdateView};
-use crate::store::{GatewayRow, LineRow, UpdateRow};
+use crate::api::{DeliveryView, GatewayView, LinkView, UpdateView};
+use crate::store::{GatewayRow, LineRow, LinkRow, UpdateRow};
 
 /// A gateway, with the groups that it is in.
 pub(super) fn gateway(row: GatewayRow, groups: Vec<String>) -> GatewayView {
@@ -28,6 +28,7 @@ pub(super) fn update(row: UpdateRow, counts: Counts) -> UpdateView {
         update_id: row.update_id,
         group: row.group,
         kind: row.kind,
+        by_hand: row.by_hand,
         created_at_unix_s: row.created_at,
         expires_at_unix_s: row.expires_at,
         state: counts.state().as_str().to_owned(),
@@ -53,5 +54,27 @@ pub(super) fn delivery(line: LineRow, now: UnixSeconds) -> DeliveryView {
         cancel_requested_at_unix_s: command.cancel_requested_at,
         overdue: command.is_overdue(now),
         outcome: command.outcome,
+    }
+}
+
+/// A Magic Link, without what is only in its blobs.
+pub(super) fn link(row: LinkRow) -> LinkView {
+    LinkView {
+        digest: row.digest,
+        name: row.name,
+        description: row.description,
+        gateways: Vec::new(),
+        gateway_count: row.gateway_count,
+        keros: row.keros,
+        models: row.models,
+        expires_at_unix_s: row.expires_at,
+        playbook: row.playbook,
+        size_bytes: row.size_bytes,
+        files: Vec::new(),
+        file_count: row.file_count,
+        created_at_unix_s: Some(row.created_at),
+        updates: Vec::new(),
+        not_declared: None,
+        not_compatible: None,
     }
 }

@@ -101,6 +101,19 @@ pub(crate) async fn list(
     rows.iter().map(gateway_row).collect()
 }
 
+/// The members of a group.
+pub(crate) async fn of_group(connection: &mut AnyConnection, name: &str) -> Result<Vec<GatewayRow>> {
+    let rows = sqlx::query(
+        "SELECT g.eui AS eui, name, description, declared, online, last_telemetry_at, codename, keros_version, \
+         agent_version, packages_digest, report_stream FROM group_members m JOIN gateways g ON g.eui = m.eui \
+         WHERE m.group_name = $1 ORDER BY g.eui",
+    )
+    .bind(name.to_owned())
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(gateway_row).collect()
+}
+
 /// The last telemetry of one gateway, without its package list.
 pub(crate) async fn telemetry(connection: &mut AnyConnection, eui: Eui) -> Result<Option<Telemetry>> {
     let row = sqlx::query("SELECT telemetry FROM gateways WHERE eui = $1")

@@ -3,6 +3,7 @@
 pub(crate) mod cancellations;
 pub(crate) mod gateways;
 pub(crate) mod groups;
+pub(crate) mod links;
 mod migrations;
 pub(crate) mod reports;
 pub(crate) mod silence;
@@ -15,6 +16,7 @@ use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _, Row as _};
 
 pub(crate) use gateways::GatewayRow;
 use gateways::shown_name;
+pub(crate) use links::LinkRow;
 pub(crate) use reports::{Kept, NewReport};
 pub(crate) use updates::{
     Allowance, CommandRow, CountRow, DueCommand, KnownCommand, LineRow, NewUpdate, UpdateRow,

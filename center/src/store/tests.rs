@@ -281,6 +281,7 @@ mod tests_support {
                 kind: "jetporch".to_owned(),
                 created_at: 1,
                 expires_at: 100,
+                by_hand: false,
             },
             job: Job::JetPorch { script: String::new(), vars: serde_json::Map::new() },
             limits: keros_protocol::JobLimits::default(),

@@ -26,6 +26,8 @@ pub(crate) struct UpdateRow {
     pub(crate) created_at: UnixSeconds,
     /// When its commands expire.
     pub(crate) expires_at: UnixSeconds,
+    /// Its one command is carried to the gateway by a person.
+    pub(crate) by_hand: bool,
 }
 
 /// An update to be kept.
@@ -123,6 +125,8 @@ pub(crate) struct DueCommand {
     pub(crate) options: JobOptions,
     /// Its end was asked for: it must not be sent without its cancellation.
     pub(crate) cancel_requested: bool,
+    /// A person carries it to the gateway.
+    pub(crate) by_hand: bool,
 }
 
 /// How many commands of an update are alike.
@@ -147,6 +151,7 @@ fn update_row(row: &AnyRow) -> Result<UpdateRow> {
         kind: row.try_get("kind")?,
         created_at: number(row, "created_at")?,
         expires_at: number(row, "expires_at")?,
+        by_hand: number(row, "by_hand")? != 0,
     })
 }
 
@@ -164,12 +169,17 @@ fn command_row(row: &AnyRow) -> Result<CommandRow> {
     })
 }
 
-/// Keeps an update and its commands, all `waiting`.
+/// Keeps an update and its commands: all `waiting`, or handed out already.
 pub(crate) async fn create(connection: &mut AnyConnection, update: &NewUpdate) -> Result<()> {
     let row = &update.row;
+    let link_digest = match &update.job {
+        Job::MagicLink { digest, .. } => Some(digest.to_string()),
+        Job::JetPorch { .. } | Job::Unknown { .. } => None,
+    };
+    let (delivery, times_sent) = if row.by_hand { (Delivery::Sent, 1_i64) } else { (Delivery::Waiting, 0) };
     sqlx::query(
-        "INSERT INTO updates (update_id, group_name, kind, job, limits, options, created_at, expires_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "INSERT INTO updates (update_id, group_name, kind, job, limits, options, created_at, expires_at, \
+         link_digest, by_hand) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
     .bind(row.update_id.to_string())
     .bind(row.group.clone())
@@ -179,6 +189,8 @@ pub(crate) async fn create(connection: &mut AnyConnection, update: &NewUpdate) -
     .bind(to_json("options", &update.options)?)
     .bind(to_big(row.created_at))
     .bind(to_big(row.expires_at))
+    .bind(link_digest)
+    .bind(i64::from(row.by_hand))
     .execute(&mut *connection)
     .await?;
     for commands in update.commands.chunks(ROWS_PER_INSERT) {
@@ -191,8 +203,8 @@ pub(crate) async fn create(connection: &mut AnyConnection, update: &NewUpdate) -
                 .push_bind(row.update_id.to_string())
                 .push_bind(eui.to_string())
                 .push_bind(to_big(row.expires_at))
-                .push_bind(Delivery::Waiting.as_str())
-                .push_bind(0_i64)
+                .push_bind(delivery.as_str())
+                .push_bind(times_sent)
                 .push_bind(to_big(row.created_at));
         });
         insert.build().persistent(false).execute(&mut *connection).await?;
@@ -203,7 +215,7 @@ pub(crate) async fn create(connection: &mut AnyConnection, update: &NewUpdate) -
 /// One update.
 pub(crate) async fn find(connection: &mut AnyConnection, update_id: UpdateId) -> Result<Option<UpdateRow>> {
     let row = sqlx::query(
-        "SELECT update_id, group_name, kind, created_at, expires_at FROM updates WHERE update_id = $1",
+        "SELECT update_id, group_name, kind, created_at, expires_at, by_hand FROM updates WHERE update_id = $1",
     )
     .bind(update_id.to_string())
     .fetch_optional(connection)
@@ -219,7 +231,7 @@ pub(crate) async fn list(
 ) -> Result<Vec<UpdateRow>> {
     // Version 7 UUIDs sort by time; `g` is after every hex digit.
     let rows = sqlx::query(
-        "SELECT update_id, group_name, kind, created_at, expires_at FROM updates \
+        "SELECT update_id, group_name, kind, created_at, expires_at, by_hand FROM updates \
          WHERE update_id < $1 ORDER BY update_id DESC LIMIT $2",
     )
     .bind(before.map_or_else(|| "g".to_owned(), |id| id.to_string()))
@@ -306,7 +318,7 @@ pub(crate) async fn command(
     row.as_ref().map(known).transpose()
 }
 
-/// The commands that a gateway should have and is not known to have, oldest first.
+/// The commands that a gateway should be sent and is not known to have, oldest first.
 pub(crate) async fn due(
     connection: &mut AnyConnection,
     eui: Eui,
@@ -315,9 +327,9 @@ pub(crate) async fn due(
 ) -> Result<Vec<DueCommand>> {
     let rows = sqlx::query(
         "SELECT c.command_id, c.update_id AS update_id, c.expires_at AS expires_at, u.created_at AS created_at, \
-         u.job AS job, u.limits AS limits, u.options AS options, c.cancel_requested_at AS cancel_requested_at \
-         FROM commands c JOIN updates u ON u.update_id = c.update_id \
-         WHERE c.eui = $1 AND c.delivery IN ('waiting', 'sent') AND c.expires_at > $2 \
+         u.job AS job, u.limits AS limits, u.options AS options, c.cancel_requested_at AS cancel_requested_at, \
+         u.by_hand AS by_hand FROM commands c JOIN updates u ON u.update_id = c.update_id \
+         WHERE c.eui = $1 AND c.delivery IN ('waiting', 'sent') AND c.expires_at > $2 AND u.by_hand = 0 \
          ORDER BY c.command_id LIMIT $3",
     )
     .bind(eui.to_string())
@@ -340,8 +352,8 @@ pub(crate) async fn lost(
     // A word is owed by exactly those that are received and have not ended.
     let rows = sqlx::query(
         "SELECT c.command_id, c.update_id AS update_id, c.expires_at AS expires_at, u.created_at AS created_at, \
-         u.job AS job, u.limits AS limits, u.options AS options, c.cancel_requested_at AS cancel_requested_at \
-         FROM commands c JOIN updates u ON u.update_id = c.update_id \
+         u.job AS job, u.limits AS limits, u.options AS options, c.cancel_requested_at AS cancel_requested_at, \
+         u.by_hand AS by_hand FROM commands c JOIN updates u ON u.update_id = c.update_id \
          WHERE c.eui = $1 AND c.overdue_at IS NOT NULL AND c.heard_stream <> $2 \
          ORDER BY c.command_id LIMIT $3",
     )
@@ -380,6 +392,7 @@ fn due_command(row: &AnyRow) -> Result<DueCommand> {
         limits: from_json(row, "limits")?.ok_or_else(|| missing("limits"))?,
         options: from_json(row, "options")?.ok_or_else(|| missing("options"))?,
         cancel_requested: optional_number(row, "cancel_requested_at")?.is_some(),
+        by_hand: number(row, "by_hand")? != 0,
     })
 }
 

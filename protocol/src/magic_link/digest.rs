@@ -31,6 +31,12 @@ impl Digest {
         Self(bytes)
     }
 
+    /// Its 32 bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// Its 64 hex digits: a file's name in an OCI image layout.
     #[must_use]
     pub fn hex(&self) -> String {

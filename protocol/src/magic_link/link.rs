@@ -49,6 +49,15 @@ impl MagicLink {
             let detail = format!("{} is not declared in the Magic Link {:?}", gateway.eui, config.name);
             return Err(Refusal::new(RefusalReason::NotDeclared, detail));
         }
+        self.fits(gateway)
+    }
+
+    /// The same, but for whether the gateway is declared.
+    ///
+    /// # Errors
+    /// `expired`, `not_compatible`.
+    pub fn fits(&self, gateway: &LinkGateway<'_>) -> Result<(), Refusal> {
+        let config = &self.config;
         if let Some(end) = config.expires_at_unix_s.filter(|end| *end <= gateway.now_unix_s) {
             let late_s = gateway.now_unix_s - end;
             return Err(Refusal::new(

@@ -1,7 +1,9 @@
 //! The whole center, over REST and over MQTT: beside a real mosquitto and with its own broker, with a gateway played by hand.
 
 mod events;
+mod links;
 mod mqtt;
+mod registry;
 mod rest;
 mod tls;
 
@@ -98,6 +100,7 @@ fn embedded(folder: &Path, eui: Eui) -> (BrokerChoice, String) {
 struct Running {
     rest: SocketAddr,
     mqtt: Vec<SocketAddr>,
+    registry: SocketAddr,
     token: String,
     stop: watch::Sender<bool>,
     task: tokio::task::JoinHandle<anyhow::Result<()>>,
@@ -111,7 +114,8 @@ impl Running {
         let task = tokio::spawn(serve(settings, ready, stopped));
         let ready = tokio::time::timeout(LIMIT, is_ready).await.unwrap().unwrap();
         let token = std::fs::read_to_string(folder.join("data/api-token")).unwrap().trim().to_owned();
-        Self { rest: ready.rest_address, mqtt: ready.mqtt_addresses, token, stop, task }
+        let registry = ready.registry_addresses[0];
+        Self { rest: ready.rest_address, mqtt: ready.mqtt_addresses, registry, token, stop, task }
     }
 
     /// Starts, and waits until it hears the gateways: what they send before is nobody's.
@@ -170,6 +174,12 @@ fn settings(folder: &Path, broker: BrokerChoice) -> ServeSettings {
         command_key_file: key("command.pem", 1),
         statement_key_file: key("statement.pem", 2),
         database_url: None,
+        registry: RegistrySettings {
+            plain: Some("127.0.0.1:0".parse().unwrap()),
+            tls: None,
+            source: None,
+            limit_bytes: 1 << 30,
+        },
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::api::{DeclareGateway, DeliveryView, GroupView, SendUpdate, UpdateView};
+use crate::links::{Blobs, Links, TokenKey};
 use crate::service::{Center, Handled, Keys, Message, OrderError, Outgoing};
 use crate::store::Store;
 
@@ -49,7 +50,12 @@ impl World {
     pub(super) fn on(store: Store, folder: tempfile::TempDir) -> Self {
         let (sender, nudges) = mpsc::channel(4);
         let keys = Keys { command: key(1), statement: key(2) };
-        Self { center: Center::new(store, keys, Prefix::default(), sender), nudges, folder }
+        let links = Links {
+            blobs: Blobs::open(folder.path().join("blobs"), 1 << 20).unwrap(),
+            tokens: TokenKey::new("secret"),
+            source: Some("http://127.0.0.1:1/v2/links".parse().unwrap()),
+        };
+        Self { center: Center::new(store, keys, Prefix::default(), links, sender), nudges, folder }
     }
 
     /// The center is gone; what it kept is in the folder.

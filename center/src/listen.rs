@@ -1,4 +1,4 @@
-//! Takes connections, so many at a time, and ends those on which no request comes.
+//! HTTP entrances: each takes connections, so many at a time, and ends those on which no request comes or whose client does not read.
 
 use std::io;
 use std::sync::Arc;
@@ -7,31 +7,53 @@ use std::time::Duration;
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
+use tokio_rustls::TlsAcceptor;
 
-use crate::bounds::{REST_BUFFER_BYTES, REST_CONNECTIONS, REST_HEAD_LIMIT};
+use crate::bounds::{HTTP_BUFFER_BYTES, HTTP_CONNECTIONS, HTTP_HEAD_LIMIT, HTTP_WRITE_LIMIT};
 
 /// A pause when no connection can be taken: there may be no file descriptors left.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// One entrance.
+pub(crate) struct Entrance {
+    /// What it is called in the log.
+    pub(crate) name: &'static str,
+    /// Where connections come in.
+    pub(crate) listener: TcpListener,
+    /// `None`: plain.
+    pub(crate) tls: Option<TlsAcceptor>,
+}
+
+/// How long a client may take.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// For the TLS handshake, and for the head of each request.
+    head: Duration,
+    /// Without reading anything of what is sent.
+    write: Duration,
+}
+
 /// Serves until `stop` holds true; then requests that were begun are ended.
-pub(crate) async fn serve(listener: TcpListener, router: Router, stop: watch::Receiver<bool>) {
-    serve_within(REST_HEAD_LIMIT, listener, router, stop).await;
+pub(crate) async fn serve(entrance: Entrance, router: Router, stop: watch::Receiver<bool>) {
+    let patience = Patience { head: HTTP_HEAD_LIMIT, write: HTTP_WRITE_LIMIT };
+    serve_within(patience, entrance, router, stop).await;
 }
 
 async fn serve_within(
-    head_limit: Duration,
-    listener: TcpListener,
+    patience: Patience,
+    entrance: Entrance,
     router: Router,
     mut stop: watch::Receiver<bool>,
 ) {
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(head_limit).max_buf_size(REST_BUFFER_BYTES);
-    let places = Arc::new(Semaphore::new(REST_CONNECTIONS));
+    let Entrance { name, listener, tls } = entrance;
+    let places = Arc::new(Semaphore::new(HTTP_CONNECTIONS));
     let graceful = GracefulShutdown::new();
     // What is left of them when this ends is cut off.
     let mut connections = JoinSet::new();
@@ -47,24 +69,51 @@ async fn serve_within(
         };
         match taken {
             Ok((place, stream)) => {
-                let service = TowerToHyperService::new(router.clone());
-                let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+                let (router, tls, watcher) = (router.clone(), tls.clone(), graceful.watcher());
                 connections.spawn(async move {
                     // A client that goes away, or sends no HTTP, is its own affair.
-                    if let Err(error) = connection.await {
-                        tracing::debug!(%error, "a connection to the REST API ended early");
+                    if let Err(error) = connection(patience, stream, tls, router, watcher).await {
+                        tracing::debug!(%error, entrance = name, "a connection ended early");
                     }
                     drop(place);
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot take a connection to the REST API");
+                tracing::warn!(%error, entrance = name, "cannot take a connection");
                 tokio::time::sleep(PAUSE).await;
             }
         }
     }
     drop(listener);
     graceful.shutdown().await;
+}
+
+async fn connection(
+    patience: Patience,
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    watcher: Watcher,
+) -> io::Result<()> {
+    let Some(tls) = tls else { return converse(patience, stream, router, watcher).await };
+    let stream = tokio::time::timeout(patience.head, tls.accept(stream))
+        .await
+        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long"))??;
+    converse(patience, stream, router, watcher).await
+}
+
+async fn converse(
+    patience: Patience,
+    stream: impl AsyncRead + AsyncWrite + Send + 'static,
+    router: Router,
+    watcher: Watcher,
+) -> io::Result<()> {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(patience.head).max_buf_size(HTTP_BUFFER_BYTES);
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(patience.write));
+    let connection = http.serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(router));
+    watcher.watch(connection).await.map_err(io::Error::other)
 }
 
 async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
@@ -90,7 +139,9 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
         let router = Router::new().route("/", get(|| async { "hello" }));
-        let server = tokio::spawn(serve_within(Duration::from_millis(300), listener, router, stopped));
+        let entrance = Entrance { name: "a test", listener, tls: None };
+        let patience = Patience { head: Duration::from_millis(300), write: LIMIT };
+        let server = tokio::spawn(serve_within(patience, entrance, router, stopped));
         let connect = move || {
             let stream = TcpStream::connect(address).unwrap();
             stream.set_read_timeout(Some(LIMIT)).unwrap();

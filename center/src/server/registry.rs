@@ -1,0 +1,79 @@
+//! The store of Magic Links and the entrances of the registry, from the settings.
+
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+use keros_protocol::magic_link::Source;
+use tokio::net::TcpListener;
+
+use crate::broker::{TlsFiles, tls_acceptor};
+use crate::links::{Blobs, Links, REPOSITORY, TokenKey};
+use crate::listen::Entrance;
+use crate::settings::DataFolder;
+
+/// The store of Magic Links, and how gateways fetch from it.
+#[derive(Debug, Clone)]
+pub(crate) struct RegistrySettings {
+    /// Where the registry listens without TLS; port 0 chooses a free one.
+    pub(crate) plain: Option<SocketAddr>,
+    /// Where it listens with TLS.
+    pub(crate) tls: Option<(SocketAddr, TlsFiles)>,
+    /// What gateways are told; `None`: what follows from the above, if it does.
+    pub(crate) source: Option<Source>,
+    /// All blobs together.
+    pub(crate) limit_bytes: u64,
+}
+
+/// Opens the entrances.
+pub(super) async fn open(settings: &RegistrySettings) -> anyhow::Result<Vec<(SocketAddr, Entrance)>> {
+    let mut entrances = Vec::new();
+    if let Some(address) = settings.plain {
+        entrances.push(bind(address, None).await?);
+    }
+    if let Some((address, files)) = &settings.tls {
+        entrances.push(bind(*address, Some(files)).await?);
+    }
+    Ok(entrances)
+}
+
+async fn bind(address: SocketAddr, tls: Option<&TlsFiles>) -> anyhow::Result<(SocketAddr, Entrance)> {
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address} for the registry"))?;
+    let address = listener.local_addr().context("cannot find out the registry's port")?;
+    let tls = match tls {
+        Some(files) => Some(tls_acceptor(files).await?),
+        None => None,
+    };
+    Ok((address, Entrance { name: "registry", listener, tls }))
+}
+
+/// Opens the store.
+pub(super) fn links(
+    settings: &RegistrySettings,
+    folder: &DataFolder,
+    entrances: &[(SocketAddr, Entrance)],
+) -> anyhow::Result<Links> {
+    let blobs = Blobs::open(folder.path().join("blobs"), settings.limit_bytes)
+        .context("cannot open the store of Magic Links")?;
+    let tokens = TokenKey::new(&folder.registry_secret()?);
+    let source = settings.source.clone().or_else(|| derived(entrances));
+    match &source {
+        Some(source) => {
+            tracing::info!(%source, "gateways fetch Magic Links of this center's store from here")
+        }
+        None if entrances.is_empty() => {}
+        None => tracing::warn!(
+            "the registry listens on every address, so it is not known which one gateways reach: say it with --registry-url"
+        ),
+    }
+    Ok(Links { blobs, tokens, source })
+}
+
+/// The entrance as gateways are told: with TLS rather than without. One on every address says nothing.
+fn derived(entrances: &[(SocketAddr, Entrance)]) -> Option<Source> {
+    let (address, entrance) = entrances.last()?;
+    let scheme = if entrance.tls.is_some() { "https" } else { "http" };
+    let text = format!("{scheme}://{address}/v2/{REPOSITORY}");
+    text.parse().ok().filter(|_| !address.ip().is_unspecified())
+}

@@ -1,0 +1,155 @@
+//! Orders that run a Magic Link: for whom it is declared, and the command that a person carries to a gateway.
+
+use keros_protocol::magic_link::{LinkGateway, MagicLink};
+use keros_protocol::{Eui, Job, KerosVersion, RefusalReason, UnixSeconds};
+
+use super::batch::not_json;
+use super::center::{Center, in_thread, no_gateway};
+use super::changes::Change;
+use super::downlink::command_envelope;
+use super::links::require_link;
+use super::order::{OrderError, Way, invalid, new_update};
+use crate::api::{LinkView, SendUpdate, SignLink, SignedLink};
+use crate::links::Declared;
+use crate::store::{DueCommand, GatewayRow, NewUpdate, StoreError, gateways, links, updates};
+
+impl Center {
+    /// One link, and which gateways of a group it is not for.
+    pub(crate) async fn link_for_group(
+        &self,
+        name: &str,
+        group: &str,
+        now: UnixSeconds,
+    ) -> Result<LinkView, OrderError> {
+        let view = self.link(name).await?;
+        self.group(group).await?;
+        let members = gateways::of_group(&mut *self.store.read().await?, group).await?;
+        let link = self.read_link(view.digest).await?;
+        in_thread(move || {
+            let declared = Declared::by(&link.config.gateways);
+            let (in_it, not_in_it): (Vec<_>, Vec<_>) =
+                members.into_iter().partition(|gateway| declared.contains(gateway.eui));
+            let unfit = in_it.into_iter().filter(|gateway| is_unfit(&link, gateway, now));
+            Ok(LinkView {
+                not_declared: Some(not_in_it.into_iter().map(|gateway| gateway.eui).collect()),
+                not_compatible: Some(unfit.map(|gateway| gateway.eui).collect()),
+                ..view
+            })
+        })
+        .await
+    }
+
+    /// Refuses an order that no gateway would carry out: the link is not there, is over, or declares none of them. Of a link that is
+    /// only somewhere else nothing is known here.
+    pub(super) async fn check_link_order(
+        &self,
+        job: &Job,
+        gateways: &[Eui],
+        now: UnixSeconds,
+    ) -> Result<(), OrderError> {
+        let Job::MagicLink { digest, source, .. } = job else { return Ok(()) };
+        let mut connection = self.store.read().await?;
+        require_link(&mut connection, job).await?;
+        if !links::exists(&mut connection, *digest).await? {
+            return Ok(());
+        }
+        drop(connection);
+        if source.is_empty() && self.links.source.is_none() {
+            return Err(OrderError::Conflict(
+                "gateways cannot reach the center's store: start the center with --registry or --registry-tls, and with \
+                 --registry-url, the address by which gateways reach it; or name another registry as `source`"
+                    .to_owned(),
+            ));
+        }
+        let link = self.read_link(*digest).await?;
+        let gateways = gateways.to_vec();
+        in_thread(move || check_for(&link, &gateways, now)).await
+    }
+
+    /// Makes an update for one gateway whose command a person carries there.
+    pub(crate) async fn sign_link(
+        &self,
+        name: &str,
+        order: SignLink,
+        now: UnixSeconds,
+    ) -> Result<SignedLink, OrderError> {
+        let eui: Eui = order.eui.parse().map_err(|error| invalid(format!("{error}")))?;
+        let digest = self.find_link(name).await?.digest;
+        let link = self.read_link(digest).await?;
+        check_for(&link, &[eui], now)?;
+        let order = SendUpdate {
+            group: String::new(),
+            job: Job::MagicLink { digest, source: String::new(), token: None },
+            limits: order.limits,
+            options: order.options,
+            expires_in_s: order.expires_in_s,
+        };
+        let update = new_update(order, &[eui], Way::ByHand, now)?;
+        let mut transaction = self.store.begin().await?;
+        gateways::find(&mut transaction, eui).await?.ok_or_else(|| no_gateway(eui))?;
+        require_link(&mut transaction, &update.job).await?;
+        updates::create(&mut transaction, &update).await?;
+        transaction.commit().await.map_err(StoreError::from)?;
+        let update_id = update.row.update_id;
+        tracing::info!(%update_id, %digest, %eui, "a command is signed that is carried by hand");
+        self.tell(&[Change::Update(update_id)]);
+        let envelope = due(&update)
+            .map(|due| command_envelope(eui, &due, &self.keys.command, &self.links))
+            .transpose()
+            .map_err(not_json)?
+            .flatten()
+            .ok_or_else(|| invalid("there is no command to be signed"))?;
+        Ok(SignedLink { update: self.update(update_id, now).await?, envelope })
+    }
+}
+
+/// The command of an update for one gateway, as it is read from the store.
+fn due(update: &NewUpdate) -> Option<DueCommand> {
+    let (command_id, _) = update.commands.first()?;
+    Some(DueCommand {
+        command_id: *command_id,
+        update_id: update.row.update_id,
+        issued_at: update.row.created_at,
+        expires_at: update.row.expires_at,
+        job: update.job.clone(),
+        limits: update.limits,
+        options: update.options,
+        cancel_requested: false,
+        by_hand: update.row.by_hand,
+    })
+}
+
+fn check_for(link: &MagicLink, gateways: &[Eui], now: UnixSeconds) -> Result<(), OrderError> {
+    let name = &link.config.name;
+    if link.config.expires_at_unix_s.is_some_and(|end| end <= now) {
+        return Err(invalid(format!(
+            "the time of the Magic Link {name:?} is over: no gateway would start it"
+        )));
+    }
+    let declared = Declared::by(&link.config.gateways);
+    match gateways {
+        // An empty group has an answer of its own.
+        [] => Ok(()),
+        [eui] if !declared.contains(*eui) => {
+            Err(invalid(format!("gateway {eui} is not declared in the Magic Link {name:?}: it would refuse")))
+        }
+        gateways if !gateways.iter().any(|eui| declared.contains(*eui)) => Err(invalid(format!(
+            "none of the {} gateways is declared in the Magic Link {name:?}: all of them would refuse",
+            gateways.len()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the gateway, as it has last told of itself, would refuse as `not_compatible`. One that has told nothing may fit.
+fn is_unfit(link: &MagicLink, gateway: &GatewayRow, now: UnixSeconds) -> bool {
+    let keros: Option<KerosVersion> = gateway.keros_version.as_ref().and_then(|text| text.parse().ok());
+    let as_told = LinkGateway {
+        eui: gateway.eui,
+        keros: keros.as_ref(),
+        model: gateway.codename.as_deref(),
+        now_unix_s: now,
+    };
+    let refusal = link.fits(&as_told).err().map(|refusal| refusal.reason);
+    gateway.last_telemetry_at.is_some() && refusal == Some(RefusalReason::NotCompatible)
+}
