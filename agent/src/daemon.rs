@@ -130,7 +130,8 @@ fn set_up(
     let view =
         status::view(&fixed, &Connection::new(now.unix_s), &state, None, |_| None, now, warnings.clone());
     let (status, views) = watch::channel(Arc::new(view));
-    serve_technician(&settings, views, to_loop)?;
+    let blobs = Arc::new(BlobStore::new(settings.state_folder.join("bundles"), &settings.platform_root));
+    serve_technician(&settings, views, to_loop, Arc::clone(&blobs))?;
     let link_task = tokio::spawn(mqtt::run(
         Link {
             settings: settings.broker.clone(),
@@ -141,7 +142,6 @@ fn set_up(
         link_events,
     ));
     let link_of_core = link_control.clone();
-    let blobs = Arc::new(BlobStore::new(settings.state_folder.join("bundles"), &settings.platform_root));
     let means = Means::new(blobs, settings.magic_links.clone(), identity.clone(), time.clone());
     let core = Core::new(Parts {
         settings,
@@ -185,20 +185,21 @@ fn serve_technician(
     settings: &Settings,
     views: watch::Receiver<Arc<StatusView>>,
     requests: mpsc::Sender<LocalRequest>,
+    blobs: Arc<BlobStore>,
 ) -> anyhow::Result<()> {
     let folder = settings.runtime_folder.clone();
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     let config_json = config::settings_json(settings).into();
-    let (root_folder, bundles, root_requests) =
-        (folder.clone(), settings.state_folder.join("bundles"), requests.clone());
+    let (root_folder, root_requests) = (folder.clone(), requests.clone());
+    let max_bytes = settings.magic_links.max_mib * 1024 * 1024;
     tokio::spawn(async move {
         if let Err(error) = local::serve_status(&folder, views, requests, config_json).await {
             tracing::error!(%error, "the status socket cannot be served");
         }
     });
     tokio::spawn(async move {
-        if let Err(error) = local::serve_control(&root_folder, bundles, root_requests).await {
+        if let Err(error) = local::serve_control(&root_folder, blobs, max_bytes, root_requests).await {
             tracing::error!(%error, "the control socket cannot be served");
         }
     });

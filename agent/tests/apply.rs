@@ -138,10 +138,20 @@ fn a_link_in_a_folder_or_tar_is_taken_once() {
         stored(stick.hash) && stored(Digest::of(PLAYBOOK.as_bytes())) && stored(Digest::of(&[7; 100_000]))
     );
 
+    assert!(!text.contains("confirm window"), "{text}");
+
     let (_, text) = stick.apply(&stick.tar(), &stick.hash.hex(), &["--no-wait", "--json"]);
     let told: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(told["status"], "duplicate", "{told:#}");
     assert_eq!(told["job"]["kind"], "magic_link", "{told:#}");
+}
+
+#[test]
+fn a_confirm_window_without_a_link_is_told_of() {
+    let stick = Stick::new("7076FF*");
+    stick.sign(|command| command.options.confirm_window_s = 1800);
+    let (_, text) = stick.apply(&stick.link(), &stick.hash.to_string(), &["--no-wait"]);
+    assert!(text.contains("within 30 min of its end, it is undone"), "{text}");
 }
 
 #[test]

@@ -9,7 +9,6 @@ use keros_protocol::magic_link::{
     Descriptor, Digest, LinkConfig, LinkGateway, MANIFEST_MEDIA_TYPE, MagicLink, Manifest, Source,
 };
 use keros_protocol::{CommandId, UnixSeconds};
-use nix::sys::statvfs::statvfs;
 use ureq::Body;
 use ureq::http::{Response, header};
 
@@ -25,7 +24,7 @@ use crate::config::TlsSettings;
 use crate::tls;
 
 /// Room that stays free beside both copies of a bundle: for journals, backups of what the job replaces, and reports.
-const MARGIN_BYTES: u64 = 16 * 1024 * 1024;
+pub(super) const MARGIN_BYTES: u64 = 16 * 1024 * 1024;
 
 const ANY: &str = "*/*";
 
@@ -148,11 +147,9 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    #[allow(clippy::useless_conversion, reason = "u32 on 32-bit targets")]
     fn free_bytes(&self) -> Result<u64, Trouble> {
-        let found = statvfs(self.means.store.folder())
-            .map_err(|error| Trouble::Passing(format!("the free room on the disk is not known: {error}")))?;
-        Ok(u64::from(found.blocks_available()) * u64::from(found.fragment_size()))
+        let free = self.means.store.free_bytes();
+        free.map_err(|error| Trouble::Passing(format!("the free room on the disk is not known: {error}")))
     }
 
     /// One blob. What was left by an earlier attempt may turn out to be wrong: then it is fetched once anew.

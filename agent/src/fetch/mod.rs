@@ -1,11 +1,12 @@
 //! Brings the bundles of Magic Links to this gateway. Each attempt has a thread of its own, which asks, writes and hashes,
 //! and tells the main loop how it goes over a bounded channel. Nothing here decides when to try again: the state does.
 //!
-//! Reading order: who orders it ([`Fetcher`]), one attempt ([`attempt`]), where bytes are kept ([`store`], [`part`]), who
+//! Reading order: who orders it ([`Fetcher`]), one attempt ([`attempt`]), where bytes are kept ([`store`], [`part`], [`brought`]), who
 //! is asked ([`client`], [`address`], [`login`]), over what ([`secure`], [`pace`]), how fast ([`rate`]).
 
 mod address;
 mod attempt;
+mod brought;
 mod client;
 mod login;
 mod pace;
@@ -34,6 +35,7 @@ use tokio::sync::mpsc;
 
 use attempt::Attempt;
 pub(crate) use attempt::Order;
+pub(crate) use brought::BringError;
 use progress::{Bytes, Progress};
 use rate::RateLimit;
 use stop::Stop;

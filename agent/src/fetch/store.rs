@@ -13,6 +13,7 @@ use keros_platform::{Disk as _, RealDisk};
 use keros_protocol::limits::MAX_MANIFEST_BYTES;
 use keros_protocol::magic_link::{Descriptor, Digest, Manifest};
 use nix::libc;
+use nix::sys::statvfs::statvfs;
 use sha2::{Digest as _, Sha256};
 
 use super::part::{Part, hash_into};
@@ -102,6 +103,13 @@ impl BlobStore {
         }
     }
 
+    /// Room on the disk.
+    #[allow(clippy::useless_conversion, reason = "u32 on 32-bit targets")]
+    pub(super) fn free_bytes(&self) -> io::Result<u64> {
+        let found = statvfs(&self.folder)?;
+        Ok(u64::from(found.blocks_available()).saturating_mul(u64::from(found.fragment_size())))
+    }
+
     /// How much of the room for a blob is taken already: what is there, and what is kept free for the rest.
     pub(crate) fn taken(&self, blob: Descriptor) -> u64 {
         let reserved = self.part_path(blob.digest).symlink_metadata().map_or(0, |part| part.blocks() * 512);
@@ -135,8 +143,6 @@ impl BlobStore {
         for (path, _) in parts {
             match digest_of(&path) {
                 Some(digest) if kept.contains(&digest) || self.is_locked(digest) => {}
-                // What a technician brings right now.
-                None if path.ends_with("upload") => {}
                 _ => remove(&path),
             }
         }
@@ -203,6 +209,10 @@ impl BlobStore {
 
     pub(super) fn set_good(&self, digest: Digest) {
         self.known().good.insert(digest);
+    }
+
+    pub(super) fn set_brought(&self, digest: Digest, at: Instant) {
+        self.known().brought.insert(digest, at);
     }
 
     /// What was known of a part when it was paused, if it still has this length.

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 /// A little more than the server takes at most.
 const TIMEOUT: Duration = Duration::from_secs(12);
 
-/// While a blob is sent the server waits for its disk.
+/// While it takes or checks a blob the server waits for its disk.
 const BLOB_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A body is sent in such pieces.
@@ -166,7 +166,7 @@ fn exchange(
     path: &str,
     body: Option<Body<'_>>,
 ) -> Result<Vec<u8>, ClientError> {
-    let limit = if method == "PUT" { BLOB_TIMEOUT } else { TIMEOUT };
+    let limit = if matches!(method, "HEAD" | "PUT") { BLOB_TIMEOUT } else { TIMEOUT };
     stream.set_read_timeout(Some(limit)).map_err(ClientError::Io)?;
     stream.set_write_timeout(Some(limit)).map_err(ClientError::Io)?;
     let bytes = body.as_ref().map_or(0, |body| body.bytes);

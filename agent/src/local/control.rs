@@ -52,21 +52,26 @@ async fn blob(
     body: Incoming,
 ) -> Answer {
     let answered = |status| json_answer(status, &json!({ "digest": digest }));
-    match *method {
-        Method::HEAD if control.uploads.has(digest) => answered(StatusCode::OK),
-        Method::HEAD => problem(StatusCode::NOT_FOUND, "this blob is not here"),
-        Method::PUT if control.uploads.has(digest) => answered(StatusCode::OK),
-        Method::PUT => match content_length(headers) {
-            None => problem(StatusCode::LENGTH_REQUIRED, "a blob comes with its length"),
-            Some(bytes) => match control.uploads.take(digest, bytes, body).await {
-                Ok(()) => answered(StatusCode::CREATED),
-                Err(error) => {
-                    tracing::warn!(%digest, %error, "a blob was not taken");
-                    problem(error.status(), &format!("{digest}: {error}"))
-                }
-            },
-        },
-        _ => not_allowed("a blob", "HEAD, PUT"),
+    if !matches!(*method, Method::HEAD | Method::PUT) {
+        return not_allowed("a blob", "HEAD, PUT");
+    }
+    match control.uploads.has(digest).await {
+        Ok(true) => return answered(StatusCode::OK),
+        Ok(false) if method == Method::HEAD => {
+            return problem(StatusCode::NOT_FOUND, "this blob is not here");
+        }
+        Ok(false) => {}
+        Err(error) => return problem(error.status(), &error.to_string()),
+    }
+    let Some(bytes) = content_length(headers) else {
+        return problem(StatusCode::LENGTH_REQUIRED, "a blob comes with its length");
+    };
+    match control.uploads.take(digest, bytes, body).await {
+        Ok(()) => answered(StatusCode::CREATED),
+        Err(error) => {
+            tracing::warn!(%digest, %error, "a blob was not taken");
+            problem(error.status(), &format!("{digest}: {error}"))
+        }
     }
 }
 

@@ -29,7 +29,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use crate::fetch::BlobStore;
 
 /// Where the socket for reading is in the runtime folder.
 pub(crate) fn socket_path(runtime_folder: &Path) -> PathBuf {
@@ -58,17 +60,19 @@ pub(crate) async fn serve_status(
     server::serve(&socket_path(runtime_folder), server::Routes::Status(sources)).await
 }
 
-/// Serves root's socket until it is dropped. Blobs go into the folder `bundles`.
+/// Serves root's socket until it is dropped. Blobs of at most so many bytes go into the store.
 ///
 /// # Errors
 /// As [`serve_status`].
 pub(crate) async fn serve_control(
     runtime_folder: &Path,
-    bundles: PathBuf,
+    store: Arc<BlobStore>,
+    max_bytes: u64,
     requests: mpsc::Sender<LocalRequest>,
 ) -> io::Result<()> {
     let timeouts = server::TIMEOUTS;
-    let uploads = upload::Uploads::new(bundles, timeouts.connection);
+    let turn = Arc::new(Semaphore::new(1));
+    let uploads = upload::Uploads { store, turn, max_bytes, silence: timeouts.connection };
     let control = control::Control { requests, uploads, timeouts };
     server::serve(&control_path(runtime_folder), server::Routes::Control(control)).await
 }

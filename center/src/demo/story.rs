@@ -218,17 +218,13 @@ async fn send_script(client: &Client, out: &mut dyn Write) -> anyhow::Result<Upd
 async fn send_link(stage: &Stage<'_>, client: &Client, out: &mut dyn Write) -> anyhow::Result<UpdateId> {
     let demo = stage.demo.to_owned();
     let digest = ask(client, move |client| link::make(&demo, client)).await?;
+    let [six, five] = link::DECLARED;
     writeln!(
         out,
-        "\n7. A Magic Link goes to the same group, a hash that names a bundle ({}) and the gateways that may run it:",
+        "\n7. A Magic Link, the hash of a bundle ({}), goes to the same group. Declared in it",
         link::titles()
     )?;
-    writeln!(
-        out,
-        "   {} and {}, which has KerOS 5; the third is not declared.\n",
-        link::DECLARED[0],
-        link::DECLARED[1]
-    )?;
+    writeln!(out, "   are {six} and {five}, also with KerOS 5:\n")?;
     writeln!(out, "     {digest}\n")?;
     out.flush()?;
     send(client, link::job(digest)).await

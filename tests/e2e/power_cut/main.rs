@@ -77,6 +77,7 @@ impl Site {
             Self { vm, center, reports, _broker: broker, files: BTreeMap::new(), round: 0, folder };
         site.vm.power_on()?;
         site.wait_until_it_is_there()?;
+        site.center.wait_for_telemetry(&[EUI])?;
         Ok(site)
     }
 

@@ -44,13 +44,13 @@ pub(super) fn apply(sockets: &Sockets, arguments: &Apply) -> Result<u8, Failure>
     let json = arguments.format.json;
     let (status, control) = (sockets.status(), sockets.control());
     let gateway: StatusView = status.get("/v1/status")?;
-    let envelope = order::read(&arguments.command, arguments.hash, gateway.eui)?;
-    let mut judged: JudgedCommand = control.post_json("/v1/commands/check", &envelope)?;
+    let order = order::read(&arguments.command, arguments.hash, gateway.eui)?;
+    let mut judged: JudgedCommand = control.post_json("/v1/commands/check", &order.envelope)?;
     if let Judgement::Accepted {} = judged.judgement {
         match open(&arguments.path, arguments.hash, &gateway, json) {
             Ok(bundle) => {
                 copy(&control, &bundle, &arguments.path, json)?;
-                judged = control.post_json("/v1/commands", &envelope)?;
+                judged = control.post_json("/v1/commands", &order.envelope)?;
             }
             Err(BundleError::Refused(Refusal { reason, detail })) => {
                 judged.judgement = Judgement::Refused { reason, detail };
@@ -67,6 +67,7 @@ pub(super) fn apply(sockets: &Sockets, arguments: &Apply) -> Result<u8, Failure>
     }
     if !json {
         note(&opening(&judged, arguments.no_wait));
+        note(&window(order.confirm_window_s, &gateway));
     }
     let job = follow(&status, judged.command_id, arguments.no_wait, json)?;
     let code = job.as_ref().map_or(exit::OK, |job| exit_code(&job.outcome));
@@ -139,6 +140,18 @@ fn opening(judged: &JudgedCommand, no_wait: bool) -> String {
         Judgement::Duplicate { .. } => format!("This command came before, and is not run once more: {id}\n"),
         _ => format!("The agent has taken the command {id}.{follow}\n"),
     }
+}
+
+/// A job with a window does not stay without a link: that must not come as a surprise.
+fn window(window_s: u32, gateway: &StatusView) -> String {
+    if window_s == 0 || gateway.connection.state == "connected" {
+        return String::new();
+    }
+    format!(
+        "Its command has a confirm window: unless the center is reached within {} min of its end, it is undone.\n\
+         For a gateway that stays without a link it is signed without --confirm-window.\n",
+        window_s.div_ceil(60)
+    )
 }
 
 /// What becomes of the report.

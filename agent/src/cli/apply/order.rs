@@ -8,6 +8,13 @@ use keros_protocol::limits::MAX_ENVELOPE_BYTES;
 use keros_protocol::magic_link::Digest;
 use keros_protocol::{Command, Envelope, Eui, Job};
 
+/// A command that may be handed over.
+pub(super) struct Order {
+    pub(super) envelope: Envelope,
+    /// Undone after so long without the center, seconds; 0: never.
+    pub(super) confirm_window_s: u32,
+}
+
 /// Why a command file cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("the command file {} {what}", path.display())]
@@ -19,7 +26,7 @@ pub(crate) struct OrderError {
 }
 
 /// Reads a command file, and checks that it is for this Magic Link and this gateway.
-pub(super) fn read(path: &Path, hash: Digest, eui: Eui) -> Result<Envelope, OrderError> {
+pub(super) fn read(path: &Path, hash: Digest, eui: Eui) -> Result<Order, OrderError> {
     let error = |what: String| OrderError { path: path.to_owned(), what, source: None };
     let text = read_text(path).map_err(|cause| OrderError {
         path: path.to_owned(),
@@ -36,7 +43,9 @@ pub(super) fn read(path: &Path, hash: Digest, eui: Eui) -> Result<Envelope, Orde
         return Err(error(format!("is for the gateway {}, this one is {eui}", command.eui)));
     }
     match command.job {
-        Job::MagicLink { digest, .. } if digest == hash => Ok(envelope),
+        Job::MagicLink { digest, .. } if digest == hash => {
+            Ok(Order { envelope, confirm_window_s: command.options.confirm_window_s })
+        }
         Job::MagicLink { digest, .. } => {
             Err(error(format!("is for the Magic Link {digest}, not for {hash}")))
         }

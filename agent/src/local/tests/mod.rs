@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use keros_protocol::{CommandId, Envelope, Eui, Outcome};
 use serde_json::Value;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::answer::{Sources, Timeouts};
 use super::control::Control;
@@ -102,7 +102,7 @@ async fn run(path: &Path, answer: Option<TelemetryAnswer>, stopped: tokio::sync:
         config_json: r#"{"broker":{"host":"center"}}"#.into(),
         timeouts,
     };
-    let control = Control { requests, uploads: Uploads::new(path.join("bundles"), TIMEOUT), timeouts };
+    let control = Control { requests, uploads: uploads(path), timeouts };
     let (status, root) = (socket_path(path), control_path(path));
     tokio::select! {
         served = server::serve(&status, Routes::Status(sources)) => served.unwrap(),
@@ -110,6 +110,11 @@ async fn run(path: &Path, answer: Option<TelemetryAnswer>, stopped: tokio::sync:
         () = main_loop => {}
         _ = stopped => {}
     }
+}
+
+fn uploads(folder: &Path) -> Uploads {
+    let store = Arc::new(BlobStore::new(folder.join("bundles"), Path::new("/")));
+    Uploads { store, turn: Arc::new(Semaphore::new(1)), max_bytes: 1 << 29, silence: TIMEOUT }
 }
 
 /// A main loop that tells by the answer what it was asked.
@@ -276,7 +281,7 @@ fn the_status_socket_is_for_owner_and_group_the_other_for_the_owner_and_a_stale_
     let status = Routes::Status(sources);
     let listener = server::bind(&path, &status).unwrap();
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
-    let uploads = Uploads::new(folder.path().join("bundles"), TIMEOUT);
+    let uploads = uploads(folder.path());
     let root = control_path(folder.path());
     let control = server::bind(&root, &Routes::Control(Control { requests, uploads, timeouts })).unwrap();
     assert_eq!(std::fs::metadata(&root).unwrap().permissions().mode() & 0o777, 0o600);
