@@ -29,7 +29,7 @@ fn the_demo_ends_with_its_table_and_leaves_nothing_behind() -> Result<()> {
     let text = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}{errors}");
-    let (of_script, of_link) = text.split_once("A Magic Link goes").unwrap_or_default();
+    let (of_script, of_link) = text.split_once("7. A Magic Link").unwrap_or_default();
     for (story, reason) in [(of_script, "refused: not_keros_6"), (of_link, "refused: not_declared")] {
         let table: Vec<_> = story.lines().skip_while(|line| !line.contains("GATEWAY")).collect();
         assert_eq!(table.iter().filter(|line| line.contains("succeeded")).count(), 2, "{text}");

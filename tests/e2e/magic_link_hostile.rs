@@ -1,6 +1,7 @@
 //! Registries that are not what they should be, through everything: each ends as the refusal that names it, and nothing is run.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 use keros_protocol::magic_link::Digest;
@@ -168,6 +169,12 @@ const SHELVES: [(&str, Fill, &str); 11] = [
     ),
 ];
 
+/// What lies about that is no whole blob.
+fn half_written(fleet: &Fleet) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(fleet.gateways[0].agent_state().join("bundles/partial"))?;
+    entries.map(|entry| Ok(entry?.path())).collect()
+}
+
 #[test]
 fn what_a_registry_does_wrong_is_a_refusal_by_name_and_nothing_is_run() -> Result<()> {
     let options =
@@ -181,6 +188,8 @@ fn what_a_registry_does_wrong_is_a_refusal_by_name_and_nothing_is_run() -> Resul
         let outcome = fleet.outcomes(&update)?.remove(EUI).context("the gateway is in the update")?;
         ensure!(outcome["status"] == "refused" && outcome["reason"] == reason, "{what}: {outcome:#}");
         ensure!(!fleet.gateways[0].root.join("ran").exists(), "{what}: something was run");
+        let begun = half_written(&fleet)?;
+        ensure!(begun.is_empty(), "{what}: {begun:?}");
         println!("{what}: {reason}: {}", outcome["detail"].as_str().unwrap_or_default());
     }
     Ok(())

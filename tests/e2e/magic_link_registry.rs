@@ -1,6 +1,6 @@
 //! A Magic Link comes from Debian's docker-registry, to which skopeo copied it, and goes back by the same way: its hash stays.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use keros_protocol::magic_link::Digest;
 use keros_tests::{Bundle, Fleet, KEROS_5, KEROS_6, Registry, Skopeo};
 
@@ -65,5 +65,34 @@ fn a_group_fetches_from_a_registry_that_nobody_here_wrote() -> Result<()> {
     // The stranger has had the config; each of the others that and the layers.
     let layers = bundle.manifest.files.len();
     ensure!(registry.gets("/links/forwarder/blobs/") - before == 3 + 2 * layers);
+    Ok(())
+}
+
+/// Our command line writes a layout, skopeo copies it to the registry and back, our command line reads it: one hash all the way.
+#[test]
+fn what_the_center_exports_comes_back_through_the_registry_with_its_hash() -> Result<()> {
+    let fleet = Fleet::start(&[(SIX, KEROS_6)])?;
+    let registry = Registry::start(&fleet.path("registry"), &fleet.pki)?;
+    let skopeo = Skopeo::new(&fleet.path("home"), &registry, &fleet.pki)?;
+    let workshop = fleet.path("workshop");
+    for (title, bytes) in files(b"some binary") {
+        let path = workshop.join(title);
+        std::fs::create_dir_all(path.parent().context("a file is in a folder")?)?;
+        std::fs::write(path, bytes)?;
+    }
+    let at = |name: &str| fleet.path(name).display().to_string();
+    let center = |arguments: &[&str]| fleet.center.command_line(&[&["magic-link"], arguments].concat());
+    let hash = center(&["create", &at("workshop"), "--gateway", SIX])?.trim().to_owned();
+    center(&["export", &hash, &at("exported")])?;
+    let repository = registry.repository("links/forwarder");
+    skopeo.copy(&format!("oci:{}", at("exported")), &format!("{repository}:1"))?;
+    skopeo.copy(&format!("{repository}@{hash}"), &format!("oci:{}", at("back")))?;
+    center(&["remove", &hash])?;
+    center(&["collect", "--older-than", "0s"])?;
+    ensure!(center(&["show", &hash]).is_err(), "it is gone");
+    ensure!(center(&["import", &at("back")])?.contains(&hash));
+    let update = fleet.send_link("site", &hash, None)?;
+    let ends = fleet.ends(&update)?;
+    ensure!(ends[SIX] == "succeeded", "{ends:?}");
     Ok(())
 }

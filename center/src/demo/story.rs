@@ -224,7 +224,7 @@ async fn send_link(stage: &Stage<'_>, client: &Client, out: &mut dyn Write) -> a
         "\n7. A Magic Link, the hash of a bundle ({}), goes to the same group. Declared in it",
         link::titles()
     )?;
-    writeln!(out, "   are {six} and {five}, also with KerOS 5:\n")?;
+    writeln!(out, "   are {six} and {five}, which has KerOS 5:\n")?;
     writeln!(out, "     {digest}\n")?;
     out.flush()?;
     send(client, link::job(digest)).await
