@@ -257,19 +257,20 @@ impl Attempt<'_> {
     }
 
     fn new_client(&self) -> Result<Client, Trouble> {
-        let Means { settings, time, .. } = self.means;
-        let tls = match &settings.ca_file {
-            Some(ca_file) => {
-                let roots = TlsSettings { ca_file: ca_file.clone(), client: None };
-                tls::client_config(&roots, time, self.number)
-            }
-            None => tls::client_config_of_system(time, self.number),
+        let (settings, time, number) = (&self.means.settings, self.means.time.clone(), self.number);
+        let roots = settings.ca_file.clone().map(|ca_file| TlsSettings { ca_file, client: None });
+        let tls = move || {
+            let config = match &roots {
+                Some(roots) => tls::client_config(roots, &time, number),
+                None => tls::client_config_of_system(&time, number),
+            };
+            config.map(Arc::new).map_err(|error| crate::mqtt::chain(&error))
         };
         let access = Access {
             source: self.source()?,
             token: self.order.token.as_deref(),
             settings,
-            tls: tls.map(Arc::new).map_err(|error| crate::mqtt::chain(&error)),
+            tls: Box::new(tls),
             silence: self.means.silence,
         };
         Client::new(access, self.stop)

@@ -3,12 +3,10 @@
 
 use std::io::Read as _;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use keros_protocol::RefusalReason;
 use keros_protocol::magic_link::Source;
-use rustls::ClientConfig;
 use ureq::http::{HeaderMap, Response, header};
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, TcpConnector};
@@ -17,7 +15,7 @@ use ureq::{Agent, Body, Proxy};
 use super::address::{Address, Origin, Rules};
 use super::login::{self, Challenge};
 use super::pace::PaceConnector;
-use super::secure::SecureConnector;
+use super::secure::{SecureConnector, SetUp};
 use super::stop::Stop;
 use super::store::BUFFER_BYTES;
 use super::trouble::Trouble;
@@ -52,7 +50,7 @@ pub(super) struct Access<'a> {
     pub(super) source: &'a Source,
     pub(super) token: Option<&'a str>,
     pub(super) settings: &'a MagicLinkSettings,
-    pub(super) tls: Result<Arc<ClientConfig>, String>,
+    pub(super) tls: SetUp,
     pub(super) silence: Duration,
 }
 
@@ -211,11 +209,7 @@ fn not_to_be_asked(source: &Source) -> Trouble {
     Trouble::refused(RefusalReason::FetchFailed, format!("{source} cannot be asked"))
 }
 
-fn agent(
-    settings: &MagicLinkSettings,
-    tls: Result<Arc<ClientConfig>, String>,
-    silence: Duration,
-) -> Result<Agent, Trouble> {
+fn agent(settings: &MagicLinkSettings, tls: SetUp, silence: Duration) -> Result<Agent, Trouble> {
     let proxy = settings.proxy.as_deref().map(Proxy::new).transpose();
     let proxy = proxy.map_err(|error| Trouble::Passing(format!("magic_links.proxy: {error}")))?;
     let config = Agent::config_builder()
@@ -239,7 +233,7 @@ fn agent(
         ().chain(ConnectProxyConnector::default())
             .chain(TcpConnector::default())
             .chain(PaceConnector { silence })
-            .chain(SecureConnector { config: tls });
+            .chain(SecureConnector::new(tls));
     Ok(Agent::with_parts(config.build(), connector, DefaultResolver::default()))
 }
 

@@ -15,12 +15,15 @@ use nix::libc;
 use sha2::{Digest as _, Sha256};
 
 use super::stop::Stop;
-use super::store::{BUFFER_BYTES, BlobStore, remove_any};
+use super::store::{BUFFER_BYTES, BlobStore, is_file, open_to_read, remove_any};
 
 /// A part is made durable when both so much and so long has come: a slow link loses at most these bytes to a power cut, a
 /// fast one this time's worth, and flash is not written for every packet.
 const SYNC_BYTES: u64 = 4 * 1024 * 1024;
 const SYNC_TIME: Duration = Duration::from_secs(2);
+
+/// A length and a boot's id.
+const MAX_NOTE_BYTES: u64 = 128;
 
 /// A blob on its way, locked for one writer.
 #[derive(Debug)]
@@ -164,7 +167,7 @@ fn open_or_make(path: &Path) -> io::Result<File> {
         options.open(path)
     };
     if let Ok(file) = open()
-        && file.metadata()?.is_file()
+        && is_file(&file)
     {
         return Ok(file);
     }
@@ -194,7 +197,9 @@ pub(super) struct PartNote {
 
 impl BlobStore {
     pub(super) fn read_note(&self, digest: Digest) -> Option<PartNote> {
-        let text = keros_platform::read_small(&self.note_path(digest), 128)?;
+        let mut text = String::new();
+        let file = open_to_read(&self.note_path(digest)).ok().filter(is_file)?;
+        file.take(MAX_NOTE_BYTES).read_to_string(&mut text).ok()?;
         let (durable, boot) = text.trim_end().split_once(' ')?;
         let is_of_this_boot = self.boot_id().is_some_and(|id| id == boot);
         Some(PartNote { durable: durable.parse().ok()?, is_of_this_boot })
@@ -206,6 +211,7 @@ impl BlobStore {
         let path = self.note_path(digest);
         let text = format!("{durable} {}\n", self.boot_id().unwrap_or("unknown"));
         if durable > 0 {
+            remove_any(&path.with_extension("durable.new"))?;
             return RealDisk.write_atomically(&path, text.as_bytes());
         }
         remove_any(&path)?;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Read as _, Write as _};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
@@ -11,11 +11,19 @@ use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport, TransportAdapter,
 };
 
-/// Wraps connections for `https`.
-#[derive(Debug)]
+/// Sets TLS up, or says in words why that cannot be.
+pub(super) type SetUp = Box<dyn Fn() -> Result<Arc<ClientConfig>, String> + Send + Sync>;
+
+/// Wraps connections for `https`. TLS is set up when it is first needed.
 pub(super) struct SecureConnector {
-    /// Why there is none, in words, when it cannot be set up.
-    pub(super) config: Result<Arc<ClientConfig>, String>,
+    set_up: SetUp,
+    config: OnceLock<Result<Arc<ClientConfig>, String>>,
+}
+
+impl SecureConnector {
+    pub(super) fn new(set_up: SetUp) -> Self {
+        Self { set_up, config: OnceLock::new() }
+    }
 }
 
 /// A connection with TLS.
@@ -36,7 +44,7 @@ impl<In: Transport> Connector<In> for SecureConnector {
         if !details.needs_tls() || transport.is_tls() {
             return Ok(Some(Either::A(transport)));
         }
-        let config = self.config.clone().map_err(io::Error::other)?;
+        let config = self.config.get_or_init(&self.set_up).clone().map_err(io::Error::other)?;
         let host = details.uri.host().unwrap_or_default().trim_matches(['[', ']']);
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
         let mut connection = ClientConnection::new(config, name).map_err(io::Error::other)?;
@@ -73,6 +81,12 @@ impl<T: Transport> Transport for Secure<T> {
 
     fn is_tls(&self) -> bool {
         true
+    }
+}
+
+impl fmt::Debug for SecureConnector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecureConnector")
     }
 }
 

@@ -141,14 +141,16 @@ impl BlobStore {
         let (blobs, parts) = (entries(&self.blobs_folder()), entries(&self.parts_folder()));
         let kept = self.needed(open);
         for (path, _) in parts {
-            match digest_of(&path) {
+            // A part, or a part's note.
+            let name = name_of(&path).split('.').next().unwrap_or_default();
+            match Digest::from_hex(name).ok() {
                 Some(digest) if kept.contains(&digest) || self.is_locked(digest) => {}
                 _ => remove(&path),
             }
         }
         let mut others = Vec::new();
         for (path, metadata) in blobs {
-            match digest_of(&path) {
+            match Digest::from_hex(name_of(&path)).ok() {
                 Some(digest) if kept.contains(&digest) => {}
                 Some(digest) if metadata.is_file() => others.push((metadata, digest, path)),
                 _ => remove(&path),
@@ -186,9 +188,9 @@ impl BlobStore {
     }
 
     fn open_blob(&self, digest: Digest) -> Option<(File, Metadata)> {
-        let file = open_to_read(&self.blob_path(digest)).ok()?;
+        let file = open_to_read(&self.blob_path(digest)).ok().filter(is_file)?;
         let metadata = file.metadata().ok()?;
-        metadata.is_file().then_some((file, metadata))
+        Some((file, metadata))
     }
 
     pub(super) fn blobs_folder(&self) -> PathBuf {
@@ -231,8 +233,12 @@ impl BlobStore {
 }
 
 /// No link is followed, and a pipe is not waited for.
-fn open_to_read(path: &Path) -> io::Result<File> {
+pub(super) fn open_to_read(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)
+}
+
+pub(super) fn is_file(file: &File) -> bool {
+    file.metadata().is_ok_and(|metadata| metadata.is_file())
 }
 
 /// What a folder has, nothing followed.
@@ -241,9 +247,8 @@ fn entries(folder: &Path) -> Vec<(PathBuf, Metadata)> {
     entries.filter_map(|entry| entry.ok()).filter_map(|e| Some((e.path(), e.metadata().ok()?))).collect()
 }
 
-/// The digest that a blob, a part or a part's note is named for.
-fn digest_of(path: &Path) -> Option<Digest> {
-    Digest::from_hex(path.file_name()?.to_str()?.split('.').next()?).ok()
+fn name_of(path: &Path) -> &str {
+    path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
 }
 
 fn remove(path: &Path) {

@@ -35,19 +35,23 @@ impl Bundle {
     /// For these gateways, with these files.
     pub(super) fn new(gateways: &str, files: &[(&str, Vec<u8>)]) -> Self {
         let config = format!(r#"{{"name":"test","gateways":["{gateways}"],"playbook":"{}"}}"#, files[0].0);
+        Self::with_config(config.as_bytes(), files)
+    }
+
+    /// With this config.
+    pub(super) fn with_config(config: &[u8], files: &[(&str, Vec<u8>)]) -> Self {
         let file = |(title, content): &(&str, Vec<u8>)| BundleFile {
             title: title.parse().unwrap(),
             blob: descriptor(content),
             executable: false,
         };
-        let manifest =
-            Manifest { config: descriptor(config.as_bytes()), files: files.iter().map(file).collect() };
+        let manifest = Manifest { config: descriptor(config), files: files.iter().map(file).collect() };
         let manifest = manifest.to_bytes();
         let mut blobs: BTreeMap<_, _> =
             files.iter().map(|(_, content)| (Digest::of(content), content.clone())).collect();
         let digest = Digest::of(&manifest);
-        let config_digest = Digest::of(config.as_bytes());
-        blobs.insert(config_digest, config.into_bytes());
+        let config_digest = Digest::of(config);
+        blobs.insert(config_digest, config.to_vec());
         Self { digest, manifest, config: config_digest, blobs }
     }
 

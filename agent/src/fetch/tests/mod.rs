@@ -1,8 +1,11 @@
 //! Fetching over real sockets from servers that do all that servers do.
 
 mod bundle;
+mod elsewhere;
+mod folder;
 mod hostile;
 mod resume;
+mod secure;
 mod server;
 
 use std::path::{Path, PathBuf};
@@ -87,6 +90,10 @@ impl Gateway {
 
     fn part(&self, digest: Digest) -> PathBuf {
         self.folder.path().join("bundles/partial").join(digest.hex())
+    }
+
+    fn note(&self, digest: Digest) -> PathBuf {
+        self.folder.path().join("bundles/partial").join(format!("{}.durable", digest.hex()))
     }
 
     fn has(&self, digest: Digest) -> bool {
