@@ -1,18 +1,9 @@
 //! The store of Magic Links over REST.
 
-use keros_protocol::magic_link::{BundleFile, Descriptor, Digest, Manifest};
+use keros_protocol::magic_link::Digest;
 
 use super::*;
-
-pub(super) const PLAYBOOK: &str = "\
-- name: a play
-  groups:
-    - all
-  tasks:
-    - !copy
-      src: banner
-      dest: /etc/issue
-";
+use crate::links::sample::{Bundle, PLAYBOOK};
 
 /// An answer as it came.
 pub(super) struct Answer {
@@ -50,41 +41,6 @@ pub(super) async fn http(method: &str, url: String, headers: &[(&str, String)], 
     })
     .await
     .unwrap()
-}
-
-/// A bundle that was not put anywhere yet.
-pub(super) struct Bundle {
-    pub(super) manifest: Vec<u8>,
-    pub(super) blobs: Vec<Vec<u8>>,
-}
-
-impl Bundle {
-    pub(super) fn new(gateways: &[&str], files: &[(&str, &str)]) -> Self {
-        let config = json!({"name": "banner", "gateways": gateways, "playbook": files[0].0});
-        Self::with(&config, files)
-    }
-
-    pub(super) fn with(config: &Value, files: &[(&str, &str)]) -> Self {
-        let config = serde_json::to_vec(config).unwrap();
-        let blob = |bytes: &[u8]| Descriptor { digest: Digest::of(bytes), size: bytes.len() as u64 };
-        let file = |(title, text): &(&str, &str)| BundleFile {
-            title: title.parse().unwrap(),
-            blob: blob(text.as_bytes()),
-            executable: false,
-        };
-        let manifest = Manifest { config: blob(&config), files: files.iter().map(file).collect() };
-        let texts = files.iter().map(|(_, text)| text.as_bytes().to_vec());
-        Self { manifest: manifest.to_bytes(), blobs: std::iter::once(config).chain(texts).collect() }
-    }
-
-    /// The one that most tests use.
-    pub(super) fn usual(gateways: &[&str]) -> Self {
-        Self::new(gateways, &[("site.yml", PLAYBOOK), ("files/banner", "hello\n")])
-    }
-
-    pub(super) fn digest(&self) -> Digest {
-        Digest::of(&self.manifest)
-    }
 }
 
 impl Running {

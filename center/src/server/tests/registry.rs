@@ -3,8 +3,9 @@
 use keros_protocol::Job;
 use keros_protocol::magic_link::{Digest, MANIFEST_MEDIA_TYPE, Source};
 
-use super::links::{Answer, Bundle, http};
+use super::links::{Answer, http};
 use super::*;
+use crate::links::sample::Bundle;
 
 const OTHER: &str = "7276FF0056070001";
 
