@@ -14,7 +14,8 @@ use crate::exit::{Failure, complain};
 use crate::follow::forgotten;
 use crate::settings::Settings;
 use crate::settle::{complete_record, settle_all};
-use crate::state::job::Job;
+use crate::state::job::{Job, LockedJob};
+use crate::state::journal::Journal;
 use crate::state::started::{Record, Started};
 use crate::state::story::Story;
 use crate::state::{RunLock, State, backup, barrier};
@@ -69,7 +70,6 @@ pub(crate) fn begin<'a>(
     if let Some(answer) = known(state, id)? {
         return Ok(answer);
     }
-    let record = Record { id, issued_at_unix_s: command.issued_at_unix_s };
     let waiting = settle_all(state, settings, engine, &mut run_lock);
     if let Some(drive) = waiting? {
         let message = format!("another job is running: {} waits for its end", drive.job().id());
@@ -79,30 +79,40 @@ pub(crate) fn begin<'a>(
             Box::new(drive),
         ));
     }
-    let claimed = run_lock.claim(id).map_err(Trouble::from);
-    let plan = match claimed.and_then(|()| {
-        prepare(state, &run_lock, record)?;
-        tidy(state, settings.bounds.bundles_bytes(), command.job.link())?;
-        let plan = plan(state, engine, &command, work)?;
-        backup::make_room(state, &settings.bounds, plan.backup_bytes)??;
-        Ok(plan)
-    }) {
-        Ok(plan) => plan,
-        Err(trouble) => {
-            forget_bundle(state, &command);
-            return match trouble {
-                Trouble::Refused(refusal) => Ok(refused(refusal)),
-                Trouble::Failed(failure) if is_full(&failure) => Ok(no_space(&failure)),
-                Trouble::Failed(failure) => Err(failure),
-            };
+    let failed = match start(state, settings, engine, &mut run_lock, envelope, &command, work) {
+        Ok((begun, plan)) => {
+            return Ok(Answer::Run(run_lock, Box::new(Drive::begun(settings, engine, begun, plan))));
         }
+        Err(Trouble::Failed(failure)) if state.job(id)?.is_some() => return Err(failure),
+        Err(trouble) => trouble,
     };
-    let begun = match Job::begin(state, id, envelope, state.host().now_unix_s(), plan.tasks) {
-        Err(failure) if is_full(&failure) && state.job(id)?.is_none() => return Ok(no_space(&failure)),
-        result => result?,
-    };
+    forget_bundle(state, &command);
+    match failed {
+        Trouble::Refused(refusal) => Ok(refused(refusal)),
+        Trouble::Failed(failure) if is_full(&failure) => Ok(no_space(&failure)),
+        Trouble::Failed(failure) => Err(failure),
+    }
+}
+
+/// All that must be on the disk before the first task, under the lock. From [`Job::begin`] on the command counts as started.
+fn start(
+    state: &State,
+    settings: &Settings,
+    engine: &dyn Engine,
+    run_lock: &mut RunLock,
+    envelope: &Envelope,
+    command: &Command,
+    work: Work,
+) -> Result<((LockedJob, Journal), Plan), Trouble> {
+    let record = Record { id: command.command_id, issued_at_unix_s: command.issued_at_unix_s };
+    run_lock.claim(record.id)?;
+    prepare(state, run_lock, record)?;
+    tidy(state, settings.bounds.bundles_bytes(), command.job.link())?;
+    let plan = plan(state, engine, command, work)?;
+    backup::make_room(state, &settings.bounds, plan.backup_bytes)??;
+    let begun = Job::begin(state, record.id, envelope, state.host().now_unix_s(), plan.tasks)?;
     Started::append(state.disk(), &state.started_path(), record)?;
-    Ok(Answer::Run(run_lock, Box::new(Drive::begun(settings, engine, begun, plan))))
+    Ok((begun, plan))
 }
 
 /// Brings the records of earlier jobs, which all have their end, in order: each is in both records, none is kept too long. Refuses

@@ -10,7 +10,7 @@ use keros_playbook::{
 use keros_protocol::eligibility::Refusal;
 use keros_protocol::{Command, Job, Outcome, RefusalReason, Summary, TaskRef};
 
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, ByTitle};
 use crate::settings::Settings;
 use crate::watch::{BehindTasks, Question, Watch};
 
@@ -77,7 +77,8 @@ pub(crate) struct PlaybookEngine<'a> {
 impl Engine for PlaybookEngine<'_> {
     fn plan(&self, command: &Command, bundle: Option<&Bundle>) -> Result<Plan, Refusal> {
         let source = source_of(&command.job, bundle)?;
-        let script = Script::parse(&source).map_err(|findings| refusal_of(&findings))?;
+        let names = ByTitle::of(bundle);
+        let script = Script::parse(&source).map_err(|findings| names.refusal(refusal_of(&findings)))?;
         let tasks = script.task_count();
         let mut options = RunOptions {
             dry_run: command.options.dry_run,
@@ -93,8 +94,11 @@ impl Engine for PlaybookEngine<'_> {
         system.durability = Durability::Grouped;
         let work = Box::new(move |observer: &mut dyn Observer, controls: Controls| {
             options.backup = Some(BackupSpec { folder: controls.backup.clone(), max_bytes });
-            work(&script, &mut system, options, observer, controls)
-                .unwrap_or_else(|message| TasksEnd::Ended(not_run(message)))
+            match work(&script, &mut system, options, &mut names.around(observer), controls) {
+                Ok(TasksEnd::Ended(outcome)) => TasksEnd::Ended(names.outcome(outcome)),
+                Ok(reboot) => reboot,
+                Err(message) => TasksEnd::Ended(not_run(message)),
+            }
         });
         Ok(Plan { tasks, backup_bytes, work })
     }
@@ -126,12 +130,9 @@ fn source_of(job: &Job, bundle: Option<&Bundle>) -> Result<ScriptSource, Refusal
             extra_vars: vars.clone(),
             ..ScriptSource::default()
         }),
-        (Job::MagicLink { .. }, Some(bundle)) => Ok(ScriptSource {
-            text: bundle.playbook_text()?,
-            file: bundle.playbook.to_string(),
-            folder: Some(bundle.files.clone()),
-            ..ScriptSource::default()
-        }),
+        (Job::MagicLink { .. }, Some(bundle)) => {
+            Ok(ScriptSource::of_bundle(&bundle.files, &bundle.playbook, bundle.playbook_text()?))
+        }
         _ => {
             let detail = format!("this version cannot run a job of kind {:?}", job.kind());
             Err(Refusal::new(RefusalReason::Unsupported, detail))

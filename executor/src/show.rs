@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use crate::bundle::Store;
 use crate::cli::{JobArgs, JobsArgs, find_id};
 use crate::exit::Failure;
 use crate::standing::Standing;
@@ -56,7 +57,7 @@ pub(crate) fn job(args: &JobArgs) -> Result<(), Failure> {
         }
         return Ok(());
     }
-    print(&mut out, &head(&job))?;
+    print(&mut out, &head(&state, &job))?;
     each_event(&job, |json| match serde_json::from_str(json) {
         Ok(event) => tell(&mut out, &event),
         Err(_) => Ok(()),
@@ -85,7 +86,7 @@ fn each_event(job: &Job, mut take: impl FnMut(&str) -> Result<(), Failure>) -> R
     }
 }
 
-fn head(job: &Job) -> String {
+fn head(state: &State, job: &Job) -> String {
     let payload = job.envelope().and_then(|envelope| envelope.unverified_payload().ok());
     let command: Option<Command> = payload.and_then(|payload| serde_json::from_slice(&payload).ok());
     let mut text = format!("Job      {}", job.id());
@@ -94,6 +95,11 @@ fn head(job: &Job) -> String {
             text += &format!("\nUpdate   {}", command.update_id);
             let dry_run = if command.options.dry_run { ", dry run" } else { "" };
             text += &format!("\nKind     {}{dry_run}", command.job.kind());
+            if let Some(digest) = command.job.link() {
+                let name = Store::of(state.disk(), state.folder()).name(digest);
+                let name = name.map_or("its bundle is not kept any more".to_owned(), |name| printable(&name));
+                text += &format!("\nLink     {name}\n         {digest}");
+            }
         }
         None => text += "\n         the journal of this old job is no longer kept, only its outcome",
     }

@@ -7,6 +7,7 @@ mod common;
 use std::path::Path;
 use std::process::Command as Program;
 
+use common::bundle::Link;
 use common::{Gateway, command, outcome, script, shell_quoted};
 use keros_protocol::executor::Event;
 use keros_protocol::{Outcome, RefusalReason};
@@ -52,6 +53,28 @@ fn a_command_for_a_full_disk_is_refused_by_name_and_can_be_sent_again() {
     std::fs::remove_file(state.join("ballast")).unwrap();
     let events = gateway.run(&command);
     assert!(matches!(outcome(&events), Outcome::Succeeded { .. }), "{events:#?}");
+}
+
+/// 16 MiB stay free for the job.
+#[test]
+fn a_bundle_that_does_not_fit_is_refused_with_what_it_needs_unless_old_ones_can_go() {
+    let gateway = Gateway::new();
+    let state = gateway.path("state");
+    let Some(_disk) = SmallDisk::mount(&state, "32m") else { return };
+    let playbook = &b"- name: x\n  groups: [all]\n  tasks: [!echo { msg: x }]\n"[..];
+    let link = |letter, mib: usize| {
+        Link::make(&gateway, &[("site.yml", playbook, false), ("large", &vec![letter; mib << 20], false)])
+    };
+    let (fits, fits_too, large) = (link(b'a', 9), link(b'b', 10), link(b'c', 17));
+    assert!(matches!(outcome(&fits.run(&gateway, &fits.command(1))), Outcome::Succeeded { .. }));
+    // Both together would not fit, and nobody needs the first one any more.
+    assert!(matches!(outcome(&fits_too.run(&gateway, &fits_too.command(2))), Outcome::Succeeded { .. }));
+    assert!(!fits.copy(&gateway).exists() && fits_too.copy(&gateway).exists());
+    let events = large.run(&gateway, &large.command(3));
+    let Outcome::Refused { reason, detail } = outcome(&events) else { panic!("{events:#?}") };
+    assert_eq!(*reason, RefusalReason::NoSpace);
+    assert!(detail.starts_with("the bundle has 17826") && detail.contains("16777216 more"), "{detail}");
+    assert!(std::fs::read_dir(state.join("bundles")).unwrap().count() == 0, "nothing is left of it");
 }
 
 #[test]

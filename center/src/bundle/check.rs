@@ -20,12 +20,7 @@ pub(crate) fn check(link: &MagicLink, blob: impl Fn(Digest) -> PathBuf) -> Resul
     lay_out(link, blob, folder.path()).map_err(of_system)?;
     let text =
         read(&folder.path().join(playbook)).map_err(|(kind, what)| vec![finding(playbook, kind, what)])?;
-    let source = ScriptSource {
-        text,
-        file: playbook.to_owned(),
-        folder: Some(folder.path().to_owned()),
-        ..ScriptSource::default()
-    };
+    let source = ScriptSource::of_bundle(folder.path(), &link.config.playbook, text);
     Script::parse(&source)
         .map(drop)
         .map_err(|findings| findings.into_iter().map(|finding| without(folder.path(), finding)).collect())

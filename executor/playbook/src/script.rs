@@ -1,8 +1,9 @@
 //! A script: parsed and checked whole, before anything is run.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use keros_protocol::limits::MAX_SCRIPT_BYTES;
+use keros_protocol::magic_link::Title;
 use serde_json::{Map, Value};
 
 use crate::findings::Findings;
@@ -27,6 +28,15 @@ pub struct ScriptSource {
     pub module_folders: Vec<PathBuf>,
     /// Variables of the highest precedence.
     pub extra_vars: Map<String, Value>,
+}
+
+impl ScriptSource {
+    /// The playbook of a bundle whose files are in this folder. What it names is found beside it, as when it is run by hand.
+    #[must_use]
+    pub fn of_bundle(files: &Path, playbook: &Title, text: String) -> Self {
+        let folder = files.join(playbook.as_str()).parent().map(Path::to_owned);
+        Self { text, file: playbook.to_string(), folder, ..Self::default() }
+    }
 }
 
 /// A script that was parsed and checked whole.

@@ -8,14 +8,19 @@
 //! bundles/.new-HEX            a copy that was never completed
 //! ```
 //!
-//! Reading order: what the agent brought ([`given`]), whether this gateway may run it ([`offer`]), the copy ([`store`]), how long it stays ([`keep`]).
+//! Reading order: what the agent brought ([`given`]), whether this gateway may run it ([`offer`]), the copy ([`store`]), how long it stays ([`keep`]); its files go
+//! by their titles ([`by_title`]).
 
+mod by_title;
 mod content;
 mod given;
 mod keep;
 mod offer;
 mod store;
+#[cfg(test)]
+mod tests;
 
+pub(crate) use by_title::ByTitle;
 pub(crate) use keep::tidy;
 pub(crate) use offer::Offer;
 pub(crate) use store::{Bundle, Store};

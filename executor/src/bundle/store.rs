@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use keros_platform::{Disk, Open};
 use keros_protocol::RefusalReason;
 use keros_protocol::eligibility::Refusal;
-use keros_protocol::limits::{MAX_MANIFEST_BYTES, MAX_SCRIPT_BYTES};
+use keros_protocol::limits::{MAX_LINK_CONFIG_BYTES, MAX_MANIFEST_BYTES, MAX_SCRIPT_BYTES};
 use keros_protocol::magic_link::{BundleFile, Descriptor, Digest, LinkConfig, MagicLink, Manifest, Title};
 
 use super::content::{CopyError, copy};
@@ -99,7 +99,17 @@ impl<'a> Store<'a> {
             let title = file.title.as_str();
             self.check(&files.join(title), title, file.blob, &mut io::sink())?;
         }
+        let titles = link.manifest.files.iter().map(|file| &file.title);
+        let known = titles.flat_map(|title| title.folders().chain([title.as_str()])).collect();
+        self.check_for_more(&files, "", &known)?;
         Ok(self.bundle(digest, &link))
+    }
+
+    /// What the link calls itself, for people; `None` when there is no copy of it.
+    pub(crate) fn name(&self, digest: Digest) -> Option<String> {
+        let path = self.of_link(digest).join("config.json");
+        let config = self.disk.read(&path, MAX_LINK_CONFIG_BYTES as u64).ok()?;
+        LinkConfig::parse(&config).ok().map(|config| config.name)
     }
 
     /// Removes the copy of this link; it need not be there.
@@ -111,7 +121,10 @@ impl<'a> Store<'a> {
         let playbook = link.config.playbook.clone();
         let is_playbook = |file: &&BundleFile| file.title == playbook;
         let playbook_bytes = link.manifest.files.iter().find(is_playbook).map_or(0, |file| file.blob.size);
-        Bundle { files: self.of_link(digest).join("files"), playbook, playbook_bytes }
+        let files = self.of_link(digest).join("files");
+        // Programs are started in another folder than ours.
+        let files = std::path::absolute(&files).unwrap_or(files);
+        Bundle { files, playbook, playbook_bytes }
     }
 
     pub(super) fn of_link(&self, digest: Digest) -> PathBuf {
@@ -138,6 +151,23 @@ impl<'a> Store<'a> {
                 Refusal::new(RefusalReason::DigestMismatch, detail)
             }
         })
+    }
+
+    /// A file that is no part of the bundle may still be found by its playbook.
+    fn check_for_more(&self, folder: &Path, title: &str, known: &BTreeSet<&str>) -> Result<(), Refusal> {
+        let names = self.disk.list(folder).map_err(|error| unreadable("the bundle's folder", &error))?;
+        for name in names {
+            let (path, title) = (folder.join(&name), format!("{title}{name}"));
+            if !known.contains(title.as_str()) {
+                let detail =
+                    format!("the gateway's own copy has {title} besides, which is not of the bundle");
+                return Err(Refusal::new(RefusalReason::DigestMismatch, detail));
+            }
+            if self.disk.look_at(&path).is_ok_and(|found| found.is_folder) {
+                self.check_for_more(&path, &format!("{title}/"), known)?;
+            }
+        }
+        Ok(())
     }
 
     fn import(&self, state: &State, offer: &Offer) -> Result<(), Trouble> {

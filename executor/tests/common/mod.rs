@@ -26,6 +26,8 @@ pub struct Gateway {
     pub statement_key: SigningKey,
     /// More options of each program.
     pub options: Vec<String>,
+    /// Shell tasks run in the tree.
+    pub is_chrooted: bool,
 }
 
 impl Gateway {
@@ -41,7 +43,7 @@ impl Gateway {
         write("trust/command-a.pem", &key.public().to_pem());
         let statement_key = SigningKey::from_pem(&SigningKey::pem_from_seed(&[2; 32])).unwrap();
         write("trust/statement-a.pem", &statement_key.public().to_pem());
-        Self { folder, key, statement_key, options: Vec::new() }
+        Self { folder, key, statement_key, options: Vec::new(), is_chrooted: false }
     }
 
     /// Another boot begins, as far as the programs can tell.
@@ -103,7 +105,8 @@ impl Gateway {
     pub fn program(&self, subcommand: &str) -> Program {
         let mut program = Program::new(EXECUTOR);
         program.arg(subcommand).env_remove("EUI64");
-        program.arg("--root").arg(self.path("root")).arg("--host-shell");
+        program.arg("--root").arg(self.path("root"));
+        program.args((!self.is_chrooted).then_some("--host-shell"));
         program.arg("--state-folder").arg(self.path("state")).arg("--trust-folder").arg(self.path("trust"));
         program.args(&self.options);
         program

@@ -292,6 +292,10 @@ impl DiskFile for File {
 
     fn reserve(&self, length: u64) -> io::Result<()> {
         let length = i64::try_from(length).map_err(io::Error::other)?;
+        if length == 0 {
+            // The kernel takes that for a mistake.
+            return Ok(());
+        }
         match fallocate(self.as_fd(), FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, length) {
             Ok(()) | Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => Ok(()),
             Err(errno) => Err(errno.into()),

@@ -188,7 +188,8 @@ impl Copy {
 fn of_script(path: PathBuf) -> Result<Prepare<'static>, String> {
     let metadata = std::fs::metadata(&path);
     let metadata = metadata.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    Ok(Prepare::File(path, metadata.permissions().mode() & 0o7777))
+    // A copy that its owner may not write is never what is meant, and the files of a bundle are read-only.
+    Ok(Prepare::File(path, metadata.permissions().mode() & 0o7777 | 0o200))
 }
 
 fn bytes(text: String) -> Prepare<'static> {

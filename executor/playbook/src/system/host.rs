@@ -160,8 +160,10 @@ impl HostSystem {
                         "{root} has no /proc, without which no module of a script runs in it"
                     )));
                 }
-                let (file, copy) =
-                    program::copy_of_program(path).map_err(|error| SystemError::new("run", path, &error))?;
+                let (file, copy) = self
+                    .open_of_script(path)
+                    .and_then(program::copy_of_program)
+                    .map_err(|error| SystemError::new("run", path, &error))?;
                 kept = Some(file);
                 Command::new(copy)
             }
@@ -172,16 +174,24 @@ impl HostSystem {
             let user = users::user(self, actor.uid);
             command.envs(user.iter().flat_map(users::User::environment)).uid(actor.uid).gid(actor.gid);
         }
-        if self.root != Path::new("/") && self.shell == ShellPlace::Host {
-            let within = program.within.map(|folder| self.outside(folder));
-            let folder = within.as_deref().or(program.folder).unwrap_or(&self.root);
-            command.env("KEROS_ROOT", &self.root).current_dir(folder);
-        } else if let Some(folder) = program.within {
-            command.current_dir(folder);
-        } else if self.tree().is_none() {
-            command.current_dir(program.folder.unwrap_or_else(|| Path::new("/")));
+        let is_outside = self.root != Path::new("/") && self.shell == ShellPlace::Host;
+        if is_outside {
+            command.env("KEROS_ROOT", &self.root);
+        }
+        let otherwise = if is_outside { &self.root } else { Path::new("/") };
+        match program.within {
+            Some(folder) if is_outside => _ = command.current_dir(self.outside(folder)),
+            Some(folder) => _ = command.current_dir(folder),
+            None if self.tree().is_some() || self.is_brought_there(program) => {}
+            None => _ = command.current_dir(program.folder.unwrap_or(otherwise)),
         }
         Ok((command, kept))
+    }
+
+    /// Whether the program's process is brought into the script's folder before it becomes another user, who may not get there.
+    fn is_brought_there(&self, program: &Program<'_>) -> bool {
+        let is_there = program.folder.is_some() && program.within.is_none() && self.tree().is_none();
+        is_there && self.actor.is_some()
     }
 }
 
@@ -200,6 +210,14 @@ impl System for HostSystem {
 
     fn open(&mut self, path: &Path) -> Result<File, SystemError> {
         self.open_file(path).map_err(reading(path))
+    }
+
+    fn open_of_script(&mut self, path: &Path) -> io::Result<File> {
+        let Some(actor) = self.actor else { return File::open(path) };
+        self.act_as(None)?;
+        let file = File::open(path);
+        self.act_as(Some(actor))?;
+        file
     }
 
     fn read(&mut self, path: &Path, max_bytes: u64) -> Result<Vec<u8>, SystemError> {
@@ -404,8 +422,11 @@ impl System for HostSystem {
         self.users = UserFiles::default();
         let (command, _kept) = self.command(program)?;
         let name = PathBuf::from(command.get_program());
-        program::run(command, self.tree(), program, self.memory_bytes, self.cancel.as_ref())
-            .map_err(|error| SystemError::new("run", &name, &error))
+        let running = |error| SystemError::new("run", &name, &error);
+        let folder = program.folder.filter(|_| self.is_brought_there(program));
+        let folder = folder.map(|folder| self.open_of_script(folder)).transpose().map_err(running)?;
+        let place = program::Place { root: self.tree(), folder: folder.as_ref() };
+        program::run(command, place, program, self.memory_bytes, self.cancel.as_ref()).map_err(running)
     }
 
     fn remove_remains(&mut self, path: &Path) {

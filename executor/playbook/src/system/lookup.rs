@@ -47,15 +47,6 @@ impl HostSystem {
         open_at(&self.look(path, LastLink::Follow)?)
     }
 
-    /// The script's own files are read as this program's own user, whoever the task acts as.
-    fn open_of_script(&mut self, path: &Path) -> io::Result<File> {
-        let Some(actor) = self.actor else { return File::open(path) };
-        self.act_as(None)?;
-        let file = File::open(path);
-        self.act_as(Some(actor))?;
-        file
-    }
-
     /// A content, and how long it is.
     pub(super) fn open_content<'c>(
         &mut self,

@@ -191,6 +191,12 @@ pub trait System {
     /// When it is not there, is no file, or cannot be read.
     fn open(&mut self, path: &Path) -> Result<File, SystemError>;
 
+    /// Opens one of the script's own files, as the user of this program: the one that the task acts as may not read them.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    fn open_of_script(&mut self, path: &Path) -> io::Result<File>;
+
     /// A file's content, at most this many bytes.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
-use nix::unistd::{Pid, chroot};
+use nix::unistd::{Pid, chroot, fchdir};
 
 use super::memory;
 use super::output::Bounded;
@@ -47,10 +47,19 @@ pub(crate) const ENVIRONMENT: [(&str, &str); 6] = [
 /// `PATH`, where nothing else is said.
 pub(super) const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// Where a program begins, when that cannot be left to itself.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'a> {
+    /// The tree that it is confined to.
+    pub(super) root: Option<&'a Path>,
+    /// The folder, opened by one who may.
+    pub(super) folder: Option<&'a File>,
+}
+
 /// Starts a program and waits for its end, its deadline, or the end of the whole run.
 pub(super) fn run(
     mut command: Command,
-    root: Option<&Path>,
+    place: Place<'_>,
     program: &Program<'_>,
     memory_bytes: u64,
     cancel: Option<&Cancel>,
@@ -59,9 +68,9 @@ pub(super) fn run(
     command.stdin(input_of(program.input)?).stdout(writer.try_clone()?).stderr(writer).process_group(0);
     // A tool may be an init script: the service that it starts is not the script's own program.
     let child = match program.command {
-        ProgramCommand::Tool(..) => spawn(command, root),
+        ProgramCommand::Tool(..) => spawn(command, place),
         ProgramCommand::Shell(_) | ProgramCommand::Script(_) => {
-            memory::start(memory_bytes, || spawn(command, root))
+            memory::start(memory_bytes, || spawn(command, place))
         }
     }?;
     let group = Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?);
@@ -85,9 +94,9 @@ pub(super) fn run(
 /// A private copy of a program in memory, and the path by which it is started. Nothing is written to the tree, whose file systems may
 /// refuse programs, and nothing is left behind however this ends. Whoever is started opens the path by itself, so the file
 /// must stay open here until then, and is inherited; sealed, nobody can change it.
-pub(super) fn copy_of_program(path: &Path) -> io::Result<(File, PathBuf)> {
+pub(super) fn copy_of_program(program: File) -> io::Result<(File, PathBuf)> {
     let mut copy = File::from(memfd_create("module", MFdFlags::MFD_ALLOW_SEALING)?);
-    io::copy(&mut File::open(path)?.take(MAX_PROGRAM_BYTES + 1), &mut copy)?;
+    io::copy(&mut program.take(MAX_PROGRAM_BYTES + 1), &mut copy)?;
     if copy.metadata()?.len() > MAX_PROGRAM_BYTES {
         return Err(io::Error::other(format!("it has more than {MAX_PROGRAM_BYTES} bytes")));
     }
@@ -114,15 +123,22 @@ fn code_of(status: ExitStatus) -> i32 {
     status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(255)
 }
 
-/// Starts the program, in the tree where there is one. The root is changed for one thread only, which ends here: the
-/// child inherits it, this program keeps its own.
-fn spawn(mut command: Command, root: Option<&Path>) -> io::Result<Child> {
-    let Some(root) = root else { return command.spawn() };
+/// Starts the program, in the tree where there is one. Root and folder are changed for one thread only, which ends here: the
+/// child inherits them, this program keeps its own.
+fn spawn(mut command: Command, place: Place<'_>) -> io::Result<Child> {
+    if place.root.is_none() && place.folder.is_none() {
+        return command.spawn();
+    }
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
             unshare(CloneFlags::CLONE_FS)?;
-            chroot(root)?;
-            std::env::set_current_dir("/")?;
+            if let Some(root) = place.root {
+                chroot(root)?;
+                std::env::set_current_dir("/")?;
+            }
+            if let Some(folder) = place.folder {
+                fchdir(folder)?;
+            }
             command.spawn()
         });
         thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that starts a program failed")))

@@ -1,6 +1,7 @@
 //! A system with somebody in front of it who hears of each change before it is made, and may refuse it.
 
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -96,6 +97,10 @@ impl<W: Watcher> System for Watched<'_, W> {
 
     fn open(&mut self, path: &Path) -> Result<File, SystemError> {
         self.below.open(path)
+    }
+
+    fn open_of_script(&mut self, path: &Path) -> io::Result<File> {
+        self.below.open_of_script(path)
     }
 
     fn read(&mut self, path: &Path, max_bytes: u64) -> Result<Vec<u8>, SystemError> {

@@ -131,7 +131,8 @@ impl Prepared {
         match &self.source {
             Source::Machine(path) => Ok(run.system.open(path)?),
             Source::Script(path) => {
-                File::open(path).map_err(|error| format!("cannot read {}: {error}", path.display()).into())
+                let opened = run.system.open_of_script(path);
+                opened.map_err(|error| format!("cannot read {}: {error}", path.display()).into())
             }
         }
     }

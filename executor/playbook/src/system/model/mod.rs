@@ -219,6 +219,10 @@ impl System for Model<'_> {
         self.open_held(path)
     }
 
+    fn open_of_script(&mut self, path: &Path) -> io::Result<File> {
+        self.machine.open_of_script(path)
+    }
+
     fn read(&mut self, path: &Path, max_bytes: u64) -> Result<Vec<u8>, SystemError> {
         let (held, length) = self.held_at(path).map_err(reading(path))?;
         if length > max_bytes {
