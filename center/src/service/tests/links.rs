@@ -102,7 +102,7 @@ async fn what_another_link_names_or_an_upload_has_asked_for_stays() {
     let world = World::new().await;
     let (first, second) = (Bundle::usual(&["70*"]), Bundle::usual(&["71*"]));
     for bundle in [&first, &second] {
-        world.put_link(&bundle, 1).await.unwrap();
+        world.put_link(bundle, 1).await.unwrap();
     }
     let blobs = &world.center.links().blobs;
     let playbook = Digest::of(PLAYBOOK.as_bytes());
