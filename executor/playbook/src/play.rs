@@ -181,12 +181,18 @@ fn read_variables(node: &Node, folder: Option<&Path>, findings: &mut Findings) -
     }
 }
 
-/// Reads a text no longer than a script may be.
+/// Reads a text no longer than a script may be. A pipe, a terminal or the kernel's log would be waited for, perhaps for ever; to open a
+/// device may do something.
 pub(crate) fn read_bounded(path: &Path) -> std::io::Result<String> {
     use std::io::Read as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
     let mut text = String::new();
     let limit = keros_protocol::limits::MAX_SCRIPT_BYTES;
-    std::fs::File::open(path)?.take(limit as u64 + 1).read_to_string(&mut text)?;
+    if !path.metadata()?.is_file() {
+        return Err(std::io::Error::other("it is no regular file"));
+    }
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)?;
+    file.take(limit as u64 + 1).read_to_string(&mut text)?;
     if text.len() > limit {
         Err(std::io::Error::other(format!("longer than {limit} bytes")))
     } else {

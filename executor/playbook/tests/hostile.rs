@@ -177,6 +177,25 @@ fn a_script_that_came_alone_gives_its_texts_itself() {
 }
 
 #[test]
+fn files_of_variables_that_are_no_files_are_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRUSR).unwrap();
+    for name in ["pipe", "/dev/ptmx", "/dev/zero", "/"] {
+        let source = ScriptSource {
+            text: format!("- name: p\n  groups: [all]\n  vars_files: [{name}]\n"),
+            file: "s.yml".to_owned(),
+            folder: Some(folder.path().to_owned()),
+            ..ScriptSource::default()
+        };
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::spawn(move || sender.send(Script::parse(&source).err().unwrap_or_default()));
+        let found = receiver.recv_timeout(std::time::Duration::from_secs(20)).unwrap();
+        assert!(found[0].message.contains("no regular file"), "{name}: {found:?}");
+    }
+}
+
+#[test]
 fn what_this_version_cannot_do_is_refused_by_name() {
     let template = "- name: p\n  groups: [all]\n  sudo_template: x\n";
     refused(template, DiagnosticKind::Unsupported, "leave `sudo_template` out");
