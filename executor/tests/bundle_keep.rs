@@ -71,3 +71,19 @@ fn a_job_without_its_end_keeps_its_bundle_and_the_next_session_after_it_does_not
     run(&gateway, &second, 2);
     assert_eq!(kept(&gateway, &[&first, &second]), [1], "the next begin removes it");
 }
+
+#[test]
+fn small_files_count_as_what_they_take_of_the_disk() {
+    let gateway = Gateway { options: vec!["--bundles-mib=1".to_owned()], ..Gateway::new() };
+    let many = |letter: &str| {
+        let titles: Vec<String> = (0..200).map(|n| format!("d{n}/{letter}")).collect();
+        let playbook =
+            ("site.yml", &b"- name: x\n  groups: [all]\n  tasks:\n    - !echo { msg: x }\n"[..], false);
+        let files = titles.iter().map(|title| (title.as_str(), &b""[..], false));
+        Link::make(&gateway, &[playbook].into_iter().chain(files).collect::<Vec<_>>())
+    };
+    let (first, second) = (many("a"), many("b"));
+    run(&gateway, &first, 1);
+    run(&gateway, &second, 2);
+    assert_eq!(kept(&gateway, &[&first, &second]), [1], "200 files and 200 folders, 4 KiB each");
+}

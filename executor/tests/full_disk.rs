@@ -73,7 +73,7 @@ fn a_bundle_that_does_not_fit_is_refused_with_what_it_needs_unless_old_ones_can_
     let events = large.run(&gateway, &large.command(3));
     let Outcome::Refused { reason, detail } = outcome(&events) else { panic!("{events:#?}") };
     assert_eq!(*reason, RefusalReason::NoSpace);
-    assert!(detail.starts_with("the bundle has 17826") && detail.contains("16777216 more"), "{detail}");
+    assert!(detail.starts_with("the bundle takes 1783") && detail.contains("16777216 more"), "{detail}");
     assert!(std::fs::read_dir(state.join("bundles")).unwrap().count() == 0, "nothing is left of it");
 }
 

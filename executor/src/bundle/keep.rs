@@ -1,12 +1,17 @@
 //! What stays of bundles whose jobs have ended. Undoing needs none of them: a copy that is kept only saves making it again when the same
 //! link comes with another command. The one that no job has used for longest goes first.
 
+use std::collections::BTreeSet;
+
 use keros_protocol::limits::MAX_MANIFEST_BYTES;
 use keros_protocol::magic_link::{Digest, Manifest};
 
 use super::Store;
 use crate::exit::Failure;
 use crate::state::State;
+
+/// What the smallest file, and a folder, take of a disk.
+const BLOCK_BYTES: u64 = 4096;
 
 /// Keeps no more than so many bytes of them, and none that was never completed. Only for the holder of the run lock, when every job
 /// has its end; `used` is about to be used again.
@@ -53,11 +58,19 @@ fn remove_while(
     Ok(())
 }
 
-/// Bytes of its files; `None` when it cannot be read any more.
+/// Bytes that it takes; `None` when it cannot be read any more.
 fn size(store: &Store<'_>, digest: Digest) -> Option<u64> {
     let path = store.of_link(digest).join("manifest.json");
     let manifest = store.disk.read(&path, MAX_MANIFEST_BYTES as u64).ok()?;
-    Manifest::parse(&manifest).ok().map(|manifest| manifest.total_bytes())
+    Manifest::parse(&manifest).ok().map(|manifest| disk_bytes(&manifest))
+}
+
+/// What a copy of these files takes of the disk: many small files take far more than their bytes.
+pub(super) fn disk_bytes(manifest: &Manifest) -> u64 {
+    let folders: BTreeSet<&str> = manifest.files.iter().flat_map(|file| file.title.folders()).collect();
+    let block = |bytes: u64| bytes.max(1).next_multiple_of(BLOCK_BYTES);
+    let files: u64 = manifest.files.iter().map(|file| block(file.blob.size)).sum();
+    files + folders.len() as u64 * BLOCK_BYTES
 }
 
 /// The links that jobs have run, the last one first.

@@ -11,7 +11,7 @@ use keros_protocol::limits::{MAX_LINK_CONFIG_BYTES, MAX_MANIFEST_BYTES, MAX_SCRI
 use keros_protocol::magic_link::{BundleFile, Descriptor, Digest, LinkConfig, MagicLink, Manifest, Title};
 
 use super::content::{CopyError, copy};
-use super::keep::make_room;
+use super::keep::{disk_bytes, make_room};
 use super::{Offer, Trouble};
 use crate::exit::Failure;
 use crate::state::{KEPT_FREE_BYTES, State};
@@ -264,7 +264,7 @@ impl<'a> Store<'a> {
 
 /// Bytes on disk: the files, manifest and config.
 fn size_of(offer: &Offer) -> u64 {
-    offer.link.manifest.total_bytes() + (offer.manifest.len() + offer.config.len()) as u64
+    disk_bytes(&offer.link.manifest) + (offer.manifest.len() + offer.config.len()) as u64
 }
 
 fn check_room(state: &State, offer: &Offer) -> Result<(), Trouble> {
@@ -274,7 +274,7 @@ fn check_room(state: &State, offer: &Offer) -> Result<(), Trouble> {
     }
     let free = state.host().free_bytes(state.folder()).unwrap_or_default();
     let detail = format!(
-        "the bundle has {wanted} bytes, and {KEPT_FREE_BYTES} more must stay free for the job; the disk of the executor's \
+        "the bundle takes {wanted} bytes, and {KEPT_FREE_BYTES} more must stay free for the job; the disk of the executor's \
          state folder has {free} bytes free"
     );
     Err(Trouble::refused(RefusalReason::NoSpace, detail))
@@ -286,7 +286,7 @@ fn writing<'o>(name: &'o str, offer: &'o Offer) -> impl Fn(io::Error) -> Trouble
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             let wanted = size_of(offer);
             let detail =
-                format!("the bundle has {wanted} bytes, and there was no room left for {name}: {error}");
+                format!("the bundle takes {wanted} bytes, and there was no room left for {name}: {error}");
             Trouble::refused(RefusalReason::NoSpace, detail)
         }
         _ => Failure::io(format!("copy {name} of the bundle"))(error).into(),
