@@ -112,6 +112,9 @@ pub(crate) const MAX_LINKS: u32 = 1000;
 /// comes beyond it is asked to come again: gateways wait longer each time.
 pub(crate) const PULLS: usize = 256;
 
+/// And of one gateway. It fetches one after the other; the others are of connections that it has lost and that have not ended here yet.
+pub(crate) const PULLS_OF_ONE: usize = 8;
+
 /// Blobs on their way in at the same time, a thread each.
 pub(crate) const UPLOADS: usize = 16;
 

@@ -6,8 +6,8 @@ use axum::middleware::Next;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use keros_protocol::UnixSeconds;
 use keros_protocol::magic_link::Digest;
+use keros_protocol::{Eui, UnixSeconds};
 
 use super::Registry;
 use super::error::{Code, Failure};
@@ -33,6 +33,14 @@ impl Access {
         match self {
             Self::All => None,
             Self::Link(grant) => Some(grant.digest),
+        }
+    }
+
+    /// The gateway that asks; `None`: an operator.
+    pub(super) fn gateway(self) -> Option<Eui> {
+        match self {
+            Self::All => None,
+            Self::Link(grant) => Some(grant.eui),
         }
     }
 
@@ -97,8 +105,6 @@ fn password(given: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use keros_protocol::Eui;
-
     use super::*;
 
     #[test]

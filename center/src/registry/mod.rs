@@ -3,6 +3,7 @@
 
 mod access;
 mod error;
+mod places;
 
 use std::sync::Arc;
 
@@ -13,7 +14,6 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router};
 use keros_protocol::magic_link::{Digest, MANIFEST_MEDIA_TYPE};
-use tokio::sync::Semaphore;
 
 use crate::bounds::ANSWER_LIMIT;
 use crate::links::REPOSITORY;
@@ -22,6 +22,7 @@ use crate::rest::Token;
 use crate::service::Center;
 use access::Access;
 use error::{Code, Failure};
+use places::Places;
 
 /// What is told of a blob: a gateway knows from the manifest what it is.
 const BLOB_MEDIA_TYPE: &str = "application/octet-stream";
@@ -31,14 +32,14 @@ const BLOB_MEDIA_TYPE: &str = "application/octet-stream";
 pub(crate) struct Registry {
     center: Arc<Center>,
     token: Arc<Token>,
-    pulls: Arc<Semaphore>,
+    places: Places,
 }
 
 impl Registry {
     /// A registry of the center's store. `token`: that of the REST API, which opens all of it; `pulls`: blobs on their way out at the
     /// same time.
     pub(crate) fn new(center: Arc<Center>, token: Arc<Token>, pulls: usize) -> Self {
-        Self { center, token, pulls: Arc::new(Semaphore::new(pulls)) }
+        Self { center, token, places: Places::new(pulls) }
     }
 
     /// All paths.
@@ -99,8 +100,7 @@ async fn blob(
     if method == Method::HEAD {
         return Ok(blob.answer(&headers, ()));
     }
-    let place = Arc::clone(&registry.pulls).try_acquire_owned();
-    let place = place.map_err(|_| {
+    let place = registry.places.take(access.gateway()).ok_or_else(|| {
         Failure::new(Code::TooManyRequests, "too many blobs are being fetched: come again a little later")
     })?;
     Ok(blob.answer(&headers, place))
