@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use super::Failure;
+use super::text::clean;
 use crate::local::{CONTROL, ClientError};
 
 /// Done.
@@ -23,17 +24,22 @@ pub(crate) const CONFIG: u8 = 78;
 /// Tells a failure with what to do, and gives its exit code.
 pub(super) fn failed(failure: &Failure) -> u8 {
     let (code, advice) = table(failure);
-    let mut text = format!("error: {failure}\n");
+    let _ = std::io::stderr().lock().write_all(text(failure, advice).as_bytes());
+    code
+}
+
+/// What the agent says, or stands on a stick, may be in it: it must not play with root's terminal.
+fn text(failure: &Failure, advice: &str) -> String {
+    let mut text = format!("error: {}\n", clean(&failure.to_string()));
     let mut source = std::error::Error::source(failure);
     while let Some(error) = source {
-        text.push_str(&format!("  because: {error}\n"));
+        text.push_str(&format!("  because: {}\n", clean(&error.to_string())));
         source = error.source();
     }
     if !advice.is_empty() {
         text.push_str(&format!("  {advice}\n"));
     }
-    let _ = std::io::stderr().lock().write_all(text.as_bytes());
-    code
+    text
 }
 
 fn table(failure: &Failure) -> (u8, &'static str) {
@@ -67,6 +73,22 @@ fn table(failure: &Failure) -> (u8, &'static str) {
         Failure::Refused(_) => (REFUSED, "Nothing was run"),
         Failure::Client(ClientError::Refused { .. }) | Failure::NoSuchJob(_) | Failure::Ambiguous { .. } => {
             (FAILED, "")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_say_does_not_steer_the_terminal() {
+        let detail = "no\x1b]0;x\x07\nerror: \u{202e}all is well".to_owned();
+        let refused = Failure::Client(ClientError::Refused { status: 500, detail: detail.clone() });
+        let because = Failure::Client(ClientError::Io(std::io::Error::other(detail)));
+        for failure in [refused, because] {
+            let text = text(&failure, "");
+            assert!(text.contains("no\\u{1b}]0;x\\u{7} error: \\u{202e}all is well"), "{text}");
         }
     }
 }
