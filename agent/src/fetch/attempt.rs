@@ -19,6 +19,7 @@ use super::progress::Progress;
 use super::rate::RateLimit;
 use super::stop::Stop;
 use super::store::BUFFER_BYTES;
+use super::traffic::Traffic;
 use super::trouble::Trouble;
 use crate::config::TlsSettings;
 use crate::tls;
@@ -54,6 +55,8 @@ pub(super) struct Attempt<'a> {
     pub(super) stop: &'a Stop,
     pub(super) progress: &'a mut Progress,
     pub(super) limit: RateLimit,
+    /// Of the command.
+    pub(super) traffic: Arc<Traffic>,
     pub(super) client: Option<Client>,
     /// Counts attempts.
     pub(super) number: u64,
@@ -130,6 +133,7 @@ impl Attempt<'_> {
         let have: u64 = blobs.iter().map(|blob| store.have(*blob)).sum();
         let all: u64 = blobs.iter().map(|blob| blob.size).sum();
         self.progress.begin(have, all);
+        self.traffic.is_for(all);
         let taken: u64 = blobs.iter().map(|blob| store.taken(*blob)).sum();
         let needed = all - taken + total + MARGIN_BYTES;
         if self.free_bytes()? < needed {
@@ -272,6 +276,7 @@ impl Attempt<'_> {
             settings,
             tls: Box::new(tls),
             silence: self.means.silence,
+            traffic: Arc::clone(&self.traffic),
         };
         Client::new(access, self.stop)
     }

@@ -3,6 +3,7 @@
 
 use std::io::Read as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use keros_protocol::RefusalReason;
@@ -18,6 +19,7 @@ use super::pace::PaceConnector;
 use super::secure::{SecureConnector, SetUp};
 use super::stop::Stop;
 use super::store::BUFFER_BYTES;
+use super::traffic::Traffic;
 use super::trouble::Trouble;
 use crate::config::MagicLinkSettings;
 
@@ -52,6 +54,7 @@ pub(super) struct Access<'a> {
     pub(super) settings: &'a MagicLinkSettings,
     pub(super) tls: SetUp,
     pub(super) silence: Duration,
+    pub(super) traffic: Arc<Traffic>,
 }
 
 impl Client {
@@ -59,7 +62,8 @@ impl Client {
         let settings = access.settings;
         let address =
             Address::parse(&access.source.to_string()).ok_or_else(|| not_to_be_asked(access.source))?;
-        let agent = agent(settings, access.tls, access.silence)?;
+        let pace = PaceConnector { silence: access.silence, traffic: access.traffic };
+        let agent = agent(settings, access.tls, pace)?;
         stop.watch(agent.clone());
         let source = address.origin();
         let rules = Rules {
@@ -209,7 +213,8 @@ fn not_to_be_asked(source: &Source) -> Trouble {
     Trouble::refused(RefusalReason::FetchFailed, format!("{source} cannot be asked"))
 }
 
-fn agent(settings: &MagicLinkSettings, tls: SetUp, silence: Duration) -> Result<Agent, Trouble> {
+fn agent(settings: &MagicLinkSettings, tls: SetUp, pace: PaceConnector) -> Result<Agent, Trouble> {
+    let silence = pace.silence;
     let proxy = settings.proxy.as_deref().map(Proxy::new).transpose();
     let proxy = proxy.map_err(|error| Trouble::Passing(format!("magic_links.proxy: {error}")))?;
     let config = Agent::config_builder()
@@ -232,7 +237,7 @@ fn agent(settings: &MagicLinkSettings, tls: SetUp, silence: Duration) -> Result<
     let connector =
         ().chain(ConnectProxyConnector::default())
             .chain(TcpConnector::default())
-            .chain(PaceConnector { silence })
+            .chain(pace)
             .chain(SecureConnector::new(tls));
     Ok(Agent::with_parts(config.build(), connector, DefaultResolver::default()))
 }

@@ -2,7 +2,7 @@
 //! and tells the main loop how it goes over a bounded channel. Nothing here decides when to try again: the state does.
 //!
 //! Reading order: who orders it ([`Fetcher`]), one attempt ([`attempt`]), where bytes are kept ([`store`], [`part`], [`brought`]), who
-//! is asked ([`client`], [`address`], [`login`]), over what ([`secure`], [`pace`]), how fast ([`rate`]).
+//! is asked ([`client`], [`address`], [`login`]), over what ([`secure`], [`pace`]), how fast ([`rate`]) and at what cost ([`traffic`]).
 
 mod address;
 mod attempt;
@@ -16,6 +16,7 @@ mod rate;
 mod secure;
 mod stop;
 mod store;
+mod traffic;
 mod trouble;
 
 #[cfg(test)]
@@ -29,8 +30,8 @@ use std::time::Duration;
 
 use keros_machine::FetchEnd;
 use keros_platform::Identity;
-use keros_protocol::CommandId;
 use keros_protocol::magic_link::Digest;
+use keros_protocol::{CommandId, RefusalReason};
 use tokio::sync::mpsc;
 
 use attempt::Attempt;
@@ -40,6 +41,7 @@ use progress::{Bytes, Progress};
 use rate::RateLimit;
 use stop::Stop;
 pub(crate) use store::BlobStore;
+use traffic::Traffic;
 use trouble::Trouble;
 
 use crate::clock::SharedTime;
@@ -49,6 +51,10 @@ use crate::local::FetchView;
 /// So many attempts in a row must meet the same refusal of a source before it is believed: registries replicate, and log-ins
 /// are mended. With the waits between them, some 15 s.
 const STUBBORN_ATTEMPTS: u32 = 5;
+
+/// Less than this is no progress by itself, only together with what further attempts bring: each costs a handshake of some 6 KiB, and a
+/// server that gives one byte at a time would be asked every second.
+const LEAST_PROGRESS_BYTES: u64 = 16 * 1024;
 
 /// What attempts are made with.
 #[derive(Debug)]
@@ -115,6 +121,7 @@ struct Last {
     most_bytes: u64,
     stubborn: u32,
     problem: Option<String>,
+    traffic: Arc<Traffic>,
 }
 
 impl Fetcher {
@@ -144,9 +151,9 @@ impl Fetcher {
             self.means.store.forget_checks();
         }
         if is_new {
-            let bytes = Bytes::default();
-            self.last = Some(Last { command_id, bytes, most_bytes: 0, stubborn: 0, problem: None });
+            self.last = Some(Last::new(command_id));
         }
+        let traffic = self.last.as_ref().map(|last| Arc::clone(&last.traffic)).unwrap_or_default();
         self.attempts += 1;
         let attempt = self.attempts;
         let stop = Arc::new(Stop::default());
@@ -156,7 +163,9 @@ impl Fetcher {
             let mut progress = Progress::new(command_id, attempt, events.clone());
             let (order, means, stop, progress) = (&order, &means, &stop, &mut progress);
             let limit = RateLimit::new(means.settings.rate_limit_kib_s);
-            let mut running = Attempt { order, means, stop, progress, limit, client: None, number: attempt };
+            let client = None;
+            let mut running =
+                Attempt { order, means, stop, progress, limit, traffic, client, number: attempt };
             let end = running.run();
             let what = FetchWhat::Ended(end, running.progress.bytes());
             let _ = events.blocking_send(FetchEvent { command_id, attempt, what });
@@ -246,15 +255,29 @@ impl Fetcher {
 }
 
 impl Last {
+    fn new(command_id: CommandId) -> Self {
+        let (bytes, traffic) = (Bytes::default(), Arc::default());
+        Self { command_id, bytes, most_bytes: 0, stubborn: 0, problem: None, traffic }
+    }
+
     fn ended(&mut self, end: Result<(), Trouble>, bytes: Bytes) -> FetchEnd {
         if bytes.all > 0 {
             self.bytes = bytes;
         }
-        let progressed = bytes.have > self.most_bytes;
-        self.most_bytes = self.most_bytes.max(bytes.have);
+        let progressed = bytes.have >= self.most_bytes.saturating_add(LEAST_PROGRESS_BYTES);
+        if progressed {
+            self.most_bytes = bytes.have;
+        }
         self.stubborn = if matches!(end, Err(Trouble::Stubborn(_))) { self.stubborn + 1 } else { 0 };
         let end = match end {
             Ok(()) => FetchEnd::Complete,
+            Err(Trouble::Passing(message)) if self.traffic.is_over() => {
+                let (came, most) = (self.traffic.received_bytes(), self.traffic.most_bytes());
+                let detail = format!(
+                    "{came} bytes have come and it is not there; {most} are the most that are paid for it: {message}"
+                );
+                FetchEnd::Refused { reason: RefusalReason::FetchFailed, detail }
+            }
             Err(Trouble::Stubborn(refusal)) if self.stubborn < STUBBORN_ATTEMPTS => {
                 FetchEnd::Failed { message: refusal.detail, progressed }
             }

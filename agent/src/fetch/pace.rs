@@ -1,10 +1,14 @@
 //! Ends a connection that gives next to nothing: a server that sends one byte a minute, in its headers or in a record of
-//! TLS, would hold an attempt for ever.
+//! TLS, would hold an attempt for ever. And one that gives more than the command may cost.
 
+use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
 use ureq::{Error, Timeout};
+
+use super::traffic::Traffic;
 
 /// A server has so long to send something, and to send [`LEAST_BYTES`]; what is not spent waiting for it does not count.
 pub(super) const SILENCE: Duration = Duration::from_secs(60);
@@ -15,6 +19,7 @@ const LEAST_BYTES: usize = 6 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct PaceConnector {
     pub(super) silence: Duration,
+    pub(super) traffic: Arc<Traffic>,
 }
 
 /// A watched connection.
@@ -22,6 +27,7 @@ pub(super) struct PaceConnector {
 pub(super) struct Paced<T> {
     inner: T,
     silence: Duration,
+    traffic: Arc<Traffic>,
     waited: Duration,
     bytes: usize,
 }
@@ -30,8 +36,9 @@ impl<In: Transport> Connector<In> for PaceConnector {
     type Out = Paced<In>;
 
     fn connect(&self, _: &ConnectionDetails<'_>, chained: Option<In>) -> Result<Option<Paced<In>>, Error> {
-        let silence = self.silence;
-        Ok(chained.map(|inner| Paced { inner, silence, waited: Duration::ZERO, bytes: 0 }))
+        let (silence, waited) = (self.silence, Duration::ZERO);
+        let traffic = || Arc::clone(&self.traffic);
+        Ok(chained.map(|inner| Paced { inner, silence, traffic: traffic(), waited, bytes: 0 }))
     }
 }
 
@@ -56,7 +63,11 @@ impl<T: Transport> Transport for Paced<T> {
         let before = self.inner.buffers().input().len();
         let more = self.inner.await_input(timeout)?;
         self.waited += since.elapsed();
-        self.bytes += self.inner.buffers().input().len().saturating_sub(before);
+        let came = self.inner.buffers().input().len().saturating_sub(before);
+        if !self.traffic.came(came) {
+            return Err(io::Error::other("more came than the command may cost").into());
+        }
+        self.bytes += came;
         if self.waited >= self.silence {
             if self.bytes < LEAST_BYTES {
                 return Err(Error::Timeout(Timeout::PerRead));

@@ -22,6 +22,9 @@ use super::stop::Stop;
 /// For reading, hashing and receiving.
 pub(super) const BUFFER_BYTES: usize = 64 * 1024;
 
+/// What the smallest file takes of a disk.
+const BLOCK_BYTES: u64 = 4096;
+
 /// So long a blob that a technician has brought stays, though no job needs it yet.
 const BROUGHT_TIME: Duration = Duration::from_secs(3600);
 
@@ -159,7 +162,7 @@ impl BlobStore {
         others.sort_by_key(|(metadata, ..)| std::cmp::Reverse(metadata.modified().ok()));
         let mut sum = 0_u64;
         for (metadata, digest, path) in others {
-            sum = sum.saturating_add(metadata.len());
+            sum = sum.saturating_add(metadata.len().max(1).next_multiple_of(BLOCK_BYTES));
             if sum > keep_bytes {
                 self.known().good.remove(&digest);
                 remove(&path);

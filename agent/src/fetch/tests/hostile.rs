@@ -273,3 +273,45 @@ fn a_bundle_that_is_greater_than_allowed_is_refused_before_its_files() {
     assert_eq!(server.paths().len(), 2);
     nothing_is_left(&gateway, &bundle);
 }
+
+#[test]
+fn a_server_that_never_gives_the_end_is_not_paid_for_again_and_again() {
+    let bundle = Bundle::of_length(4_000_000);
+    // It knows no ranges, and breaks off before the last byte.
+    let server = bad_data(&bundle, |content, _, stream, counts| {
+        write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", content.len())?;
+        give(stream, counts, &content[..content.len() - 1])?;
+        cut()
+    });
+    let mut gateway = Gateway::new();
+    let order = gateway.order(&bundle, &server);
+    // So many attempts there are in a day that brings nothing.
+    let (reason, detail) = (0..35)
+        .find_map(|_| match gateway.attempt(order.clone()) {
+            FetchEnd::Refused { reason, detail } => Some((reason, detail)),
+            _ => None,
+        })
+        .expect("it ends");
+    assert_eq!(reason, RefusalReason::FetchFailed);
+    assert!(detail.contains("paid for"), "{detail}");
+    assert!(server.given() < 40_000_000, "the price is 16 MiB and four times the bundle: {}", server.given());
+}
+
+#[test]
+fn a_byte_at_a_time_is_no_progress() {
+    let bundle = Bundle::of_length(100_000);
+    let server = bad_data(&bundle, |content, asked, stream, counts| {
+        let from = asked.from() as usize;
+        let status = if from > 0 { "206 Partial Content" } else { "200 OK" };
+        write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\n", content.len() - from)?;
+        write!(stream, "Content-Range: bytes {from}-{}/{}\r\n\r\n", content.len() - 1, content.len())?;
+        // The first answer brings nearly enough for progress.
+        let length = if from == 0 { 16_200 } else { 200 };
+        give(stream, counts, &content[from..from + length])?;
+        cut()
+    });
+    let mut gateway = Gateway::new();
+    let order = gateway.order(&bundle, &server);
+    let progress: Vec<bool> = (0..5).map(|_| failed(gateway.attempt(order.clone())).1).collect();
+    assert_eq!(progress, [false, true, false, false, false], "small steps add up");
+}
