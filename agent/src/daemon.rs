@@ -28,7 +28,7 @@ use crate::{by_hand, config, mqtt};
 
 /// The loop comes around at least this often, to notice a wall clock that has jumped.
 const MAX_SLEEP: Duration = Duration::from_secs(600);
-/// For the farewell to the broker.
+/// For the farewell to the broker, and for a part of a bundle to become durable.
 const FAREWELL_LIMIT: Duration = Duration::from_secs(2);
 
 /// Runs until SIGTERM or SIGINT.
@@ -82,7 +82,14 @@ async fn serve(settings: Settings, mut warnings: Vec<String>) -> anyhow::Result<
         }
     }
     notify.stopping();
+    // Nobody hears any more what an attempt to fetch says.
+    drop(channels.fetches);
+    let fetching = core.end_fetching();
     farewell(&core, &channels.link_control, channels.link_task).await;
+    if let Some(thread) = fetching {
+        let ended = tokio::task::spawn_blocking(move || thread.join());
+        let _ = time::timeout(FAREWELL_LIMIT, ended).await;
+    }
     Ok(ExitCode::SUCCESS)
 }
 

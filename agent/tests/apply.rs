@@ -90,7 +90,7 @@ impl Stick {
     }
 
     fn refused(&self, path: &Path, words: &[&str]) {
-        let (code, text) = self.apply(path, &self.hash.to_string(), &[]);
+        let (code, text) = self.apply(path, &self.hash.to_string(), &["--no-wait"]);
         assert_eq!(code, 65, "{text}");
         assert!(words.iter().all(|word| text.contains(word)), "{words:?} in {text}");
         let bundles = self.daemon.folder.path().join("state/bundles");

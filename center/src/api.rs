@@ -101,6 +101,9 @@ pub(crate) struct UpdateView {
     pub(crate) group: String,
     /// Kind of its job.
     pub(crate) kind: String,
+    /// The Magic Link that it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) magic_link: Option<Digest>,
     /// It is the command of `POST /magic-links/{digest}/sign`: a person carries it to its one gateway; `group` is empty.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) by_hand: bool,

@@ -163,4 +163,36 @@ mod tests {
         stop.send(true).unwrap();
         tokio::time::timeout(LIMIT, server).await.unwrap().unwrap();
     }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_client_that_does_not_read_its_answer_is_cut_off() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = watch::channel(false);
+        // It is gone when the answer is.
+        let (held, mut gone) = tokio::sync::mpsc::channel::<()>(1);
+        let endless = move || {
+            let held = held.clone();
+            let parts = futures_util::stream::unfold(held, |held| async {
+                Some((Ok::<_, io::Error>(vec![0_u8; 64 * 1024]), held))
+            });
+            async { axum::body::Body::from_stream(parts) }
+        };
+        let router = Router::new().route("/", get(endless));
+        let patience = Patience { head: LIMIT, write: Duration::from_millis(300) };
+        let entrance = Entrance { name: "a test", listener, tls: None };
+        let server = tokio::spawn(serve_within(patience, entrance, router, stopped));
+        let mut client = TcpStream::connect(address).unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        let begun = tokio::task::spawn_blocking(move || {
+            client.read_exact(&mut [0; 12]).unwrap();
+            client
+        });
+        let client = begun.await.unwrap();
+        stop.send(true).unwrap();
+        // The router with the first sender goes with the server; the answer's goes only when the connection ends.
+        assert_eq!(tokio::time::timeout(LIMIT, gone.recv()).await.unwrap(), None);
+        tokio::time::timeout(LIMIT, server).await.unwrap().unwrap();
+        drop(client);
+    }
 }

@@ -133,7 +133,7 @@ pub(crate) async fn serve(
     tasks.spawn(deadlines(Arc::clone(&center), stop.clone()));
     tasks.spawn(sweep(Arc::clone(&center), stop.clone()));
     let registry_addresses: Vec<_> = entrances.iter().map(|(address, _)| *address).collect();
-    let registry = Registry::new(Arc::clone(&center), Arc::clone(&token)).router();
+    let registry = Registry::new(Arc::clone(&center), Arc::clone(&token), settings.registry.pulls).router();
     for (_, entrance) in entrances {
         tasks.spawn(listen::serve(entrance, registry.clone(), stop.clone()).map(Ok));
     }

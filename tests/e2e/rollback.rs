@@ -79,6 +79,7 @@ fn files_and_services_that_cut_the_network_off_are_put_back() -> Result<()> {
         port: PORT,
         trust: &trust,
         executor_arguments: "",
+        more: "",
     };
     let debian = Booted::start_in(link.near(), |root| {
         installed.into(root)?;
@@ -135,6 +136,7 @@ fn what_only_a_reboot_undoes_is_undone_by_one_reboot() -> Result<()> {
         port,
         trust: &trust,
         executor_arguments: "--reboot-grace-s 5",
+        more: "",
     };
     let mut vm = Vm::prepare(|root| installed.into(root))?;
     vm.power_on()?;

@@ -41,6 +41,7 @@ fn a_job_that_upgrades_and_restarts_the_agent_succeeds_and_the_new_agent_reports
         port: PORT,
         trust: &trust,
         executor_arguments: "",
+        more: "",
     };
     let debian = Booted::start_in(link.near(), |root| {
         installed.into(root)?;

@@ -31,6 +31,8 @@ pub(crate) enum Wish {
     Reconnect,
     Open { session: u64, request: Request },
     Close { session: u64 },
+    Fetch { command_id: CommandId, rehash: bool },
+    StopFetch { command_id: CommandId },
 }
 
 #[derive(Debug)]
@@ -96,7 +98,8 @@ impl Agent {
                 expires_at_unix_s: command.expires_at_unix_s,
                 total_s: command.limits.clamped().total_s,
                 needs_bundle: matches!(command.job, Job::MagicLink { .. }),
-                by_hand: false,
+                // A technician has brought it.
+                by_hand: matches!(&command.job, Job::MagicLink { source, .. } if source.is_empty()),
             },
             Err(refusal) => Verdict::Refused { reason: refusal.reason, detail: refusal.detail },
         };
@@ -128,7 +131,14 @@ impl Hands for SimHands {
                 return self.open(state, store, session, command_id, request);
             }
             Effect::CloseSession { session } => self.wishes.push(Wish::Close { session }),
-            Effect::Fetch { .. } | Effect::StopFetch { .. } => {}
+            Effect::Fetch { command_id, rehash } => {
+                // It says what is to be fetched, and from where.
+                if let Err(error) = store.read_command(command_id) {
+                    return Some(self.unreadable(command_id, &error.to_string()));
+                }
+                self.wishes.push(Wish::Fetch { command_id, rehash });
+            }
+            Effect::StopFetch { command_id } => self.wishes.push(Wish::StopFetch { command_id }),
             Effect::ForgetEnvelope { command_id } => store.remove_command(command_id),
             Effect::Note(note) => self.sim.tell(|| format!("agent: {note}")),
         }
@@ -161,14 +171,16 @@ impl SimHands {
                     let statement = state.newest_statement().cloned().or(statement);
                     Request::Run { envelope, statement, bundle: None }
                 }
-                Err(error) => {
-                    self.sim.tell(|| format!("agent: the stored command cannot be read: {error}"));
-                    return Some(Event::EnvelopeLost { command_id });
-                }
+                Err(error) => return Some(self.unreadable(command_id, &error.to_string())),
             },
         };
         self.wishes.push(Wish::Open { session, request });
         None
+    }
+
+    fn unreadable(&self, command_id: CommandId, error: &str) -> Event {
+        self.sim.tell(|| format!("agent: the stored command cannot be read: {error}"));
+        Event::EnvelopeLost { command_id }
     }
 }
 

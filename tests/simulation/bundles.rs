@@ -1,167 +1,219 @@
-//! The executor's copy of a Magic Link's bundle, on the disk that loses what was not synced: whatever operation is the last one of
-//! its process or of the power, the job that begins afterwards has a whole copy, also behind the reboot that it asks for.
+//! Magic Links: three small bundles, sources that give them, are away or refuse, and the copies on the agent's disk, which a power
+//! cut shortens and damage spoils. The copies lie on the real disk, once for all histories, in each state that one can have.
 
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
-use keros_executor::simulation::{Observer, Toy, ToyEnd, session};
-use keros_protocol::executor::{Event, Request};
-use keros_protocol::magic_link::{BundleFile, Descriptor, Digest, Manifest};
-use keros_protocol::{Command, CommandId, Job, JobLimits, JobOptions, Outcome, Summary, TaskRef, UpdateId};
+use keros_machine::{Event, FetchEnd};
+use keros_protocol::magic_link::{BundleFile, Descriptor, Digest, GatewayPattern, LinkConfig, Manifest};
+use keros_protocol::{CommandId, RefusalReason};
+use serde_json::json;
 
-use crate::center::{BEGIN_UNIX_S, EUI, signed};
-use crate::disk::SimDisk;
-use crate::executor::{TASKS, place};
-use crate::setting;
-use crate::sim::Sim;
+use crate::center::EUI;
+use crate::random::Random;
+use crate::world::World;
 
-/// A bundle of a few files, as an agent has it: on the real disk, which is never cut.
-struct Given {
-    folder: tempfile::TempDir,
-    digest: Digest,
+/// Different bundles; several commands may name the same one.
+pub(crate) const LINKS: usize = 3;
+/// A bundle comes in so many parts.
+const PARTS: u32 = 3;
+
+/// What becomes of the attempts to fetch a bundle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    Gives,
+    /// It cannot be reached, ever.
+    Away,
+    /// Its manifest does not declare this gateway.
+    Refuses,
 }
 
-impl Given {
+/// A bundle that a command names.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Link {
+    /// Which one.
+    pub(crate) number: usize,
+    pub(crate) source: Source,
+    /// A technician has brought it.
+    pub(crate) by_hand: bool,
+}
+
+/// The bundles in each state of a copy.
+static FOLDERS: LazyLock<Folders> = LazyLock::new(Folders::make);
+
+struct Folders {
+    place: tempfile::TempDir,
+    digests: Vec<Digest>,
+}
+
+impl Folders {
     fn make() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let blobs = folder.path().join("blobs/sha256");
-        std::fs::create_dir_all(&blobs).unwrap();
-        let put = |content: &[u8]| {
-            let digest = Digest::of(content);
-            std::fs::write(blobs.join(digest.hex()), content).unwrap();
-            Descriptor { digest, size: content.len() as u64 }
-        };
-        let config = put(br#"{"name":"x","gateways":["70*"],"playbook":"site.yml"}"#);
-        let files = ["site.yml", "files/a", "files/deep/er/b"].map(|title| BundleFile {
-            title: title.parse().unwrap(),
-            blob: put(title.as_bytes()),
-            executable: false,
-        });
-        let manifest = Manifest { config, files: files.to_vec() };
-        let digest = put(&manifest.to_bytes()).digest;
-        Self { digest, folder }
-    }
-
-    fn request(&self) -> Request {
-        let command = Command {
-            command_id: CommandId(uuid::Uuid::from_u128(u128::from(BEGIN_UNIX_S * 1000) << 80)),
-            update_id: UpdateId(uuid::Uuid::from_u128(1)),
-            eui: EUI,
-            issued_at_unix_s: BEGIN_UNIX_S,
-            expires_at_unix_s: BEGIN_UNIX_S + 1_000_000,
-            job: Job::MagicLink { digest: self.digest, source: String::new(), token: None },
-            limits: JobLimits::default(),
-            options: JobOptions::default(),
-        };
-        let bundle: PathBuf = self.folder.path().to_owned();
-        Request::Run { envelope: signed(&command), statement: None, bundle: Some(bundle) }
+        let place = tempfile::tempdir().expect("a temporary folder");
+        let digests = (0..LINKS).map(|number| make_bundle(place.path(), number)).collect();
+        Self { place, digests }
     }
 }
 
-/// A job that asks for a reboot, and has nothing to do behind it.
-#[derive(Default)]
-struct OneReboot {
-    starts: AtomicU64,
-}
-
-impl Toy for OneReboot {
-    fn run(
-        &self,
-        _: &Command,
-        resume: Option<&str>,
-        _: &mut dyn FnMut() -> bool,
-        _: &mut dyn Observer,
-    ) -> ToyEnd {
-        if resume.is_some() {
-            return ToyEnd::Ended(Outcome::Succeeded { summary: Summary::default(), dry_run: false });
+/// Makes a bundle: whole, with a file that is missing, and with one that is spoilt.
+fn make_bundle(place: &Path, number: usize) -> Digest {
+    let file = |title: &str, content: &[u8]| BundleFile {
+        title: title.parse().expect("a title"),
+        blob: Descriptor { digest: Digest::of(content), size: content.len() as u64 },
+        executable: false,
+    };
+    let config = json!({ "name": format!("link {number}"), "gateways": [GatewayPattern::of(EUI)], "playbook": "site.yml" });
+    let config = config.to_string().into_bytes();
+    LinkConfig::parse(&config).expect("a config");
+    let contents = [("site.yml", format!("playbook {number}")), ("files/a", format!("file {number}"))];
+    let manifest = Manifest {
+        config: Descriptor { digest: Digest::of(&config), size: config.len() as u64 },
+        files: contents.iter().map(|(title, content)| file(title, content.as_bytes())).collect(),
+    };
+    let manifest = manifest.to_bytes();
+    let last = contents[1].1.as_bytes();
+    let spoilt = last.to_ascii_uppercase();
+    for (state, spoil) in [("whole", Some(last)), ("short", None), ("spoilt", Some(spoilt.as_slice()))] {
+        let blobs = place.join(state).join("blobs/sha256");
+        std::fs::create_dir_all(&blobs).expect("a folder");
+        let put = |content: &[u8], bytes: &[u8]| {
+            std::fs::write(blobs.join(Digest::of(content).hex()), bytes).expect("a file");
+        };
+        for content in [&manifest, &config, contents[0].1.as_bytes()] {
+            put(content, content);
         }
-        self.starts.fetch_add(1, Ordering::Relaxed);
-        ToyEnd::Reboot(TaskRef { number: 1, count: TASKS, name: "reboot".to_owned() }, "{}".to_owned())
+        spoil.into_iter().for_each(|bytes| put(last, bytes));
     }
-
-    fn has_changed(&self, _: CommandId) -> bool {
-        false
-    }
-
-    fn undo(&self, _: CommandId, _: &mut dyn FnMut(&str, Option<&str>)) -> Vec<String> {
-        Vec::new()
-    }
+    Digest::of(&manifest)
 }
 
-/// One life: the command is sent until it has its end. How many operations it took.
-fn live(given: &Given, lost: Option<(u64, bool)>) -> Result<u64, String> {
-    let sim = Sim::new(1, true);
-    sim.inner().plan.lost = lost;
-    let disk = SimDisk::new(Arc::clone(&sim));
-    let toy = Arc::new(OneReboot::default());
-    for _ in 0..20 {
-        let (place, request) = (place(&sim, &disk, toy.clone()), given.request());
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let hears = Arc::clone(&told);
-        sim.start_process(move || {
-            let tell = move |event| {
-                hears.lock().unwrap().push(event);
-                true
-            };
-            let _ = session(&place, request, tell);
-        });
-        until_lost_or_over(&sim, &disk);
-        let ended = told.lock().unwrap().iter().find_map(|event| match event {
-            Event::Ended { outcome } => Some(outcome.clone()),
-            _ => None,
-        });
-        if let Some(failure) = sim.failure() {
-            return Err(failure);
-        }
-        let starts = toy.starts.load(Ordering::Relaxed);
-        let Some(outcome) = ended else { continue };
-        // Lost between its start and its reboot it is interrupted, and that is true.
-        let is_true =
-            matches!(outcome, Outcome::Succeeded { .. } | Outcome::Interrupted { .. }) && starts <= 1;
-        let trace = sim.trace().join("\n");
-        return if is_true { Ok(sim.inner().counts.operations) } else { Err(format!("{outcome}\n{trace}")) };
-    }
-    Err("it never ended".to_owned())
+/// The digest that a command names.
+pub(crate) fn digest_of(number: usize) -> Digest {
+    FOLDERS.digests[number]
 }
 
-/// Lets the session go on until it is over, or the power is gone and has returned. A reboot is a power cut: nobody syncs anything.
-fn until_lost_or_over(sim: &Arc<Sim>, disk: &SimDisk) {
-    loop {
-        let (now_ms, is_off) = {
-            let inner = sim.inner();
-            let reboots = inner.reboot_at_ms.is_some_and(|at_ms| at_ms <= inner.now_ms);
-            (inner.now_ms, inner.power_lost || reboots)
+/// The agent's fetcher, and the disk that it writes to.
+#[derive(Debug, Default)]
+pub(crate) struct Bundles {
+    copies: BTreeMap<usize, Copy>,
+    under_way: Option<Attempt>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Attempt {
+    id: CommandId,
+    link: Link,
+    rehash: bool,
+}
+
+#[derive(Debug, Default)]
+struct Copy {
+    parts: u32,
+    durable_parts: u32,
+    spoilt: bool,
+}
+
+impl Bundles {
+    /// The folder that the executor is given.
+    pub(crate) fn folder_of(&self, number: usize) -> PathBuf {
+        let state = match self.copies.get(&number) {
+            Some(Copy { parts: PARTS, spoilt: false, .. }) => "whole",
+            Some(Copy { parts: PARTS, spoilt: true, .. }) => "spoilt",
+            _ => "short",
         };
-        if is_off {
-            sim.kill_all();
-            let mut inner = sim.inner();
-            inner.power_lost = false;
-            inner.reboot_at_ms = None;
-            disk.cut_power(&mut inner.random);
-            inner.boot += 1;
-            inner.booted_at_ms = now_ms;
+        FOLDERS.place.path().join(state)
+    }
+
+    /// The agent's process is gone.
+    pub(crate) fn agent_is_gone(&mut self) {
+        self.under_way = None;
+    }
+
+    /// What was not synced may be lost.
+    pub(crate) fn cut_power(&mut self, random: &mut Random) {
+        for copy in self.copies.values_mut() {
+            let unsure = u64::from(copy.parts - copy.durable_parts);
+            copy.parts = copy.durable_parts + random.below(unsure + 1) as u32;
+            copy.durable_parts = copy.parts;
+        }
+    }
+
+    /// A copy loses a part, or a bit of it; gives which one.
+    pub(crate) fn damage(&mut self, random: &mut Random) -> Option<usize> {
+        let chosen = random.index(LINKS);
+        let copy = self.copies.get_mut(&chosen)?;
+        if random.percent(50) {
+            copy.spoilt = true;
+        } else {
+            copy.parts = copy.parts.saturating_sub(1);
+            copy.durable_parts = copy.durable_parts.min(copy.parts);
+        }
+        Some(chosen)
+    }
+}
+
+impl World {
+    pub(crate) fn fetch_ordered(&mut self, id: CommandId, rehash: bool) {
+        let Some(link) = self.sim.inner().truth.stories.get(&id).and_then(|story| story.link) else {
+            self.sim.fail(format!("not true: only Magic Links are fetched: {id}"));
             return;
+        };
+        if rehash {
+            let mut inner = self.sim.inner();
+            let now_ms = inner.now_ms;
+            inner.truth.stories.entry(id).or_default().rehashed_ms = Some(now_ms);
         }
-        if sim.run_one() {
-            continue;
+        if let Some(other) = self.bundles.under_way.replace(Attempt { id, link, rehash }) {
+            self.sim.fail(format!("not true: one bundle is fetched at a time: {id} beside {}", other.id));
         }
-        let Some(wake_ms) = sim.next_wake_ms() else { return };
-        sim.inner().now_ms = wake_ms.max(now_ms);
     }
-}
 
-#[test]
-fn wherever_process_or_power_is_lost_the_job_has_a_whole_copy() {
-    let given = Given::make();
-    let all = live(&given, None).unwrap();
-    let every = if setting("KEROS_SIM_STEP").is_some() { 1 } else { 5 };
-    for at in (1..=all).step_by(every) {
-        for power in [false, true] {
-            if let Err(text) = live(&given, Some((at, power))) {
-                panic!("operation {at} of {all}, power {power}: {text}");
-            }
+    pub(crate) fn fetch_stopped(&mut self, id: CommandId) {
+        // Without its command an attempt never began.
+        if let Some(other) = self.bundles.under_way.take().filter(|attempt| attempt.id != id) {
+            self.sim.fail(format!("not true: what is stopped is under way: {id}, but {}", other.id));
         }
     }
-    println!("{} of {all} operations were the last one", all.div_ceil(every as u64));
+
+    /// The fetcher goes on.
+    pub(crate) fn fetch(&mut self) {
+        let Some(attempt) = self.bundles.under_way else { return };
+        let end = match attempt.link.source {
+            Source::Away => Some(FetchEnd::Failed { message: "no route".to_owned(), progressed: false }),
+            Source::Refuses => {
+                let (reason, detail) = (RefusalReason::NotDeclared, "another gateway's".to_owned());
+                Some(FetchEnd::Refused { reason, detail })
+            }
+            Source::Gives => self.part_comes(attempt),
+        };
+        let Some(end) = end else { return };
+        let id = attempt.id;
+        self.bundles.under_way = None;
+        self.sim.tell(|| format!("the fetch of {id} has ended: {end:?}"));
+        if matches!(end, FetchEnd::Failed { .. }) {
+            self.sim.inner().truth.stories.entry(id).or_default().fetch_failed = true;
+        }
+        self.sim.inner().counts.fetched += u64::from(end == FetchEnd::Complete);
+        self.agent_does(|agent| agent.happen(Event::FetchEnded { command_id: id, end }));
+    }
+
+    fn part_comes(&mut self, attempt: Attempt) -> Option<FetchEnd> {
+        let (fails, syncs) = (!self.calm && self.chance(20), self.chance(50));
+        let copy = self.bundles.copies.entry(attempt.link.number).or_default();
+        if attempt.rehash && copy.spoilt {
+            *copy = Copy::default();
+        }
+        if copy.parts < PARTS {
+            copy.parts += 1;
+            copy.spoilt = false;
+        }
+        if syncs || copy.parts == PARTS {
+            copy.durable_parts = copy.parts;
+        }
+        match (copy.parts, fails) {
+            (PARTS, _) => Some(FetchEnd::Complete),
+            (_, true) => Some(FetchEnd::Failed { message: "it broke off".to_owned(), progressed: true }),
+            (_, false) => None,
+        }
+    }
 }

@@ -8,6 +8,8 @@ use keros_protocol::{
     ReportPosition, SigningKey, Statement, UpdateId, limits,
 };
 
+use crate::bundles::{Link, digest_of};
+
 pub(crate) const EUI: Eui = Eui::from_u64(0x7076_FF00_5607_0123);
 /// When each history begins.
 pub(crate) const BEGIN_UNIX_S: u64 = 1_800_000_000;
@@ -47,7 +49,7 @@ pub(crate) struct Script {
 
 impl Script {
     fn to_text(self) -> String {
-        format!("[{}, {}, {}, {}]", self.fails_at, self.reboots_at, self.cannot_undo, self.window_s)
+        format!("[{},{},{},{}]", self.fails_at, self.reboots_at, self.cannot_undo, self.window_s)
     }
 
     /// As it travels in a command.
@@ -105,20 +107,35 @@ impl Order {
 }
 
 impl Center {
-    /// A new order.
-    pub(crate) fn order(&mut self, now_unix_s: u64, life_s: u64, script: Script) -> (CommandId, u64) {
+    /// A new order: a script, or a Magic Link that does the same.
+    pub(crate) fn order(
+        &mut self,
+        now_unix_s: u64,
+        life_s: u64,
+        script: Script,
+        link: Option<Link>,
+    ) -> (CommandId, u64) {
         let number = self.orders.len() as u128 + 1;
         // As in a UUID of version 7, the later command is the greater one.
         let id = CommandId(uuid::Uuid::from_u128((u128::from(now_unix_s) << 80) | number));
         let expires_at_unix_s = now_unix_s + life_s;
         let text = script.to_text();
+        let job = match link {
+            None => Job::JetPorch { script: text, vars: serde_json::Map::new() },
+            Some(Link { number, by_hand, .. }) => Job::MagicLink {
+                digest: digest_of(number),
+                source: if by_hand { String::new() } else { "https://links.example/v2/links".to_owned() },
+                // The toy reads no files of the bundle.
+                token: Some(text),
+            },
+        };
         let command = Command {
             command_id: id,
             update_id: UpdateId(uuid::Uuid::from_u128(number)),
             eui: EUI,
             issued_at_unix_s: now_unix_s,
             expires_at_unix_s,
-            job: Job::JetPorch { script: text, vars: serde_json::Map::new() },
+            job,
             limits: JobLimits::default(),
             options: JobOptions { confirm_window_s: script.window_s, ..JobOptions::default() },
         };

@@ -233,7 +233,7 @@ impl SimToy {
         observer: &mut dyn Observer,
     ) -> std::io::Result<ToyEnd> {
         let sim = &self.0;
-        let Job::JetPorch { script, .. } = &command.job else {
+        let (Job::JetPorch { script, .. } | Job::MagicLink { token: Some(script), .. }) = &command.job else {
             return Err(std::io::Error::other("no script"));
         };
         let script = Script::from_text(script)?;

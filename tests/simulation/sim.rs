@@ -85,6 +85,8 @@ pub(crate) struct Counts {
     pub(crate) process_losses: u64,
     pub(crate) lost_writes: u64,
     pub(crate) failed_operations: u64,
+    /// Bundles of Magic Links.
+    pub(crate) fetched: u64,
     /// Commands that were sent again, because a disk has lost the agent's state.
     pub(crate) sent_again: u64,
     /// Crash points by who was doing what to which file.
@@ -539,6 +541,7 @@ impl Counts {
         self.process_losses += other.process_losses;
         self.lost_writes += other.lost_writes;
         self.failed_operations += other.failed_operations;
+        self.fetched += other.fetched;
         self.sent_again += other.sent_again;
         for (site, count) in &other.sites {
             *self.sites.entry(site.clone()).or_default() += count;
@@ -551,7 +554,7 @@ impl std::fmt::Display for Counts {
         write!(
             f,
             "{} histories with {} operations: {} crash points at {} distinct sites, {} power cuts, {} lost processes, {} \
-             files and folders that lost writes, {} failed operations, {} commands sent again for a state that the disk lost",
+             files and folders that lost writes, {} failed operations, {} fetched bundles, {} commands sent again for a state that the disk lost",
             self.histories,
             self.operations,
             self.crash_points,
@@ -560,6 +563,7 @@ impl std::fmt::Display for Counts {
             self.process_losses,
             self.lost_writes,
             self.failed_operations,
+            self.fetched,
             self.sent_again,
         )
     }

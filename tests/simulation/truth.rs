@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use keros_protocol::executor::Event;
 use keros_protocol::{CommandId, Outcome, RefusalReason, Report};
 
+use crate::bundles::{Link, Source};
 use crate::center::Script;
 
 #[derive(Debug, Default)]
@@ -16,6 +17,8 @@ pub(crate) struct Truth {
     pub(crate) disk_failed: bool,
     /// A file was damaged in this history.
     pub(crate) damaged: bool,
+    /// When the copy of each bundle was last damaged.
+    pub(crate) copies_damaged_ms: BTreeMap<usize, u64>,
     /// The clock of the gateway was wrong in this history.
     pub(crate) clock_was_wrong: bool,
     running: Option<(CommandId, i32)>,
@@ -40,6 +43,12 @@ pub(crate) struct Story {
     /// A process that was asked to run it, or ran it, was lost.
     pub(crate) process_lost: bool,
     pub(crate) script: Script,
+    /// It is a Magic Link.
+    pub(crate) link: Option<Link>,
+    /// An attempt to fetch its bundle has failed.
+    pub(crate) fetch_failed: bool,
+    /// When its copy was last ordered to be made good.
+    pub(crate) rehashed_ms: Option<u64>,
     /// The center has been told to cancel it.
     pub(crate) cancelled: bool,
     /// Tasks that were undone.
@@ -89,6 +98,8 @@ impl Truth {
                 format!("{id}: {parts}")
             });
         }
+        let gives = story.link.is_none_or(|link| link.source == Source::Gives);
+        check(gives, "no Magic Link starts without its bundle", || id.to_string())?;
         story.starts += 1;
         let (starts, expires, known) = (story.starts, story.expires_at_unix_s, story.known_when_asked_unix_s);
         check(starts == 1, "a command id starts at most once", || {
@@ -209,7 +220,7 @@ impl Truth {
                 (excused || (story.process_lost && named >= last_task)) && counted <= acted
             }
             Outcome::Refused { reason, .. } => {
-                story.starts == 0 && acted == 0 && (excused || refusal_is_true(*reason, self))
+                story.starts == 0 && acted == 0 && (excused || self.refusal_is_true(*reason, story))
             }
             // A disk that failed to sync a name may lose the agent's folder whole, later and without a trace: such an agent takes
             // itself for a new one.
@@ -237,14 +248,23 @@ impl Truth {
             format!("{id} is told as {told:?}, but {story:?}")
         })
     }
-}
 
-/// In these histories every command is good until it expires.
-fn refusal_is_true(reason: RefusalReason, truth: &Truth) -> bool {
-    match reason {
-        RefusalReason::Expired => true,
-        // A full disk says so; a folder that vanished before its job began is no reason.
-        RefusalReason::NoSpace => truth.disk_failed,
-        _ => false,
+    /// In these histories every command is good until it expires.
+    fn refusal_is_true(&self, reason: RefusalReason, story: &Story) -> bool {
+        let source = story.link.map(|link| link.source);
+        match reason {
+            RefusalReason::Expired => true,
+            // A full disk says so; a folder that vanished before its job began is no reason.
+            RefusalReason::NoSpace => self.disk_failed,
+            RefusalReason::NotDeclared => source == Some(Source::Refuses),
+            RefusalReason::FetchFailed => story.fetch_failed,
+            // Of a bundle that was made good, and damaged again.
+            RefusalReason::DigestMismatch | RefusalReason::NotFound => {
+                let damaged_ms =
+                    story.link.and_then(|link| self.copies_damaged_ms.get(&link.number).copied());
+                story.rehashed_ms.is_some() && damaged_ms >= story.rehashed_ms
+            }
+            _ => false,
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use keros_machine::Event;
@@ -10,6 +11,7 @@ use keros_protocol::executor::{self, Request};
 use keros_protocol::{CommandId, Report};
 
 use crate::agent::{Agent, Wish};
+use crate::bundles::{Bundles, LINKS, Link, Source};
 use crate::center::{BEGIN_UNIX_S, Center, Down, Script};
 use crate::disk::{Damage, Fault, SimDisk};
 use crate::executor::{Said, TASKS, start_finishing, start_session};
@@ -32,16 +34,17 @@ struct Weather {
 
 #[derive(Debug)]
 pub(crate) struct World {
-    sim: Arc<Sim>,
+    pub(crate) sim: Arc<Sim>,
     disk: Arc<SimDisk>,
     weather: Weather,
-    calm: bool,
+    pub(crate) calm: bool,
     agent: Option<Agent>,
     connected: bool,
     /// The agent has asked for a new connection.
     reconnects: bool,
     executor_reachable: bool,
     sessions: BTreeMap<u64, Session>,
+    pub(crate) bundles: Bundles,
     up: Vec<Up>,
     down: Vec<Down>,
     center: Center,
@@ -90,7 +93,7 @@ pub(crate) fn history(seed: u64, traced: bool, lie: Option<Lie>) -> Result<Count
     world.close(result).map(|(counts, _)| counts)
 }
 
-/// Lives through three commands: one is confirmed, one is undone, one reboots. Gives the files that are left, besides.
+/// Lives through three commands: one is confirmed, one is undone, one is a Magic Link that reboots. Gives the files that are left, besides.
 ///
 /// # Errors
 /// The first thing that is not as it must be.
@@ -136,6 +139,7 @@ impl World {
             reconnects: false,
             executor_reachable: true,
             sessions: BTreeMap::new(),
+            bundles: Bundles::default(),
             up: Vec::new(),
             down: Vec::new(),
             center: Center::default(),
@@ -169,12 +173,13 @@ impl World {
         };
         self.be_calm();
         self.sim.inner().plan = episode.plan;
-        for script in [
-            Script { window_s: 30, cannot_undo: 2, ..Script::default() },
-            Script { window_s: 10, fails_at: 3, ..Script::default() },
-            Script { reboots_at: 2, ..Script::default() },
+        let link = Link { number: 0, source: Source::Gives, by_hand: false };
+        for (script, link) in [
+            (Script { window_s: 30, cannot_undo: 2, ..Script::default() }, None),
+            (Script { window_s: 10, fails_at: 3, ..Script::default() }, None),
+            (Script { reboots_at: 2, ..Script::default() }, Some(link)),
         ] {
-            self.order_this(script, 1_000_000);
+            self.order_this(script, link, 1_000_000);
         }
         let Some((after, path, damage)) = episode.damage else { return self.rounds() };
         while self.sim.inner().counts.operations < after && !self.is_over() {
@@ -186,7 +191,7 @@ impl World {
         self.rounds()
     }
 
-    fn chance(&self, percent: u64) -> bool {
+    pub(crate) fn chance(&self, percent: u64) -> bool {
         self.sim.with_random(|random| random.percent(percent))
     }
 
@@ -205,7 +210,7 @@ impl World {
         if self.agent.is_none() && self.chance(50) {
             self.start_agent()?;
         }
-        match self.below(30) {
+        match self.below(33) {
             0 | 1 => self.order(),
             2 => self.cancel(),
             3 => self.connect(),
@@ -219,6 +224,7 @@ impl World {
             11..=14 => self.sleep(),
             15..=19 => self.network()?,
             20..=22 => self.hear(),
+            23..=25 => self.fetch(),
             _ => {
                 for _ in 0..=self.below(6) {
                     self.sim.run_one();
@@ -257,19 +263,30 @@ impl World {
         let window_s = if self.chance(40) { self.below(90) as u32 + 5 } else { 0 };
         let script =
             Script { fails_at: any_task(20), reboots_at: any_task(15), cannot_undo: any_task(30), window_s };
-        self.order_this(script, life_s);
+        let link = self.chance(30).then(|| self.link());
+        self.order_this(script, link, life_s);
         // The operator's nudge.
         self.wish_telemetry();
     }
 
-    fn order_this(&mut self, script: Script, life_s: u64) {
+    fn link(&self) -> Link {
+        let source = match self.below(10) {
+            0 => Source::Away,
+            1 => Source::Refuses,
+            _ => Source::Gives,
+        };
+        Link { number: self.below(LINKS as u64) as usize, source, by_hand: self.chance(30) }
+    }
+
+    fn order_this(&mut self, script: Script, link: Option<Link>, life_s: u64) {
         let now_unix_s = self.sim.true_unix_s();
-        let (id, expires_at_unix_s) = self.center.order(now_unix_s, life_s, script);
-        self.sim.tell(|| format!("center: order {id}, {script:?}, lives {life_s} s"));
+        let (id, expires_at_unix_s) = self.center.order(now_unix_s, life_s, script, link);
+        self.sim.tell(|| format!("center: order {id}, {script:?}, {link:?}, lives {life_s} s"));
         let mut inner = self.sim.inner();
         let story = inner.truth.stories.entry(id).or_default();
         story.expires_at_unix_s = expires_at_unix_s;
         story.script = script;
+        story.link = link;
     }
 
     fn cancel(&mut self) {
@@ -383,6 +400,7 @@ impl World {
         inner.power_lost = false;
         inner.reboot_at_ms = None;
         let lost = self.disk.cut_power(&mut inner.random);
+        self.bundles.cut_power(&mut inner.random);
         inner.counts.power_cuts += 1;
         inner.counts.lost_writes += lost;
         inner.boot += 1;
@@ -400,6 +418,13 @@ impl World {
         }
         if self.weather.damage && !self.calm && self.chance(30) {
             self.damage();
+        }
+        if self.weather.damage && !self.calm && self.chance(30) {
+            let mut inner = self.sim.inner();
+            let now_ms = inner.now_ms;
+            let damaged = self.bundles.damage(&mut inner.random);
+            inner.truth.copies_damaged_ms.extend(damaged.map(|number| (number, now_ms)));
+            inner.tell(|| format!("the copy of a bundle is damaged: {damaged:?}"));
         }
         if self.weather.clock_jumps && !self.calm && self.chance(50) {
             // No battery: 1970.
@@ -452,7 +477,7 @@ impl World {
     }
 
     /// The agent's process does something, and may be lost in it.
-    fn agent_does(&mut self, what: impl FnOnce(&mut Agent)) {
+    pub(crate) fn agent_does(&mut self, what: impl FnOnce(&mut Agent)) {
         let Some(agent) = &mut self.agent else { return };
         let lost = catch_unwind(AssertUnwindSafe(|| what(agent)));
         let wishes = std::mem::take(&mut agent.hands.wishes);
@@ -471,6 +496,7 @@ impl World {
         }
         self.connected = false;
         self.down.clear();
+        self.bundles.agent_is_gone();
         for said in std::mem::take(&mut self.sessions).into_values().filter_map(|session| session.said) {
             said.close();
         }
@@ -486,6 +512,8 @@ impl World {
             Wish::Telemetry { stream, nonces } => self.send(Up::Telemetry { stream, nonces }),
             Wish::Reconnect => self.reconnects = true,
             Wish::Open { session, request } => self.open(session, request),
+            Wish::Fetch { command_id, rehash } => self.fetch_ordered(command_id, rehash),
+            Wish::StopFetch { command_id } => self.fetch_stopped(command_id),
             Wish::Close { session } => {
                 if let Some(said) = self.sessions.remove(&session).and_then(|session| session.said) {
                     said.close();
@@ -500,9 +528,13 @@ impl World {
         }
     }
 
-    fn open(&mut self, number: u64, request: Request) {
-        let id = match &request {
-            Request::Run { envelope, .. } => claimed_ids(envelope).map(|(id, _)| id),
+    fn open(&mut self, number: u64, mut request: Request) {
+        let id = match &mut request {
+            Request::Run { envelope, bundle, .. } => {
+                let id = claimed_ids(envelope).map(|(id, _)| id);
+                *bundle = id.and_then(|id| self.bundle_of(id));
+                id
+            }
             Request::Attach { command_id }
             | Request::Cancel { command_id, .. }
             | Request::Confirm { command_id, .. } => Some(*command_id),
@@ -521,6 +553,11 @@ impl World {
             inner.truth.asked(process, id, honest.then_some(now_unix_s));
         }
         self.sessions.insert(number, Session { id, said: Some(said) });
+    }
+
+    fn bundle_of(&self, id: CommandId) -> Option<PathBuf> {
+        let link = self.sim.inner().truth.stories.get(&id)?.link?;
+        Some(self.bundles.folder_of(link.number))
     }
 
     /// The agent hears the next thing of one of its sessions.
@@ -647,6 +684,7 @@ impl World {
         for _ in 0..4 {
             self.hear();
             self.network()?;
+            self.fetch();
         }
         self.sleep();
         self.after()

@@ -27,6 +27,7 @@ pub struct Center {
     rest: SocketAddr,
     mqtt_port: u16,
     broker: Broker,
+    more: Vec<String>,
     process: Option<Process>,
 }
 
@@ -36,6 +37,14 @@ impl Center {
     /// # Errors
     /// When it does not come up.
     pub fn start(folder: &Path, broker: Broker) -> Result<Self> {
+        Self::start_with(folder, broker, Vec::new())
+    }
+
+    /// As [`Center::start`], with further arguments of `keros-center serve`.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start_with(folder: &Path, broker: Broker, more: Vec<String>) -> Result<Self> {
         std::fs::create_dir_all(folder)?;
         let keys = folder.join("keys");
         run_ok(&keros_program("keros-center")?, ["keys", "generate", "--folder", &keys.to_string_lossy()])?;
@@ -44,7 +53,7 @@ impl Center {
             Broker::External(port, _) => port,
         };
         let rest = SocketAddr::from(([127, 0, 0, 1], free_port()?));
-        let mut center = Self { folder: folder.to_owned(), rest, mqtt_port, broker, process: None };
+        let mut center = Self { folder: folder.to_owned(), rest, mqtt_port, broker, more, process: None };
         center.restart()?;
         Ok(center)
     }
@@ -82,6 +91,7 @@ impl Center {
                 command.arg("--external-broker").arg(format!("127.0.0.1:{port}")).args(arguments);
             }
         }
+        command.args(&self.more);
         self.process = Some(Process::start(&mut command, &self.folder.join("center.log"))?);
         Ok(())
     }
@@ -207,7 +217,9 @@ impl Center {
         })
     }
 
-    fn token(&self) -> Option<String> {
+    /// The token of its REST API, when it has made one.
+    #[must_use]
+    pub fn token(&self) -> Option<String> {
         let text = std::fs::read_to_string(self.folder.join("data/api-token")).ok()?;
         Some(text.trim().to_owned())
     }

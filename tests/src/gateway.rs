@@ -36,6 +36,8 @@ pub struct GatewayOptions {
     pub client: Option<(PathBuf, PathBuf)>,
     /// Another build of the executor than the one beside the tests.
     pub executor: Option<PathBuf>,
+    /// Further lines of the agent's configuration.
+    pub more: String,
 }
 
 /// A gateway whose agent can be killed and started again.
@@ -165,6 +167,12 @@ impl Gateway {
         self.folder.join("config.yaml")
     }
 
+    /// The agent's state folder.
+    #[must_use]
+    pub fn agent_state(&self) -> PathBuf {
+        self.folder.join("state")
+    }
+
     /// The executor's state folder.
     #[must_use]
     pub fn executor_state(&self) -> PathBuf {
@@ -221,6 +229,7 @@ impl Gateway {
                 key.display()
             )?;
         }
+        text.push_str(&options.more);
         writeln!(text, "executor:\n  command:")?;
         let executor = match &options.executor {
             Some(path) => path.clone(),

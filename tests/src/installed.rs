@@ -22,6 +22,8 @@ pub struct Installed<'a> {
     pub trust: &'a Path,
     /// Further arguments of the executor, for shorter times.
     pub executor_arguments: &'a str,
+    /// Further lines of the agent's configuration.
+    pub more: &'a str,
 }
 
 impl Installed<'_> {
@@ -39,8 +41,8 @@ impl Installed<'_> {
         run_ok(&install, [root, binaries.path()])?;
         let config = format!(
             "broker: {{ host: {}, port: {}, reconnect_max_s: 1 }}\n\
-             telemetry: {{ interval_s: 3600, min_interval_s: 1 }}\n",
-            self.host, self.port
+             telemetry: {{ interval_s: 3600, min_interval_s: 1 }}\n{}",
+            self.host, self.port, self.more
         );
         fs::write(root.join("etc/keros-agent/config.d/rig.yaml"), config)?;
         for key in fs::read_dir(self.trust)? {

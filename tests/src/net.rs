@@ -90,6 +90,16 @@ impl Link {
         run_ok(&system_program("ip")?, arguments).map(drop)
     }
 
+    /// Whether a packet has met the rule of the filter, which must count them.
+    ///
+    /// # Errors
+    /// When there is no filter.
+    pub fn has_filtered(&self) -> Result<bool> {
+        let list = ["netns", "exec", &self.far, "nft", "list", "table", "inet", "fault"];
+        let table = run_ok(&system_program("ip")?, list)?;
+        Ok(table.split("counter packets ").skip(1).any(|rest| !rest.starts_with("0 ")))
+    }
+
     /// Removes the filter.
     ///
     /// # Errors

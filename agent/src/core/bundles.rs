@@ -1,5 +1,7 @@
 //! What the state orders about bundles, from the commands that are stored.
 
+use std::thread::JoinHandle;
+
 use keros_machine::{Event, Now, State};
 use keros_protocol::magic_link::{Digest, Source};
 use keros_protocol::{Command, CommandId, Job};
@@ -35,6 +37,11 @@ impl Core {
                 self.collect_bundles();
             }
         }
+    }
+
+    /// Ends the fetching with the agent.
+    pub(crate) fn end_fetching(&mut self) -> Option<JoinHandle<()>> {
+        self.shell.fetcher.end()
     }
 
     pub(super) fn collect_bundles(&mut self) {

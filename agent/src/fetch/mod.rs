@@ -173,6 +173,12 @@ impl Fetcher {
         }
     }
 
+    /// Ends what is under way; what came is durable when the thread has ended.
+    pub(crate) fn end(&mut self) -> Option<JoinHandle<()>> {
+        self.stop_running();
+        self.thread.take()
+    }
+
     fn stop_running(&mut self) {
         if let Some(running) = self.running.take() {
             running.stop.set();

@@ -151,7 +151,7 @@ fn certificate_name(stream: &TlsStreamWrapper) -> anyhow::Result<Option<String>>
 ///
 /// # Errors
 /// When a file cannot be read or used.
-pub(crate) async fn tls_acceptor(files: &TlsFiles) -> anyhow::Result<TlsAcceptor> {
+pub(super) async fn tls_acceptor(files: &TlsFiles) -> anyhow::Result<TlsAcceptor> {
     // The only provider that is compiled in; another module may have installed it before.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let chain = TlsAcceptorConfig::load_cert_chain_from_file(&files.cert)

@@ -30,7 +30,6 @@ use ring::hmac;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, broadcast, mpsc};
 
-pub(crate) use listen::tls_acceptor;
 use listen::{Core, Door};
 use login::{CENTER_USERNAME, Entrance, Guard};
 use passwords::PasswordFile;

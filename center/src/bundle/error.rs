@@ -35,6 +35,12 @@ pub(crate) enum BundleError {
     /// Nothing in it.
     #[error("{} holds no file", .0.display())]
     Empty(PathBuf),
+    /// Two files for one place.
+    #[error("{} and {} would come to the same place", .0.display(), .1.display())]
+    Twice(PathBuf, PathBuf),
+    /// Something else.
+    #[error("{} is no Debian package", .0.display())]
+    NoDeb(PathBuf),
     /// More than a link can list.
     #[error("{} holds more than {MAX_BUNDLE_FILES} files: pack them into an archive in files/, for the module `unpack`", .0.display())]
     TooManyFiles(PathBuf),

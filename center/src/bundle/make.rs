@@ -10,6 +10,7 @@ use keros_protocol::magic_link::{
 };
 
 use super::folder::{SourceFile, collect};
+use super::quick::{PLAYBOOK, Quick};
 use super::verified::describe;
 use super::{Blobs, Bundle, BundleError};
 
@@ -41,23 +42,39 @@ pub(crate) fn make(folder: &Path, contents: Contents) -> Result<Bundle, BundleEr
         return Err(BundleError::NoGateways);
     }
     let sources = collect(folder)?;
-    let playbook = match contents.playbook {
+    let playbook = match contents.playbook.clone() {
         Some(title) => title,
         None => find_playbook(&sources, folder)?,
     };
-    let config = LinkConfig {
-        name: contents.name.unwrap_or_else(|| name_of(folder)),
+    put_together(sources, config(contents, || name_of(folder), playbook))
+}
+
+/// Makes a bundle of packages and files. Its playbook is written into `scratch`, which must be kept as long as the bundle.
+///
+/// # Errors
+/// As above.
+pub(crate) fn make_quick(quick: &Quick, contents: Contents, scratch: &Path) -> Result<Bundle, BundleError> {
+    if contents.gateways.is_empty() {
+        return Err(BundleError::NoGateways);
+    }
+    let sources = quick.sources(scratch)?;
+    let playbook = PLAYBOOK.parse().map_err(|error| BundleError::Name(PLAYBOOK.into(), error))?;
+    put_together(sources, config(contents, || quick.name(), playbook))
+}
+
+fn config(contents: Contents, name: impl FnOnce() -> String, playbook: Title) -> LinkConfig {
+    LinkConfig {
+        name: contents.name.unwrap_or_else(name),
         description: contents.description,
         gateways: contents.gateways.into_iter().collect(),
         keros: contents.keros,
         models: contents.models.into_iter().collect(),
         expires_at_unix_s: contents.expires_at_unix_s,
         playbook,
-    };
-    put_together(sources, &config)
+    }
 }
 
-fn put_together(sources: Vec<SourceFile>, config: &LinkConfig) -> Result<Bundle, BundleError> {
+fn put_together(sources: Vec<SourceFile>, config: LinkConfig) -> Result<Bundle, BundleError> {
     let mut paths = BTreeMap::new();
     let mut files = Vec::new();
     for SourceFile { title, path, executable } in sources {
@@ -66,7 +83,7 @@ fn put_together(sources: Vec<SourceFile>, config: &LinkConfig) -> Result<Bundle,
         files.push(BundleFile { title, blob, executable });
     }
     // A struct of texts and numbers can always be written.
-    let config = serde_json::to_vec(config).unwrap_or_default();
+    let config = serde_json::to_vec(&config).unwrap_or_default();
     let blob = Descriptor { digest: Digest::of(&config), size: config.len() as u64 };
     let manifest = Manifest { config: blob, files }.to_bytes();
     Bundle::new(manifest, config, Blobs::Files(paths))

@@ -2,7 +2,7 @@
 //! It must not print anything, nor know of the command line.
 //!
 //! Reading order: what is wrong ([`BundleError`]), a link with a way to its blobs ([`Bundle`], [`Blobs`]), how one is made
-//! (`folder`, `make`, `gateways`), how it is kept outside of a center (`layout`, `tarball`, `distribution`).
+//! (`folder`, `quick`, `make`, `gateways`), how it is kept outside of a center (`layout`, `tarball`, `distribution`).
 
 pub(crate) mod check;
 pub(crate) mod distribution;
@@ -12,6 +12,7 @@ mod gateways;
 mod layout;
 mod link;
 mod make;
+mod quick;
 mod tarball;
 mod verified;
 
@@ -19,7 +20,8 @@ pub(crate) use error::BundleError;
 pub(crate) use gateways::{parse_pattern, read_gateways};
 pub(crate) use layout::{Image, write};
 pub(crate) use link::{Blobs, Bundle, Remote};
-pub(crate) use make::{Contents, make};
+pub(crate) use make::{Contents, make, make_quick};
+pub(crate) use quick::{Placed, Quick};
 
 #[cfg(test)]
 mod tests;

@@ -496,6 +496,44 @@ mod tests {
         Arguments::command().debug_assert();
     }
 
+    /// The commands in the examples of a command's help and of all below it; single quotes are taken away.
+    fn examples(command: &clap::Command, found: &mut Vec<Vec<String>>) {
+        let text = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
+        for line in text.replace("\\\n", " ").lines() {
+            let line = line.trim_start_matches("  HASH=$(").trim_end_matches(')').trim();
+            if !line.starts_with("keros-center ") {
+                continue;
+            }
+            let hash = format!("sha256:{:064}", 0);
+            let quoted = |(index, part): (usize, &str)| -> Vec<String> {
+                match index % 2 {
+                    1 => vec![part.to_owned()],
+                    _ => part
+                        .split_whitespace()
+                        .map(|word| if word == "HASH" { hash.clone() } else { word.to_owned() })
+                        .collect(),
+                }
+            };
+            found.push(line.split('\'').enumerate().flat_map(quoted).collect());
+        }
+        command.get_subcommands().for_each(|command| examples(command, found));
+    }
+
+    #[test]
+    fn every_example_of_the_help_is_understood() {
+        let mut found = Vec::new();
+        examples(&Arguments::command(), &mut found);
+        assert!(found.len() > 20, "{found:?}");
+        for words in found {
+            let parsed = Arguments::try_parse_from(&words);
+            assert!(
+                parsed.is_ok(),
+                "{words:?}: {}",
+                parsed.err().map(|error| error.to_string()).unwrap_or_default()
+            );
+        }
+    }
+
     #[test]
     fn gateways_may_be_written_as_on_the_label() {
         let arguments = Arguments::try_parse_from([

@@ -76,6 +76,7 @@ fn registry(arguments: &ServeArguments) -> RegistrySettings {
         tls: arguments.registry_tls.zip(tls.map(|(cert, key)| TlsFiles { cert, key, client_ca: None })),
         source: arguments.registry_url.clone(),
         limit_bytes: u64::from(arguments.links_gib) << 30,
+        ..RegistrySettings::default()
     }
 }
 

@@ -89,30 +89,39 @@ fn list(views: &[UpdateView], out: &mut dyn Write) -> anyhow::Result<Ended> {
         )?;
         return Ok(Ended::Done);
     }
-    let rows: Vec<[String; 5]> = views
+    let rows: Vec<[String; 6]> = views
         .iter()
         .map(|view| {
             [
                 view.update_id.to_string(),
                 ago(Some(view.created_at_unix_s)),
-                printable(&view.group),
+                if view.by_hand { "(by hand)".to_owned() } else { printable(&view.group) },
+                view.magic_link
+                    .map_or_else(|| printable(&view.kind), |digest| format!("link {}", &digest.hex()[..12])),
                 printable(&view.state),
                 outcomes(view),
             ]
         })
         .collect();
-    write!(out, "{}", table(["UPDATE", "SENT", "GROUP", "DELIVERY", "OUTCOMES"], &rows))?;
+    write!(out, "{}", table(["UPDATE", "SENT", "GROUP", "WHAT", "DELIVERY", "OUTCOMES"], &rows))?;
     Ok(Ended::Done)
 }
 
 fn show(view: &UpdateView, out: &mut dyn Write) -> anyhow::Result<Ended> {
     writeln!(
         out,
-        "Update {} ({}) to group {}",
+        "Update {} ({}) {}",
         view.update_id,
         printable(&view.kind),
-        printable(&view.group)
+        if view.by_hand {
+            "carried by hand".to_owned()
+        } else {
+            format!("to group {}", printable(&view.group))
+        }
     )?;
+    if let Some(digest) = view.magic_link {
+        writeln!(out, "Magic Link {digest}")?;
+    }
     writeln!(
         out,
         "Sent {} ({}), expires {}",
@@ -186,6 +195,7 @@ pub(super) mod tests {
             update_id: UpdateId("01920000-0000-7000-8000-000000000002".parse().unwrap()),
             group: "north".to_owned(),
             kind: "jetporch".to_owned(),
+            magic_link: None,
             by_hand: false,
             created_at_unix_s: 0,
             expires_at_unix_s: 604_800,
@@ -227,6 +237,24 @@ pub(super) mod tests {
              a JetPorch script needs KerOS 6, this gateway has 5.10.1\\u{1b}[2J\n"
         );
         assert!(text.contains("Outcomes: 1 none, 1 refused, 1 succeeded"), "{text}");
+    }
+
+    #[test]
+    fn an_update_names_the_link_that_it_runs() {
+        let digest = keros_protocol::magic_link::Digest::of(b"x");
+        let view =
+            UpdateView { kind: "magic_link".to_owned(), magic_link: Some(digest), ..update(Vec::new()) };
+        let text = |print: &dyn Fn(&mut Vec<u8>) -> anyhow::Result<Ended>| {
+            let mut out = Vec::new();
+            print(&mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let shown = text(&|out| show(&view, out));
+        assert!(shown.contains(&format!("(magic_link) to group north\nMagic Link {digest}\n")), "{shown}");
+        let by_hand = UpdateView { by_hand: true, group: String::new(), ..view.clone() };
+        assert!(text(&|out| show(&by_hand, out)).contains("(magic_link) carried by hand\n"));
+        let listed = text(&|out| list(std::slice::from_ref(&by_hand), out));
+        assert!(listed.contains(&format!("  (by hand)  link {}  sent ", &digest.hex()[..12])), "{listed}");
     }
 
     #[test]

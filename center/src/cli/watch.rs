@@ -180,6 +180,9 @@ impl Display {
             return writeln!(out);
         }
         self.clear(out)?;
+        if let Some(digest) = update.magic_link {
+            writeln!(out, "Magic Link {digest}")?;
+        }
         if !update.gateways.is_empty() {
             let rows: Vec<[String; 4]> = update.gateways.iter().map(row).collect();
             write!(out, "{}", table(ROW_HEAD, &rows))?;

@@ -162,6 +162,8 @@ fn configuration(folders: &Folders, mqtt_port: u16, programs: &Programs) -> serd
         "broker": { "host": "127.0.0.1", "port": mqtt_port, "password_file": at("password") },
         // As in life; the center nudges them. No pause between two telemetries, so that nobody has to wait here.
         "telemetry": { "interval_s": 3600, "min_interval_s": 0 },
+        // The center's registry is on the loopback interface, without TLS.
+        "magic_links": { "allow_http": true },
         "platform_root": root,
         "state_folder": at("state"),
         "runtime_folder": at("run"),

@@ -6,6 +6,7 @@
 
 mod center;
 mod gateway;
+mod link;
 mod processes;
 mod story;
 

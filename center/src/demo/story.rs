@@ -11,7 +11,8 @@ use tokio::sync::mpsc;
 
 use super::Programs;
 use super::center::Center;
-use super::gateway::{self, Agent, Folders, Keros, PLANS};
+use super::gateway::{self, Agent, Folders, Keros, PLANS, Plan};
+use super::link;
 use crate::api::{GatewayView, GroupView, SendOptions, SendUpdate, UpdateView};
 use crate::cli::client::Client;
 use crate::cli::text::{printable, table};
@@ -90,15 +91,26 @@ impl<'a> Stage<'a> {
 /// # Errors
 /// When something did not come to pass as promised.
 pub(super) async fn tell(stage: &mut Stage<'_>, keep: bool, out: &mut dyn Write) -> anyhow::Result<()> {
-    writeln!(out, "An update from a management center to three gateways, all on this machine.")?;
+    writeln!(out, "Updates from a management center to three gateways, all on this machine.")?;
     writeln!(out, "Everything is in {} and is removed at the end.\n", stage.demo.display())?;
     let client = start_center(stage, out).await?;
     start_agents(stage, out).await?;
     wait_for_telemetry(stage, &client, out).await?;
-    let update_id = send(&client, out).await?;
+    let update_id = send_script(&client, out).await?;
     let update = follow(stage, &client, update_id, out).await?;
-    show_result(stage, &update, out)?;
-    check_promise(&update)?;
+    show_table("5", &update, out)?;
+    show_proof(stage, out)?;
+    check_promise(&update, |plan, outcome| match plan.keros {
+        Keros::Six => has_changed(outcome),
+        Keros::Five => is_refused(outcome, RefusalReason::NotKeros6),
+    })?;
+    let update_id = send_link(stage, &client, out).await?;
+    let update = follow(stage, &client, update_id, out).await?;
+    show_table("8", &update, out)?;
+    check_promise(&update, |plan, outcome| match link::DECLARED.contains(&plan.eui) {
+        true => has_changed(outcome),
+        false => is_refused(outcome, RefusalReason::NotDeclared),
+    })?;
     where_to_look(stage, &update, keep, out)?;
     if keep {
         writeln!(out, "\nIt stays up until you press Ctrl-C.")?;
@@ -179,7 +191,7 @@ async fn wait_for_telemetry(
     }
 }
 
-async fn send(client: &Client, out: &mut dyn Write) -> anyhow::Result<UpdateId> {
+async fn send_script(client: &Client, out: &mut dyn Write) -> anyhow::Result<UpdateId> {
     writeln!(
         out,
         "3. This JetPorch script goes to the group \"{GROUP}\" of all three, with site = \"{SITE}\":\n"
@@ -194,19 +206,39 @@ async fn send(client: &Client, out: &mut dyn Write) -> anyhow::Result<UpdateId> 
     };
     ask(client, move |client| client.post::<GroupView>("/groups", &group)).await?;
     let vars = serde_json::Map::from_iter([("site".to_owned(), SITE.into())]);
-    let order = SendUpdate {
-        group: GROUP.to_owned(),
-        job: Job::JetPorch { script: SCRIPT.to_owned(), vars },
-        limits: JobLimits::default(),
-        options: SendOptions::default(),
-        expires_in_s: Some(3600),
-    };
-    let update = ask(client, move |client| client.post::<UpdateView>("/updates", &order)).await?;
+    let update_id = send(client, Job::JetPorch { script: SCRIPT.to_owned(), vars }).await?;
     writeln!(
         out,
         "\n4. A gateway fetches it with its hourly telemetry; the center asks those that are online to do it now:\n"
     )?;
     out.flush()?;
+    Ok(update_id)
+}
+
+async fn send_link(stage: &Stage<'_>, client: &Client, out: &mut dyn Write) -> anyhow::Result<UpdateId> {
+    let demo = stage.demo.to_owned();
+    let digest = ask(client, move |client| link::make(&demo, client)).await?;
+    let [six, five] = link::DECLARED;
+    writeln!(
+        out,
+        "\n7. A Magic Link, the hash of a bundle ({}), goes to the same group. Declared in it",
+        link::titles()
+    )?;
+    writeln!(out, "   are {six} and {five}, which has KerOS 5:\n")?;
+    writeln!(out, "     {digest}\n")?;
+    out.flush()?;
+    send(client, link::job(digest)).await
+}
+
+async fn send(client: &Client, job: Job) -> anyhow::Result<UpdateId> {
+    let order = SendUpdate {
+        group: GROUP.to_owned(),
+        job,
+        limits: JobLimits::default(),
+        options: SendOptions::default(),
+        expires_in_s: Some(3600),
+    };
+    let update = ask(client, move |client| client.post::<UpdateView>("/updates", &order)).await?;
     Ok(update.update_id)
 }
 
@@ -252,12 +284,16 @@ async fn follow(
     }
 }
 
-fn show_result(stage: &Stage<'_>, update: &UpdateView, out: &mut dyn Write) -> anyhow::Result<()> {
-    writeln!(out, "\n5. What became of it:\n")?;
+fn show_table(step: &str, update: &UpdateView, out: &mut dyn Write) -> anyhow::Result<()> {
+    writeln!(out, "\n{step}. What became of it:\n")?;
     let rows: Vec<[String; 4]> = update.gateways.iter().map(row).collect();
     for line in table(ROW_HEAD, &rows).lines() {
         writeln!(out, "     {line}")?;
     }
+    Ok(out.flush()?)
+}
+
+fn show_proof(stage: &Stage<'_>, out: &mut dyn Write) -> anyhow::Result<()> {
     let path = stage.folders(PLANS[0].eui)?.root().join(WRITTEN);
     if let Ok(text) = std::fs::read_to_string(&path) {
         writeln!(out, "\n6. The proof, /{WRITTEN} on {}:\n", PLANS[0].eui)?;
@@ -268,23 +304,25 @@ fn show_result(stage: &Stage<'_>, update: &UpdateView, out: &mut dyn Write) -> a
     Ok(out.flush()?)
 }
 
-/// Whether the table is as promised: KerOS 6 ran the script, KerOS 5 refused it by name.
-fn check_promise(update: &UpdateView) -> anyhow::Result<()> {
+/// Whether the table is as promised.
+fn check_promise(update: &UpdateView, is_kept: impl Fn(&Plan, &Outcome) -> bool) -> anyhow::Result<()> {
     for plan in &PLANS {
         let view = update.gateways.iter().find(|view| view.eui == plan.eui);
         let outcome = view.and_then(|view| view.outcome.as_ref());
-        let kept = match plan.keros {
-            Keros::Six => {
-                matches!(outcome, Some(Outcome::Succeeded { summary, .. }) if summary.changed() > 0)
-            }
-            Keros::Five => matches!(outcome, Some(Outcome::Refused { reason: RefusalReason::NotKeros6, .. })),
-        };
-        if !kept {
+        if !outcome.is_some_and(|outcome| is_kept(plan, outcome)) {
             let found = outcome.map_or_else(|| "nothing".to_owned(), crate::cli::text::outcome);
             bail!("the demo did not end as it should: {} reported {found}", plan.eui);
         }
     }
     Ok(())
+}
+
+fn has_changed(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Succeeded { summary, .. } if summary.changed() > 0)
+}
+
+fn is_refused(outcome: &Outcome, why: RefusalReason) -> bool {
+    matches!(outcome, Outcome::Refused { reason, .. } if *reason == why)
 }
 
 fn where_to_look(

@@ -7,6 +7,8 @@
 pub(crate) mod answer;
 mod blobs;
 mod declared;
+#[cfg(test)]
+pub(crate) mod sample;
 mod token;
 mod upload;
 

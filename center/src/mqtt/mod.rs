@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 use crate::bounds::{INBOX, RECEIVE_MAXIMUM, REQUESTS, SEND_MAXIMUM};
 use crate::service::{Center, Outgoing, unix_now};
 
-pub(crate) use tls::client_config;
+pub(crate) use tls::{certificates, client_config};
 
 /// The greatest message of a gateway, and room for topic and properties. The broker is told; it drops what is larger.
 const MAX_PACKET_BYTES: usize = MAX_REPORT_BYTES + 16 * 1024;

@@ -37,7 +37,8 @@ pub(crate) fn client_config(tls: &BrokerTls) -> anyhow::Result<Arc<ClientConfig>
     Ok(Arc::new(config))
 }
 
-fn certificates(path: &std::path::Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+/// The certificates of a PEM file: one at least.
+pub(crate) fn certificates(path: &std::path::Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let certificates = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .with_context(|| format!("cannot read certificates from {}", path.display()))?;

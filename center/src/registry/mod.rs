@@ -15,7 +15,7 @@ use axum::{Extension, Json, Router};
 use keros_protocol::magic_link::{Digest, MANIFEST_MEDIA_TYPE};
 use tokio::sync::Semaphore;
 
-use crate::bounds::{ANSWER_LIMIT, PULLS};
+use crate::bounds::ANSWER_LIMIT;
 use crate::links::REPOSITORY;
 use crate::links::answer::OpenBlob;
 use crate::rest::Token;
@@ -35,9 +35,10 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// A registry of the center's store. `token`: that of the REST API, which opens all of it.
-    pub(crate) fn new(center: Arc<Center>, token: Arc<Token>) -> Self {
-        Self { center, token, pulls: Arc::new(Semaphore::new(PULLS)) }
+    /// A registry of the center's store. `token`: that of the REST API, which opens all of it; `pulls`: blobs on their way out at the
+    /// same time.
+    pub(crate) fn new(center: Arc<Center>, token: Arc<Token>, pulls: usize) -> Self {
+        Self { center, token, pulls: Arc::new(Semaphore::new(pulls)) }
     }
 
     /// All paths.

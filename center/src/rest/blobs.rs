@@ -70,7 +70,11 @@ type Part = Result<Bytes, String>;
 async fn forward(body: Body, parts: mpsc::Sender<Part>) {
     let mut stream = body.into_data_stream();
     loop {
-        let part = match timeout(UPLOAD_IDLE_LIMIT, stream.next()).await {
+        let next = tokio::select! {
+            next = timeout(UPLOAD_IDLE_LIMIT, stream.next()) => next,
+            () = parts.closed() => return,
+        };
+        let part = match next {
             Ok(Some(Ok(bytes))) => Ok(bytes),
             Ok(Some(Err(error))) => Err(error.to_string()),
             Ok(None) => return,

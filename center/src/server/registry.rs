@@ -1,14 +1,21 @@
 //! The store of Magic Links and the entrances of the registry, from the settings.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use keros_protocol::magic_link::Source;
+use rustls::ServerConfig;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject as _;
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
-use crate::broker::{TlsFiles, tls_acceptor};
+use crate::bounds::PULLS;
+use crate::broker::TlsFiles;
 use crate::links::{Blobs, Links, REPOSITORY, TokenKey};
 use crate::listen::Entrance;
+use crate::mqtt::certificates;
 use crate::settings::DataFolder;
 
 /// The store of Magic Links, and how gateways fetch from it.
@@ -22,6 +29,15 @@ pub(crate) struct RegistrySettings {
     pub(crate) source: Option<Source>,
     /// All blobs together.
     pub(crate) limit_bytes: u64,
+    /// Blobs on their way out at the same time.
+    pub(crate) pulls: usize,
+}
+
+impl Default for RegistrySettings {
+    /// No entrance; a store of 10 GiB.
+    fn default() -> Self {
+        Self { plain: None, tls: None, source: None, limit_bytes: 10 << 30, pulls: PULLS }
+    }
 }
 
 /// Opens the entrances.
@@ -41,11 +57,24 @@ async fn bind(address: SocketAddr, tls: Option<&TlsFiles>) -> anyhow::Result<(So
         .await
         .with_context(|| format!("cannot listen on {address} for the registry"))?;
     let address = listener.local_addr().context("cannot find out the registry's port")?;
-    let tls = match tls {
-        Some(files) => Some(tls_acceptor(files).await?),
-        None => None,
-    };
+    let tls = tls.map(tls_acceptor).transpose()?;
     Ok((address, Entrance { name: "registry", listener, tls }))
+}
+
+/// Not the broker's own: that one speaks MQTT alone, and says so in the handshake.
+fn tls_acceptor(files: &TlsFiles) -> anyhow::Result<TlsAcceptor> {
+    let TlsFiles { cert, key, .. } = files;
+    let private = PrivateKeyDer::from_pem_file(key)
+        .with_context(|| format!("cannot read a private key from {}", key.display()))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .context("TLS has no protocol version")?
+        .with_no_client_auth()
+        .with_single_cert(certificates(cert)?, private)
+        .with_context(|| format!("cannot use {} with {}", cert.display(), key.display()))?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
 /// Opens the store.

@@ -82,6 +82,10 @@ pub(crate) fn new_update(
             update_id: UpdateId(uuid::Uuid::now_v7()),
             group: order.group,
             kind: order.job.kind().to_owned(),
+            link_digest: match &order.job {
+                Job::MagicLink { digest, .. } => Some(*digest),
+                Job::JetPorch { .. } | Job::Unknown { .. } => None,
+            },
             created_at: now,
             expires_at: now.saturating_add(expires_in_s),
             by_hand: way == Way::ByHand,

@@ -2,8 +2,10 @@
 
 mod bounds;
 mod by_chance;
+mod by_hand;
 mod cancelling;
 mod histories;
+mod links;
 mod lost;
 mod rules;
 mod silence;

@@ -28,6 +28,7 @@ pub(super) fn update(row: UpdateRow, counts: Counts) -> UpdateView {
         update_id: row.update_id,
         group: row.group,
         kind: row.kind,
+        magic_link: row.link_digest,
         by_hand: row.by_hand,
         created_at_unix_s: row.created_at,
         expires_at_unix_s: row.expires_at,

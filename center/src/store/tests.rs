@@ -279,6 +279,7 @@ mod tests_support {
                 update_id: UpdateId(uuid::Uuid::now_v7()),
                 group: "all".to_owned(),
                 kind: "jetporch".to_owned(),
+                link_digest: None,
                 created_at: 1,
                 expires_at: 100,
                 by_hand: false,

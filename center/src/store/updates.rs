@@ -1,5 +1,6 @@
 //! The tables of updates and of their commands, one for each gateway.
 
+use keros_protocol::magic_link::Digest;
 use keros_protocol::{CommandId, Delivery, Eui, Job, JobLimits, JobOptions, Outcome, UnixSeconds, UpdateId};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
@@ -22,6 +23,8 @@ pub(crate) struct UpdateRow {
     pub(crate) group: String,
     /// Kind of its job.
     pub(crate) kind: String,
+    /// The Magic Link that it runs.
+    pub(crate) link_digest: Option<Digest>,
     /// When it was sent.
     pub(crate) created_at: UnixSeconds,
     /// When its commands expire.
@@ -149,6 +152,10 @@ fn update_row(row: &AnyRow) -> Result<UpdateRow> {
         update_id: parsed(row, "update_id")?,
         group: row.try_get("group_name")?,
         kind: row.try_get("kind")?,
+        link_digest: row
+            .try_get::<Option<String>, _>("link_digest")?
+            .map(|_| parsed(row, "link_digest"))
+            .transpose()?,
         created_at: number(row, "created_at")?,
         expires_at: number(row, "expires_at")?,
         by_hand: number(row, "by_hand")? != 0,
@@ -172,10 +179,6 @@ fn command_row(row: &AnyRow) -> Result<CommandRow> {
 /// Keeps an update and its commands: all `waiting`, or handed out already.
 pub(crate) async fn create(connection: &mut AnyConnection, update: &NewUpdate) -> Result<()> {
     let row = &update.row;
-    let link_digest = match &update.job {
-        Job::MagicLink { digest, .. } => Some(digest.to_string()),
-        Job::JetPorch { .. } | Job::Unknown { .. } => None,
-    };
     let (delivery, times_sent) = if row.by_hand { (Delivery::Sent, 1_i64) } else { (Delivery::Waiting, 0) };
     sqlx::query(
         "INSERT INTO updates (update_id, group_name, kind, job, limits, options, created_at, expires_at, \
@@ -189,7 +192,7 @@ pub(crate) async fn create(connection: &mut AnyConnection, update: &NewUpdate) -
     .bind(to_json("options", &update.options)?)
     .bind(to_big(row.created_at))
     .bind(to_big(row.expires_at))
-    .bind(link_digest)
+    .bind(row.link_digest.map(|digest| digest.to_string()))
     .bind(i64::from(row.by_hand))
     .execute(&mut *connection)
     .await?;
@@ -215,7 +218,8 @@ pub(crate) async fn create(connection: &mut AnyConnection, update: &NewUpdate) -
 /// One update.
 pub(crate) async fn find(connection: &mut AnyConnection, update_id: UpdateId) -> Result<Option<UpdateRow>> {
     let row = sqlx::query(
-        "SELECT update_id, group_name, kind, created_at, expires_at, by_hand FROM updates WHERE update_id = $1",
+        "SELECT update_id, group_name, kind, link_digest, created_at, expires_at, by_hand FROM updates \
+         WHERE update_id = $1",
     )
     .bind(update_id.to_string())
     .fetch_optional(connection)
@@ -231,7 +235,7 @@ pub(crate) async fn list(
 ) -> Result<Vec<UpdateRow>> {
     // Version 7 UUIDs sort by time; `g` is after every hex digit.
     let rows = sqlx::query(
-        "SELECT update_id, group_name, kind, created_at, expires_at, by_hand FROM updates \
+        "SELECT update_id, group_name, kind, link_digest, created_at, expires_at, by_hand FROM updates \
          WHERE update_id < $1 ORDER BY update_id DESC LIMIT $2",
     )
     .bind(before.map_or_else(|| "g".to_owned(), |id| id.to_string()))

@@ -18,7 +18,8 @@ fn root_applies_a_link_by_way_of_the_unprivileged_agent_and_nobody_else_does() -
     let command = serde_json::to_vec(&signed(&bundle, 1, EUI, &key)?)?;
     let debian = Booted::start(|root| {
         let (eui, keros, host) = (EUI, KEROS_6, "127.0.0.1");
-        Installed { eui, keros, host, port: 1, trust: &trust, executor_arguments: "" }.into(root)?;
+        Installed { eui, keros, host, port: 1, trust: &trust, executor_arguments: "", more: "" }
+            .into(root)?;
         let cp = system_program("cp")?;
         run_ok(&cp, ["-r".as_ref(), bundle.layout.as_os_str(), root.join("opt/stick").as_os_str()])?;
         fs::write(root.join("opt/command.json"), &command)?;

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
 
+mod center;
 mod installed;
 
 use std::fs;
@@ -67,10 +68,17 @@ fn runs(gateway: &Gateway) -> usize {
     fs::read_to_string(gateway.root.join("runs")).unwrap_or_default().lines().count()
 }
 
+/// The library that gives a program another clock. The program of that name would stay between us and the agent.
+fn fake_time() -> Option<PathBuf> {
+    let folders = fs::read_dir("/usr/lib").ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    let libraries = folders.map(|folder| folder.join("faketime/libfaketime.so.1"));
+    libraries.into_iter().find(|library| library.exists())
+}
+
 #[test]
 fn a_clock_that_says_1970_does_not_keep_a_technicians_job_from_running() -> Result<()> {
-    let Ok(faketime) = system_program("faketime") else {
-        skipped("faketime gives the gateway another clock");
+    let Some(faketime) = fake_time() else {
+        skipped("libfaketime gives the gateway another clock");
         return Ok(());
     };
     let folder = tempfile::tempdir()?;
@@ -83,7 +91,8 @@ fn a_clock_that_says_1970_does_not_keep_a_technicians_job_from_running() -> Resu
         let path = folder.path().join(name);
         let (program, faketime) = (keros_program(name)?, faketime.display());
         let script = format!(
-            "#!/bin/sh\nexport FAKETIME_DONT_FAKE_MONOTONIC=1\nexec {faketime} -f '@1970-01-02 00:00:00' {} \"$@\"\n",
+            "#!/bin/sh\nexport LD_PRELOAD={faketime} FAKETIME='@1970-01-02 00:00:00' FAKETIME_DONT_FAKE_MONOTONIC=1\n\
+             exec {} \"$@\"\n",
             program.display()
         );
         fs::write(&path, script)?;

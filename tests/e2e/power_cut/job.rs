@@ -24,6 +24,8 @@ pub(crate) enum Job {
     Unconfirmed,
     /// It reboots the gateway in the middle.
     Reboots,
+    /// Final at its end; it comes as a Magic Link.
+    Link,
 }
 
 /// When the power is cut.
@@ -41,6 +43,8 @@ pub(crate) enum Moment {
     After(u64, u64),
     /// The same, counted from when the job waits for its confirmation.
     InWindow(u64),
+    /// So many MiB of the bundle's greatest file have come.
+    Fetched(u64),
 }
 
 /// The first is the one of each run. A job comes to its first task after some 32 flushes, and each task takes some eight.
@@ -67,10 +71,22 @@ pub(crate) const CUTS: [(Job, Moment); 20] = [
     (Job::Reboots, Moment::Task(7)),
 ];
 
+/// Those of a Magic Link, as many again. Its bundle is there after some 90 flushes.
+pub(crate) const LINK_CUTS: [(Job, Moment); 8] = [
+    (Job::Link, Moment::Fetched(8)),
+    (Job::Link, Moment::Task(3)),
+    (Job::Link, Moment::Flush(100)),
+    (Job::Link, Moment::Fetched(1)),
+    (Job::Link, Moment::Flush(40)),
+    (Job::Link, Moment::Flush(120)),
+    (Job::Link, Moment::After(5, 6)),
+    (Job::Link, Moment::Flush(80)),
+];
+
 impl Job {
     pub(crate) fn options(self) -> Value {
         let window_s = match self {
-            Self::Plain | Self::Reboots => 0,
+            Self::Plain | Self::Reboots | Self::Link => 0,
             Self::Confirmed => 600,
             Self::Unconfirmed => SHORT_WINDOW_S,
         };
@@ -88,6 +104,11 @@ impl Job {
                     "echo \"{mark}\" >> {FOLDER}/done; sync {FOLDER}/done; echo \"{mark}\" > /dev/ttyS0; sleep 0.3"
                 );
                 let _ = writeln!(text, "    - !shell {{ name: t{number}, cmd: '{cmd}' }}");
+            } else if self == Self::Link {
+                let _ = writeln!(
+                    text,
+                    "    - !copy {{ name: t{number}, dest: {FOLDER}/{number}.conf, src: {number}.conf }}"
+                );
             } else {
                 let content = content(round, number).replace('\n', "\\n");
                 let _ = writeln!(

@@ -2,12 +2,14 @@
 //! terminal status and it is true, and every file that the job manages is old or new in full. What its disk had not flushed
 //! is lost, page by page, as the seed says.
 //!
-//! `KEROS_POWER_CUTS` says how many of the moments are tried (one by default), `KEROS_SEED` which sectors are lost.
+//! `KEROS_POWER_CUTS` says how many of the moments are tried (one by default), and as many with a Magic Link; `KEROS_SEED` which
+//! sectors are lost.
 
 mod job;
+mod link;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -18,9 +20,12 @@ use keros_tests::{
 };
 use serde_json::{Value, json};
 
-use crate::job::{CUTS, FOLDER, Job, Moment, Says, TASKS, content, mark};
+use crate::job::{CUTS, FOLDER, Job, LINK_CUTS, Moment, Says, TASKS, content, mark};
+use crate::link::Sent;
 
 const EUI: &str = "7076FF0000000001";
+/// What the agent may lose of a file that it fetches.
+const DURABLE_MIB: u64 = 6;
 
 /// The gateway, what it talks to, and what is known of its disk.
 struct Site {
@@ -31,6 +36,7 @@ struct Site {
     /// What each file had before the round.
     files: BTreeMap<u64, String>,
     round: u64,
+    folder: PathBuf,
 }
 
 /// What a cut came to.
@@ -51,7 +57,7 @@ impl Site {
         let broker = Mosquitto::start(&folder.join("broker"), MosquittoMode::Open)?;
         let center = Center::start(&folder.join("center"), Broker::External(broker.port, vec![]))?;
         let reports = Reports::listen(folder, &broker)?;
-        let trust = center.keys().join("trust");
+        let (trust, folder) = (center.keys().join("trust"), folder.to_owned());
         let installed = Installed {
             eui: EUI,
             keros: KEROS_6,
@@ -59,6 +65,7 @@ impl Site {
             port: broker.port,
             trust: &trust,
             executor_arguments: "--resume-after-s 1",
+            more: link::SETTINGS,
         };
         let vm = Vm::prepare(|root| {
             installed.into(root)?;
@@ -66,9 +73,11 @@ impl Site {
             std::fs::create_dir_all(&rig)?;
             Ok(std::fs::write(rig.join("done"), "")?)
         })?;
-        let mut site = Self { vm, center, reports, _broker: broker, files: BTreeMap::new(), round: 0 };
+        let mut site =
+            Self { vm, center, reports, _broker: broker, files: BTreeMap::new(), round: 0, folder };
         site.vm.power_on()?;
         site.wait_until_it_is_there()?;
+        site.center.wait_for_telemetry(&[EUI])?;
         Ok(site)
     }
 
@@ -80,8 +89,15 @@ impl Site {
             self.vm.disk().fail_after(number);
         }
         let group = format!("round-{}", self.round);
-        let update = self.center.send_with(&group, &[EUI], &job.script(self.round), &job.options())?;
-        self.wait_for_moment(job, moment, &update)?;
+        let link = match job {
+            Job::Link => Some(Sent::send(&self.center, &self.folder, &group, EUI, self.round)?),
+            _ => None,
+        };
+        let update = match &link {
+            Some(link) => link.update.clone(),
+            None => self.center.send_with(&group, &[EUI], &job.script(self.round), &job.options())?,
+        };
+        self.wait_for_moment(job, moment, &update, link.as_ref())?;
         let lost = self.vm.cut_power(seed)?;
         let flushes = self.vm.disk().flushes() - flushes_before;
         let console = self.vm.console();
@@ -95,6 +111,10 @@ impl Site {
         let outcome = self.wait_for_end(&update)?;
         let told_after = (known != outcome).then(|| self.vm.up_for());
         self.wait_until_it_is_there()?;
+        if let (Some(link), Moment::Fetched(mib)) = (&link, moment) {
+            link.went_on_from(mib.saturating_sub(DURABLE_MIB) * 1024 * 1024)?;
+            ensure!(outcome["status"] == "succeeded", "nothing of it had begun: {outcome:#}");
+        }
         self.judge(job, &outcome, moment)?;
         let again = self.outcome(&update)?;
         ensure!(again == outcome, "a terminal status is final: {outcome:#} became {again:#}");
@@ -104,7 +124,7 @@ impl Site {
         Ok(Row { job, moment, lost, last_seen, flushes, outcome, told_after })
     }
 
-    fn wait_for_moment(&mut self, job: Job, moment: Moment, update: &str) -> Result<()> {
+    fn wait_for_moment(&mut self, job: Job, moment: Moment, update: &str, link: Option<&Sent>) -> Result<()> {
         let round = self.round;
         if job == Job::Unconfirmed {
             self.wait_for_task(TASKS - 1)?;
@@ -125,12 +145,19 @@ impl Site {
                 })?;
                 self.vm.disk().fail_after(flushes);
             }
+            Moment::Fetched(mib) => {
+                let part = link.context("only a Magic Link is fetched")?.part();
+                self.vm.wait_for("the bundle is on its way", |vm| {
+                    let size = vm.shell(&format!("stat -c %s {part} 2>/dev/null || echo 0"))?;
+                    Ok((size.trim().parse::<u64>()? >= mib * 1024 * 1024).then_some(()))
+                })?;
+            }
             Moment::Sent | Moment::Status(_) | Moment::Task(_) | Moment::Flush(_) => {}
         }
         let center = &mut self.center;
         self.vm.wait_for(&format!("{moment:?}"), |vm| {
             let reached = match moment {
-                Moment::Sent => true,
+                Moment::Sent | Moment::Fetched(_) => true,
                 Moment::Flush(_) | Moment::After(..) | Moment::InWindow(_) => {
                     vm.disk().has_failed() || (center.is_running() && has_ended(center, update)?)
                 }
@@ -206,6 +233,10 @@ fn has_ended(center: &Center, update: &str) -> Result<bool> {
     Ok(center.get(&format!("/updates/{update}"))?["ended"] == json!(true))
 }
 
+fn moments(cuts: usize) -> impl Iterator<Item = (Job, Moment)> {
+    CUTS.into_iter().cycle().take(cuts).chain(LINK_CUTS.into_iter().cycle().take(cuts))
+}
+
 #[test]
 fn a_gateway_whose_power_is_cut_tells_the_truth_and_does_nothing_twice() -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
@@ -219,7 +250,7 @@ fn a_gateway_whose_power_is_cut_tells_the_truth_and_does_nothing_twice() -> Resu
     let mut site = Site::start(folder.path())?;
     println!("first boot to agent running: {:.1} s", site.vm.up_for().as_secs_f64());
     let mut rows = Vec::new();
-    for (number, (job, moment)) in CUTS.into_iter().cycle().take(cuts).enumerate() {
+    for (number, (job, moment)) in moments(cuts).enumerate() {
         let row = site.cut_at(job, moment, seed + number as u64).with_context(|| {
             format!("cut {number}, {job:?} {moment:?}, seed {seed}\n{}", tail(&site.vm.console()))
         })?;

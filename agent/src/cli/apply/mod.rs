@@ -6,6 +6,9 @@ mod layout;
 mod order;
 mod progress;
 
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 

@@ -5,7 +5,7 @@ use keros_protocol::{Outcome, Output, Summary, TaskRef, UnixSeconds};
 
 use super::super::time::{utc, utc_and_distance};
 use super::{Page, clean};
-use crate::local::{JobView, JobsView};
+use crate::local::{FetchView, JobView, JobsView};
 
 /// As much of an id as tells it from the gateway's other ones, and can be given to `keros-agent job`.
 pub(super) fn short_id(job: &JobView) -> String {
@@ -49,7 +49,21 @@ pub(in crate::cli) fn job(job: &JobView, now_unix_s: UnixSeconds) -> String {
     if let Some(cancel) = job.cancel {
         page.long_line("Cancelled", cancellation(cancel));
     }
+    if let Some(fetch) = &job.fetch {
+        page.long_line("Bundle", &fetched(fetch));
+        if let Some(problem) = &fetch.problem {
+            page.long_line("", problem);
+        }
+    }
     page.text
+}
+
+/// How far a bundle is here.
+pub(super) fn fetched(fetch: &FetchView) -> String {
+    match fetch.total_bytes {
+        Some(total) => format!("{} of {total} bytes are here", fetch.have_bytes),
+        None => "nothing is known of its size yet".to_owned(),
+    }
 }
 
 /// What has become of a cancellation.

@@ -87,6 +87,9 @@ fn open_jobs(page: &mut Page, jobs: &[JobView], now_unix_s: UnixSeconds) {
         }
         _ => page.line("", &first.outcome.to_string()),
     }
+    if let (Outcome::Accepted {}, Some(fetch)) = (&first.outcome, &first.fetch) {
+        page.line("", &format!("bundle: {}", super::job::fetched(fetch)));
+    }
     if jobs.len() > 1 {
         page.line("", &format!("and {} waiting: keros-agent jobs", jobs.len() - 1));
     }

@@ -6,7 +6,7 @@ use keros_protocol::{
 };
 
 use super::*;
-use crate::local::{ConnectionView, JobView, JobsView, StatusView, TelemetryView};
+use crate::local::{ConnectionView, FetchView, JobView, JobsView, StatusView, TelemetryView};
 
 /// 2026-11-23 23:19:52 UTC.
 const NOW: u64 = 1_795_475_992;
@@ -178,6 +178,22 @@ fn a_job_that_waits_for_its_confirmation_shows_until_when_and_its_cancellation()
         let text = job(&JobView { cancel: Some(cancel), ..waiting.clone() }, NOW);
         assert!(text.ends_with(&format!("Cancelled   {words}\n")), "{text}");
     }
+}
+
+#[test]
+fn a_bundle_on_its_way_is_told_of() {
+    let fetch = FetchView {
+        have_bytes: 4_000_000,
+        total_bytes: Some(100_000_000),
+        problem: Some("the source answers 503".to_owned()),
+    };
+    let waiting = JobView { fetch: Some(fetch), ..job_view(1, Outcome::Accepted {}) };
+    let text = job(&waiting, NOW);
+    let expected = "Bundle      4000000 of 100000000 bytes are here\n            the source answers 503\n";
+    assert!(text.ends_with(expected), "{text}");
+    let view = StatusView { open_jobs: vec![waiting], ..status_view() };
+    let text = status(&view, NOW);
+    assert!(text.contains("\n            bundle: 4000000 of 100000000 bytes are here\n"), "{text}");
 }
 
 #[test]

@@ -264,7 +264,7 @@ fn an_attempt_ends_at_once_also_while_the_server_says_nothing() {
 }
 
 #[test]
-fn a_bundle_that_has_no_room_is_refused_before_its_files() {
+fn a_bundle_that_is_greater_than_allowed_is_refused_before_its_files() {
     let bundle = Bundle::of_length(3 * 1024 * 1024);
     let served = bundle.clone();
     let server = Server::start(move |asked, stream, counts| served.serve(asked, stream, counts));

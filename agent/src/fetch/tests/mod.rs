@@ -7,6 +7,7 @@ mod hostile;
 mod resume;
 mod secure;
 mod server;
+mod space;
 
 use std::path::{Path, PathBuf};
 

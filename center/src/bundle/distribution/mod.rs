@@ -6,4 +6,7 @@ mod repository;
 
 pub(crate) use login::Login;
 pub(crate) use reference::{Reference, Version};
+#[cfg(test)]
+mod tests;
+
 pub(crate) use repository::{Repository, Trust};

@@ -10,7 +10,7 @@ use keros_protocol::magic_link::{GatewayPattern, KerosRange, Title};
 use super::expiry::parse_expiry;
 use super::place::{Hash, Place};
 use crate::bundle::distribution::Reference;
-use crate::bundle::parse_pattern;
+use crate::bundle::{Placed, Quick, parse_pattern};
 use crate::cli::text::parse_duration_s;
 
 /// `magic-link …`.
@@ -129,22 +129,53 @@ pub(crate) struct SignArguments {
 #[derive(Debug, Args)]
 pub(crate) struct CreateArguments {
     /// The folder: a playbook, and beside it roles/, files/, templates/ as it needs them
-    pub(crate) dir: PathBuf,
+    #[arg(required_unless_present_any = ["deb", "ipk", "file", "restart"], conflicts_with_all = ["deb", "ipk", "file", "restart"])]
+    pub(crate) dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) quick: QuickArguments,
     #[command(flatten)]
     pub(crate) fit: FitArguments,
     /// The file to run [default: site.yml, else the only .yml file at the top]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "dir")]
     pub(crate) playbook: Option<Title>,
     /// Do not upload it: write an OCI image layout, as a tar when the name ends in .tar, else as a folder
     #[arg(long, value_name = "FOLDER|FILE.tar")]
     pub(crate) output: Option<PathBuf>,
 }
 
+/// What is to be done, without a playbook.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Instead of a folder")]
+pub(crate) struct QuickArguments {
+    /// Install this package on gateways with dpkg (KerOS 6); may be repeated
+    #[arg(long, value_name = "FILE.deb")]
+    deb: Vec<PathBuf>,
+    /// Install this package on gateways with opkg (KerOS 4 and 5); may be repeated. Beside --deb each gateway gets its kind
+    #[arg(long, value_name = "NAME_VERSION_ARCH.ipk")]
+    ipk: Vec<PathBuf>,
+    /// Put this file there; the mode is 0644, or 0755 for a program, unless it is stated. Folders are made; may be repeated
+    #[arg(long, value_name = "LOCAL:/REMOTE/PATH[:MODE]")]
+    file: Vec<Placed>,
+    /// Restart this service when a package or file has changed (with nothing else: always); may be repeated
+    #[arg(long, value_name = "SERVICE")]
+    restart: Vec<String>,
+    /// Print the playbook that this comes to, and make nothing
+    #[arg(long, conflicts_with = "dir")]
+    pub(crate) show_playbook: bool,
+}
+
+impl QuickArguments {
+    /// What is asked for.
+    pub(crate) fn quick(self) -> Quick {
+        Quick { debs: self.deb, ipks: self.ipk, files: self.file, restart: self.restart }
+    }
+}
+
 /// For whom and until when.
 #[derive(Debug, Args)]
 pub(crate) struct FitArguments {
     /// File with the gateways that may run it: an EUI, or a beginning like 7076FF*, a line; # begins a comment
-    #[arg(long, value_name = "FILE", required_unless_present = "gateway")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["gateway", "show_playbook"])]
     pub(crate) gateways: Vec<PathBuf>,
     /// A gateway that may run it, or a beginning like '7076FF*'; may be repeated
     #[arg(long, value_name = "EUI|PREFIX*", value_parser = parse_pattern)]
@@ -183,6 +214,11 @@ For all gateways of one maker on KerOS 6, for a month; the hash alone is on stan
 
 For a USB stick, without any center:
   keros-center magic-link create forwarder/ --gateways north.txt --output forwarder.tar
+
+Without a playbook of your own; its restart is done where something has changed:
+  keros-center magic-link create --deb lorafwd_4.2_arm64.deb --file lorafwd.toml:/etc/lorafwd.toml:0640 \\
+    --restart lorafwd --gateways north.txt
+  keros-center magic-link create --deb lorafwd_4.2_arm64.deb --restart lorafwd --show-playbook
 
 The same files, gateways and conditions give the same hash, always. --expires 30d counts from now, so its hash is a new one
 each time; a date is not. Files that their owner may run stay programs. Left out: folders of version control (.git, .hg, .svn,

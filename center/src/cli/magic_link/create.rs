@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 
+use anyhow::Context as _;
 use keros_protocol::magic_link::GatewayPattern;
 
 use super::arguments::{CreateArguments, FitArguments};
@@ -14,8 +15,17 @@ use crate::cli::script::{self, Checked};
 use crate::cli::{Ended, connect, print_json};
 
 pub(super) fn run(access: &Access, arguments: CreateArguments, out: &mut dyn Write) -> anyhow::Result<Ended> {
+    if arguments.quick.show_playbook {
+        write!(out, "{}", arguments.quick.quick().playbook()?)?;
+        return Ok(Ended::Done);
+    }
     let contents = contents(arguments.fit, arguments.playbook)?;
-    let bundle = bundle::make(&arguments.dir, contents)?;
+    // Of the quick form's playbook; the other form leaves it empty.
+    let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let bundle = match &arguments.dir {
+        Some(folder) => bundle::make(folder, contents)?,
+        None => bundle::make_quick(&arguments.quick.quick(), contents, scratch.path())?,
+    };
     if !check(&bundle)? {
         return Ok(Ended::InvalidScript);
     }

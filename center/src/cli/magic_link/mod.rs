@@ -8,7 +8,7 @@ pub(crate) mod place;
 mod progress;
 pub(crate) mod show;
 mod transfer;
-mod upload;
+pub(crate) mod upload;
 
 use std::io::Write;
 

@@ -11,7 +11,7 @@ use crate::cli::client::Client;
 ///
 /// # Errors
 /// When a blob is damaged, or the center cannot be asked or refuses.
-pub(super) fn run(client: &Client, bundle: &Bundle) -> anyhow::Result<LinkView> {
+pub(crate) fn run(client: &Client, bundle: &Bundle) -> anyhow::Result<LinkView> {
     let mut missing = Vec::new();
     for blob in bundle.link.manifest.blobs() {
         if !client.has(&format!("/blobs/{}", blob.digest))? {

@@ -108,7 +108,10 @@ struct Running {
 
 impl Running {
     async fn start(folder: &Path, broker: BrokerChoice) -> Self {
-        let settings = settings(folder, broker);
+        Self::start_with(folder, settings(folder, broker)).await
+    }
+
+    async fn start_with(folder: &Path, settings: ServeSettings) -> Self {
         let (stop, stopped) = watch::channel(false);
         let (ready, is_ready) = oneshot::channel();
         let task = tokio::spawn(serve(settings, ready, stopped));
@@ -176,9 +179,7 @@ fn settings(folder: &Path, broker: BrokerChoice) -> ServeSettings {
         database_url: None,
         registry: RegistrySettings {
             plain: Some("127.0.0.1:0".parse().unwrap()),
-            tls: None,
-            source: None,
-            limit_bytes: 1 << 30,
+            ..RegistrySettings::default()
         },
     }
 }

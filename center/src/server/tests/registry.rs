@@ -3,8 +3,9 @@
 use keros_protocol::Job;
 use keros_protocol::magic_link::{Digest, MANIFEST_MEDIA_TYPE, Source};
 
-use super::links::{Answer, Bundle, http};
+use super::links::{Answer, http};
 use super::*;
+use crate::links::sample::Bundle;
 
 const OTHER: &str = "7276FF0056070001";
 
@@ -184,6 +185,42 @@ async fn a_lost_or_cut_blob_is_an_error_and_never_other_bytes() {
     assert_eq!(center.put_manifest(&bundle).await.status, 200);
     let answer = center.pull("GET", &path, &center.token, &[]).await;
     assert_eq!((&answer.body, answer.header("content-type")), (&bundle.manifest, MANIFEST_MEDIA_TYPE));
+    center.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_comes_when_too_many_fetch_is_asked_to_come_again() {
+    use std::io::{Read as _, Write as _};
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = settings(folder.path(), external(1));
+    settings.registry.pulls = 1;
+    let center = Running::start_with(folder.path(), settings).await;
+    // Far more than the buffers of a connection hold.
+    let blob = vec![0; 64 << 20];
+    assert_eq!(center.put_blob(&blob).await, 201);
+    let path = format!("links/blobs/{}", Digest::of(&blob));
+    let request =
+        format!("GET /v2/{path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\r\n", center.token);
+    let registry = center.registry;
+    let begun = tokio::task::spawn_blocking(move || {
+        let mut slow = std::net::TcpStream::connect(registry).unwrap();
+        slow.set_read_timeout(Some(LIMIT)).unwrap();
+        slow.write_all(request.as_bytes()).unwrap();
+        slow.read_exact(&mut [0; 12]).unwrap();
+        slow
+    });
+    let slow = begun.await.unwrap();
+    let part = [("Range", "bytes=0-0")];
+    let answer = center.pull("GET", &path, &center.token, &part).await;
+    assert_eq!((answer.status, code(&answer)), (429, json!("TOOMANYREQUESTS")));
+    assert!((5..69).contains(&answer.header("retry-after").parse::<u32>().unwrap()));
+    assert_eq!(center.pull("HEAD", &path, &center.token, &[]).await.status, 200, "a HEAD takes no place");
+    drop(slow);
+    let begin = Instant::now();
+    while center.pull("GET", &path, &center.token, &part).await.status != 206 {
+        assert!(begin.elapsed() < LIMIT, "the place is never free again");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     center.stop().await;
 }
 

@@ -1,6 +1,7 @@
 //! An external broker by TLS and client certificate; the files are made by `openssl`, as an operator would.
 
 use super::*;
+use crate::broker::TlsFiles;
 
 /// Runs `openssl` in a folder; `false`: it is not installed.
 fn openssl(folder: &Path, arguments: &str) -> bool {
@@ -90,4 +91,35 @@ async fn tls_files_that_cannot_be_used_keep_the_center_from_starting() {
         let error = serve(settings, oneshot::channel().0, stopped).await.unwrap_err();
         assert!(format!("{error:#}").contains(reason), "{error:#}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn curl_fetches_a_part_of_a_blob_over_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    if !certificates(folder.path()) {
+        return;
+    }
+    let files = TlsFiles {
+        cert: folder.path().join("server.pem"),
+        key: folder.path().join("server.key"),
+        client_ca: None,
+    };
+    let mut settings = settings(folder.path(), external(1));
+    settings.registry.plain = None;
+    settings.registry.tls = Some(("127.0.0.1:0".parse().unwrap(), files));
+    let center = Running::start_with(folder.path(), settings).await;
+    assert_eq!(center.put_blob(b"hello world").await, 201);
+    let digest = keros_protocol::magic_link::Digest::of(b"hello world");
+    let mut curl = Command::new("curl");
+    curl.current_dir(folder.path())
+        .args(["--silent", "--show-error", "--fail", "--cacert", "ca.pem", "--range", "6-"])
+        .args(["--user", &format!("api:{}", center.token)])
+        .arg(format!("https://{}/v2/links/blobs/{digest}", center.registry));
+    match tokio::task::spawn_blocking(move || curl.output()).await.unwrap() {
+        Ok(output) => {
+            assert_eq!(output.stdout, b"world", "{}", String::from_utf8_lossy(&output.stderr));
+        }
+        Err(_) => keros_skip::skipped("curl is not installed"),
+    }
+    center.stop().await;
 }

@@ -1,5 +1,8 @@
 //! A center on a real SQLite file, and what gateways send to it.
 
+use std::sync::Arc;
+
+use keros_protocol::magic_link::Digest;
 use keros_protocol::topics::{Leaf, Prefix};
 use keros_protocol::{
     Command, CommandId, Delivery, Downlink, Envelope, Eui, Job, Outcome, Report, ReportPosition, SigningKey,
@@ -10,7 +13,8 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::api::{DeclareGateway, DeliveryView, GroupView, SendUpdate, UpdateView};
-use crate::links::{Blobs, Links, TokenKey};
+use crate::links::sample::Bundle;
+use crate::links::{Blobs, Links, TokenKey, Upload};
 use crate::service::{Center, Handled, Keys, Message, OrderError, Outgoing};
 use crate::store::Store;
 
@@ -48,12 +52,17 @@ impl World {
 
     /// A center on a store that may have a past.
     pub(super) fn on(store: Store, folder: tempfile::TempDir) -> Self {
+        Self::told(store, folder, Some("http://127.0.0.1:1/v2/links"))
+    }
+
+    /// A center whose gateways are told this registry.
+    pub(super) fn told(store: Store, folder: tempfile::TempDir, registry: Option<&str>) -> Self {
         let (sender, nudges) = mpsc::channel(4);
         let keys = Keys { command: key(1), statement: key(2) };
         let links = Links {
             blobs: Blobs::open(folder.path().join("blobs"), 1 << 20).unwrap(),
             tokens: TokenKey::new("secret"),
-            source: Some("http://127.0.0.1:1/v2/links".parse().unwrap()),
+            source: registry.map(|text| text.parse().unwrap()),
         };
         Self { center: Center::new(store, keys, Prefix::default(), links, sender), nudges, folder }
     }
@@ -75,6 +84,48 @@ impl World {
             expires_in_s: Some(expires_in_s),
         };
         Ok(self.center.send_update(order, now).await?.update_id)
+    }
+
+    /// Puts a link into the store, with its blobs.
+    pub(super) async fn put_link(&self, bundle: &Bundle, now: u64) -> Result<Digest, OrderError> {
+        for blob in bundle.blobs.clone() {
+            let links = Arc::clone(self.center.links());
+            let put = move || {
+                let mut upload = Upload::begin(&links.blobs, Digest::of(&blob), None)?;
+                upload.write(&blob)?;
+                upload.finish()
+            };
+            tokio::task::spawn_blocking(put).await.unwrap()?;
+        }
+        let digest = bundle.digest();
+        self.center.put_link(digest, bundle.manifest.clone(), now).await?;
+        Ok(digest)
+    }
+
+    /// Sends a link of the store to the group `all`.
+    pub(super) async fn send_link(&self, digest: Digest, now: u64) -> Result<UpdateId, OrderError> {
+        let order = SendUpdate {
+            group: "all".to_owned(),
+            job: Job::MagicLink { digest, source: String::new(), token: None },
+            limits: keros_protocol::JobLimits::default(),
+            options: crate::api::SendOptions::default(),
+            expires_in_s: Some(1000),
+        };
+        Ok(self.center.send_update(order, now).await?.update_id)
+    }
+
+    /// Signs a link for a gateway that a person carries it to.
+    pub(super) async fn sign_link(
+        &self,
+        digest: Digest,
+        eui: Eui,
+        now: u64,
+    ) -> Result<(UpdateId, Command), OrderError> {
+        let order = serde_json::from_value(json!({ "eui": eui, "expires_in_s": 1000 })).unwrap();
+        let signed = self.center.sign_link(&digest.to_string(), order, now).await?;
+        let ring = keros_protocol::KeyRing::new(vec![key(1).public()]);
+        let payload = signed.envelope.verify(Envelope::COMMAND, &ring).unwrap();
+        Ok((signed.update.update_id, serde_json::from_slice(&payload).unwrap()))
     }
 
     pub(super) async fn give(&self, messages: &[(Eui, Leaf, Vec<u8>)], now: u64) -> Vec<Outgoing> {
