@@ -264,7 +264,13 @@ fn only_root_may_bring_anything() {
     let as_nobody = || {
         let mut command = Program::new(&program);
         command.env_clear().uid(65534).gid(65534).arg("--config").arg(folder.join("config.yaml"));
-        command.arg("apply").arg(stick.link()).arg(stick.hash.hex()).arg("--command").arg(stick.command());
+        command
+            .arg("apply")
+            .arg(stick.link())
+            .arg(stick.hash.hex())
+            .arg("--command")
+            .arg(stick.command())
+            .arg("--no-wait");
         let output = command.output().unwrap();
         (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
     };

@@ -5,6 +5,7 @@
 mod agent;
 mod cases;
 mod executor;
+mod fetch;
 mod measure;
 
 use std::process::ExitCode;
@@ -14,6 +15,7 @@ fn main() -> ExitCode {
         ("sizes", measure::sizes as fn() -> anyhow::Result<()>),
         ("agent", agent::run),
         ("executor", executor::run),
+        ("fetch", fetch::run),
     ];
     println!("Machine: {}\n", measure::machine());
     let mut code = ExitCode::SUCCESS;

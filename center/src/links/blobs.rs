@@ -1,13 +1,14 @@
 //! A folder of blobs, each under its digest: `blobs/sha256/<2 hex digits>/<64 hex digits>`. A blob is there in full or not at all.
 //!
-//! When a blob was last asked for by somebody who uploads is its file's time of change; once a link names it, that is set back. So what
-//! nobody wants can go, and what an upload in progress has found here stays.
+//! When a blob was last asked for by somebody who uploads is its file's time of change; once a link names it, and nobody else has asked
+//! meanwhile, that is set back. So what nobody wants can go, and what an upload in progress has found here stays.
 
+use std::collections::HashMap;
 use std::fs::{File, FileTimes};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use keros_protocol::magic_link::Digest;
@@ -53,6 +54,9 @@ pub(crate) struct Blobs {
     used_bytes: AtomicU64,
     /// Held while blobs are removed, and while it matters that they are not.
     removing: Arc<Mutex<()>>,
+    /// How often each was asked for, less the links that name it since: two uploads may want the same one. Lost at a stop: then a blob
+    /// may go a day too early, and its upload is told so and sends it again.
+    asked: std::sync::Mutex<HashMap<Digest, u32>>,
 }
 
 /// While it is held no blob is removed, or given its name, but by its holder.
@@ -64,7 +68,8 @@ pub(crate) struct Removing {
 impl Blobs {
     /// Makes the folder when it is not there, removes what uploads have left in the middle, and adds up what is there.
     pub(crate) fn open(folder: PathBuf, limit_bytes: u64) -> Result<Self, BlobError> {
-        let blobs = Self { folder, limit_bytes, used_bytes: AtomicU64::new(0), removing: Arc::default() };
+        let (used_bytes, removing, asked) = (AtomicU64::new(0), Arc::default(), std::sync::Mutex::default());
+        let blobs = Self { folder, limit_bytes, used_bytes, removing, asked };
         let _ = std::fs::remove_dir_all(blobs.partial());
         for folder in [blobs.partial(), blobs.folder.join("sha256")] {
             files::create_private_folder(&folder).map_err(|source| io_error(&folder, source))?;
@@ -123,12 +128,28 @@ impl Blobs {
 
     /// Somebody who uploads has been told that this blob is here: it stays for a while, whether a link names it or not.
     pub(crate) fn want(&self, digest: Digest, _held: &Removing) -> Result<(), BlobError> {
-        self.set_time(digest, SystemTime::now())
+        self.set_time(digest, SystemTime::now())?;
+        self.count_asked(digest);
+        Ok(())
     }
 
-    /// A link names this blob: when it does no more, the blob can go at once.
+    pub(super) fn count_asked(&self, digest: Digest) {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let times = asked.entry(digest).or_default();
+        *times = times.saturating_add(1);
+    }
+
+    /// A link names this blob: when it does no more, the blob can go at once, unless another upload has asked for it too.
     pub(crate) fn settle(&self, digest: Digest, _held: &Removing) -> Result<(), BlobError> {
-        self.set_time(digest, SystemTime::UNIX_EPOCH)
+        let others = {
+            let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+            let others = asked.remove(&digest).unwrap_or_default().saturating_sub(1);
+            if others > 0 {
+                asked.insert(digest, others);
+            }
+            others
+        };
+        if others > 0 { Ok(()) } else { self.set_time(digest, SystemTime::UNIX_EPOCH) }
     }
 
     fn set_time(&self, digest: Digest, time: SystemTime) -> Result<(), BlobError> {
@@ -158,6 +179,7 @@ impl Blobs {
         };
         match remove() {
             Ok(Some(bytes)) => {
+                self.asked.lock().unwrap_or_else(PoisonError::into_inner).remove(&digest);
                 self.release(bytes);
                 Ok(Some(bytes))
             }

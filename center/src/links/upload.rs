@@ -71,6 +71,7 @@ impl<'a> Upload<'a> {
         let replaced = self.blobs.length(self.expected)?;
         let file = self.file.take();
         file.map_or(Ok(()), |file| name(file, &path)).map_err(|source| write_error(&path, source))?;
+        self.blobs.count_asked(self.expected);
         // From here on the blob itself counts.
         self.bytes = 0;
         self.blobs.release(replaced.unwrap_or_default());

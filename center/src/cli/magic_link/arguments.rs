@@ -131,16 +131,17 @@ pub(crate) struct CreateArguments {
     /// The folder: a playbook, and beside it roles/, files/, templates/ as it needs them
     #[arg(required_unless_present_any = ["deb", "ipk", "file", "restart"], conflicts_with_all = ["deb", "ipk", "file", "restart"])]
     pub(crate) dir: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) quick: QuickArguments,
-    #[command(flatten)]
-    pub(crate) fit: FitArguments,
     /// The file to run [default: site.yml, else the only .yml file at the top]
     #[arg(long, value_name = "FILE", requires = "dir")]
     pub(crate) playbook: Option<Title>,
     /// Do not upload it: write an OCI image layout, as a tar when the name ends in .tar, else as a folder
     #[arg(long, value_name = "FOLDER|FILE.tar")]
     pub(crate) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) fit: FitArguments,
+    // The last one: its heading stands over all that comes behind it.
+    #[command(flatten)]
+    pub(crate) quick: QuickArguments,
 }
 
 /// What is to be done, without a playbook.
@@ -173,6 +174,7 @@ impl QuickArguments {
 
 /// For whom and until when.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "For whom and until when")]
 pub(crate) struct FitArguments {
     /// File with the gateways that may run it: an EUI, or a beginning like 7076FF*, a line; # begins a comment
     #[arg(long, value_name = "FILE", required_unless_present_any = ["gateway", "show_playbook"])]

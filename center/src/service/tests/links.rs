@@ -139,3 +139,25 @@ async fn without_a_registry_that_gateways_reach_nothing_is_sent() {
     world.center.cancel(update[0].update_id, None, 30).await.unwrap();
     assert!(conflict(world.send_link(digest, 40).await).contains("--registry"));
 }
+
+#[tokio::test]
+async fn two_uploads_and_a_sweep_never_take_a_blob_from_each_other() {
+    let world = World::new().await;
+    let world = &world;
+    let put_and_remove = |gateways: &'static str| async move {
+        let bundle = Bundle::usual(&[gateways]);
+        for _ in 0..40 {
+            let digest = world.put_link(&bundle, 1).await.unwrap();
+            let missing =
+                |blob: &&Vec<u8>| world.center.links().blobs.length(Digest::of(blob)).unwrap().is_none();
+            assert_eq!(bundle.blobs.iter().filter(missing).count(), 0, "the link is there and a blob is not");
+            world.center.remove_link(&digest.to_string()).await.unwrap();
+        }
+    };
+    let sweep = async {
+        for _ in 0..20 {
+            world.center.sweep().await.unwrap();
+        }
+    };
+    tokio::join!(put_and_remove("70*"), put_and_remove("71*"), sweep);
+}
