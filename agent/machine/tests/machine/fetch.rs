@@ -3,7 +3,9 @@
 use crate::story::{
     DAY, START, Story, fetches, hear, id, last_outcome, reports, sessions, started, statement, succeeded,
 };
-use keros_machine::{Effect, Event, FetchEnd, Kept, Note, Phase, SessionRequest, next_wake_ms};
+use keros_machine::{
+    Effect, Event, FetchEnd, Kept, MAX_ENDED_JOBS, MAX_KNOWN_IDS, Note, Phase, SessionRequest, next_wake_ms,
+};
 use keros_protocol::{Cancellation, Outcome, RefusalReason, executor};
 
 const HOUR_MS: u64 = 3_600_000;
@@ -288,4 +290,26 @@ fn what_a_technician_has_brought_starts_with_any_clock() {
         let effects = story.fetch_ends(1, FetchEnd::Complete);
         assert!(sessions(&effects).is_empty() && effects.contains(&Effect::Note(Note::ClockNotBelieved)));
     }
+}
+
+/// An agent runs for years.
+#[test]
+fn nothing_is_kept_of_a_bundle_whose_command_was_forgotten() {
+    let mut story = Story::new();
+    story.connect();
+    story.link(1);
+    story.fetch_ends(1, FetchEnd::Complete);
+    story.executor(1, executor_refuses(RefusalReason::NotFound));
+    story.fetch_ends(1, FetchEnd::Complete);
+    for number in 1..=(MAX_ENDED_JOBS + MAX_KNOWN_IDS) as u64 + 1 {
+        // The first one is the Magic Link, which is on its way to the executor.
+        story.command(number);
+        let session = sessions(&story.all).last().unwrap().0;
+        story.executor(session, started(number));
+        story.executor(session, succeeded());
+        let last = story.state.last_report().number;
+        story.acknowledge(last);
+    }
+    assert!(!story.state.knows(id(1)));
+    assert!(!format!("{:?}", story.state).contains(&id(1).to_string()));
 }
