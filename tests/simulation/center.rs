@@ -30,6 +30,12 @@ pub(crate) fn command_keys() -> KeyRing {
     KeyRing::new(vec![KEY.public()])
 }
 
+/// As the center signs it.
+pub(crate) fn signed(command: &Command) -> Envelope {
+    let payload = serde_json::to_vec(command).expect("a command is JSON");
+    Envelope::sign(Envelope::COMMAND, &payload, &KEY)
+}
+
 /// What a job does, for the toy. Tasks count from 1; 0 is none.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Script {
@@ -133,8 +139,7 @@ impl Center {
             limits: JobLimits::default(),
             options: JobOptions { confirm_window_s: script.window_s, ..JobOptions::default() },
         };
-        let payload = serde_json::to_vec(&command).expect("a command is JSON");
-        let envelope = Envelope::sign(Envelope::COMMAND, &payload, &KEY);
+        let envelope = signed(&command);
         let order = Order {
             envelope,
             expires_at_unix_s,

@@ -140,7 +140,8 @@ impl Drop for Mouth {
     }
 }
 
-fn place(sim: &Arc<Sim>, disk: &Arc<SimDisk>) -> Place {
+/// The gateway's executor, with this in place of the JetPorch language.
+pub(crate) fn place(sim: &Arc<Sim>, disk: &Arc<SimDisk>, toy: Arc<dyn Toy>) -> Place {
     Place {
         disk: Arc::new(SharedDisk(Arc::clone(disk))),
         machine: Arc::new(SimMachine(Arc::clone(sim))),
@@ -148,14 +149,15 @@ fn place(sim: &Arc<Sim>, disk: &Arc<SimDisk>) -> Place {
         trust_folder: PLATFORM.path().join("trust"),
         platform_root: PLATFORM.path().to_owned(),
         tasks: TASKS,
-        toy: Arc::new(SimToy(Arc::clone(sim))),
+        toy,
     }
 }
 
 /// Starts the process of one session.
 pub(crate) fn start_session(sim: &Arc<Sim>, disk: &Arc<SimDisk>, request: Request) -> (i32, Said) {
     let said = Said::default();
-    let (place, mouth, of_session) = (place(sim, disk), Mouth(said.clone()), Arc::clone(sim));
+    let place = place(sim, disk, Arc::new(SimToy(Arc::clone(sim))));
+    let (mouth, of_session) = (Mouth(said.clone()), Arc::clone(sim));
     let process = sim.start_process(move || {
         let sim = Arc::clone(&of_session);
         let tell = move |event| {
@@ -171,7 +173,8 @@ pub(crate) fn start_session(sim: &Arc<Sim>, disk: &Arc<SimDisk>, request: Reques
 
 /// Starts what a unit starts at each boot.
 pub(crate) fn start_finishing(sim: &Arc<Sim>, disk: &Arc<SimDisk>) {
-    let (place, of_process) = (place(sim, disk), Arc::clone(sim));
+    let place = place(sim, disk, Arc::new(SimToy(Arc::clone(sim))));
+    let of_process = Arc::clone(sim);
     sim.start_process(move || {
         if let Err(failure) = finish(&place) {
             of_process.tell(|| format!("finish: {failure}"));

@@ -7,6 +7,7 @@
 mod agent;
 mod bundles;
 mod center;
+mod copies;
 mod disk;
 mod executor;
 mod lies;

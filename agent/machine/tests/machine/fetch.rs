@@ -3,7 +3,9 @@
 use crate::story::{
     DAY, START, Story, fetches, hear, id, last_outcome, reports, sessions, started, statement, succeeded,
 };
-use keros_machine::{Effect, Event, FetchEnd, Kept, Note, Phase, SessionRequest, next_wake_ms};
+use keros_machine::{
+    Effect, Event, FetchEnd, Kept, MAX_ENDED_JOBS, MAX_KNOWN_IDS, Note, Phase, SessionRequest, next_wake_ms,
+};
 use keros_protocol::{Cancellation, Outcome, RefusalReason, executor};
 
 const HOUR_MS: u64 = 3_600_000;
@@ -85,7 +87,6 @@ fn a_failed_attempt_is_followed_by_another_ever_later_up_to_an_hour() {
     for _ in 0..15 {
         let effects = story.fetch_ends(1, failed(false));
         assert!(effects.contains(&Effect::Note(Note::FetchFailed(id(1), "no route".to_owned()))));
-        assert!(story.state.problem().is_some_and(|problem| problem.contains("no route")));
         let before = story.all.len();
         waits.push(story.sleep());
         assert_eq!(fetches(&story.all[before..]), [(id(1), true)]);
@@ -93,8 +94,6 @@ fn a_failed_attempt_is_followed_by_another_ever_later_up_to_an_hour() {
     assert_eq!((&waits[..3], &waits[12..]), (&[1000, 2000, 4000][..], &[HOUR_MS; 3][..]));
     story.fetch_ends(1, failed(true));
     assert_eq!(story.sleep(), 1000, "it has brought something");
-    story.fetch_ends(1, FetchEnd::Complete);
-    assert_eq!(story.state.problem(), None);
 }
 
 #[test]
@@ -154,7 +153,8 @@ fn a_job_whose_time_is_over_while_it_is_fetched_has_expired_or_could_not_be_fetc
     let mut story = Story::new();
     story.link(1);
     assert_eq!(fetches(&story.later(DAY_MS)), [(id(1), false)]);
-    assert_eq!(refusal(&story).0, RefusalReason::Expired);
+    let expected = "its time was over before all of its bundle was here";
+    assert_eq!(refusal(&story), (RefusalReason::Expired, expected));
 
     let mut story = Story::new();
     story.link(1);
@@ -290,4 +290,26 @@ fn what_a_technician_has_brought_starts_with_any_clock() {
         let effects = story.fetch_ends(1, FetchEnd::Complete);
         assert!(sessions(&effects).is_empty() && effects.contains(&Effect::Note(Note::ClockNotBelieved)));
     }
+}
+
+/// An agent runs for years.
+#[test]
+fn nothing_is_kept_of_a_bundle_whose_command_was_forgotten() {
+    let mut story = Story::new();
+    story.connect();
+    story.link(1);
+    story.fetch_ends(1, FetchEnd::Complete);
+    story.executor(1, executor_refuses(RefusalReason::NotFound));
+    story.fetch_ends(1, FetchEnd::Complete);
+    for number in 1..=(MAX_ENDED_JOBS + MAX_KNOWN_IDS) as u64 + 1 {
+        // The first one is the Magic Link, which is on its way to the executor.
+        story.command(number);
+        let session = sessions(&story.all).last().unwrap().0;
+        story.executor(session, started(number));
+        story.executor(session, succeeded());
+        let last = story.state.last_report().number;
+        story.acknowledge(last);
+    }
+    assert!(!story.state.knows(id(1)));
+    assert!(!format!("{:?}", story.state).contains(&id(1).to_string()));
 }

@@ -1,5 +1,6 @@
 //! Bundles made, written and read again, and what is not read.
 
+mod fuzz;
 mod hostile;
 
 use std::path::Path;
