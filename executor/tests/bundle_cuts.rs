@@ -141,7 +141,8 @@ fn what_the_disk_has_lost_of_the_agents_copy_is_not_found() {
     }
     let title = |title: &'static str| move |link: &Link| link.file(title);
     let folder = |link: &Link| link.folder.join("blobs/sha256");
-    let cases: [(&str, &dyn Fn(&Link) -> PathBuf, usize); 7] = [
+    type Place<'a> = &'a dyn Fn(&Link) -> PathBuf;
+    let cases: [(&str, Place<'_>, usize); 7] = [
         ("read", &|link| link.blob(link.digest), 1),
         ("read", &|link| link.blob(link.manifest.config.digest), 1),
         ("read", &title("files/motd"), 1),
