@@ -288,6 +288,7 @@ impl Shell {
             time_unix_s: self.clock.now().unix_s,
             floor_unix_s: state.time_floor(),
             job: state.job_under_way(),
+            bundle: state.fetching().and_then(|command_id| self.fetcher.told(command_id)),
             reports_pending: state.reports_pending(),
             report_stream: state.last_report().stream,
             nonces,

@@ -136,6 +136,35 @@ fn a_center_that_is_killed_while_it_serves_is_asked_again_when_it_is_back() -> R
     ran_once(&fleet.gateways[0], &outcome)
 }
 
+#[test]
+fn technician_and_operator_see_how_far_a_bundle_is_and_why_it_does_not_come() -> Result<()> {
+    const PART: usize = DATA_BYTES / 3;
+    const WHY: &str = "the source answers 503";
+    let options = GatewayOptions { more: HTTP.to_owned(), ..Default::default() };
+    let fleet = Fleet::start_with(&[(EUI, KEROS_6)], &options)?;
+    let bundle = bundle(fleet.folder())?;
+    let has_begun = AtomicBool::new(false);
+    let stand_in =
+        StandIn::start(serve(&bundle, move |bytes| match has_begun.swap(true, Ordering::Relaxed) {
+            true => Answer::Status(503),
+            false => Answer::CutOff(bytes, PART),
+        }))?;
+    let update = fleet.send_link("site", &bundle.digest.to_string(), Some(&stand_in.source("links/x")))?;
+    wait_for("the technician sees why", || {
+        let (_, status) = fleet.gateways[0].technician(&["status"])?;
+        Ok(status.contains(WHY).then_some(()))
+    })
+    .with_context(|| fleet.gateways[0].log())?;
+    fleet.center.command_line(&["gateways", "nudge", EUI])?;
+    let shown = wait_for("the operator sees why", || {
+        let shown = fleet.center.command_line(&["update", "show", &update])?;
+        Ok(shown.contains(WHY).then_some(shown))
+    })?;
+    let total: u64 = bundle.manifest.blobs().iter().map(|blob| blob.size).sum();
+    ensure!(shown.contains(&format!(" of {total} bytes are there; the last attempt: http://")), "{shown}");
+    Ok(())
+}
+
 /// Only this test's own namespaces know of the broken link.
 #[test]
 fn a_link_that_resets_what_is_fetched_is_tried_again() -> Result<()> {
