@@ -38,6 +38,8 @@ pub(super) struct Client {
     source: Origin,
     rules: Rules,
     login: Option<(String, PathBuf)>,
+    /// For people: over which proxy.
+    way: String,
     /// What is said to the source, and to nobody else.
     authorization: Option<String>,
     /// The command has brought a token: no other log-in is tried.
@@ -76,6 +78,7 @@ impl Client {
             source,
             rules,
             login: settings.registry_login.clone(),
+            way: settings.proxy.as_ref().map(|proxy| format!(" by way of {proxy}")).unwrap_or_default(),
             authorization: access.token.map(|token| format!("Bearer {token}")),
             has_token: access.token.is_some(),
             has_asked: false,
@@ -135,7 +138,7 @@ impl Client {
             answer => answer,
         };
         self.has_asked = true;
-        answer.map_err(|error| Trouble::Passing(format!("{address}: {}", words(&error))))
+        answer.map_err(|error| Trouble::Passing(format!("{address}{}: {}", self.way, words(&error))))
     }
 
     /// Gets what the source asks for with its `401`.
