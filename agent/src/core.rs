@@ -104,7 +104,10 @@ impl Core {
     /// After a start: what was owed is asked for again.
     pub(crate) fn boot(&mut self) {
         self.keeper.boot(&mut self.shell);
-        self.collect_bundles();
+        // What a lost state was fetching is not known any more, but paid for: its command comes again.
+        if !self.state().is_after_loss() {
+            self.collect_bundles();
+        }
         self.share_time();
     }
 

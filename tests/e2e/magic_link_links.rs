@@ -93,6 +93,16 @@ fn a_connection_that_is_cut_ten_times_costs_less_than_a_hundredth_twice() -> Res
 
 #[test]
 fn an_agent_that_is_killed_while_it_fetches_goes_on_where_it_was() -> Result<()> {
+    killed_at_half(|_| Ok(()))
+}
+
+#[test]
+fn an_agent_that_has_lost_its_state_goes_on_where_it_was() -> Result<()> {
+    killed_at_half(|gateway| Ok(std::fs::remove_file(gateway.agent_state().join("state.json"))?))
+}
+
+/// An agent is killed when half of a bundle has come, something is done to it, and it starts again.
+fn killed_at_half(meanwhile: impl Fn(&Gateway) -> Result<()>) -> Result<()> {
     const PART: usize = DATA_BYTES / 2;
     let options = GatewayOptions { more: HTTP.to_owned(), ..Default::default() };
     let mut fleet = Fleet::start_with(&[(EUI, KEROS_6)], &options)?;
@@ -109,6 +119,7 @@ fn an_agent_that_is_killed_while_it_fetches_goes_on_where_it_was() -> Result<()>
     })
     .with_context(|| fleet.gateways[0].log())?;
     fleet.gateways[0].kill()?;
+    meanwhile(&fleet.gateways[0])?;
     stuck.store(false, Ordering::Relaxed);
     fleet.gateways[0].restart()?;
     let outcome = fleet.outcomes(&update)?.remove(EUI).context("the gateway is in the update")?;
