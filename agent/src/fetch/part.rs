@@ -9,7 +9,7 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use keros_platform::{Disk as _, DiskFile as _, RealDisk};
+use keros_platform::{Disk as _, DiskFile as _, RealDisk, is_damaged};
 use keros_protocol::magic_link::{Descriptor, Digest};
 use nix::libc;
 use sha2::{Digest as _, Sha256};
@@ -77,9 +77,12 @@ impl<'a> Part<'a> {
         };
         match store.take_paused(blob.digest, length) {
             Some(hash) => part.hash = hash,
-            None => part.hash_again(stop)?,
+            None => match part.hash_again(stop) {
+                Err(error) if is_damaged(&error) => part.clear()?,
+                hashed => hashed?,
+            },
         }
-        part.file.seek(SeekFrom::Start(length))?;
+        part.file.seek(SeekFrom::Start(part.length))?;
         Ok(part)
     }
 
