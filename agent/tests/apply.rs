@@ -11,7 +11,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command as Program;
 
-use daemon::{Daemon, EUI};
+use daemon::{Daemon, EUI, limited};
 use keros_protocol::magic_link::{BundleFile, Descriptor, Digest, LinkConfig, Manifest};
 use keros_protocol::{Command, CommandId, Envelope, Job, JobLimits, JobOptions, SigningKey, UpdateId};
 use serde_json::Value;
@@ -262,8 +262,8 @@ fn only_root_may_bring_anything() {
     open("", 0o755);
     open("run/status.sock", 0o666);
     let as_nobody = || {
-        let mut command = Program::new(&program);
-        command.env_clear().uid(65534).gid(65534).arg("--config").arg(folder.join("config.yaml"));
+        let mut command = limited(&program);
+        command.uid(65534).gid(65534).arg("--config").arg(folder.join("config.yaml"));
         command
             .arg("apply")
             .arg(stick.link())

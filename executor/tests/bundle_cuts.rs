@@ -5,6 +5,7 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::{Command as Program, Stdio};
 
 use common::bundle::Link;
@@ -130,6 +131,45 @@ fn killed_at_any_system_call_of_the_copying_the_command_runs_later_and_once() {
     }
     println!("{cut} calls were the last one of their process");
     assert!(cut > 20);
+}
+
+/// The agent fetches again what is refused so; what a busy gateway does not give for a moment is only asked for again.
+#[test]
+fn what_the_disk_has_lost_of_the_agents_copy_is_not_found() {
+    if !strace_works() {
+        return;
+    }
+    let title = |title: &'static str| move |link: &Link| link.file(title);
+    let folder = |link: &Link| link.folder.join("blobs/sha256");
+    type Place<'a> = &'a dyn Fn(&Link) -> PathBuf;
+    let cases: [(&str, Place<'_>, usize); 7] = [
+        ("read", &|link| link.blob(link.digest), 1),
+        ("read", &|link| link.blob(link.manifest.config.digest), 1),
+        ("read", &title("files/motd"), 1),
+        ("read", &title("files/deep/er/other"), 2),
+        ("openat", &folder, 1),
+        ("openat", &folder, 4),
+        ("newfstatat", &folder, 2),
+    ];
+    for (call, path, number) in cases {
+        for error in ["EIO", "EUCLEAN", "ENOMEM"] {
+            let bench = Bench::new();
+            let path = path(&bench.link);
+            let told = format!("{error} at {call} {number} of {}", path.display());
+            let inject = format!("--inject={call}:error={error}:when={number}");
+            let events = bench.traced(&["-P", path.to_str().unwrap(), &inject]);
+            match &events[..] {
+                [Event::Ended { outcome: Outcome::Refused { reason, detail } }] => {
+                    assert_eq!(*reason, RefusalReason::NotFound, "{told}: {detail}");
+                    assert!(error != "ENOMEM" && detail.contains(" cannot be read: "), "{told}: {detail}");
+                }
+                [Event::RequestFailed { message, .. }] => assert_eq!(error, "ENOMEM", "{told}: {message}"),
+                other => panic!("{told}: {other:#?}\n{}", bench.gateway.text("trace")),
+            }
+            assert!(bench.copies().is_empty(), "{told}: {:?}", bench.copies());
+            bench.runs_now(&told);
+        }
+    }
 }
 
 #[test]

@@ -213,5 +213,7 @@ fn a_redirect_to_elsewhere_is_not_followed() -> Result<()> {
     ensure!(ends[EUI] == "refused: fetch_failed", "{ends:?}");
     ensure!(elsewhere.asked().is_empty(), "{:?}", elsewhere.asked());
     ensure!(!fleet.gateways[0].root.join("ran").exists());
+    let begun = half_written(&fleet)?;
+    ensure!(begun.is_empty(), "{begun:?}");
     Ok(())
 }

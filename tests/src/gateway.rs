@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::{Injection, Process, Threads, keros_program, run, system_program};
+use crate::{Injection, LIMIT, Process, Threads, keros_program, run, system_program};
 
 /// A KerOS 6 version.
 pub const KEROS_6: &str = "6.3.1";
@@ -185,14 +185,15 @@ impl Gateway {
         std::fs::read_to_string(self.folder.join("agent.log")).unwrap_or_default()
     }
 
-    /// Runs a technician's command.
+    /// Runs a technician's command; one that follows a job which never ends is ended with the code 124.
     ///
     /// # Errors
     /// When it cannot be started.
     pub fn technician(&self, arguments: &[&str]) -> Result<(i32, String)> {
-        let mut all: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+        let mut all = vec![LIMIT.as_secs().to_string(), keros_program("keros-agent")?.display().to_string()];
+        all.extend(arguments.iter().map(ToString::to_string));
         all.extend(["--config".to_owned(), self.config().display().to_string()]);
-        let output = run(&keros_program("keros-agent")?, all)?;
+        let output = run(&system_program("timeout")?, all)?;
         let text = [output.stdout, output.stderr].concat();
         Ok((output.status.code().unwrap_or(-1), String::from_utf8_lossy(&text).into_owned()))
     }

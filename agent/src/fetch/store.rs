@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use keros_platform::{Disk as _, RealDisk};
+use keros_platform::{Disk as _, RealDisk, is_damaged};
 use keros_protocol::limits::MAX_MANIFEST_BYTES;
 use keros_protocol::magic_link::{Descriptor, Digest, Manifest};
 use nix::libc;
@@ -71,7 +71,7 @@ impl BlobStore {
     }
 
     /// Whether a blob is there and right. It is hashed once for each order: flash forgets, and the executor would refuse what
-    /// is wrong when it is too late to fetch it anew. One that is wrong is removed.
+    /// is wrong when it is too late to fetch it anew. One that is wrong, or lost by the disk, is removed.
     pub(crate) fn is_good(&self, blob: Descriptor, stop: &Stop) -> io::Result<bool> {
         let Some((file, metadata)) = self.open_blob(blob.digest) else { return Ok(false) };
         if metadata.len() == blob.size {
@@ -79,10 +79,13 @@ impl BlobStore {
                 return Ok(true);
             }
             let mut hash = Sha256::new();
-            hash_into(&mut hash, file, stop)?;
-            if Digest::from_bytes(hash.finalize().into()) == blob.digest {
-                self.set_good(blob.digest);
-                return Ok(true);
+            match hash_into(&mut hash, file, stop) {
+                Ok(()) if Digest::from_bytes(hash.finalize().into()) == blob.digest => {
+                    self.set_good(blob.digest);
+                    return Ok(true);
+                }
+                Err(error) if !is_damaged(&error) => return Err(error),
+                Ok(()) | Err(_) => {}
             }
         }
         remove_any(&self.blob_path(blob.digest))?;

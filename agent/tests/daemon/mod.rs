@@ -1,6 +1,7 @@
 //! The daemon as a process.
 #![allow(dead_code, reason = "no test needs all of it")]
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -46,8 +47,11 @@ impl Daemon {
         }
     }
 
+    /// A command that follows a job which never ends is ended with the code 124.
     pub(crate) fn ask(&self, arguments: &[&str]) -> Output {
-        command(self.folder.path(), arguments).output().unwrap()
+        let asked = command(self.folder.path(), arguments);
+        let mut limited = limited(asked.get_program());
+        limited.args(asked.get_args()).output().unwrap()
     }
 }
 
@@ -56,6 +60,13 @@ impl Drop for Daemon {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// This program, but for no more than a minute.
+pub(crate) fn limited(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("/usr/bin/timeout");
+    command.arg("60").arg(program).env_clear();
+    command
 }
 
 pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {

@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path};
 
+use keros_platform::is_damaged;
 use keros_protocol::RefusalReason;
 use keros_protocol::magic_link::{Descriptor, Digest};
 use nix::errno::Errno;
@@ -49,7 +50,7 @@ impl Given {
             Err(errno) if is_absent(errno) => {
                 Err(refuse("there is no folder blobs/sha256 in what the agent has brought"))
             }
-            Err(errno) => Err(Failure::io("open the bundle that the agent has brought")(errno.into()).into()),
+            Err(errno) => Err(unreadable("what the agent has brought", errno.into())),
         }
     }
 
@@ -59,8 +60,7 @@ impl Given {
         let not_found =
             |what: &str| Trouble::refused(RefusalReason::NotFound, format!("{name} ({digest}) {what}"));
         let no_file = || not_found("is not a regular file in what the agent has brought");
-        let failed =
-            |errno: Errno| Trouble::from(Failure::io(format!("open {name} of the bundle"))(errno.into()));
+        let failed = |errno: Errno| unreadable(&format!("{name} of the bundle"), errno.into());
         // To open a device may do something; nobody but root can put one there after this look.
         match fstatat(&self.blobs, file_name.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
             Ok(found) if SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG => {}
@@ -75,7 +75,7 @@ impl Given {
             Err(errno) if is_absent(errno) => return Err(no_file()),
             Err(errno) => return Err(failed(errno)),
         };
-        let found = file.metadata().map_err(Failure::io(format!("look at {name} of the bundle")))?;
+        let found = file.metadata().map_err(|error| unreadable(&format!("{name} of the bundle"), error))?;
         if !found.is_file() {
             return Err(no_file());
         }
@@ -103,11 +103,17 @@ impl Blob {
             Ok(()) => Ok(()),
             Err(CopyError::Write(error)) => Err(not_written(error)),
             Err(CopyError::Differs(what)) => Err(mismatch(&what)),
-            Err(CopyError::Read(error)) => {
-                Err(Failure::io(format!("read {name} of the bundle"))(error).into())
-            }
+            Err(CopyError::Read(error)) => Err(unreadable(&format!("{name} of the bundle"), error)),
         }
     }
+}
+
+/// What the disk has lost is not there: the agent fetches it again. Other failures pass.
+fn unreadable(what: &str, error: io::Error) -> Trouble {
+    if is_damaged(&error) {
+        return Trouble::refused(RefusalReason::NotFound, format!("{what} cannot be read: {error}"));
+    }
+    Failure::io(format!("read {what}"))(error).into()
 }
 
 /// Nothing is there, or a link, a pipe, a file instead of a folder.

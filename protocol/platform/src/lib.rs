@@ -2,12 +2,14 @@
 //!
 //! [`paths`] is the only place that names a path of the platform; every one is a default that a setting can replace.
 
+mod damage;
 mod disk;
 mod durable;
 mod identity;
 mod keyring;
 pub mod paths;
 
+pub use damage::is_damaged;
 pub use disk::{Disk, DiskFile, Look, Open, RealDisk};
 pub use durable::{create_private_folder, sync_folder, write_atomically};
 pub use identity::{Identity, IdentityError, IdentityOverride, IdentitySource};

@@ -1,6 +1,7 @@
 //! Fetching over real sockets from servers that do all that servers do.
 
 mod bundle;
+mod damaged;
 mod elsewhere;
 mod folder;
 mod hostile;

@@ -1,5 +1,7 @@
 //! Sticks that were damaged: no change of a byte and no cut gets past the checks, and none ends the program.
 
+mod fuzz;
+
 use std::fs;
 use std::path::Path;
 
@@ -34,6 +36,9 @@ fn gateway() -> StatusView {
     }
 }
 
+const CONFIG: &[u8] = br#"{"name":"x","gateways":["7076FF*"],"playbook":"site.yml"}"#;
+const PLAYBOOK: &[u8] = &[7; 700];
+
 /// A Magic Link as a tar.
 fn exported() -> (Digest, Vec<u8>) {
     let mut archive = tar::Builder::new(Vec::new());
@@ -46,8 +51,8 @@ fn exported() -> (Digest, Vec<u8>) {
         archive.append_data(&mut header, path, content).unwrap();
         Descriptor { digest, size: content.len() as u64 }
     };
-    let config = add(br#"{"name":"x","gateways":["7076FF*"],"playbook":"site.yml"}"#);
-    let blob = add(&[7; 700]);
+    let config = add(CONFIG);
+    let blob = add(PLAYBOOK);
     let files = vec![BundleFile { title: "site.yml".parse().unwrap(), blob, executable: false }];
     let hash = add(&Manifest { config, files }.to_bytes()).digest;
     (hash, archive.into_inner().unwrap())
