@@ -69,7 +69,10 @@ impl Client {
             allow_http: settings.allow_http,
         };
         if rules.check(&address, &address).is_err() {
-            let detail = format!("{address} is not encrypted, and magic_links.allow_http is not set");
+            let detail = format!(
+                "{address} is not encrypted: the center serves with TLS by --registry-tls, or set magic_links.allow_http \
+                 on this gateway"
+            );
             return Err(Trouble::refused(RefusalReason::FetchFailed, detail));
         }
         // It is for that one alone: a source of another host would just have to ask for it.

@@ -50,7 +50,10 @@ pub(super) fn counts(counts: &BTreeMap<String, u32>) -> String {
     let parts: Vec<String> = counts
         .iter()
         .filter(|(_, count)| **count > 0)
-        .map(|(name, count)| format!("{count} {}", printable(name)))
+        .map(|(name, count)| match name.as_str() {
+            "none" => format!("{count} without outcome"),
+            name => format!("{count} {}", printable(name)),
+        })
         .collect();
     if parts.is_empty() { "no gateways".to_owned() } else { parts.join(", ") }
 }
@@ -260,7 +263,7 @@ pub(super) mod tests {
              7076FF0056070102:\n  \
              a JetPorch script needs KerOS 6, this gateway has 5.10.1\\u{1b}[2J\n"
         );
-        assert!(text.contains("Outcomes: 1 none, 1 refused, 1 succeeded"), "{text}");
+        assert!(text.contains("Outcomes: 1 without outcome, 1 refused, 1 succeeded"), "{text}");
     }
 
     #[test]
