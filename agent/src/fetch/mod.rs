@@ -30,8 +30,9 @@ use std::time::Duration;
 
 use keros_machine::FetchEnd;
 use keros_platform::Identity;
+use keros_protocol::limits::shorten;
 use keros_protocol::magic_link::Digest;
-use keros_protocol::{CommandId, RefusalReason};
+use keros_protocol::{BundleUnderWay, CommandId, RefusalReason};
 use tokio::sync::mpsc;
 
 use attempt::Attempt;
@@ -55,6 +56,9 @@ const STUBBORN_ATTEMPTS: u32 = 5;
 /// Less than this is no progress by itself, only together with what further attempts bring: each costs a handshake of some 6 KiB, and a
 /// server that gives one byte at a time would be asked every second.
 const LEAST_PROGRESS_BYTES: u64 = 16 * 1024;
+
+/// Of a problem in telemetry: the address of a blob takes some 200 bytes, and each hour's message is paid for.
+const MAX_TOLD_BYTES: usize = 384;
 
 /// What attempts are made with.
 #[derive(Debug)]
@@ -241,6 +245,13 @@ impl Fetcher {
         };
         self.thread = Some(thread::Builder::new().name("fetch".to_owned()).spawn(work)?);
         Ok(())
+    }
+
+    /// What the center hears of the fetching for a command.
+    pub(crate) fn told(&self, command_id: CommandId) -> Option<BundleUnderWay> {
+        let FetchView { have_bytes, total_bytes, problem } = self.view(command_id)?;
+        let problem = problem.map(|problem| shorten(&problem, MAX_TOLD_BYTES));
+        Some(BundleUnderWay { command_id, have_bytes, total_bytes, problem })
     }
 
     /// What a technician sees of the fetching for a command.
