@@ -47,16 +47,6 @@ impl FetchLive {
         self.current.as_ref().map(|current| current.command_id)
     }
 
-    /// What keeps the bundle from coming.
-    pub(crate) fn problem(&self) -> Option<&str> {
-        self.current.as_ref()?.trouble.as_deref()
-    }
-
-    /// Why the last attempt for this job has failed.
-    fn trouble_of(&self, id: CommandId) -> Option<&str> {
-        self.current.as_ref().filter(|current| current.command_id == id)?.trouble.as_deref()
-    }
-
     /// The connection is there: the next attempt need not be waited for.
     pub(crate) fn connected(&mut self) {
         if let Some(current) = &mut self.current {
@@ -149,17 +139,25 @@ impl Fetching {
         }
         self.backoff_ms = (self.backoff_ms * 2).clamp(FIRST_BACKOFF_MS, MAX_BACKOFF_MS);
         self.retry_at_ms = now.monotonic_ms + self.backoff_ms;
-        self.trouble = Some(format!("command {}: its bundle is not there: {message}", self.command_id));
+        self.trouble = Some(format!("its bundle is not there: {message}"));
     }
 }
 
 /// What a waiting job ends with when its time is over.
 pub(crate) fn time_is_over(state: &State, job: &Job) -> JobEvent {
-    let trouble = state.live.fetch.trouble_of(job.command_id);
-    trouble.map_or(JobEvent::Expired, |trouble| {
-        let detail = format!("its time was over; {trouble}");
-        JobEvent::NotFetched(RefusalReason::FetchFailed, detail)
-    })
+    let fetch = &state.live.fetch;
+    let Some(current) = fetch.current.as_ref().filter(|current| current.command_id == job.command_id) else {
+        return JobEvent::Expired;
+    };
+    match &current.trouble {
+        Some(trouble) => {
+            JobEvent::NotFetched(RefusalReason::FetchFailed, format!("its time was over; {trouble}"))
+        }
+        None => {
+            let detail = "its time was over before all of its bundle was here".to_owned();
+            JobEvent::NotFetched(RefusalReason::Expired, detail)
+        }
+    }
 }
 
 /// Whether the executor refuses a job for a bundle that was whole when it was fetched: the disk has lost something since then.

@@ -236,13 +236,13 @@ impl State {
         now.unix_s + telemetry::wait_ms(self, now).div_ceil(1000)
     }
 
-    /// What keeps the job at the head, or a bundle, from going on, in words.
+    /// What keeps the job at the head from going on, in words. Of a bundle that does not come the fetching itself tells.
     #[must_use]
     pub fn problem(&self) -> Option<&str> {
         if self.live.executor.clock_waits {
             return Some("the clock is wrong: jobs wait until the center has told the time");
         }
-        self.live.executor.problem.as_deref().or_else(|| self.live.fetch.problem())
+        self.live.executor.problem.as_deref()
     }
 }
 

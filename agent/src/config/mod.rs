@@ -21,5 +21,7 @@ pub(crate) use finding::Finding;
 #[cfg(test)]
 use finding::Severity;
 pub(crate) use load::{DEFAULT_TEXT, Loaded, load};
-pub(crate) use settings::{BrokerSettings, ExecutorAccess, MagicLinkSettings, Settings, TlsSettings};
+pub(crate) use settings::{
+    BrokerSettings, ExecutorAccess, MagicLinkSettings, RegistryLogin, Settings, TlsSettings,
+};
 pub(crate) use show::{settings_json, settings_yaml};

@@ -1,7 +1,7 @@
 //! The names of all options. It knows nothing of their values: those are read in `valid`.
 
 /// Every option by its full name. What stands before a dot is a section.
-pub(super) const ALL: [&str; 30] = [
+pub(super) const ALL: [&str; 31] = [
     "broker.host",
     "broker.port",
     "broker.tls.ca_file",
@@ -24,6 +24,7 @@ pub(super) const ALL: [&str; 30] = [
     "magic_links.proxy",
     "magic_links.rate_limit_kib_s",
     "magic_links.redirect_hosts",
+    "magic_links.registry_host",
     "magic_links.registry_username",
     "magic_links.registry_password_file",
     "magic_links.max_mib",

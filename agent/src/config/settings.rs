@@ -77,6 +77,17 @@ pub(crate) enum ExecutorAccess {
     Command(Vec<String>),
 }
 
+/// A log-in, and the one registry that gets it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RegistryLogin {
+    /// The registry, with its port where it is not the scheme's own.
+    pub(crate) host: String,
+    /// User name.
+    pub(crate) username: String,
+    /// File with the password in its first line.
+    pub(crate) password_file: PathBuf,
+}
+
 /// How Magic Links are fetched, and how many are kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct MagicLinkSettings {
@@ -90,8 +101,8 @@ pub(crate) struct MagicLinkSettings {
     pub(crate) rate_limit_kib_s: u64,
     /// Hosts, with their port where it is not the scheme's own, that a source may send on to.
     pub(crate) redirect_hosts: Vec<String>,
-    /// User name, and the file with the password in its first line, for registries that ask for them.
-    pub(crate) registry_login: Option<(String, PathBuf)>,
+    /// For a registry that asks for a log-in.
+    pub(crate) registry_login: Option<RegistryLogin>,
     /// No bundle is greater than this, MiB.
     pub(crate) max_mib: u64,
     /// The most that bundles of ended jobs may take, MiB.

@@ -273,8 +273,10 @@ fn what_is_wrong_with_fetching_is_told() {
         "{proxy: \"http://p:0\"}",
         "{redirect_hosts: [\"https://h\"]}",
         "{redirect_hosts: h}",
+        "{registry_host: h}",
         "{registry_username: u}",
-        "{registry_password_file: /etc/hostname}",
+        "{registry_username: u, registry_password_file: /etc/hostname}",
+        "{registry_host: \"https://h\", registry_username: u, registry_password_file: /etc/hostname}",
         "{max_mib: 0}",
         "{max_mib: 513}",
         "{rate_limit_kib_s: -1}",
@@ -289,7 +291,7 @@ fn what_is_shown_can_be_read_again() {
 broker: {host: center, tls: {ca_file: /a, client_cert_file: /b, client_key_file: /c}, username: u, password_file: /p}
 identity: {eui: \"70:76:ff:00:56:07:01:23\", codename: wiis, keros_version: \"6.3.1\"}
 executor: {command: [/x, y]}
-magic_links: {ca_file: /d, proxy: \"http://p:1\", redirect_hosts: [h], registry_username: r, registry_password_file: /q}
+magic_links: {ca_file: /d, proxy: \"http://p:1\", redirect_hosts: [h], registry_host: g, registry_username: r, registry_password_file: /q}
 ";
     let first = settings(text);
     let shown = settings_yaml(&first);

@@ -9,7 +9,8 @@ use keros_protocol::limits::MAX_BUNDLE_BYTES;
 
 use super::merged::Merged;
 use super::settings::{
-    BrokerSettings, ExecutorAccess, MagicLinkSettings, Settings, TelemetrySettings, TlsSettings,
+    BrokerSettings, ExecutorAccess, MagicLinkSettings, RegistryLogin, Settings, TelemetrySettings,
+    TlsSettings,
 };
 
 /// As the protocol has it.
@@ -128,18 +129,7 @@ fn executor(merged: &mut Merged) -> ExecutorAccess {
 }
 
 fn magic_links(merged: &mut Merged, broker: &BrokerSettings) -> MagicLinkSettings {
-    const USER: &str = "magic_links.registry_username";
-    const PASSWORD: &str = "magic_links.registry_password_file";
     let ca_of_broker = || broker.tls.as_ref().map(|tls| tls.ca_file.clone());
-    let registry_login = match (merged.text(USER, 256), merged.file(PASSWORD)) {
-        (Some(name), Some(file)) => Some((name, file)),
-        _ => None,
-    };
-    for (given, needed) in [(USER, PASSWORD), (PASSWORD, USER)] {
-        if merged.is_set(given) && !merged.is_set(needed) {
-            merged.wrong::<()>(given, format!("`{given}` needs `{needed}` beside it"));
-        }
-    }
     MagicLinkSettings {
         ca_file: merged.file("magic_links.ca_file").or_else(ca_of_broker),
         allow_http: merged.flag("magic_links.allow_http").unwrap_or(false),
@@ -149,10 +139,30 @@ fn magic_links(merged: &mut Merged, broker: &BrokerSettings) -> MagicLinkSetting
             .number("magic_links.rate_limit_kib_s", 0..=1_000_000, "KiB a second")
             .unwrap_or(0),
         redirect_hosts: redirect_hosts(merged),
-        registry_login,
+        registry_login: registry_login(merged),
         max_mib: merged.number("magic_links.max_mib", 1..=MAX_BUNDLE_MIB, "MiB").unwrap_or(MAX_BUNDLE_MIB),
         keep_mib: merged.number("magic_links.keep_mib", 0..=1_000_000, "MiB").unwrap_or(64),
     }
+}
+
+/// All three or none: a password without its registry would go to whatever source asks for one.
+fn registry_login(merged: &mut Merged) -> Option<RegistryLogin> {
+    const HOST: &str = "magic_links.registry_host";
+    const USER: &str = "magic_links.registry_username";
+    const PASSWORD: &str = "magic_links.registry_password_file";
+    let all = [HOST, USER, PASSWORD];
+    let (host, username, password_file) =
+        (merged.text(HOST, 256), merged.text(USER, 256), merged.file(PASSWORD));
+    let given = all.into_iter().find(|option| merged.is_set(option))?;
+    if let Some(missing) = all.into_iter().find(|option| !merged.is_set(option)) {
+        return merged.wrong(given, format!("`{given}` needs `{missing}` beside it"));
+    }
+    let login = RegistryLogin { host: host?, username: username?, password_file: password_file? };
+    if !is_host(&login.host) {
+        let message = format!("`{HOST}`: {:?} is no host name with or without a port", login.host);
+        return merged.wrong(HOST, message);
+    }
+    Some(login)
 }
 
 fn proxy(merged: &mut Merged) -> Option<String> {

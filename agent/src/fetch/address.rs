@@ -71,7 +71,8 @@ impl Address {
 }
 
 impl Origin {
-    fn is_named(&self, text: &str) -> bool {
+    /// Whether this text of the settings names it: the port may be left out where it is the scheme's own.
+    pub(super) fn is_named(&self, text: &str) -> bool {
         let is_own_port = self.port == if self.is_https { 443 } else { 80 };
         let text = text.to_ascii_lowercase();
         text == format!("{}:{}", self.host, self.port) || (is_own_port && text == self.host)

@@ -2,7 +2,6 @@
 //! is not.
 
 use std::io::Read as _;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use keros_protocol::RefusalReason;
@@ -19,7 +18,7 @@ use super::secure::{SecureConnector, SetUp};
 use super::stop::Stop;
 use super::store::BUFFER_BYTES;
 use super::trouble::Trouble;
-use crate::config::MagicLinkSettings;
+use crate::config::{MagicLinkSettings, RegistryLogin};
 
 /// Times that a server may send on elsewhere.
 const MAX_REDIRECTS: usize = 5;
@@ -37,7 +36,7 @@ pub(super) struct Client {
     agent: Agent,
     source: Origin,
     rules: Rules,
-    login: Option<(String, PathBuf)>,
+    login: Option<RegistryLogin>,
     /// What is said to the source, and to nobody else.
     authorization: Option<String>,
     /// The command has brought a token: no other log-in is tried.
@@ -71,11 +70,13 @@ impl Client {
             let detail = format!("{address} is not encrypted, and magic_links.allow_http is not set");
             return Err(Trouble::refused(RefusalReason::FetchFailed, detail));
         }
+        // It is for that one alone: a source of another host would just have to ask for it.
+        let login = settings.registry_login.clone().filter(|login| source.is_named(&login.host));
         Ok(Self {
             agent,
             source,
             rules,
-            login: settings.registry_login.clone(),
+            login,
             authorization: access.token.map(|token| format!("Bearer {token}")),
             has_token: access.token.is_some(),
             has_asked: false,
@@ -148,7 +149,7 @@ impl Client {
                 Ok(())
             }
             _ => {
-                let advice = "set magic_links.registry_username and magic_links.registry_password_file";
+                let advice = "set magic_links.registry_host, registry_username and registry_password_file";
                 Err(denied(format!("{address} asks for a log-in: {advice}")))
             }
         }
@@ -156,10 +157,10 @@ impl Client {
 
     /// Read at each attempt, so that a new password needs no restart.
     fn read_login(&self) -> Result<Option<String>, Trouble> {
-        let Some((name, file)) = &self.login else { return Ok(None) };
+        let Some(RegistryLogin { username, password_file: file, .. }) = &self.login else { return Ok(None) };
         let text = keros_platform::read_small(file, MAX_PASSWORD_BYTES)
             .ok_or_else(|| Trouble::Passing(format!("cannot read the password file {}", file.display())))?;
-        Ok(Some(login::basic(name, text.lines().next().unwrap_or_default())))
+        Ok(Some(login::basic(username, text.lines().next().unwrap_or_default())))
     }
 
     /// The source names its token service, which gets the log-in: so it must be one that the source may send on to.

@@ -17,10 +17,12 @@ use sha2::{Digest as _, Sha256};
 use super::stop::Stop;
 use super::store::{BUFFER_BYTES, BlobStore, is_file, open_to_read, remove_any};
 
-/// A part is made durable when both so much and so long has come: a slow link loses at most these bytes to a power cut, a
-/// fast one this time's worth, and flash is not written for every packet.
+/// A part is made durable when both so much has come and so long has passed: flash is not written for every packet.
 const SYNC_BYTES: u64 = 4 * 1024 * 1024;
 const SYNC_TIME: Duration = Duration::from_secs(2);
+/// And after so long in any case, when the kernel writes it to the disk by itself: 64 kbit/s give the bytes in 9 minutes, and
+/// a gateway that has no power for longer would never get on.
+const SYNC_AT_LATEST: Duration = Duration::from_secs(30);
 
 /// A length and a boot's id.
 const MAX_NOTE_BYTES: u64 = 128;
@@ -113,7 +115,7 @@ impl<'a> Part<'a> {
         self.file.write_all(bytes)?;
         self.hash.update(bytes);
         self.length += bytes.len() as u64;
-        if self.length - self.durable >= SYNC_BYTES && self.durable_at.elapsed() >= SYNC_TIME {
+        if is_sync_due(self.length - self.durable, self.durable_at.elapsed()) {
             self.make_durable()?;
         }
         Ok(())
@@ -159,6 +161,12 @@ impl<'a> Part<'a> {
         }
         Ok(is_right)
     }
+}
+
+/// Whether so many bytes that came in so long a time are made durable.
+const fn is_sync_due(bytes: u64, time: Duration) -> bool {
+    let least = if bytes >= SYNC_BYTES { SYNC_TIME } else { SYNC_AT_LATEST };
+    time.as_millis() >= least.as_millis()
 }
 
 /// What is not a file of ours is removed; nothing is followed, and a pipe is not waited for.
@@ -244,5 +252,17 @@ impl BlobStore {
     pub(super) fn remove_part(&self, digest: Digest) {
         let _ = remove_any(&self.part_path(digest));
         let _ = remove_any(&self.note_path(digest));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_link_loses_half_a_minute_to_a_power_cut_and_a_fast_one_two_seconds() {
+        let seconds = Duration::from_secs;
+        assert!(!is_sync_due(SYNC_BYTES, seconds(1)) && is_sync_due(SYNC_BYTES, seconds(2)));
+        assert!(!is_sync_due(SYNC_BYTES - 1, seconds(29)) && is_sync_due(1, seconds(30)));
     }
 }

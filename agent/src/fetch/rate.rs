@@ -4,6 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::stop::Stop;
 
+/// So much of the time may be left unused and made up for.
+const UNUSED: Duration = Duration::from_secs(1);
+
 /// Keeps an attempt at or below a rate.
 #[derive(Debug)]
 pub(crate) struct RateLimit {
@@ -29,9 +32,21 @@ impl RateLimit {
     /// Waits until so many more bytes were not too many.
     pub(crate) fn taken(&mut self, bytes: usize, stop: &Stop) {
         if self.bytes_per_s > 0 {
-            self.bytes += bytes as u64;
-            stop.sleep(self.due().saturating_sub(self.begin.elapsed()));
+            stop.sleep(self.wait(bytes, self.begin.elapsed()));
         }
+    }
+
+    /// How long to wait, so long after the beginning. What a link did not bring while it was down is not made up for.
+    fn wait(&mut self, bytes: usize, elapsed: Duration) -> Duration {
+        let elapsed = match elapsed.checked_sub(self.due()) {
+            Some(idle) if idle > UNUSED => {
+                (self.begin, self.bytes) = (self.begin + elapsed, 0);
+                Duration::ZERO
+            }
+            _ => elapsed,
+        };
+        self.bytes += bytes as u64;
+        self.due().saturating_sub(elapsed)
     }
 
     /// How long after the beginning the bytes so far are not too many.
@@ -53,6 +68,16 @@ mod tests {
         assert_eq!(limit.due(), Duration::from_secs(3));
         let free = RateLimit::new(0);
         assert_eq!(free.at_once(65_536), 65_536);
+    }
+
+    #[test]
+    fn a_link_that_was_down_does_not_bring_at_once_what_it_did_not_bring_then() {
+        let mut limit = RateLimit::new(10);
+        let seconds = Duration::from_secs;
+        assert_eq!(limit.wait(10 * 1024, Duration::ZERO), seconds(1));
+        assert_eq!(limit.wait(10 * 1024, seconds(2)), Duration::ZERO, "a second is made up for");
+        assert_eq!(limit.wait(20 * 1024, seconds(60)), seconds(2), "a minute is not");
+        assert_eq!(limit.wait(10 * 1024, seconds(1)), seconds(2));
     }
 
     #[test]

@@ -51,6 +51,15 @@ impl Page {
         self.push(cut(&line, LINE_CHARS).trim_end());
     }
 
+    /// Text without a label, in at most so many lines of the terminal's width; the rest is cut.
+    fn paragraph(&mut self, text: &str, max_lines: usize) {
+        let width = LINE_CHARS - LABEL_CHARS;
+        let text = cut(&clean(text), width * max_lines);
+        for line in text.chars().collect::<Vec<_>>().chunks(width) {
+            self.line("", &line.iter().collect::<String>());
+        }
+    }
+
     /// A line of any length: nothing of it may be lost.
     fn long_line(&mut self, label: &str, text: &str) {
         let line = format!("{label:LABEL_CHARS$}{}", clean(text));

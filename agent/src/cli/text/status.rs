@@ -9,6 +9,8 @@ use crate::local::{ConnectionView, JobView, StatusView, TelemetryView};
 /// So that all fits on one screen.
 const LAST_JOBS: usize = 3;
 const WARNINGS: usize = 2;
+/// What keeps a bundle from coming: a source's address alone may take two lines, and the reason stands behind it.
+const PROBLEM_LINES: usize = 4;
 
 /// The whole screen.
 pub(in crate::cli) fn status(status: &StatusView, now_unix_s: UnixSeconds) -> String {
@@ -87,11 +89,21 @@ fn open_jobs(page: &mut Page, jobs: &[JobView], now_unix_s: UnixSeconds) {
         }
         _ => page.line("", &first.outcome.to_string()),
     }
-    if let (Outcome::Accepted {}, Some(fetch)) = (&first.outcome, &first.fetch) {
-        page.line("", &format!("bundle: {}", super::job::fetched(fetch)));
-    }
     if jobs.len() > 1 {
         page.line("", &format!("and {} waiting: keros-agent jobs", jobs.len() - 1));
+    }
+    bundle(page, jobs, first);
+}
+
+/// The bundle that is fetched, also for a later job.
+fn bundle(page: &mut Page, jobs: &[JobView], first: &JobView) {
+    let is_awaited = |job: &&JobView| job.outcome == Outcome::Accepted {} && job.fetch.is_some();
+    let Some(job) = jobs.iter().find(is_awaited) else { return };
+    let Some(fetch) = &job.fetch else { return };
+    let of = if job == first { String::new() } else { format!(" of {}", short_id(job)) };
+    page.line("", &format!("bundle{of}: {}", super::job::fetched(fetch)));
+    if let Some(problem) = &fetch.problem {
+        page.paragraph(problem, PROBLEM_LINES);
     }
 }
 

@@ -193,7 +193,24 @@ fn a_bundle_on_its_way_is_told_of() {
     assert!(text.ends_with(expected), "{text}");
     let view = StatusView { open_jobs: vec![waiting], ..status_view() };
     let text = status(&view, NOW);
-    assert!(text.contains("\n            bundle: 4000000 of 100000000 bytes are here\n"), "{text}");
+    let expected = "bundle: 4000000 of 100000000 bytes are here\n            the source answers 503\n\n";
+    assert!(text.contains(&format!("\n            {expected}")), "{text}");
+}
+
+#[test]
+fn the_status_says_why_a_bundle_does_not_come_also_for_a_job_that_waits() {
+    let url = format!("https://registry.example:5000/v2/keros/forwarder/blobs/sha256:{}", "5".repeat(64));
+    let problem = format!("{url}: the name of the host is not known");
+    let fetch = FetchView { have_bytes: 0, total_bytes: None, problem: Some(problem) };
+    let waiting = JobView { fetch: Some(fetch), ..job_view(2, Outcome::Accepted {}) };
+    let mut view = StatusView { open_jobs: vec![waiting], ..status_view() };
+    let alone = status(&view, NOW);
+    assert!(alone.contains("not known\n"), "{alone}");
+    view.open_jobs.insert(0, job_view(1, Outcome::Running { task: None }));
+    let text = status(&view, NOW);
+    assert!(text.contains("\n            bundle of 0192f3a4-5b6c-7d8e: nothing is known"), "{text}");
+    assert!(text.contains("not known\n"), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use super::bundle::Bundle;
 use super::server::{Asked, Server, say};
 use super::*;
+use crate::config::RegistryLogin;
 
 const TOKEN: &str = "Bearer of.the.command";
 
@@ -91,11 +92,15 @@ fn locked(bundle: &Bundle, key: &'static str, challenge: String) -> Server {
     })
 }
 
-fn logging_in(folder: &Path, hosts: Vec<String>) -> Gateway {
+fn logging_in(folder: &Path, registry: &Server, hosts: Vec<String>) -> Gateway {
     let file = folder.join("password");
     std::fs::write(&file, "geheim\n").unwrap();
     Gateway::with(|means| {
-        means.settings.registry_login = Some(("gateways".to_owned(), file));
+        means.settings.registry_login = Some(RegistryLogin {
+            host: registry.address.to_string(),
+            username: "gateways".to_owned(),
+            password_file: file,
+        });
         means.settings.redirect_hosts = hosts;
     })
 }
@@ -108,14 +113,17 @@ fn a_registry_gets_the_log_in_that_it_asks_for() {
     let folder = tempfile::tempdir().unwrap();
     let bundle = Bundle::of_length(1000);
     let source = locked(&bundle, LOGIN, "Basic realm=\"x\"".to_owned());
-    let mut gateway = logging_in(folder.path(), Vec::new());
+    let mut gateway = logging_in(folder.path(), &source, Vec::new());
     assert_eq!(gateway.fetch(&bundle, &source), FetchEnd::Complete);
     assert_eq!(source.paths().len(), 5, "it is asked for the log-in once");
 
-    let mut gateway = Gateway::new();
-    let order = gateway.order(&bundle, &source);
+    // Another one that asks for it does not.
+    let other = locked(&bundle, LOGIN, "Basic realm=\"x\"".to_owned());
+    let mut gateway = logging_in(folder.path(), &source, Vec::new());
+    let order = gateway.order(&bundle, &other);
     let (_, detail) = in_the_end(&mut gateway, order);
     assert!(detail.contains("registry_username"), "{detail}");
+    assert!(other.asked().iter().all(|asked| authorization(asked).is_none()));
 }
 
 #[test]
@@ -133,7 +141,7 @@ fn a_token_service_gets_the_log_in_and_the_registry_its_token() {
         )
     };
     let source = locked(&bundle, "Bearer of.the.service", challenge(&service));
-    let mut gateway = logging_in(folder.path(), vec![service.address.to_string()]);
+    let mut gateway = logging_in(folder.path(), &source, vec![service.address.to_string()]);
     assert_eq!(gateway.fetch(&bundle, &source), FetchEnd::Complete);
     assert_eq!(service.paths(), ["/token?service=reg&scope=repository:links:pull"]);
     assert!(source.asked().iter().all(|asked| authorization(asked) != Some(LOGIN)));
@@ -141,7 +149,7 @@ fn a_token_service_gets_the_log_in_and_the_registry_its_token() {
     // A service that nobody has named hears no secret.
     let stranger = Server::start(|_, stream, _| say(stream, "200 OK", "", br#"{"token":"x"}"#));
     let source = locked(&bundle, "Bearer x", challenge(&stranger));
-    let mut gateway = logging_in(folder.path(), vec![service.address.to_string()]);
+    let mut gateway = logging_in(folder.path(), &source, vec![service.address.to_string()]);
     let order = gateway.order(&bundle, &source);
     in_the_end(&mut gateway, order);
     assert_eq!(stranger.paths(), [] as [String; 0]);
@@ -152,7 +160,7 @@ fn a_command_that_brings_a_token_uses_no_other_log_in() {
     let folder = tempfile::tempdir().unwrap();
     let bundle = Bundle::of_length(1000);
     let source = locked(&bundle, LOGIN, "Basic realm=\"x\"".to_owned());
-    let mut gateway = logging_in(folder.path(), Vec::new());
+    let mut gateway = logging_in(folder.path(), &source, Vec::new());
     let order = with_token(&mut gateway, &bundle, &source);
     assert_eq!(in_the_end(&mut gateway, order).0, RefusalReason::FetchFailed);
     assert!(source.asked().iter().all(|asked| authorization(asked) == Some(TOKEN)));
