@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use keros_protocol::magic_link::{Digest, DigestError};
+use keros_protocol::magic_link::Digest;
 
 /// The update agent of a KerOS gateway.
 #[derive(Debug, Parser)]
@@ -116,8 +116,9 @@ pub(crate) struct Apply {
     pub(crate) format: Format,
 }
 
-fn hash(text: &str) -> Result<Digest, DigestError> {
-    Digest::from_hex(text).or_else(|_| text.parse())
+fn hash(text: &str) -> Result<Digest, &'static str> {
+    let digest = Digest::from_hex(text).or_else(|_| text.parse());
+    digest.map_err(|_| "the whole hash is needed here: `sha256:` and 64 lower-case hex digits")
 }
 
 /// How an answer is printed.

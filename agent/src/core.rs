@@ -104,7 +104,10 @@ impl Core {
     /// After a start: what was owed is asked for again.
     pub(crate) fn boot(&mut self) {
         self.keeper.boot(&mut self.shell);
-        self.collect_bundles();
+        // What a lost state was fetching is not known any more, but paid for: its command comes again.
+        if !self.state().is_after_loss() {
+            self.collect_bundles();
+        }
         self.share_time();
     }
 
@@ -288,6 +291,7 @@ impl Shell {
             time_unix_s: self.clock.now().unix_s,
             floor_unix_s: state.time_floor(),
             job: state.job_under_way(),
+            bundle: state.fetching().and_then(|command_id| self.fetcher.told(command_id)),
             reports_pending: state.reports_pending(),
             report_stream: state.last_report().stream,
             nonces,

@@ -1,7 +1,9 @@
 //! A telemetry message from what is known of the gateway. It reads nothing by itself.
 
 use keros_platform::Identity;
-use keros_protocol::{ClockState, JobUnderWay, PROTOCOL_VERSION, Telemetry, UnixSeconds, limits};
+use keros_protocol::{
+    BundleUnderWay, ClockState, JobUnderWay, PROTOCOL_VERSION, Telemetry, UnixSeconds, limits,
+};
 
 use crate::vitals::Vitals;
 
@@ -17,6 +19,8 @@ pub(crate) struct Context<'a> {
     pub(crate) floor_unix_s: UnixSeconds,
     /// The job under way.
     pub(crate) job: Option<JobUnderWay>,
+    /// The bundle that is fetched.
+    pub(crate) bundle: Option<BundleUnderWay>,
     /// Reports that the center has not acknowledged.
     pub(crate) reports_pending: u32,
     /// The stream that these are in.
@@ -51,6 +55,7 @@ pub(crate) fn compose(context: Context<'_>, vitals: Vitals) -> (Telemetry, Vec<u
         packages_digest: vitals.packages_digest,
         installed_packages: vitals.installed_packages,
         job: context.job,
+        bundle: context.bundle,
         reports_pending: context.reports_pending,
         report_stream: Some(context.report_stream),
         nonces: context.nonces,

@@ -31,7 +31,7 @@ pub use keys::{KeyError, KeyId, KeyPurpose, KeyRing, SigningKey, TrustedKey};
 pub use report::{
     Delivery, Interruption, Outcome, Output, RefusalReason, Report, Summary, TaskRef, TimeLimit, UnknownName,
 };
-pub use telemetry::{ClockState, Disk, JobUnderWay, Package, Presence, Telemetry};
+pub use telemetry::{BundleUnderWay, ClockState, Disk, JobUnderWay, Package, Presence, Telemetry};
 
 /// Version of the wire forms. It is the `v1` of the topics and of the payload types; a change that an older reader
 /// would misunderstand makes a new one, a new optional field does not.

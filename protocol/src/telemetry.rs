@@ -81,6 +81,9 @@ pub struct Telemetry {
     /// The job under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<JobUnderWay>,
+    /// The bundle that is fetched, also between two attempts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<BundleUnderWay>,
     /// Reports that the center has not acknowledged yet.
     #[serde(default)]
     pub reports_pending: u32,
@@ -133,6 +136,21 @@ pub struct JobUnderWay {
     pub command_id: CommandId,
     /// Its outcome so far, with the task under way.
     pub outcome: Outcome,
+}
+
+/// A Magic Link's bundle on its way to the gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BundleUnderWay {
+    /// The command that waits for it.
+    pub command_id: CommandId,
+    /// Bytes of it that are on the gateway.
+    pub have_bytes: u64,
+    /// Of all; absent until its manifest is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total_bytes: Option<u64>,
+    /// Why the last attempt ended before the bundle was there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// A number beyond what is kept becomes an infinity, which the center leaves out: one absurd number must not make all of a

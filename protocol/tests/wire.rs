@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use keros_protocol::executor::{CancelAnswer, Change, Event, FindingKind, Request, TaskResult, TaskStatus};
 use keros_protocol::magic_link::Digest;
 use keros_protocol::{
-    Cancellation, ClockState, Command, CommandId, Delivery, Disk, Downlink, Envelope, Eui, Interruption, Job,
-    JobLimits, JobOptions, JobUnderWay, KeyRing, Outcome, Output, Package, RefusalReason, Report,
-    ReportPosition, SigningKey, Statement, Summary, TaskRef, Telemetry, TimeLimit, UpdateId,
+    BundleUnderWay, Cancellation, ClockState, Command, CommandId, Delivery, Disk, Downlink, Envelope, Eui,
+    Interruption, Job, JobLimits, JobOptions, JobUnderWay, KeyRing, Outcome, Output, Package, RefusalReason,
+    Report, ReportPosition, SigningKey, Statement, Summary, TaskRef, Telemetry, TimeLimit, UpdateId,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -155,12 +155,16 @@ fn telemetry() {
         packages_digest: Some(format!("sha256:{}", "ab".repeat(32))),
         installed_packages: Some(vec![Package { name: "keros".to_owned(), version: "6.3.1".to_owned() }]),
         job: Some(JobUnderWay { command_id: COMMAND, outcome: Outcome::Running { task: Some(task()) } }),
+        bundle: None,
         reports_pending: 2,
         report_stream: None,
         nonces: vec!["5f1c".to_owned()],
     };
     frozen("telemetry", &full);
     frozen("telemetry_stream", &Telemetry { report_stream: Some(TELEMETRY), ..full.clone() });
+    let problem = Some("the name of the host is not known".to_owned());
+    let bundle = BundleUnderWay { command_id: COMMAND, have_bytes: 5, total_bytes: Some(9), problem };
+    frozen("telemetry_bundle", &Telemetry { bundle: Some(bundle), ..full.clone() });
     let least = json!({
         "telemetry_id": TELEMETRY, "eui": EUI, "protocol_version": 1, "agent_version": "0.1.0",
         "time_unix_s": 12, "clock": "below_floor",

@@ -93,6 +93,16 @@ fn a_connection_that_is_cut_ten_times_costs_less_than_a_hundredth_twice() -> Res
 
 #[test]
 fn an_agent_that_is_killed_while_it_fetches_goes_on_where_it_was() -> Result<()> {
+    killed_at_half(|_| Ok(()))
+}
+
+#[test]
+fn an_agent_that_has_lost_its_state_goes_on_where_it_was() -> Result<()> {
+    killed_at_half(|gateway| Ok(std::fs::remove_file(gateway.agent_state().join("state.json"))?))
+}
+
+/// An agent is killed when half of a bundle has come, something is done to it, and it starts again.
+fn killed_at_half(meanwhile: impl Fn(&Gateway) -> Result<()>) -> Result<()> {
     const PART: usize = DATA_BYTES / 2;
     let options = GatewayOptions { more: HTTP.to_owned(), ..Default::default() };
     let mut fleet = Fleet::start_with(&[(EUI, KEROS_6)], &options)?;
@@ -109,6 +119,7 @@ fn an_agent_that_is_killed_while_it_fetches_goes_on_where_it_was() -> Result<()>
     })
     .with_context(|| fleet.gateways[0].log())?;
     fleet.gateways[0].kill()?;
+    meanwhile(&fleet.gateways[0])?;
     stuck.store(false, Ordering::Relaxed);
     fleet.gateways[0].restart()?;
     let outcome = fleet.outcomes(&update)?.remove(EUI).context("the gateway is in the update")?;
@@ -134,6 +145,35 @@ fn a_center_that_is_killed_while_it_serves_is_asked_again_when_it_is_back() -> R
     fleet.center.restart()?;
     let outcome = fleet.outcomes(&update)?.remove(EUI).context("the gateway is in the update")?;
     ran_once(&fleet.gateways[0], &outcome)
+}
+
+#[test]
+fn technician_and_operator_see_how_far_a_bundle_is_and_why_it_does_not_come() -> Result<()> {
+    const PART: usize = DATA_BYTES / 3;
+    const WHY: &str = "the source answers 503";
+    let options = GatewayOptions { more: HTTP.to_owned(), ..Default::default() };
+    let fleet = Fleet::start_with(&[(EUI, KEROS_6)], &options)?;
+    let bundle = bundle(fleet.folder())?;
+    let has_begun = AtomicBool::new(false);
+    let stand_in =
+        StandIn::start(serve(&bundle, move |bytes| match has_begun.swap(true, Ordering::Relaxed) {
+            true => Answer::Status(503),
+            false => Answer::CutOff(bytes, PART),
+        }))?;
+    let update = fleet.send_link("site", &bundle.digest.to_string(), Some(&stand_in.source("links/x")))?;
+    wait_for("the technician sees why", || {
+        let (_, status) = fleet.gateways[0].technician(&["status"])?;
+        Ok(status.contains(WHY).then_some(()))
+    })
+    .with_context(|| fleet.gateways[0].log())?;
+    fleet.center.command_line(&["gateways", "nudge", EUI])?;
+    let shown = wait_for("the operator sees why", || {
+        let shown = fleet.center.command_line(&["update", "show", &update])?;
+        Ok(shown.contains(WHY).then_some(shown))
+    })?;
+    let total: u64 = bundle.manifest.blobs().iter().map(|blob| blob.size).sum();
+    ensure!(shown.contains(&format!(" of {total} bytes are there; the last attempt: http://")), "{shown}");
+    Ok(())
 }
 
 /// Only this test's own namespaces know of the broken link.

@@ -37,6 +37,8 @@ pub(super) struct Client {
     source: Origin,
     rules: Rules,
     login: Option<RegistryLogin>,
+    /// For people: over which proxy.
+    way: String,
     /// What is said to the source, and to nobody else.
     authorization: Option<String>,
     /// The command has brought a token: no other log-in is tried.
@@ -67,7 +69,10 @@ impl Client {
             allow_http: settings.allow_http,
         };
         if rules.check(&address, &address).is_err() {
-            let detail = format!("{address} is not encrypted, and magic_links.allow_http is not set");
+            let detail = format!(
+                "{address} is not encrypted: the center serves with TLS by --registry-tls, or set magic_links.allow_http \
+                 on this gateway"
+            );
             return Err(Trouble::refused(RefusalReason::FetchFailed, detail));
         }
         // It is for that one alone: a source of another host would just have to ask for it.
@@ -77,6 +82,7 @@ impl Client {
             source,
             rules,
             login,
+            way: settings.proxy.as_ref().map(|proxy| format!(" by way of {proxy}")).unwrap_or_default(),
             authorization: access.token.map(|token| format!("Bearer {token}")),
             has_token: access.token.is_some(),
             has_asked: false,
@@ -136,7 +142,7 @@ impl Client {
             answer => answer,
         };
         self.has_asked = true;
-        answer.map_err(|error| Trouble::Passing(format!("{address}: {}", words(&error))))
+        answer.map_err(|error| Trouble::Passing(format!("{address}{}: {}", self.way, words(&error))))
     }
 
     /// Gets what the source asks for with its `401`.

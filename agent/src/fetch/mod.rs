@@ -29,8 +29,9 @@ use std::time::Duration;
 
 use keros_machine::FetchEnd;
 use keros_platform::Identity;
-use keros_protocol::CommandId;
+use keros_protocol::limits::shorten;
 use keros_protocol::magic_link::Digest;
+use keros_protocol::{BundleUnderWay, CommandId};
 use tokio::sync::mpsc;
 
 use attempt::Attempt;
@@ -49,6 +50,9 @@ use crate::local::FetchView;
 /// So many attempts in a row must meet the same refusal of a source before it is believed: registries replicate, and log-ins
 /// are mended. With the waits between them, some 15 s.
 const STUBBORN_ATTEMPTS: u32 = 5;
+
+/// Of a problem in telemetry: the address of a blob takes some 200 bytes, and each hour's message is paid for.
+const MAX_TOLD_BYTES: usize = 384;
 
 /// What attempts are made with.
 #[derive(Debug)]
@@ -232,6 +236,13 @@ impl Fetcher {
         };
         self.thread = Some(thread::Builder::new().name("fetch".to_owned()).spawn(work)?);
         Ok(())
+    }
+
+    /// What the center hears of the fetching for a command.
+    pub(crate) fn told(&self, command_id: CommandId) -> Option<BundleUnderWay> {
+        let FetchView { have_bytes, total_bytes, problem } = self.view(command_id)?;
+        let problem = problem.map(|problem| shorten(&problem, MAX_TOLD_BYTES));
+        Some(BundleUnderWay { command_id, have_bytes, total_bytes, problem })
     }
 
     /// What a technician sees of the fetching for a command.

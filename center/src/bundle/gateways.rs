@@ -46,10 +46,11 @@ fn parse_list(text: &str, file: &str) -> Result<BTreeSet<GatewayPattern>, Bundle
 /// When it is none.
 pub(crate) fn parse_pattern(text: &str) -> Result<GatewayPattern, String> {
     let plain: String = text.chars().filter(|c| !matches!(c, ':' | '-' | '.' | ' ')).collect();
-    plain
-        .to_ascii_uppercase()
-        .parse()
-        .map_err(|error: keros_protocol::magic_link::PatternError| error.to_string())
+    plain.to_ascii_uppercase().parse().map_err(|_| {
+        format!(
+            "{text:?} is no gateway: expected the 16 hex digits of an EUI, or the first 2 to 15 of several and a `*`, like 7076FF*"
+        )
+    })
 }
 
 #[cfg(test)]
@@ -68,7 +69,7 @@ mod tests {
     fn a_line_that_is_no_gateway_is_named() {
         for bad in ["*", "7*", "7076FF", "north", "7076FF0056070123,7076FF0056070124", "7076FF**"] {
             let error = parse_list(&format!("\n{bad}\n"), "list").unwrap_err().to_string();
-            assert!(error.starts_with("list, line 2: a gateway is declared by"), "{error}");
+            assert!(error.starts_with(&format!("list, line 2: {bad:?} is no gateway: expected")), "{error}");
         }
     }
 }

@@ -156,7 +156,7 @@ pub(crate) struct ServeArguments {
         conflicts_with = "external_broker"
     )]
     pub(crate) mqtt_tls: Vec<SocketAddr>,
-    /// The broker's certificate chain, PEM
+    /// The certificate chain of broker and registry, PEM
     #[arg(long, value_name = "FILE", requires = "cert_key")]
     pub(crate) cert: Option<PathBuf>,
     /// The private key of that certificate, PEM
@@ -186,7 +186,8 @@ pub(crate) struct ServeArguments {
     /// The private key of that certificate, PEM
     #[arg(long, value_name = "FILE", requires = "external_broker_cert")]
     pub(crate) external_broker_key: Option<PathBuf>,
-    /// Plain HTTP registry from which gateways fetch Magic Links: for loopback and VPNs
+    /// Plain HTTP registry from which gateways fetch Magic Links: for loopback and VPNs, and only by gateways with the setting
+    /// magic_links.allow_http [default: 127.0.0.1:8481, when no other way in is named]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) registry: Option<SocketAddr>,
     /// The registry over TLS, with the certificate of --cert
@@ -222,6 +223,11 @@ With a registry, so that gateways can fetch Magic Links:
 With mosquitto or a cluster of another broker:
   keros-center serve --external-broker 127.0.0.1:1883 --external-broker-user center \
     --external-broker-password-file broker.password
+
+A certificate without an authority, to try TLS; on the gateways center.pem is broker.tls.ca_file:
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 365 -subj /CN=center.example \
+    -addext subjectAltName=DNS:center.example -addext basicConstraints=critical,CA:FALSE \
+    -keyout center.key.pem -out center.pem
 
 The REST API is for this machine alone unless --rest says otherwise, and speaks plain HTTP: put a TLS proxy before it.
 KEROS_CENTER_LOG=debug logs more.";

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use super::arguments::GatewaysCommand;
 use super::client::Client;
-use super::text::{ago, duration, printable, table, utc};
+use super::text::{ago, bundle, duration, printable, table, utc};
 use super::{Ended, print_json};
 use crate::api::{DeclareGateway, GatewayView};
 
@@ -89,6 +89,9 @@ fn show(view: &GatewayView, out: &mut dyn Write) -> anyhow::Result<Ended> {
         if let Some(value) = value {
             line(name, &value)?;
         }
+    }
+    if let Some(under_way) = &telemetry.bundle {
+        line("Bundle", &format!("for command {}: {}", under_way.command_id, bundle(under_way)))?;
     }
     for disk in &telemetry.disks {
         let text = format!("{} {:.0} % of {} MiB", disk.mount, disk.used_percent, disk.size_bytes >> 20);

@@ -95,9 +95,11 @@ pub(super) fn check(text: &str, file: &str, vars: &Map<String, Value>) -> Checke
     }
 }
 
-/// Prints the findings on standard error, each with its line of the file that it is about, and what they come to.
+/// Prints the findings on standard error, each with its line of the file that it is about, and what they come to: `undone` is said
+/// when nothing goes on.
 pub(super) fn report(
     checked: &Checked,
+    undone: &str,
     text_of: &mut dyn FnMut(&str) -> Option<String>,
 ) -> std::io::Result<()> {
     let (Checked::Fit(findings) | Checked::Unfit(findings)) = checked;
@@ -107,7 +109,7 @@ pub(super) fn report(
         write!(stderr, "{}", render(finding, &text))?;
     }
     if !checked.is_fit() {
-        writeln!(stderr, "Nothing was sent.")?;
+        writeln!(stderr, "{undone}")?;
     } else if !findings.is_empty() {
         writeln!(
             stderr,

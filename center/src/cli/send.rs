@@ -56,7 +56,7 @@ fn script(file: &Path, extra_vars: &[String]) -> anyhow::Result<Option<Job>> {
     let text = script::read(file)?;
     let vars = script::variables(extra_vars)?;
     let checked = script::check(&text, &file.display().to_string(), &vars);
-    script::report(&checked, &mut |_| Some(text.clone()))?;
+    script::report(&checked, "Nothing was sent.", &mut |_| Some(text.clone()))?;
     Ok(checked.is_fit().then_some(Job::JetPorch { script: text, vars }))
 }
 

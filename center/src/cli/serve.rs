@@ -15,6 +15,9 @@ use keros_protocol::KeyPurpose;
 /// Plain MQTT on this machine alone.
 const DEFAULT_MQTT: ([u8; 4], u16) = ([127, 0, 0, 1], 1883);
 
+/// The registry beside it.
+const DEFAULT_REGISTRY: ([u8; 4], u16) = ([127, 0, 0, 1], 8481);
+
 pub(super) fn serve(arguments: ServeArguments) -> anyhow::Result<Ended> {
     logging::start();
     let settings = settings(arguments);
@@ -70,8 +73,12 @@ fn settings(arguments: ServeArguments) -> ServeSettings {
 
 fn registry(arguments: &ServeArguments) -> RegistrySettings {
     let tls = arguments.cert.clone().zip(arguments.cert_key.clone());
+    let is_alone = arguments.mqtt.is_empty()
+        && arguments.mqtt_tls.is_empty()
+        && arguments.external_broker.is_none()
+        && arguments.registry_tls.is_none();
     RegistrySettings {
-        plain: arguments.registry,
+        plain: arguments.registry.or_else(|| is_alone.then(|| DEFAULT_REGISTRY.into())),
         // Gateways show their token, not a certificate.
         tls: arguments.registry_tls.zip(tls.map(|(cert, key)| TlsFiles { cert, key, client_ca: None })),
         source: arguments.registry_url.clone(),
@@ -130,6 +137,16 @@ mod tests {
         let BrokerChoice::Embedded { listen, gateways } = settings.broker else { panic!("not embedded") };
         assert_eq!(listen[0].address.to_string(), "127.0.0.1:1883");
         assert_eq!(gateways.password_file.unwrap(), std::path::Path::new("/data/broker-users"));
+        assert_eq!(settings.registry.plain.unwrap().to_string(), "127.0.0.1:8481");
+    }
+
+    #[test]
+    fn a_way_in_that_is_named_opens_no_registry_that_is_not() {
+        for way_in in [["--mqtt", "10.0.0.1:1883"], ["--external-broker", "b:1883"]] {
+            assert_eq!(parse(&way_in).unwrap().registry.plain, None, "{way_in:?}");
+        }
+        let tls = ["--registry-tls", "0.0.0.0:8443", "--cert", "c", "--cert-key", "k"];
+        assert_eq!(parse(&tls).unwrap().registry.plain, None);
     }
 
     #[test]

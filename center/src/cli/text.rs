@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub(crate) use keros_protocol::text::{printable, printable_lines};
-use keros_protocol::{Outcome, Summary, UnixSeconds};
+use keros_protocol::{BundleUnderWay, Outcome, Summary, UnixSeconds};
 
 /// What remains of a job is shown up to here in a table; `update show` has all of it.
 const REMAINS_CHARS: usize = 120;
@@ -35,6 +35,18 @@ pub(crate) fn cut(text: &str, width: usize) -> String {
         return text.to_owned();
     }
     text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// How far a bundle is on its gateway, and what keeps it.
+pub(crate) fn bundle(bundle: &BundleUnderWay) -> String {
+    let mut text = match bundle.total_bytes {
+        Some(total) => format!("{} of {total} bytes are there", bundle.have_bytes),
+        None => "nothing is there yet".to_owned(),
+    };
+    if let Some(problem) = &bundle.problem {
+        let _ = write!(text, "; the last attempt: {problem}");
+    }
+    text
 }
 
 /// An outcome in one line, with the counts of its tasks where it has some.
@@ -180,6 +192,23 @@ mod tests {
             outcome(&rolled_back(&["task 2 (restart)", "task 3\u{1b}[2J"])),
             "rolled_back: not confirmed (partial: task 2 (restart); task 3\\u{1b}[2J)"
         );
+    }
+
+    #[test]
+    fn a_bundle_on_its_way_tells_how_far_it_is_and_what_keeps_it() {
+        let mut under_way = BundleUnderWay {
+            command_id: "01920000-0000-7000-8000-000000000001"
+                .parse()
+                .map(keros_protocol::CommandId)
+                .unwrap(),
+            have_bytes: 5,
+            total_bytes: Some(9),
+            problem: None,
+        };
+        assert_eq!(bundle(&under_way), "5 of 9 bytes are there");
+        under_way.total_bytes = None;
+        under_way.problem = Some("no route".to_owned());
+        assert_eq!(bundle(&under_way), "nothing is there yet; the last attempt: no route");
     }
 
     #[test]

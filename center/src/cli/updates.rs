@@ -7,9 +7,12 @@ use keros_protocol::{Delivery, Outcome};
 
 use super::arguments::UpdateCommand;
 use super::client::Client;
-use super::text::{ago, outcome, printable, table, utc};
+use super::text::{ago, bundle, outcome, printable, table, utc};
 use super::{Ended, cancel, print_json, send, watch};
-use crate::api::{DeliveryView, UpdateView};
+use crate::api::{DeliveryView, GatewayView, UpdateView};
+
+/// Of so many gateways that fetch a bundle `update show` says how far it is: each is asked for by itself.
+const BUNDLES: usize = 20;
 
 pub(super) fn run(
     client: &Client,
@@ -25,7 +28,12 @@ pub(super) fn run(
         }
         UpdateCommand::Show { id } => {
             let view: UpdateView = client.get(&format!("/updates/{id}"))?;
-            if json { print_json(out, &view) } else { show(&view, out) }
+            if json {
+                return print_json(out, &view);
+            }
+            show(&view, out)?;
+            bundles(client, &view, out)?;
+            Ok(Ended::Done)
         }
         UpdateCommand::Watch { id, until_ended } => watch::run(client, id, until_ended, json, out),
         UpdateCommand::Cancel { id, gateway, yes } => cancel::run(client, id, gateway, yes, json, out),
@@ -42,7 +50,10 @@ pub(super) fn counts(counts: &BTreeMap<String, u32>) -> String {
     let parts: Vec<String> = counts
         .iter()
         .filter(|(_, count)| **count > 0)
-        .map(|(name, count)| format!("{count} {}", printable(name)))
+        .map(|(name, count)| match name.as_str() {
+            "none" => format!("{count} without outcome"),
+            name => format!("{count} {}", printable(name)),
+        })
         .collect();
     if parts.is_empty() { "no gateways".to_owned() } else { parts.join(", ") }
 }
@@ -138,6 +149,22 @@ fn show(view: &UpdateView, out: &mut dyn Write) -> anyhow::Result<Ended> {
         details(gateway, out)?;
     }
     Ok(Ended::Done)
+}
+
+/// How far the bundle was on the gateways that wait for it, when they last told.
+fn bundles(client: &Client, view: &UpdateView, out: &mut dyn Write) -> anyhow::Result<()> {
+    let waits = |line: &&DeliveryView| line.outcome == Some(Outcome::Accepted {});
+    let waiting = view.gateways.iter().filter(waits).filter(|_| view.magic_link.is_some());
+    for line in waiting.take(BUNDLES) {
+        let gateway: GatewayView = client.get(&format!("/gateways/{}", line.eui))?;
+        let told = gateway.telemetry.and_then(|telemetry| telemetry.bundle);
+        if let Some(told) = told.filter(|told| told.command_id == line.command_id) {
+            writeln!(out, "\n{}:", line.eui)?;
+            let when = ago(gateway.last_telemetry_unix_s);
+            writeln!(out, "  its bundle, as told {when}: {}", printable(&bundle(&told)))?;
+        }
+    }
+    Ok(())
 }
 
 /// What does not fit into a line: the detail of a refusal, what a failed task printed.
@@ -236,7 +263,7 @@ pub(super) mod tests {
              7076FF0056070102:\n  \
              a JetPorch script needs KerOS 6, this gateway has 5.10.1\\u{1b}[2J\n"
         );
-        assert!(text.contains("Outcomes: 1 none, 1 refused, 1 succeeded"), "{text}");
+        assert!(text.contains("Outcomes: 1 without outcome, 1 refused, 1 succeeded"), "{text}");
     }
 
     #[test]

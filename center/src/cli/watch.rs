@@ -188,7 +188,11 @@ impl Display {
             write!(out, "{}", table(ROW_HEAD, &rows))?;
         }
         if update.ended {
-            return writeln!(out, "Ended: {}.", counts(&update.outcomes));
+            writeln!(out, "Ended: {}.", counts(&update.outcomes))?;
+            if !all_succeeded(update) {
+                writeln!(out, "Why, in words: keros-center update show {}", update.update_id)?;
+            }
+            return Ok(());
         }
         writeln!(
             out,
@@ -256,6 +260,15 @@ mod tests {
              7076FF0056070101  klk-wiis-1  received  succeeded: 2 tasks (2 created)\n\
              Ended: 1 succeeded.\n"
         );
+    }
+
+    #[test]
+    fn of_what_has_not_succeeded_it_says_where_the_reason_is() {
+        let (mut display, mut out) = (Display::new(Form::Lines), Vec::new());
+        display.finish(&update(vec![delivery(1, Some(refused()))]), &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let end = "Ended: 1 refused.\nWhy, in words: keros-center update show 01920000-0000-7000-8000-000000000002\n";
+        assert!(text.ends_with(end), "{text}");
     }
 
     #[test]

@@ -89,7 +89,12 @@ pub(super) fn links(
     let source = settings.source.clone().or_else(|| derived(entrances));
     match &source {
         Some(source) => {
-            tracing::info!(%source, "gateways fetch Magic Links of this center's store from here")
+            tracing::info!(%source, "gateways fetch Magic Links of this center's store from here");
+            if entrances.is_empty() {
+                tracing::warn!(
+                    "nothing of this center answers there: name --registry or --registry-tls, too"
+                );
+            }
         }
         None if entrances.is_empty() => {}
         None => tracing::warn!(

@@ -57,7 +57,7 @@ impl Center {
         if source.is_empty() && self.links.source.is_none() {
             return Err(OrderError::Conflict(
                 "gateways cannot reach the center's store: start the center with --registry or --registry-tls, and with \
-                 --registry-url, the address by which gateways reach it; or name another registry as `source`"
+                 --registry-url, the address by which gateways reach it; or send it with the source of another registry, by --source"
                     .to_owned(),
             ));
         }

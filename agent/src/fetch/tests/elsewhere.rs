@@ -203,3 +203,15 @@ fn a_proxy_passes_on_to_the_source() {
     assert_eq!(gateway.fetch(&bundle, &server), FetchEnd::Complete);
     assert_eq!(*targets.lock().unwrap(), [server.address.to_string()]);
 }
+
+#[test]
+fn what_fails_at_a_proxy_names_the_proxy() {
+    let bundle = Bundle::of_length(1000);
+    let server = good(&bundle);
+    // Nobody listens there any more.
+    let address = format!("http://{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
+    let mut gateway = Gateway::with(|means| means.settings.proxy = Some(address.clone()));
+    let (message, _) = failed(gateway.fetch(&bundle, &server));
+    assert!(message.contains(&format!(" by way of {address}: ")), "{message}");
+    assert_eq!(server.paths(), [] as [String; 0]);
+}

@@ -25,7 +25,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(300);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RegistryError {
     /// Nobody answers, or not over TLS, or not by HTTP.
-    #[error("cannot talk to the registry at {url}")]
+    #[error("cannot talk to the registry at {url}{}", tls_advice(.url, .source))]
     Unreachable {
         /// Where.
         url: String,
@@ -66,6 +66,17 @@ pub(crate) enum RegistryError {
     /// What was to be sent.
     #[error("what was to be pushed is damaged")]
     Content(#[source] io::Error),
+}
+
+/// What may be behind a failure of TLS.
+fn tls_advice(url: &str, error: &ureq::Error) -> &'static str {
+    let is_unreadable = |error: &io::Error| error.kind() == io::ErrorKind::InvalidData;
+    match error {
+        ureq::Error::Io(error) if is_unreadable(error) && url.starts_with("https:") => {
+            " by TLS (--ca names the authority of its certificate; --plain-http is for one without TLS)"
+        }
+        _ => "",
+    }
 }
 
 /// How a registry is believed.

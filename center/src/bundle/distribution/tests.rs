@@ -128,3 +128,22 @@ fn what_a_registry_refuses_is_named() {
         serving.join().unwrap();
     }
 }
+
+#[test]
+fn a_registry_without_tls_is_told_apart_from_one_that_does_not_answer() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let plain = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(answer("400 Bad Request", "", "").as_bytes()).unwrap();
+    });
+    let ask = || {
+        let reference: Reference = format!("127.0.0.1:{port}/a/b").parse().unwrap();
+        let repository = Repository::new(&reference, Trust::default(), None).unwrap();
+        repository.has(Digest::of(b"x")).unwrap_err().to_string()
+    };
+    let error = ask();
+    assert!(error.contains("by TLS (--ca names") && error.contains("--plain-http"), "{error}");
+    plain.join().unwrap();
+    assert!(!ask().contains("--plain-http"));
+}

@@ -40,7 +40,10 @@ pub(super) fn run(access: &Access, arguments: CreateArguments, out: &mut dyn Wri
     writeln!(out, "{}", bundle.digest)?;
     let next = match &arguments.output {
         Some(path) => format!("Written to {}; the center does not have it.", path.display()),
-        None => "Send it with: keros-center update send --group NAME --magic-link HASH".to_owned(),
+        None => {
+            let beginning = &bundle.digest.hex()[..12];
+            format!("Send it with: keros-center update send --group NAME --magic-link {beginning}")
+        }
     };
     writeln!(std::io::stderr(), "{}\n{next}", summary(&view))?;
     Ok(Ended::Done)
@@ -72,7 +75,7 @@ fn check(bundle: &Bundle) -> anyhow::Result<bool> {
         return Ok(true);
     };
     let checked = Checked::of(findings);
-    script::report(&checked, &mut |title| {
+    script::report(&checked, "No Magic Link was made.", &mut |title| {
         let file = bundle.link.manifest.files.iter().find(|file| file.title.as_str() == title)?;
         script::read(&bundle.path(file.blob.digest)).ok()
     })?;

@@ -20,10 +20,11 @@ pub(crate) fn parse_expiry(text: &str) -> Result<UnixSeconds, String> {
 fn parse_at(text: &str, now_unix_s: UnixSeconds) -> Result<UnixSeconds, String> {
     let end = match date_or_moment(text) {
         Some(end) => end,
-        None if text.contains('-') => {
-            return Err("expected a date like 2026-12-31, or 2026-12-31T18:00:00Z".to_owned());
+        None => {
+            let from_now_s = parse_duration_s(text)
+                .map_err(|_| "expected a time like 30d, or a date like 2026-12-31 or 2026-12-31T18:00:00Z")?;
+            now_unix_s + u64::from(from_now_s)
         }
-        None => now_unix_s + u64::from(parse_duration_s(text)?),
     };
     if end <= now_unix_s { Err("that time is over already".to_owned()) } else { Ok(end) }
 }
@@ -109,7 +110,11 @@ mod tests {
             "2026-12-31 ",
             "+026-12-31",
         ] {
-            assert!(parse_at(text, 1000).is_err(), "{text:?}");
+            let error = parse_at(text, 1000).unwrap_err();
+            assert!(
+                error.contains("like 30d, or a date like") || error.contains("over already"),
+                "{text:?}: {error}"
+            );
         }
         assert!(parse_at("1970-01-01", 2 * DAY_S).unwrap_err().contains("over already"));
     }

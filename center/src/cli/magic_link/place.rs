@@ -50,10 +50,15 @@ pub(crate) enum Place {
 }
 
 impl FromStr for Place {
-    type Err = std::convert::Infallible;
+    type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(text.parse().map_or_else(|_| Self::Here(text.into()), Self::Center))
+        match text.parse() {
+            Ok(hash) => Ok(Self::Center(hash)),
+            // A hash with a typing error is no path.
+            Err(error) if text.starts_with("sha256:") => Err(error),
+            Err(_) => Ok(Self::Here(text.into())),
+        }
     }
 }
 
@@ -67,8 +72,11 @@ mod tests {
         let digest = Digest::of(b"x");
         assert_eq!(place(&digest.to_string()), Place::Center(Hash(digest.hex())));
         assert_eq!(place("0a1b2c3d"), Place::Center(Hash("0a1b2c3d".to_owned())));
-        for text in ["0a1b2c3", "./0a1b2c3d", "0A1B2C3D", "links.tar", "sha256:", "sha256:xyz"] {
+        for text in ["0a1b2c3", "./0a1b2c3d", "0A1B2C3D", "links.tar"] {
             assert_eq!(place(text), Place::Here(text.into()), "{text}");
+        }
+        for text in ["sha256:", "sha256:xyz"] {
+            assert!(text.parse::<Place>().unwrap_err().contains("64 lower-case"), "{text}");
         }
         assert!("north".parse::<Hash>().unwrap_err().contains("64 lower-case"));
     }

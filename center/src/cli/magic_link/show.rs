@@ -115,7 +115,7 @@ pub(crate) fn refusing(not_declared: &[Eui], not_compatible: &[Eui]) -> String {
     if parts.is_empty() {
         return "No gateway of the group would refuse it, by what they last told.".to_owned();
     }
-    format!("Of the group would refuse it, by what they last told: {}", parts.join("; "))
+    format!("Gateways of the group that would refuse it, by what they last told: {}", parts.join("; "))
 }
 
 fn some(list: &[impl ToString]) -> String {

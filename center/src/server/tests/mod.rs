@@ -324,6 +324,7 @@ fn telemetry(eui: Eui) -> Telemetry {
         packages_digest: None,
         installed_packages: None,
         job: None,
+        bundle: None,
         reports_pending: 0,
         report_stream: None,
         nonces: Vec::new(),
