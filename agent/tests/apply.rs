@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command as Program;
 
 use daemon::{Daemon, EUI, limited};
-use keros_protocol::magic_link::{BundleFile, Descriptor, Digest, LinkConfig, Manifest};
+use keros_protocol::magic_link::Digest;
 use keros_protocol::{Command, CommandId, Envelope, Job, JobLimits, JobOptions, SigningKey, UpdateId};
+use keros_test_bundle::Bundle;
 use serde_json::Value;
 
 /// Nobody listens there.
@@ -38,7 +39,9 @@ impl Stick {
         fs::create_dir(&folder).unwrap();
         let public = key(1).public().to_pem();
         fs::write(daemon.folder.path().join("trust/command-a.pem"), public).unwrap();
-        let hash = export(&folder.join("link"), gateways);
+        let files = [("site.yml", PLAYBOOK.as_bytes(), false), ("data", &[7; 100_000], false)];
+        let config = format!(r#"{{"name":"x","gateways":["{gateways}"],"keros":"6","playbook":"site.yml"}}"#);
+        let hash = Bundle::with_config(&folder.join("link"), &config, files).unwrap().digest;
         let stick = Self { daemon, folder, hash };
         stick.sign(|_| {});
         stick
@@ -106,24 +109,6 @@ impl Stick {
 fn tar_of(folder: &Path, tar: &Path, more: &[&str]) {
     let done = Program::new("tar").arg("-C").arg(folder).arg("-cf").arg(tar).args(more).status().unwrap();
     assert!(done.success());
-}
-
-/// Writes an OCI image layout.
-fn export(folder: &Path, gateways: &str) -> Digest {
-    let blobs = folder.join("blobs/sha256");
-    fs::create_dir_all(&blobs).unwrap();
-    fs::write(folder.join("oci-layout"), "{\"imageLayoutVersion\":\"1.0.0\"}").unwrap();
-    let add = |content: &[u8]| {
-        let digest = Digest::of(content);
-        fs::write(blobs.join(digest.hex()), content).unwrap();
-        Descriptor { digest, size: content.len() as u64 }
-    };
-    let config = format!(r#"{{"name":"x","gateways":["{gateways}"],"keros":"6","playbook":"site.yml"}}"#);
-    LinkConfig::parse(config.as_bytes()).unwrap();
-    let file = |title: &str, blob| BundleFile { title: title.parse().unwrap(), blob, executable: false };
-    let files = vec![file("site.yml", add(PLAYBOOK.as_bytes())), file("data", add(&vec![7; 100_000]))];
-    let manifest = Manifest { config: add(config.as_bytes()), files };
-    add(&manifest.to_bytes()).digest
 }
 
 #[test]

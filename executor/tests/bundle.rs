@@ -228,7 +228,7 @@ fn before_its_reboot() -> (Gateway, Link, keros_protocol::Command) {
 #[test]
 fn behind_a_reboot_the_executors_own_copy_is_used() {
     let (gateway, link, command) = before_its_reboot();
-    std::fs::remove_dir_all(&link.folder).unwrap();
+    std::fs::remove_dir_all(&link.layout).unwrap();
     let events = gateway.attach(command.command_id);
     assert!(matches!(outcome(&events), Outcome::Succeeded { .. }), "{events:#?}");
     assert_eq!(gateway.text("root/etc/motd"), "a magic link\n");

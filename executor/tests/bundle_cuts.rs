@@ -140,7 +140,7 @@ fn what_the_disk_has_lost_of_the_agents_copy_is_not_found() {
         return;
     }
     let title = |title: &'static str| move |link: &Link| link.file(title);
-    let folder = |link: &Link| link.folder.join("blobs/sha256");
+    let folder = |link: &Link| link.layout.join("blobs/sha256");
     type Place<'a> = &'a dyn Fn(&Link) -> PathBuf;
     let cases: [(&str, Place<'_>, usize); 7] = [
         ("read", &|link| link.blob(link.digest), 1),

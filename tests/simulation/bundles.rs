@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use keros_machine::{Event, FetchEnd};
-use keros_protocol::magic_link::{BundleFile, Descriptor, Digest, GatewayPattern, LinkConfig, Manifest};
+use keros_protocol::magic_link::{Digest, GatewayPattern};
 use keros_protocol::{CommandId, RefusalReason};
-use serde_json::json;
+use keros_test_bundle::Bundle;
 
 use crate::center::EUI;
 use crate::random::Random;
@@ -57,34 +57,14 @@ impl Folders {
 
 /// Makes a bundle: whole, with a file that is missing, and with one that is spoilt.
 fn make_bundle(place: &Path, number: usize) -> Digest {
-    let file = |title: &str, content: &[u8]| BundleFile {
-        title: title.parse().expect("a title"),
-        blob: Descriptor { digest: Digest::of(content), size: content.len() as u64 },
-        executable: false,
-    };
-    let config = json!({ "name": format!("link {number}"), "gateways": [GatewayPattern::of(EUI)], "playbook": "site.yml" });
-    let config = config.to_string().into_bytes();
-    LinkConfig::parse(&config).expect("a config");
+    let gateway = GatewayPattern::of(EUI).to_string();
     let contents = [("site.yml", format!("playbook {number}")), ("files/a", format!("file {number}"))];
-    let manifest = Manifest {
-        config: Descriptor { digest: Digest::of(&config), size: config.len() as u64 },
-        files: contents.iter().map(|(title, content)| file(title, content.as_bytes())).collect(),
-    };
-    let manifest = manifest.to_bytes();
-    let last = contents[1].1.as_bytes();
-    let spoilt = last.to_ascii_uppercase();
-    for (state, spoil) in [("whole", Some(last)), ("short", None), ("spoilt", Some(spoilt.as_slice()))] {
-        let blobs = place.join(state).join("blobs/sha256");
-        std::fs::create_dir_all(&blobs).expect("a folder");
-        let put = |content: &[u8], bytes: &[u8]| {
-            std::fs::write(blobs.join(Digest::of(content).hex()), bytes).expect("a file");
-        };
-        for content in [&manifest, &config, contents[0].1.as_bytes()] {
-            put(content, content);
-        }
-        spoil.into_iter().for_each(|bytes| put(last, bytes));
-    }
-    Digest::of(&manifest)
+    let files = contents.each_ref().map(|(title, content)| (*title, content.as_bytes()));
+    let make = |state| Bundle::write(&place.join(state), &[&gateway], &files).expect("a bundle");
+    std::fs::remove_file(make("short").file("files/a")).expect("a file");
+    let spoilt = contents[1].1.to_ascii_uppercase();
+    std::fs::write(make("spoilt").file("files/a"), spoilt).expect("a file");
+    make("whole").digest
 }
 
 /// The digest that a command names.

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use keros_executor::simulation::{Observer, Toy, ToyEnd, session};
 use keros_protocol::executor::{Event, Request};
-use keros_protocol::magic_link::{BundleFile, Descriptor, Digest, Manifest};
+use keros_protocol::magic_link::Digest;
 use keros_protocol::{Command, CommandId, Job, JobLimits, JobOptions, Outcome, Summary, TaskRef, UpdateId};
+use keros_test_bundle::Bundle;
 
 use crate::center::{BEGIN_UNIX_S, EUI, signed};
 use crate::disk::SimDisk;
@@ -25,21 +26,8 @@ struct Given {
 impl Given {
     fn make() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let blobs = folder.path().join("blobs/sha256");
-        std::fs::create_dir_all(&blobs).unwrap();
-        let put = |content: &[u8]| {
-            let digest = Digest::of(content);
-            std::fs::write(blobs.join(digest.hex()), content).unwrap();
-            Descriptor { digest, size: content.len() as u64 }
-        };
-        let config = put(br#"{"name":"x","gateways":["70*"],"playbook":"site.yml"}"#);
-        let files = ["site.yml", "files/a", "files/deep/er/b"].map(|title| BundleFile {
-            title: title.parse().unwrap(),
-            blob: put(title.as_bytes()),
-            executable: false,
-        });
-        let manifest = Manifest { config, files: files.to_vec() };
-        let digest = put(&manifest.to_bytes()).digest;
+        let files = ["site.yml", "files/a", "files/deep/er/b"].map(|title| (title, title.as_bytes()));
+        let digest = Bundle::write(folder.path(), &["70*"], &files).unwrap().digest;
         Self { digest, folder }
     }
 

@@ -3,7 +3,6 @@
 //! Nothing here knows the insides of a program: everything goes through command lines, MQTT, REST and files.
 
 mod booted;
-mod bundle;
 mod center;
 mod fleet;
 mod gateway;
@@ -23,8 +22,9 @@ mod steps;
 mod vm;
 mod wait;
 
+pub use keros_test_bundle::Bundle;
+
 pub use booted::{Booted, enable as booted_enable};
-pub use bundle::Bundle;
 pub use center::{Broker, Center};
 pub use fleet::Fleet;
 pub use gateway::{Gateway, GatewayOptions, KEROS_5, KEROS_6};

@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use keros_protocol::magic_link::{BundleFile, Descriptor, Digest, LinkConfig, LinkGateway, Manifest};
+use keros_protocol::magic_link::{Digest, LinkGateway};
 use keros_protocol::{Eui, RefusalReason};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
@@ -18,8 +18,7 @@ use crate::state::State;
 struct Bench {
     folder: tempfile::TempDir,
     state: State,
-    digest: Digest,
-    manifest: Manifest,
+    given: keros_test_bundle::Bundle,
 }
 
 const CONFIG: &str = r#"{"name":"x","gateways":["7076FF*"],"playbook":"site.yml"}"#;
@@ -38,36 +37,15 @@ impl Bench {
     fn with(config: &str, files: &[(&str, &[u8])]) -> Self {
         // Thousands of copies are made here, and each is synced: in memory that takes no time.
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-        let blobs = folder.path().join("given/blobs/sha256");
-        std::fs::create_dir_all(&blobs).unwrap();
-        let put = |content: &[u8]| {
-            let digest = Digest::of(content);
-            std::fs::write(blobs.join(digest.hex()), content).unwrap();
-            Descriptor { digest, size: content.len() as u64 }
-        };
-        let file = |(title, content): &(&str, &[u8])| BundleFile {
-            title: title.parse().unwrap(),
-            blob: put(content),
-            executable: false,
-        };
-        LinkConfig::parse(config.as_bytes()).unwrap();
-        let manifest = Manifest { config: put(config.as_bytes()), files: files.iter().map(file).collect() };
-        let digest = put(&manifest.to_bytes()).digest;
+        let files = files.iter().map(|(title, content)| (*title, *content, false));
+        let given = folder.path().join("given");
+        let given = keros_test_bundle::Bundle::with_config(&given, config, files).unwrap();
         let state = State::open(&folder.path().join("state")).unwrap();
-        Self { folder, state, digest, manifest }
-    }
-
-    fn given(&self) -> PathBuf {
-        self.folder.path().join("given")
-    }
-
-    fn blob(&self, digest: Digest) -> PathBuf {
-        self.given().join("blobs/sha256").join(digest.hex())
+        Self { folder, state, given }
     }
 
     fn file(&self, title: &str) -> PathBuf {
-        let found = self.manifest.files.iter().find(|file| file.title.as_str() == title).unwrap();
-        self.blob(found.blob.digest)
+        self.given.file(title)
     }
 
     fn store(&self) -> Store<'_> {
@@ -77,11 +55,11 @@ impl Bench {
     fn offer_from(&self, folder: Option<&Path>) -> Result<Offer, Trouble> {
         let eui = Eui::from_u64(0x7076_FF00_5607_0123);
         let gateway = LinkGateway { eui, keros: None, model: None, now_unix_s: 1_795_000_000 };
-        Offer::read(folder, self.digest, &gateway)
+        Offer::read(folder, self.given.digest, &gateway)
     }
 
     fn take(&self) -> Result<Bundle, Trouble> {
-        self.store().take(&self.state, &self.offer_from(Some(&self.given()))?)
+        self.store().take(&self.state, &self.offer_from(Some(&self.given.layout))?)
     }
 
     /// The refusal, after which nothing is left of a copy.
@@ -106,7 +84,7 @@ fn a_copy_has_each_file_by_its_title_and_is_taken_again_without_the_agents() {
     for (title, content) in FILES {
         assert_eq!(std::fs::read(bundle.files.join(title)).unwrap(), content);
     }
-    let offer = bench.offer_from(Some(&bench.given())).unwrap();
+    let offer = bench.offer_from(Some(&bench.given.layout)).unwrap();
     std::fs::remove_file(bench.file("files/a")).unwrap();
     assert!(bench.store().take(&bench.state, &offer).is_ok());
     // What has rotted is copied once more, and then it is missed.
@@ -118,8 +96,8 @@ fn a_copy_has_each_file_by_its_title_and_is_taken_again_without_the_agents() {
 #[test]
 fn each_flipped_bit_of_manifest_and_config_is_refused() {
     let bench = Bench::new();
-    for digest in [bench.digest, bench.manifest.config.digest] {
-        let file = File::options().read(true).write(true).open(bench.blob(digest)).unwrap();
+    for digest in [bench.given.digest, bench.given.manifest.config.digest] {
+        let file = File::options().read(true).write(true).open(bench.given.blob(digest)).unwrap();
         for at in 0..file.metadata().unwrap().len() {
             let mut byte = [0];
             file.read_exact_at(&mut byte, at).unwrap();
@@ -162,12 +140,16 @@ fn a_thousand_flipped_bits_of_the_files_are_refused() {
 #[test]
 fn no_link_is_followed_below_the_folder_and_one_above_it_may_be() {
     let bench = Bench::new();
-    let given = bench.given();
+    let given = bench.given.layout.clone();
     let elsewhere = bench.folder.path().join("elsewhere");
     let part = |name: &str| given.join(name);
-    for path in
-        [given.clone(), part("blobs"), part("blobs/sha256"), bench.blob(bench.digest), bench.file("files/a")]
-    {
+    for path in [
+        given.clone(),
+        part("blobs"),
+        part("blobs/sha256"),
+        bench.given.blob(bench.given.digest),
+        bench.file("files/a"),
+    ] {
         std::fs::rename(&path, &elsewhere).unwrap();
         symlink(&elsewhere, &path).unwrap();
         assert_eq!(bench.refusal(bench.take()).0, RefusalReason::NotFound, "{path:?}");
@@ -182,7 +164,7 @@ fn no_link_is_followed_below_the_folder_and_one_above_it_may_be() {
 #[test]
 fn a_folder_that_is_no_plain_absolute_path_or_no_folder_at_all_is_not_found() {
     let bench = Bench::new();
-    let given = bench.given();
+    let given = bench.given.layout.clone();
     let name = given.file_name().unwrap().to_owned();
     let long = Path::new("/").join("x".repeat(5000));
     for folder in [
@@ -203,7 +185,11 @@ fn a_folder_that_is_no_plain_absolute_path_or_no_folder_at_all_is_not_found() {
 #[test]
 fn what_is_no_regular_file_is_not_found_and_holds_nobody_up() {
     let bench = Bench::new();
-    for path in [bench.blob(bench.digest), bench.blob(bench.manifest.config.digest), bench.file("files/a")] {
+    for path in [
+        bench.given.blob(bench.given.digest),
+        bench.given.blob(bench.given.manifest.config.digest),
+        bench.file("files/a"),
+    ] {
         let content = std::fs::read(&path).unwrap();
         let made: [&dyn Fn(); 4] = [
             &|| mkfifo(&path, Mode::from_bits_truncate(0o600)).unwrap(),
@@ -233,10 +219,11 @@ fn another_length_is_refused_without_reading_and_a_long_manifest_as_too_large() 
     assert!(detail.contains("1099511627776 bytes instead of 8"), "{detail}");
     sparse.set_len(7).unwrap();
     assert_eq!(bench.refusal(bench.take()).0, RefusalReason::DigestMismatch);
-    let config = File::options().write(true).open(bench.blob(bench.manifest.config.digest)).unwrap();
+    let config =
+        File::options().write(true).open(bench.given.blob(bench.given.manifest.config.digest)).unwrap();
     config.set_len(1 << 40).unwrap();
     assert_eq!(bench.refusal(bench.take()).0, RefusalReason::DigestMismatch);
-    let manifest = File::options().write(true).open(bench.blob(bench.digest)).unwrap();
+    let manifest = File::options().write(true).open(bench.given.blob(bench.given.digest)).unwrap();
     manifest.set_len(1 << 40).unwrap();
     assert_eq!(bench.refusal(bench.take()).0, RefusalReason::TooLarge);
 }
@@ -265,7 +252,7 @@ fn a_file_that_changes_grows_and_shrinks_while_it_is_read_is_refused_or_right() 
             match bench.take() {
                 Ok(bundle) => {
                     assert!(std::fs::read(bundle.files.join("files/large")).unwrap() == large);
-                    bench.store().remove(bench.digest).unwrap();
+                    bench.store().remove(bench.given.digest).unwrap();
                     right += 1;
                 }
                 taken => {
@@ -310,7 +297,7 @@ fn a_copy_is_whole_or_refused_when_it_is_opened_again() {
     let bench = Bench::new();
     let files = bench.take().unwrap().files;
     let folder = files.parent().unwrap().to_owned();
-    assert!(bench.store().open(bench.digest).is_ok());
+    assert!(bench.store().open(bench.given.digest).is_ok());
     for path in [
         folder.join("manifest.json"),
         folder.join("config.json"),
@@ -319,17 +306,20 @@ fn a_copy_is_whole_or_refused_when_it_is_opened_again() {
     ] {
         let content = std::fs::read(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
-        assert_eq!(bench.store().open(bench.digest).unwrap_err().reason, RefusalReason::NotFound);
+        assert_eq!(bench.store().open(bench.given.digest).unwrap_err().reason, RefusalReason::NotFound);
         let mut changed = content.clone();
         changed[3] ^= 4;
         for wrong in [changed, content[1..].to_vec(), [&content[..], b" "].concat()] {
             std::fs::write(&path, wrong).unwrap();
-            assert_eq!(bench.store().open(bench.digest).unwrap_err().reason, RefusalReason::DigestMismatch);
+            assert_eq!(
+                bench.store().open(bench.given.digest).unwrap_err().reason,
+                RefusalReason::DigestMismatch
+            );
         }
         std::fs::write(&path, content).unwrap();
     }
     std::fs::create_dir(files.join("roles")).unwrap();
-    assert_eq!(bench.store().open(bench.digest).unwrap_err().reason, RefusalReason::DigestMismatch);
+    assert_eq!(bench.store().open(bench.given.digest).unwrap_err().reason, RefusalReason::DigestMismatch);
     std::fs::remove_dir(files.join("roles")).unwrap();
-    assert!(bench.store().open(bench.digest).is_ok());
+    assert!(bench.store().open(bench.given.digest).is_ok());
 }

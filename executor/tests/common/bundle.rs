@@ -1,25 +1,26 @@
 //! A Magic Link as an agent would have it: the blobs in a folder, and the command that names it.
 
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use keros_protocol::executor::{Event, Request};
-use keros_protocol::magic_link::{BundleFile, Descriptor, Digest, LinkConfig, Manifest};
 use keros_protocol::{Command, Job};
+use keros_test_bundle::Bundle;
 
 use super::{Gateway, command, line};
 
-/// What the agent would have fetched.
-pub struct Link {
-    /// Its hash.
-    pub digest: Digest,
-    /// Its parts.
-    pub manifest: Manifest,
-    /// Above `blobs/sha256`.
-    pub folder: PathBuf,
-}
+pub use keros_test_bundle::File;
 
-/// A file's title, content, and whether it is a program.
-pub type File<'a> = (&'a str, &'a [u8], bool);
+/// What the agent would have fetched.
+pub struct Link(Bundle);
+
+impl Deref for Link {
+    type Target = Bundle;
+
+    fn deref(&self) -> &Bundle {
+        &self.0
+    }
+}
 
 impl Link {
     /// Puts it into a folder of the gateway's; the playbook is `site.yml`.
@@ -28,34 +29,7 @@ impl Link {
     }
 
     pub fn with_config(gateway: &Gateway, files: &[File<'_>], config: &str) -> Self {
-        let folder = gateway.path("given");
-        std::fs::create_dir_all(folder.join("blobs/sha256")).unwrap();
-        let put = |content: &[u8]| {
-            let digest = Digest::of(content);
-            std::fs::write(folder.join("blobs/sha256").join(digest.hex()), content).unwrap();
-            Descriptor { digest, size: content.len() as u64 }
-        };
-        LinkConfig::parse(config.as_bytes()).unwrap();
-        let config = put(config.as_bytes());
-        let files = files.iter().map(|(title, content, executable)| BundleFile {
-            title: title.parse().unwrap(),
-            blob: put(content),
-            executable: *executable,
-        });
-        let manifest = Manifest { config, files: files.collect() };
-        let digest = put(&manifest.to_bytes()).digest;
-        Self { digest, manifest, folder }
-    }
-
-    /// Where the agent has this blob.
-    pub fn blob(&self, digest: Digest) -> PathBuf {
-        self.folder.join("blobs/sha256").join(digest.hex())
-    }
-
-    /// Where the agent has the file of this title.
-    pub fn file(&self, title: &str) -> PathBuf {
-        let found = self.manifest.files.iter().find(|file| file.title.as_str() == title).unwrap();
-        self.blob(found.blob.digest)
+        Self(Bundle::with_config(&gateway.path("given"), config, files.iter().copied()).unwrap())
     }
 
     /// Where the executor has its copy.
@@ -69,7 +43,7 @@ impl Link {
     }
 
     pub fn request(&self, gateway: &Gateway, command: &Command) -> Vec<u8> {
-        request(gateway, command, Some(&self.folder))
+        request(gateway, command, Some(&self.layout))
     }
 
     pub fn run(&self, gateway: &Gateway, command: &Command) -> Vec<Event> {

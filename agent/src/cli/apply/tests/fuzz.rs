@@ -3,6 +3,7 @@
 use std::io::Read as _;
 
 use keros_fuzzing::{fuzz, in_a_limited_process};
+use keros_test_bundle::Bundle as Stick;
 
 use super::*;
 
@@ -36,24 +37,15 @@ fn no_manifest_in_a_folder_leads_to_blobs_that_it_does_not_name() {
     let test = "cli::apply::tests::fuzz::no_manifest_in_a_folder_leads_to_blobs_that_it_does_not_name";
     in_a_limited_process(test, || {
         let folder = tempfile::tempdir().unwrap();
-        let blobs = folder.path().join("blobs/sha256");
-        fs::create_dir_all(&blobs).unwrap();
-        let put = |content: &[u8]| {
-            let digest = Digest::of(content);
-            fs::write(blobs.join(digest.hex()), content).unwrap();
-            Descriptor { digest, size: content.len() as u64 }
-        };
-        let config = put(CONFIG);
-        let blob = put(PLAYBOOK);
-        let files = vec![BundleFile { title: "site.yml".parse().unwrap(), blob, executable: false }];
-        let seed = Manifest { config, files }.to_bytes();
-        assert!(check(folder.path(), put(&seed).digest).is_ok());
+        let bundle = Stick::write(folder.path(), &["7076FF*"], &[("site.yml", &[7; 700])]).unwrap();
+        assert!(check(folder.path(), bundle.digest).is_ok());
+        let seed = bundle.manifest.to_bytes();
         fuzz(&[seed], MANIFEST_WORDS, &mut |input| {
-            let manifest = put(&input);
-            read(folder.path(), manifest.digest);
-            if ![config.digest, blob.digest].contains(&manifest.digest) {
-                fs::remove_file(blobs.join(manifest.digest.hex())).unwrap();
-            }
+            let hash = Digest::of(&input);
+            let path = bundle.blob(hash);
+            fs::write(&path, input).unwrap();
+            read(folder.path(), hash);
+            fs::remove_file(path).unwrap();
         });
     });
 }

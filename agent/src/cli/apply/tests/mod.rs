@@ -5,7 +5,7 @@ mod fuzz;
 use std::fs;
 use std::path::Path;
 
-use keros_protocol::magic_link::{BundleFile, Digest, Manifest};
+use keros_protocol::magic_link::Digest;
 use keros_protocol::{Eui, UnixSeconds};
 
 use super::bundle::BundleError;
@@ -36,26 +36,19 @@ fn gateway() -> StatusView {
     }
 }
 
-const CONFIG: &[u8] = br#"{"name":"x","gateways":["7076FF*"],"playbook":"site.yml"}"#;
-const PLAYBOOK: &[u8] = &[7; 700];
-
-/// A Magic Link as a tar.
+/// A Magic Link as a tar, its manifest behind the other blobs.
 fn exported() -> (Digest, Vec<u8>) {
+    let folder = tempfile::tempdir().unwrap();
+    let files = [("site.yml", &[7; 700][..])];
+    let bundle = keros_test_bundle::Bundle::write(folder.path(), &["7076FF*"], &files).unwrap();
     let mut archive = tar::Builder::new(Vec::new());
-    let mut add = |content: &[u8]| {
-        let digest = Digest::of(content);
-        let mut header = tar::Header::new_ustar();
-        header.set_size(content.len() as u64);
-        header.set_mode(0o644);
-        let path = format!("blobs/sha256/{}", digest.hex());
-        archive.append_data(&mut header, path, content).unwrap();
-        Descriptor { digest, size: content.len() as u64 }
-    };
-    let config = add(CONFIG);
-    let blob = add(PLAYBOOK);
-    let files = vec![BundleFile { title: "site.yml".parse().unwrap(), blob, executable: false }];
-    let hash = add(&Manifest { config, files }.to_bytes()).digest;
-    (hash, archive.into_inner().unwrap())
+    let mut blobs: Vec<Digest> = bundle.manifest.blobs().iter().map(|blob| blob.digest).collect();
+    blobs.push(bundle.digest);
+    for digest in blobs {
+        let name = format!("blobs/sha256/{}", digest.hex());
+        archive.append_path_with_name(bundle.blob(digest), name).unwrap();
+    }
+    (bundle.digest, archive.into_inner().unwrap())
 }
 
 fn check(path: &Path, hash: Digest) -> Result<Bundle, BundleError> {
