@@ -50,6 +50,9 @@ pub const MAX_LINK_CONFIG_BYTES: usize = 1024 * 1024;
 /// Files of a Magic Link.
 pub const MAX_BUNDLE_FILES: usize = 1000;
 
+/// Folders of a Magic Link. Each is made and synced by itself, which takes some milliseconds on the flash of a gateway.
+pub const MAX_BUNDLE_FOLDERS: usize = 1000;
+
 /// All files of a Magic Link together. The smallest gateway has 2 GB of flash; agent and executor hold a copy each.
 pub const MAX_BUNDLE_BYTES: u64 = 512 * 1024 * 1024;
 

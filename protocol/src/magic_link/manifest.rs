@@ -10,7 +10,9 @@ use super::{
 };
 use crate::RefusalReason;
 use crate::eligibility::Refusal;
-use crate::limits::{MAX_BUNDLE_BYTES, MAX_BUNDLE_FILES, MAX_LINK_CONFIG_BYTES, MAX_MANIFEST_BYTES};
+use crate::limits::{
+    MAX_BUNDLE_BYTES, MAX_BUNDLE_FILES, MAX_BUNDLE_FOLDERS, MAX_LINK_CONFIG_BYTES, MAX_MANIFEST_BYTES,
+};
 
 /// Names one blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -227,6 +229,11 @@ fn check_titles(files: &[BundleFile]) -> Result<(), Refusal> {
         let detail = format!("{} is in a folder that is a file of the bundle", file.title);
         return refuse(RefusalReason::Unparsable, detail);
     }
+    let folders: BTreeSet<&str> = files.iter().flat_map(|file| file.title.folders()).collect();
+    if folders.len() > MAX_BUNDLE_FOLDERS {
+        let detail = format!("the bundle has {} folders, at most {MAX_BUNDLE_FOLDERS}", folders.len());
+        return refuse(RefusalReason::TooLarge, detail);
+    }
     let mut sizes = BTreeMap::new();
     for file in files {
         if *sizes.entry(file.blob.digest).or_insert(file.blob.size) != file.blob.size {
@@ -284,7 +291,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         type Change = fn(&mut Value);
-        let cases: [(Change, RefusalReason, &str); 19] = [
+        let cases: [(Change, RefusalReason, &str); 20] = [
             (
                 |m| m["mediaType"] = json!("application/vnd.oci.image.index.v1+json"),
                 RefusalReason::Unsupported,
@@ -322,6 +329,14 @@ mod tests {
                 },
                 RefusalReason::TooLarge,
                 "files",
+            ),
+            (
+                |m| {
+                    let deep = |n| layer_json(&format!("{n}/a/b/c/d/e/f/g/h/i/j/k"));
+                    m["layers"] = (0..100).map(deep).collect();
+                },
+                RefusalReason::TooLarge,
+                "folders",
             ),
             (
                 |m| m["annotations"] = json!({ "x": "y".repeat(MAX_MANIFEST_BYTES) }),
