@@ -107,7 +107,7 @@ fn what_the_command_line_refuses_is_named_and_nothing_is_written() -> Result<()>
     for (arguments, code, words) in [
         (vec![&*input, "--gateway", "7076FF*"], 3, "site.yml:5:7: there is no module `coppy`"),
         (vec![&*input], 2, "--gateways"),
-        (vec![&*input, "--gateway", "*"], 2, "2 to 15 of them and `*`"),
+        (vec![&*input, "--gateway", "*"], 2, "2 to 15 of several and a `*`"),
         (vec!["--gateway", "7076FF*"], 2, "DIR"),
         (vec![&*input, "--gateway", "7076FF*", "--restart", "x"], 2, "cannot be used with"),
         (vec!["--file", "/no/such:/x", "--gateway", "7076FF*"], 5, "cannot read /no/such"),

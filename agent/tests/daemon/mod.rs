@@ -34,16 +34,17 @@ impl Daemon {
         let process =
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let daemon = Self { folder, process };
-        daemon.wait_for_socket();
+        daemon.wait_for_sockets();
         daemon
     }
 
-    fn wait_for_socket(&self) {
-        let socket = self.folder.path().join("run/status.sock");
+    fn wait_for_sockets(&self) {
         let limit = Instant::now() + Duration::from_secs(20);
-        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
-            assert!(Instant::now() < limit, "nobody serves {} yet", socket.display());
-            std::thread::sleep(Duration::from_millis(5));
+        for socket in ["run/status.sock", "run/control.sock"].map(|name| self.folder.path().join(name)) {
+            while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+                assert!(Instant::now() < limit, "nobody serves {} yet", socket.display());
+                std::thread::sleep(Duration::from_millis(5));
+            }
         }
     }
 
