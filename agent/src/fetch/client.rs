@@ -6,14 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keros_protocol::RefusalReason;
-use keros_protocol::magic_link::Source;
+use keros_protocol::magic_link::{Challenge, Source, basic_authorization, bearer_authorization};
 use ureq::http::{HeaderMap, Response, header};
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, TcpConnector};
 use ureq::{Agent, Body, Proxy};
 
 use super::address::{Address, Origin, Rules};
-use super::login::{self, Challenge};
 use super::pace::PaceConnector;
 use super::secure::{SecureConnector, SetUp};
 use super::stop::Stop;
@@ -152,7 +151,9 @@ impl Client {
     /// Gets what the source asks for with its `401`.
     fn log_in(&mut self, address: &Address, headers: &HeaderMap) -> Result<(), Trouble> {
         let login = self.read_login()?;
-        match login::challenge(headers) {
+        let asked = headers.get_all(header::WWW_AUTHENTICATE).iter();
+        let asked: Vec<&str> = asked.filter_map(|value| value.to_str().ok()).collect();
+        match Challenge::of(&asked) {
             Some(Challenge::Token(url)) => self.fetch_token(address, &url, login.as_deref()),
             Some(Challenge::Basic) if login.is_some() => {
                 self.authorization = login;
@@ -170,7 +171,7 @@ impl Client {
         let Some(RegistryLogin { username, password_file: file, .. }) = &self.login else { return Ok(None) };
         let text = keros_platform::read_small(file, MAX_PASSWORD_BYTES)
             .ok_or_else(|| Trouble::Passing(format!("cannot read the password file {}", file.display())))?;
-        Ok(Some(login::basic(username, text.lines().next().unwrap_or_default())))
+        Ok(Some(basic_authorization(username, text.lines().next().unwrap_or_default())))
     }
 
     /// The source names its token service, which gets the log-in: so it must be one that the source may send on to.
@@ -194,7 +195,7 @@ impl Client {
         body.take(MAX_TOKEN_ANSWER_BYTES)
             .read_to_end(&mut answer)
             .map_err(|error| passing(error.to_string()))?;
-        let token = login::bearer(&answer).ok_or_else(|| passing("it gives no token".to_owned()))?;
+        let token = bearer_authorization(&answer).ok_or_else(|| passing("it gives no token".to_owned()))?;
         self.authorization = Some(token);
         Ok(())
     }

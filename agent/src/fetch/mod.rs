@@ -8,7 +8,6 @@ mod address;
 mod attempt;
 mod brought;
 mod client;
-mod login;
 mod pace;
 mod part;
 mod progress;

@@ -322,6 +322,19 @@ pub(crate) async fn command(
     row.as_ref().map(known).transpose()
 }
 
+/// What [`due_command`] reads, of one gateway (`$1`).
+macro_rules! commands_of_gateway {
+    ($condition:literal) => {
+        concat!(
+            "SELECT c.command_id, c.update_id AS update_id, c.expires_at AS expires_at, u.created_at AS created_at, \
+             u.job AS job, u.limits AS limits, u.options AS options, c.cancel_requested_at AS cancel_requested_at, \
+             u.by_hand AS by_hand FROM commands c JOIN updates u ON u.update_id = c.update_id WHERE c.eui = $1 AND ",
+            $condition,
+            " ORDER BY c.command_id LIMIT $3"
+        )
+    };
+}
+
 /// The commands that a gateway should be sent and is not known to have, oldest first.
 pub(crate) async fn due(
     connection: &mut AnyConnection,
@@ -329,13 +342,9 @@ pub(crate) async fn due(
     now: UnixSeconds,
     limit: usize,
 ) -> Result<Vec<DueCommand>> {
-    let rows = sqlx::query(
-        "SELECT c.command_id, c.update_id AS update_id, c.expires_at AS expires_at, u.created_at AS created_at, \
-         u.job AS job, u.limits AS limits, u.options AS options, c.cancel_requested_at AS cancel_requested_at, \
-         u.by_hand AS by_hand FROM commands c JOIN updates u ON u.update_id = c.update_id \
-         WHERE c.eui = $1 AND c.delivery IN ('waiting', 'sent') AND c.expires_at > $2 AND u.by_hand = 0 \
-         ORDER BY c.command_id LIMIT $3",
-    )
+    let rows = sqlx::query(commands_of_gateway!(
+        "c.delivery IN ('waiting', 'sent') AND c.expires_at > $2 AND u.by_hand = 0"
+    ))
     .bind(eui.to_string())
     .bind(to_big(now))
     .bind(to_big(limit as u64))
@@ -354,18 +363,12 @@ pub(crate) async fn lost(
     limit: usize,
 ) -> Result<Vec<DueCommand>> {
     // A word is owed by exactly those that are received and have not ended.
-    let rows = sqlx::query(
-        "SELECT c.command_id, c.update_id AS update_id, c.expires_at AS expires_at, u.created_at AS created_at, \
-         u.job AS job, u.limits AS limits, u.options AS options, c.cancel_requested_at AS cancel_requested_at, \
-         u.by_hand AS by_hand FROM commands c JOIN updates u ON u.update_id = c.update_id \
-         WHERE c.eui = $1 AND c.overdue_at IS NOT NULL AND c.heard_stream <> $2 \
-         ORDER BY c.command_id LIMIT $3",
-    )
-    .bind(eui.to_string())
-    .bind(stream.to_string())
-    .bind(to_big(limit as u64))
-    .fetch_all(connection)
-    .await?;
+    let rows = sqlx::query(commands_of_gateway!("c.overdue_at IS NOT NULL AND c.heard_stream <> $2"))
+        .bind(eui.to_string())
+        .bind(stream.to_string())
+        .bind(to_big(limit as u64))
+        .fetch_all(connection)
+        .await?;
     rows.iter().map(due_command).collect()
 }
 

@@ -2,12 +2,14 @@
 //! checked values or a named refusal out. `docs/magic-link.md` says the same in words.
 //!
 //! Reading order: the hash ([`Digest`]), what it names ([`Manifest`]: files with a [`Title`] each), for whom
-//! ([`LinkConfig`], [`GatewayPattern`], [`KerosRange`]), both together ([`MagicLink`]), where to get it ([`Source`]).
+//! ([`LinkConfig`], [`GatewayPattern`], [`KerosRange`]), both together ([`MagicLink`]), where to get it ([`Source`], and the
+//! [`Challenge`] of one that asks for a log-in).
 
 mod config;
 mod digest;
 mod keros_range;
 mod link;
+mod login;
 mod manifest;
 mod pattern;
 mod source;
@@ -17,6 +19,7 @@ pub use config::LinkConfig;
 pub use digest::{Digest, DigestError};
 pub use keros_range::{KerosRange, KerosRangeError};
 pub use link::{LinkGateway, MagicLink};
+pub use login::{Challenge, basic_authorization, bearer_authorization};
 pub use manifest::{BundleFile, Descriptor, Manifest};
 pub use pattern::{GatewayPattern, PatternError};
 pub use source::{Source, SourceError};

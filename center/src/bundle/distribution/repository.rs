@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keros_protocol::limits::{MAX_MANIFEST_BYTES, shorten};
-use keros_protocol::magic_link::{Descriptor, Digest, MANIFEST_MEDIA_TYPE};
+use keros_protocol::magic_link::{Challenge, Descriptor, Digest, MANIFEST_MEDIA_TYPE, bearer_authorization};
 use serde::Deserialize;
 use ureq::http::{Method, Request, Response};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body, SendBody};
 
-use super::login::{Challenge, Login, Token};
+use super::login::Login;
 use super::{Reference, Version};
 use crate::bundle::{BundleError, Remote};
 
@@ -206,12 +206,10 @@ impl Repository {
         if answer.status() != 401 {
             return Ok(answer);
         }
-        let wanted = answer.headers().get("www-authenticate").and_then(|value| value.to_str().ok());
-        let challenge = wanted.and_then(Challenge::parse).ok_or_else(|| {
-            self.odd(format!(
-                "with a log-in that is not known here: {:?}",
-                shorten(wanted.unwrap_or_default(), 128)
-            ))
+        let wanted = answer.headers().get_all("www-authenticate").iter();
+        let wanted: Vec<&str> = wanted.filter_map(|value| value.to_str().ok()).collect();
+        let challenge = Challenge::of(&wanted).ok_or_else(|| {
+            self.odd(format!("with a log-in that is not known here: {:?}", shorten(&wanted.join(", "), 128)))
         })?;
         let authorization = self.log_in(challenge)?;
         self.authorization.replace(Some(authorization));
@@ -240,16 +238,11 @@ impl Repository {
     }
 
     fn log_in(&self, challenge: Challenge) -> Result<String, RegistryError> {
-        let (realm, service, scope) = match challenge {
+        let url = match challenge {
             Challenge::Basic => return Ok(self.login.as_ref().ok_or_else(|| self.denied())?.basic()),
-            Challenge::Token { realm, service, scope } => (realm, service, scope),
+            Challenge::Token(url) => url,
         };
-        let mut request = self.agent.get(&realm);
-        for (name, value) in [("service", service), ("scope", scope)] {
-            if let Some(value) = value {
-                request = request.query(name, value);
-            }
-        }
+        let mut request = self.agent.get(&url);
         if let Some(login) = &self.login {
             request = request.header("Authorization", login.basic());
         }
@@ -257,8 +250,8 @@ impl Repository {
         if matches!(answer.status().as_u16(), 400..=403) {
             return Err(self.denied());
         }
-        let token = answer.body_mut().read_json::<Token>().ok().and_then(Token::bearer);
-        token.ok_or_else(|| self.odd(format!("to a log-in with no token ({realm})")))
+        let token = answer.body_mut().read_to_vec().ok().and_then(|answer| bearer_authorization(&answer));
+        token.ok_or_else(|| self.odd(format!("to a log-in with no token ({url})")))
     }
 
     fn url(&self, path: &str) -> String {

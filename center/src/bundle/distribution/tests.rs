@@ -77,7 +77,7 @@ fn a_token_is_asked_for_once_and_used_from_then_on() {
     repository.put_blob(blob, &mut &b"hello"[..]).unwrap();
     let asked = serving.join().unwrap();
     let lines: Vec<&str> = asked.iter().map(|(line, _, _)| line.as_str()).collect();
-    assert_eq!(lines[1], "GET /token?service=r&scope=repository%3Aa%2Fb%3Apull%2Cpush");
+    assert_eq!(lines[1], "GET /token?service=r&scope=repository:a/b:pull%2Cpush");
     assert_eq!(lines[4], format!("PUT /v2/a/b/blobs/uploads/1?state=2&digest={}", blob.digest));
     let authorizations: Vec<&str> =
         asked.iter().map(|(_, authorization, _)| authorization.as_str()).collect();

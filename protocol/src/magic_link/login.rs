@@ -4,12 +4,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
-use ureq::http::HeaderMap;
-use ureq::http::header::WWW_AUTHENTICATE;
 
 /// What a `401` asks for.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Challenge {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Challenge {
     /// User name and password with each request.
     Basic,
     /// A token from this URL.
@@ -23,17 +21,20 @@ struct Given {
     access_token: Option<String>,
 }
 
-/// Reads the challenges of an answer; a token before a password.
-pub(super) fn challenge(headers: &HeaderMap) -> Option<Challenge> {
-    let texts = || headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
-    let of = |scheme: &'static str| {
-        texts().find_map(|text| {
-            let (name, rest) = text.trim_start().split_once(' ').unwrap_or((text.trim(), ""));
-            name.eq_ignore_ascii_case(scheme).then(|| rest.to_owned())
-        })
-    };
-    let token = of("Bearer").and_then(|parameters| token_url(&parameters));
-    token.map(Challenge::Token).or_else(|| of("Basic").map(|_| Challenge::Basic))
+impl Challenge {
+    /// Reads the values of an answer's headers `WWW-Authenticate` (RFC 9110, section 11.6.1); a token before a password. `None` when
+    /// they ask for something else.
+    #[must_use]
+    pub fn of(values: &[&str]) -> Option<Self> {
+        let of = |scheme: &'static str| {
+            values.iter().find_map(|text| {
+                let (name, rest) = text.trim_start().split_once(' ').unwrap_or((text.trim(), ""));
+                name.eq_ignore_ascii_case(scheme).then_some(rest)
+            })
+        };
+        let token = of("Bearer").and_then(token_url);
+        token.map(Self::Token).or_else(|| of("Basic").map(|_| Self::Basic))
+    }
 }
 
 fn token_url(parameters: &str) -> Option<String> {
@@ -75,13 +76,15 @@ fn percent_encoded(text: &str) -> String {
     encoded
 }
 
-/// The value of `Authorization` that a log-in makes.
-pub(super) fn basic(name: &str, password: &str) -> String {
+/// The value of `Authorization` that a log-in makes (RFC 7617).
+#[must_use]
+pub fn basic_authorization(name: &str, password: &str) -> String {
     format!("Basic {}", BASE64.encode(format!("{name}:{password}")))
 }
 
-/// The value of `Authorization` that a token service's answer makes.
-pub(super) fn bearer(answer: &[u8]) -> Option<String> {
+/// The value of `Authorization` that a token service's answer makes; `None` when there is no token in it that could be sent.
+#[must_use]
+pub fn bearer_authorization(answer: &[u8]) -> Option<String> {
     let given: Given = serde_json::from_slice(answer).ok()?;
     let token = given.token.or(given.access_token)?;
     (!token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()))
@@ -93,11 +96,7 @@ mod tests {
     use super::*;
 
     fn read(values: &[&str]) -> Option<Challenge> {
-        let mut headers = HeaderMap::new();
-        for value in values {
-            headers.append(WWW_AUTHENTICATE, value.parse().unwrap());
-        }
-        challenge(&headers)
+        Challenge::of(values)
     }
 
     #[test]
@@ -115,12 +114,15 @@ mod tests {
 
     #[test]
     fn tokens_are_read() {
-        assert_eq!(bearer(br#"{"token":"abc","expires_in":60}"#).as_deref(), Some("Bearer abc"));
-        assert_eq!(bearer(br#"{"access_token":"abc"}"#).as_deref(), Some("Bearer abc"));
+        assert_eq!(
+            bearer_authorization(br#"{"token":"abc","expires_in":60}"#).as_deref(),
+            Some("Bearer abc")
+        );
+        assert_eq!(bearer_authorization(br#"{"access_token":"abc"}"#).as_deref(), Some("Bearer abc"));
         for none in [&b"{}"[..], b"", br#"{"token":""}"#, br#"{"token":"a\nb"}"#, br#"{"token":5}"#] {
-            assert_eq!(bearer(none), None);
+            assert_eq!(bearer_authorization(none), None);
         }
         // RFC 7617, section 2.
-        assert_eq!(basic("Aladdin", "open sesame"), "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+        assert_eq!(basic_authorization("Aladdin", "open sesame"), "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
     }
 }
