@@ -33,6 +33,8 @@ mod logging;
 mod mqtt;
 /// What the service manager is told.
 mod notify;
+/// Tries a connection to the broker, step by step.
+mod probe;
 /// A report within its limit.
 mod report;
 /// From the state to the technician's view.

@@ -142,6 +142,7 @@ fn view() -> StatusView {
         changed_at_unix_s: 2,
         outcome,
         cancel: None,
+        due_unix_s: None,
         fetch: None,
     };
     StatusView {
