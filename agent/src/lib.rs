@@ -33,6 +33,8 @@ mod logging;
 mod mqtt;
 /// What the service manager is told.
 mod notify;
+/// What is counted while the agent runs.
+mod numbers;
 /// A report within its limit.
 mod report;
 /// From the state to the technician's view.
