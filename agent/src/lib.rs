@@ -33,6 +33,8 @@ mod logging;
 mod mqtt;
 /// What the service manager is told.
 mod notify;
+/// What is counted while the agent runs.
+mod numbers;
 /// Tries a connection to the broker, step by step.
 mod probe;
 /// A report within its limit.

@@ -83,6 +83,7 @@ pub(crate) fn view(
         reports_pending: state.reports_pending(),
         open_jobs: open_jobs(state, fetch),
         ended_jobs: ended_jobs(state),
+        ended_total: state.ended_total().clone(),
         warnings: state.problem().map(str::to_owned).into_iter().chain(warnings).collect(),
     }
 }
@@ -92,6 +93,7 @@ fn open_jobs(state: &State, fetch: impl Fn(CommandId) -> Option<FetchView>) -> V
         command_id: job.command_id,
         update_id: job.update_id,
         kind: Some(job.kind.clone()),
+        digest: job.link,
         received_at_unix_s: job.received_at_unix_s,
         changed_at_unix_s: job.changed_at_unix_s,
         outcome: state.outcome_of(job),
@@ -116,6 +118,7 @@ fn ended_jobs(state: &State) -> Vec<JobView> {
         command_id: job.command_id,
         update_id: job.update_id,
         kind: job.kind.clone(),
+        digest: job.link,
         received_at_unix_s: job.received_at_unix_s,
         changed_at_unix_s: job.ended_at_unix_s,
         outcome: job.outcome.clone(),
