@@ -35,6 +35,8 @@ mod mqtt;
 mod notify;
 /// What is counted while the agent runs.
 mod numbers;
+/// Tries a connection to the broker, step by step.
+mod probe;
 /// A report within its limit.
 mod report;
 /// From the state to the technician's view.

@@ -55,6 +55,13 @@ impl Loaded {
         self.settings.broker.host.is_empty() && only.is_some_and(|finding| finding.file.is_none())
     }
 
+    /// The settings as far as they can be had, what keeps the daemon from starting, and what it only warns of.
+    pub(crate) fn for_doctor(self) -> (Settings, Vec<Finding>, Vec<Finding>) {
+        let (wrong, others) =
+            self.findings.into_iter().partition(|finding| finding.severity == Severity::Wrong);
+        (self.settings, wrong, others)
+    }
+
     /// Where the sockets are; the default when the configuration does not say it, or cannot be read.
     pub(crate) fn runtime_folder(&self) -> &Path {
         &self.settings.runtime_folder
