@@ -58,7 +58,9 @@ fn package(version: &str) -> Result<PathBuf> {
     }
     let build = project_root().join("packaging/build");
     let arguments = ["--version", version, "--out"].map(std::ffi::OsStr::new).into_iter();
-    let arguments = arguments.chain([folder.as_os_str(), "--binaries".as_ref(), binaries.path().as_os_str()]);
+    let manual = keros_program("keros-manual")?;
+    let arguments = arguments.chain([folder.as_os_str(), "--manual".as_ref(), manual.as_os_str()]);
+    let arguments = arguments.chain(["--binaries".as_ref(), binaries.path().as_os_str()]);
     run_ok(&build, arguments)?;
     Ok(package)
 }
