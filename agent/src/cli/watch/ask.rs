@@ -1,6 +1,6 @@
 //! Asks the agent on a thread of its own: one that hangs must not hold up the keys.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use super::ASK_EVERY;
@@ -28,18 +28,12 @@ impl Answers {
 
     /// The next one, if it is there.
     pub(super) fn take(&self) -> Option<Answer> {
-        match self.receiver.try_recv() {
-            Ok(answer) => Some(answer),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-        }
+        self.receiver.try_recv().ok()
     }
 
     /// The next one, if it comes in this time.
     pub(super) fn wait(&self, limit: Duration) -> Option<Answer> {
-        match self.receiver.recv_timeout(limit) {
-            Ok(answer) => Some(answer),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        self.receiver.recv_timeout(limit).ok()
     }
 }
 
