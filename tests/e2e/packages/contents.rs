@@ -20,7 +20,8 @@ fn every_unit_and_every_page_is_in_the_package_and_nothing_of_keros_5() -> Resul
         let name = unit?.file_name().to_string_lossy().into_owned();
         let place = match name.rsplit_once('.').map_or("", |(_, kind)| kind) {
             "conf" => {
-                let (name, kind) = name.trim_end_matches(".conf").rsplit_once('.').context("NAME.KIND.conf")?;
+                let (name, kind) =
+                    name.trim_end_matches(".conf").rsplit_once('.').context("NAME.KIND.conf")?;
                 format!("./usr/lib/{kind}.d/{name}.conf")
             }
             "catalog" => format!("./usr/lib/systemd/catalog/{name}"),
@@ -31,9 +32,11 @@ fn every_unit_and_every_page_is_in_the_package_and_nothing_of_keros_5() -> Resul
     for page in ["man1/keros-agent.1", "man1/keros-executor-settle.1", "man5/keros-agent-config.5"] {
         ensure!(paths.contains(&format!("./usr/share/man/{page}.gz")), "{page}: {paths:#?}");
     }
-    for completion in
-        ["bash-completion/completions/keros-executor", "zsh/vendor-completions/_keros-agent", "fish/vendor_completions.d/keros-agent.fish"]
-    {
+    for completion in [
+        "bash-completion/completions/keros-executor",
+        "zsh/vendor-completions/_keros-agent",
+        "fish/vendor_completions.d/keros-agent.fish",
+    ] {
         ensure!(paths.contains(&format!("./usr/share/{completion}")), "{completion}: {paths:#?}");
     }
     ensure!(!paths.iter().any(|path| path.contains("monit") || path.contains("init.d")), "{paths:#?}");
@@ -80,7 +83,10 @@ fn manual_pages_and_completions_are_sound() -> Result<()> {
     let folder = tempfile::tempdir()?;
     run_ok(&keros_program("keros-manual")?, [folder.path()])?;
     let find = |pattern: &str| -> Result<Vec<String>> {
-        let found = run_ok(&system_program("find")?, [folder.path().as_os_str(), "-path".as_ref(), pattern.as_ref()])?;
+        let found = run_ok(
+            &system_program("find")?,
+            [folder.path().as_os_str(), "-path".as_ref(), pattern.as_ref()],
+        )?;
         Ok(found.lines().map(str::to_owned).collect())
     };
     let pages = find("*/man/*.[15]")?;
