@@ -1,6 +1,8 @@
 //! Somebody has taken the agent over: a program with its user and its groups, on a booted Debian with our units, tries all that it can.
 //! Nothing runs as root that is not signed, no job is undone, confirmed or cancelled that it may not, and the journal names who was refused what.
 
+#![allow(clippy::expect_used, reason = "a test ends by panicking")]
+
 mod jobs;
 mod requests;
 mod signed;
