@@ -2,6 +2,7 @@
 //! taken back, removed, purged and installed again.
 
 mod contents;
+mod keros_5;
 mod site;
 
 use std::fs;
