@@ -16,6 +16,7 @@ Examples:
   keros-agent status                 how the gateway is: connection, telemetry, jobs
   keros-agent job 0192               all about the job whose id begins with 0192
   keros-agent telemetry --now        send telemetry now, and so fetch a waiting command
+  sudo keros-agent doctor            what is wrong, and what to do about it
   sudo keros-agent apply /media/usb sha256:… --command /media/usb/command.json
                                      run an exported Magic Link without a network
   keros-agent config --check         find mistakes in the configuration
@@ -63,6 +64,20 @@ pub(crate) enum Command {
         #[command(flatten)]
         format: Format,
     },
+    /// Check everything that the agent needs, and say what to do about what is wrong
+    #[command(
+        long_about = "Check everything that the agent needs, and say what to do about what is wrong: who the gateway is,\n\
+configuration, clock, disk, keys, modes of files, the way to the broker up to its log-in, the service, its\n\
+socket, the executor, jobs and telemetry. It works without a network and without the agent, changes nothing,\n\
+and ends within 30 s. While the agent is connected, the log-in is not tried again: it would push the agent out.",
+        after_help = "\
+Examples:
+  sudo keros-agent doctor            all of it; without sudo, what only root may see is not checked
+  keros-agent doctor --json          for a script: checks with verdict, error and advice
+
+Exit codes: 0 nothing failed, 1 something failed."
+    )]
+    Doctor(Format),
     /// Run an exported Magic Link on this gateway, without a network
     #[command(
         long_about = "Run an exported Magic Link on this gateway, without a network.\n\n\

@@ -1,6 +1,6 @@
 //! The technician's view of the daemon, from its state. It reads nothing by itself.
 
-use keros_machine::{Now, State};
+use keros_machine::{Now, Phase, State};
 use keros_platform::Identity;
 use keros_protocol::{CommandId, UnixSeconds};
 
@@ -98,9 +98,19 @@ fn open_jobs(state: &State, fetch: impl Fn(CommandId) -> Option<FetchView>) -> V
         changed_at_unix_s: job.changed_at_unix_s,
         outcome: state.outcome_of(job),
         cancel: job.cancel,
+        due_unix_s: Some(due_unix_s(job)),
         fetch: fetch(job.command_id),
     };
     state.jobs().iter().map(view).collect()
+}
+
+/// The executor's own limits end a job; a waiting one expires.
+fn due_unix_s(job: &keros_machine::Job) -> UnixSeconds {
+    match job.phase {
+        Phase::Accepted {} => job.expires_at_unix_s,
+        Phase::Starting {} | Phase::Running {} => job.changed_at_unix_s.saturating_add(job.total_s.into()),
+        Phase::Confirming { until_unix_s, .. } => until_unix_s,
+    }
 }
 
 fn ended_jobs(state: &State) -> Vec<JobView> {
@@ -113,6 +123,7 @@ fn ended_jobs(state: &State) -> Vec<JobView> {
         changed_at_unix_s: job.ended_at_unix_s,
         outcome: job.outcome.clone(),
         cancel: job.cancel,
+        due_unix_s: None,
         fetch: None,
     };
     state.ended().map(view).collect()

@@ -3,6 +3,7 @@
 
 mod apply;
 mod configuration;
+mod doctor;
 pub(crate) mod exit;
 mod text;
 mod time;
@@ -34,6 +35,7 @@ pub(crate) fn run(command: &Command, arguments: &Arguments) -> ExitCode {
         Command::Jobs(format) => jobs(arguments, *format),
         Command::Job { id, format } => job(arguments, id, *format),
         Command::Telemetry { format, .. } => telemetry(arguments, *format),
+        Command::Doctor(format) => return doctor::run(arguments, *format).into(),
         Command::Apply(what) => {
             let applied = sockets(arguments).and_then(|sockets| apply::apply(&sockets, what));
             return applied.unwrap_or_else(|error| exit::failed(&error)).into();

@@ -87,6 +87,9 @@ pub(crate) struct JobView {
     /// the outcome says it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) cancel: Option<Cancel>,
+    /// When it must have begun, ended or been confirmed, by the gateway's clock; absent when it has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) due_unix_s: Option<UnixSeconds>,
     /// How far its bundle is here; absent when nothing was fetched for it since the agent started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) fetch: Option<FetchView>,

@@ -21,6 +21,7 @@ fn job_view(id: u128, outcome: Outcome) -> JobView {
         changed_at_unix_s: NOW - 300,
         outcome,
         cancel: None,
+        due_unix_s: None,
         fetch: None,
     }
 }

@@ -152,6 +152,7 @@ pub(super) fn view() -> StatusView {
         changed_at_unix_s: 2,
         outcome,
         cancel: None,
+        due_unix_s: None,
         fetch: None,
     };
     StatusView {
