@@ -98,14 +98,14 @@ async fn ask<T>(
     control: &Control,
     request: impl FnOnce(oneshot::Sender<T>) -> LocalRequest,
 ) -> Result<T, Answer> {
-    let unavailable = |detail| Err(problem(StatusCode::SERVICE_UNAVAILABLE, detail));
+    let unavailable = |detail| problem(StatusCode::SERVICE_UNAVAILABLE, detail);
     let (sender, receiver) = oneshot::channel();
     if control.requests.try_send(request(sender)).is_err() {
-        return unavailable("the agent is busy or stopping; try again");
+        return Err(unavailable("the agent is busy or stopping; try again"));
     }
     match tokio::time::timeout(control.timeouts.main_loop, receiver).await {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(_)) | Err(_) => unavailable("the agent's main loop gave no answer"),
+        Ok(Err(_)) | Err(_) => Err(unavailable("the agent's main loop gave no answer")),
     }
 }
 
