@@ -8,6 +8,7 @@ mod doctor;
 pub(crate) mod exit;
 mod text;
 mod time;
+mod watch;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -37,6 +38,10 @@ pub(crate) fn run(command: &Command, arguments: &Arguments) -> ExitCode {
         Command::Jobs(format) => jobs(arguments, *format),
         Command::Job { id, format } => job(arguments, id, *format),
         Command::Telemetry { format, .. } => telemetry(arguments, *format),
+        Command::Watch(what) => {
+            let watched = sockets(arguments).and_then(|sockets| watch::run(&sockets, what));
+            return watched.unwrap_or_else(|error| exit::failed(&error)).into();
+        }
         Command::Doctor(format) => return doctor::run(arguments, *format).into(),
         Command::Cancel(what) => {
             return cancel::cancel(arguments, what).unwrap_or_else(|error| exit::failed(&error)).into();
@@ -91,6 +96,8 @@ enum Failure {
     OnItsWay(CommandId),
     #[error("refused: {0}")]
     Refused(String),
+    #[error("the terminal cannot be used")]
+    Terminal(#[source] std::io::Error),
 }
 
 /// The sockets of one agent.
