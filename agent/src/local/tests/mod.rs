@@ -1,6 +1,7 @@
 //! Server and client over a real socket.
 
 mod control;
+mod fuzz;
 mod openapi;
 
 use std::collections::BTreeMap;
