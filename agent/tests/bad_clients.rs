@@ -20,7 +20,7 @@ const NOBODY: &str = "65534";
 /// Of the unit: the agent is ended when it has more.
 const MEMORY_MAX_BYTES: u64 = 32 << 20;
 /// What clients may cost it at most.
-const MOST_MORE_BYTES: u64 = 4 << 20;
+const MOST_MORE_BYTES: u64 = 2 << 20;
 
 /// What a local user can do. The first argument is the socket, the second what to do; it prints `ready` when it is at it.
 const HARM: &str = r#"
@@ -190,6 +190,9 @@ fn fed(notify: &UnixDatagram) -> usize {
     count
 }
 
+/// Name, socket, what is sent, and the statuses that may come back; an empty one: the agent just leaves.
+type Case<'a> = (&'a str, &'a str, Vec<&'a [u8]>, &'a [&'a str]);
+
 /// Sends it, and gives what comes back; the agent may leave before it has read all.
 fn exchange(socket: &Path, pieces: &[&[u8]]) -> String {
     let mut stream = UnixStream::connect(socket).unwrap();
@@ -213,7 +216,7 @@ fn requests_of_ten_mebibytes_and_nonsense_are_answered_or_dropped() {
     let long = vec![b'x'; 10 << 20];
     let chunk = [format!("{:x}\r\n", long.len()).as_bytes(), &long, b"\r\n0\r\n\r\n"].concat();
     let begin: &[u8] = b"POST /v1/telemetry HTTP/1.1\r\nHost: a\r\n";
-    let cases: [(&str, &str, Vec<&[u8]>, &[&str]); 23] = [
+    let cases: [Case<'_>; 23] = [
         ("headers", "status", vec![b"GET /v1/status HTTP/1.1\r\nX: ", &*long], &["431", "400", ""]),
         ("path", "status", vec![b"GET /", &*long], &["414", "431", "400", ""]),
         ("body", "status", vec![begin, b"Content-Length: 10485760\r\n\r\n", &long], &["413"]),
