@@ -4,6 +4,7 @@
 
 mod booted;
 mod center;
+mod emulated;
 mod fleet;
 mod gateway;
 mod injection;
@@ -27,6 +28,7 @@ pub use keros_test_bundle::Bundle;
 
 pub use booted::{Booted, enable as booted_enable};
 pub use center::{Broker, Center};
+pub use emulated::Emulated;
 pub use fleet::Fleet;
 pub use gateway::{Gateway, GatewayOptions, KEROS_5, KEROS_6};
 pub use injection::{Injection, Threads, injected};
