@@ -7,6 +7,7 @@ mod doctor;
 pub(crate) mod exit;
 mod text;
 mod time;
+mod watch;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -35,6 +36,10 @@ pub(crate) fn run(command: &Command, arguments: &Arguments) -> ExitCode {
         Command::Jobs(format) => jobs(arguments, *format),
         Command::Job { id, format } => job(arguments, id, *format),
         Command::Telemetry { format, .. } => telemetry(arguments, *format),
+        Command::Watch(what) => {
+            let watched = sockets(arguments).and_then(|sockets| watch::run(&sockets, what));
+            return watched.unwrap_or_else(|error| exit::failed(&error)).into();
+        }
         Command::Doctor(format) => return doctor::run(arguments, *format).into(),
         Command::Apply(what) => {
             let applied = sockets(arguments).and_then(|sockets| apply::apply(&sockets, what));
@@ -82,6 +87,8 @@ enum Failure {
     Bundle(PathBuf, #[source] apply::BundleError),
     #[error("refused: {0}")]
     Refused(String),
+    #[error("the terminal cannot be used")]
+    Terminal(#[source] std::io::Error),
 }
 
 /// The sockets of one agent.
