@@ -45,9 +45,7 @@ fn they_say_their_version_check_a_configuration_and_run_a_playbook() -> Result<(
         let [script, tree] = [&script, &root].map(|path| path.display().to_string());
         run_ok(&programs.executor, ["check", &script])?;
         run_ok(&programs.executor, ["playbook", &script, "--root", &tree, "--host-shell"])?;
-        ensure!(
-            std::fs::read_to_string(root.join("etc/forwarder/settings.toml"))? == "region = \"EU868\"\n"
-        );
+        ensure!(std::fs::read_to_string(root.join("etc/forwarder/settings.toml"))? == "region = \"EU868\"\n");
         ensure!(std::fs::read_to_string(root.join("count"))? == "run\n");
 
         std::fs::write(&script, SCRIPT.replace("!template", "!tmplate"))?;

@@ -33,6 +33,20 @@ pub fn newer_agent_package() -> Result<PathBuf> {
     package(NEWER)
 }
 
+/// The package for ARM 7 of what `./run arm` has built.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn armhf_package() -> Result<PathBuf> {
+    let folder = project_root().join(FOLDER);
+    fs::create_dir_all(&folder)?;
+    let binaries = project_root().join("target/gateway-armv7-unknown-linux-gnueabihf");
+    ensure!(binaries.exists(), "{} is missing: ./run arm", binaries.display());
+    let arguments = ["--binaries".as_ref(), binaries.as_os_str(), "--out".as_ref(), folder.as_os_str()];
+    run_ok(&project_root().join("packaging/build"), arguments.into_iter().chain(["armhf".as_ref()]))?;
+    Ok(folder.join(format!("keros-agent_{VERSION}_armhf.deb")))
+}
+
 fn package(version: &str) -> Result<PathBuf> {
     let folder = project_root().join(FOLDER);
     fs::create_dir_all(&folder)?;
