@@ -59,7 +59,7 @@ impl Engine for FakeEngine {
             for number in u32::try_from(behind).unwrap() + 1..=TASKS {
                 let task = TaskRef { number, count: TASKS, name: format!("task {number}") };
                 if is_cancelled() {
-                    return TasksEnd::Ended(Outcome::Cancelled { task: None, summary });
+                    return TasksEnd::Ended(Outcome::Cancelled { task: None, summary, by_root: false });
                 }
                 let (module, line) = ("shell".to_owned(), number);
                 let started = Event::TaskStarted {
