@@ -30,7 +30,7 @@ fn each_target(check: impl Fn(&str, &Emulated) -> Result<()>) -> Result<()> {
 }
 
 #[test]
-#[ignore = "./run test builds for ARM first, and runs it last"]
+#[ignore = "./run full builds for ARM first, and runs it last"]
 fn they_say_their_version_check_a_configuration_and_run_a_playbook() -> Result<()> {
     each_target(|_, programs| {
         let version = run_ok(&programs.agent, ["--version"])?;
@@ -56,7 +56,7 @@ fn they_say_their_version_check_a_configuration_and_run_a_playbook() -> Result<(
 }
 
 #[test]
-#[ignore = "./run test builds for ARM first, and runs it last"]
+#[ignore = "./run full builds for ARM first, and runs it last"]
 fn a_script_and_a_magic_link_go_the_whole_way_to_an_emulated_gateway() -> Result<()> {
     each_target(|_, programs| {
         let options = GatewayOptions {

@@ -9,7 +9,7 @@ use keros_tests::{project_root, run_ok};
 use serde_json::Value;
 
 #[test]
-#[ignore = "./run test builds for ARM first, and runs it last"]
+#[ignore = "./run full builds for ARM first, and runs it last"]
 fn a_bill_of_materials_names_each_crate_with_its_origin_and_licence() -> Result<()> {
     let targets = std::env::var("KEROS_EMULATED");
     let targets = targets.as_deref().unwrap_or("armv7-unknown-linux-gnueabihf");
