@@ -2,6 +2,8 @@
 //! taken back, removed, purged and installed again.
 
 mod armhf;
+mod contents;
+mod keros_5;
 mod site;
 
 use std::fs;
