@@ -50,13 +50,17 @@ impl Site {
             ensure!(self.property(unit, "UnitFileState")? == "enabled", "{unit} after {version}");
         }
         let failed = self.debian.run_ok(&["systemctl", "--failed", "--plain", "--no-legend"])?;
-        ensure!(failed.is_empty(), "{failed}");
-        let installed = self.debian.run_ok(&["dpkg-query", "-W", "-f", "${Status} ${Version}", "keros-agent"])?;
+        ensure!(failed.trim().is_empty(), "failed after {version}: {failed:?}");
+        let installed =
+            self.debian.run_ok(&["dpkg-query", "-W", "-f", "$${Status} $${Version}", "keros-agent"])?;
         ensure!(installed == format!("install ok installed {version}"), "{installed}");
         let changed = self.debian.run(&["dpkg", "--verify", "keros-agent"])?;
         let changed = String::from_utf8_lossy(&changed.stdout).into_owned();
         // Only what we have changed ourselves.
-        ensure!(changed.lines().all(|line| line.ends_with(" c /etc/keros-agent/config.yaml")), "{changed}");
+        ensure!(
+            changed.lines().all(|line| line.ends_with(" c /etc/keros-agent/config.yaml")),
+            "changed after {version}: {changed:?}"
+        );
         wait_for("its agent's telemetry", || Ok((self.agent_version()? == version).then_some(())))
             .map_err(|error| error.context(self.journal()))
     }
