@@ -53,6 +53,7 @@ mod unconfigured;
 /// How the gateway is.
 mod vitals;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -62,19 +63,22 @@ use arguments::{Arguments, Command};
 /// The program: does what its command line asks for.
 #[must_use]
 pub fn main() -> ExitCode {
+    if let Some(config) = arguments::of_service(std::env::args_os().skip(1)) {
+        return run(config.as_deref());
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return cli::usage(&error),
     };
     match &arguments.command {
-        Command::Run => run(&arguments),
+        Command::Run => run(arguments.config.as_deref()),
         command => cli::run(command, &arguments),
     }
 }
 
-fn run(arguments: &Arguments) -> ExitCode {
+fn run(config: Option<&Path>) -> ExitCode {
     logging::start();
-    let loaded = unconfigured::wait(arguments.config.as_deref());
+    let loaded = unconfigured::wait(config);
     let (settings, warnings) = match loaded.for_daemon() {
         Ok(ready) => ready,
         Err(findings) => {

@@ -221,10 +221,12 @@ fn fill(
         // Nobody sees the folder yet: no need to replace anything atomically.
         let mut file = disk.open(&folder.join("command.json"), Open::New)?;
         file.write_all(command.as_bytes())?;
-        file.sync_data()?;
         let mut journal = Journal::create(disk, &folder.join("journal.jsonl"))?;
         journal.reserve()?;
-        journal.append_synced(started)?;
+        journal.tell(started)?;
+        // All is written before anything is waited for: most of it then becomes durable with the first.
+        file.sync_data()?;
+        journal.sync()?;
         disk.sync_folder(folder)?;
         Ok(journal)
     };
