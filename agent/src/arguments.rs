@@ -15,11 +15,13 @@ use keros_protocol::magic_link::Digest;
     after_help = "\
 Examples:
   keros-agent status                 how the gateway is: connection, telemetry, jobs
+  keros-agent watch                  the same as it goes on
   keros-agent job 0192               all about the job whose id begins with 0192
   keros-agent telemetry --now        send telemetry now, and so fetch a waiting command
   sudo keros-agent doctor            what is wrong, and what to do about it
   sudo keros-agent apply /media/usb sha256:… --command /media/usb/command.json
                                      run an exported Magic Link without a network
+  sudo keros-agent cancel 0192       stop that job, or undo it
   keros-agent config --check         find mistakes in the configuration
   curl --unix-socket /run/keros-agent/status.sock http://agent/v1/status
 
@@ -77,6 +79,21 @@ pub(crate) enum Command {
         #[command(flatten)]
         format: Format,
     },
+    /// Show what goes on, as it goes on
+    #[command(
+        long_about = "Show what goes on, as it goes on: connection, telemetry, the job under way, the bundle that is\n\
+fetched, the last jobs. On a terminal a screen, which q or Ctrl-C ends; elsewhere a line for each change. An\n\
+agent that is restarted is waited for.",
+        after_help = "\
+Examples:
+  keros-agent watch                  the screen; NO_COLOR=1 keeps it free of colours
+  keros-agent watch --plain          a line for each change, with its time
+  keros-agent watch --json           an object for each change: time_unix_s, change (agent, connection,
+                                     telemetry, reports, job, warnings), and what it is now
+
+Exit codes: 0 ended, 69 the agent cannot be reached by this user."
+    )]
+    Watch(Watch),
     /// Check everything that the agent needs, and say what to do about what is wrong
     #[command(
         long_about = "Check everything that the agent needs, and say what to do about what is wrong: who the gateway is,\n\
@@ -110,6 +127,14 @@ Exit codes: 0 it succeeded, or was taken with --no-wait; 1 it ended otherwise, o
 77 only for root."
     )]
     Apply(Apply),
+    /// Cancel a job (root only)
+    #[command(
+        long_about = "Cancel a job (root only).\n\n\
+A job that waits, also for its files, ends at once. One that runs stops after the task under way; one\n\
+that waits for its confirmation is undone. The center is told that it was root on the gateway.",
+        after_help = "Exit codes: 0 cancelled, or it stops or is undone; 1 too late, it had ended; 69 agent or executor cannot be\nreached; 77 only for root."
+    )]
+    Cancel(Cancel),
     /// Check the configuration, or show it
     #[command(after_help = "\
 Examples:
@@ -123,6 +148,28 @@ Examples:
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+/// What is cancelled.
+#[derive(Debug, Args)]
+pub(crate) struct Cancel {
+    /// Its id, or a beginning of it that no other job has
+    pub(crate) id: String,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+/// How it is shown.
+#[derive(Debug, Args)]
+pub(crate) struct Watch {
+    /// Print a line for each change, also on a terminal
+    #[arg(long)]
+    pub(crate) plain: bool,
+    #[command(flatten)]
+    pub(crate) format: Format,
 }
 
 /// What is run.

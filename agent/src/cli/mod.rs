@@ -1,18 +1,21 @@
 //! The technician's commands: ask, print, and say by the exit code how it went. The daemon is never needed for anything
-//! but its answers, and nothing here changes the gateway but `apply`, through the daemon.
+//! but its answers, and nothing here changes the gateway but `apply` and `cancel`.
 
 mod apply;
+mod cancel;
 mod configuration;
 mod doctor;
 pub(crate) mod exit;
 mod text;
 mod time;
+mod watch;
 
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::CommandFactory as _;
+use keros_protocol::CommandId;
 use serde::Serialize;
 
 use crate::arguments::{Arguments, Command, Format};
@@ -35,7 +38,14 @@ pub(crate) fn run(command: &Command, arguments: &Arguments) -> ExitCode {
         Command::Jobs(format) => jobs(arguments, *format),
         Command::Job { id, format } => job(arguments, id, *format),
         Command::Telemetry { format, .. } => telemetry(arguments, *format),
+        Command::Watch(what) => {
+            let watched = sockets(arguments).and_then(|sockets| watch::run(&sockets, what));
+            return watched.unwrap_or_else(|error| exit::failed(&error)).into();
+        }
         Command::Doctor(format) => return doctor::run(arguments, *format).into(),
+        Command::Cancel(what) => {
+            return cancel::cancel(arguments, what).unwrap_or_else(|error| exit::failed(&error)).into();
+        }
         Command::Apply(what) => {
             let applied = sockets(arguments).and_then(|sockets| apply::apply(&sockets, what));
             return applied.unwrap_or_else(|error| exit::failed(&error)).into();
@@ -80,8 +90,14 @@ enum Failure {
     Order(#[from] apply::OrderError),
     #[error("{}", .0.display())]
     Bundle(PathBuf, #[source] apply::BundleError),
+    #[error(transparent)]
+    Executor(cancel::NoAnswer),
+    #[error("the job {0} is on its way to the executor, which does not have it yet")]
+    OnItsWay(CommandId),
     #[error("refused: {0}")]
     Refused(String),
+    #[error("the terminal cannot be used")]
+    Terminal(#[source] std::io::Error),
 }
 
 /// The sockets of one agent.
