@@ -56,7 +56,7 @@ mod vitals;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use arguments::{Arguments, Command};
 
@@ -74,6 +74,12 @@ pub fn main() -> ExitCode {
         Command::Run => run(arguments.config.as_deref()),
         command => cli::run(command, &arguments),
     }
+}
+
+/// The command line as it is described to people: for manual pages and completions.
+#[must_use]
+pub fn command() -> clap::Command {
+    Arguments::command()
 }
 
 fn run(config: Option<&Path>) -> ExitCode {
