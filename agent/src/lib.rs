@@ -27,12 +27,10 @@ mod fetch;
 pub mod keeper;
 /// The technician's sockets, both sides.
 mod local;
-/// Where log lines go.
-mod logging;
 /// The connection to the broker.
 mod mqtt;
-/// What the service manager is told.
-mod notify;
+/// What the state notes, in the log.
+mod notes;
 /// A report within its limit.
 mod report;
 /// From the state to the technician's view.
@@ -50,6 +48,7 @@ mod vitals;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use keros_service::log;
 
 use arguments::{Arguments, Command};
 
@@ -67,7 +66,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> ExitCode {
-    logging::start();
+    log::start(log::Style::Service);
     let loaded = config::load(arguments.config.as_deref());
     let (settings, warnings) = match loaded.for_daemon() {
         Ok(ready) => ready,

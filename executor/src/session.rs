@@ -15,6 +15,7 @@ use std::path::Path;
 use keros_protocol::eligibility::claimed_ids;
 use keros_protocol::executor::{Event, Request};
 use keros_protocol::{Envelope, RefusalReason};
+use keros_service::log::Subject;
 
 use crate::admit::admit;
 use crate::begin::{Answer, begin, known, refused};
@@ -28,7 +29,7 @@ use crate::orders::Desk;
 use crate::request::read_request;
 use crate::settings::Settings;
 use crate::state::{RunLock, State};
-use crate::{peer, runner, stragglers, time_floor};
+use crate::{peer, runner, stragglers, telling, time_floor};
 
 /// A job that is to be carried on when the session's peer has its answer.
 pub(crate) type Rest<'a> = (RunLock, Box<Drive<'a>>);
@@ -41,7 +42,8 @@ pub(crate) fn serve_standard_streams(settings: &Settings) -> Result<(), Failure>
     let Some((_run_lock, mut drive)) = rest else { return Ok(()) };
     // The peer sees the end of the session; the job is no business of its.
     peer::let_go();
-    drive.go(true).map(drop)
+    let carried_on = drive.go(true);
+    log_failure(Some(drive.subject()), carried_on).map(drop)
 }
 
 fn serve<'a>(
@@ -54,8 +56,24 @@ fn serve<'a>(
     answer(settings, engine, asked, input, sink)
 }
 
-/// Answers what was asked of this state.
+/// Answers what was asked of this state. What fails is in the log, with the job that was asked for.
 pub(crate) fn answer<'a>(
+    settings: &'a Settings,
+    engine: &'a dyn Engine,
+    asked: Result<(State, Request), Failure>,
+    input: &impl AsFd,
+    sink: EventSink,
+) -> Result<Option<Rest<'a>>, Failure> {
+    let subject = asked.as_ref().ok().and_then(|(_, request)| telling::asked_for(request));
+    log_failure(subject, answer_about(subject, settings, engine, asked, input, sink))
+}
+
+fn log_failure<T>(subject: Option<Subject>, result: Result<T, Failure>) -> Result<T, Failure> {
+    result.inspect_err(|failure| telling::failed(subject, &failure.chain()))
+}
+
+fn answer_about<'a>(
+    subject: Option<Subject>,
     settings: &'a Settings,
     engine: &'a dyn Engine,
     asked: Result<(State, Request), Failure>,
@@ -75,7 +93,10 @@ pub(crate) fn answer<'a>(
         }
     };
     match answer {
-        Answer::Say(event) => sink.send(&event),
+        Answer::Say(event) => {
+            telling::refused(subject, &event);
+            sink.send(&event);
+        }
         Answer::CarryOn(event, run_lock, drive) => {
             sink.send(&event);
             return Ok(Some((run_lock, drive)));

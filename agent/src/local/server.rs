@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use keros_service::{Named, log};
 use tokio::net::unix::UCred;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
@@ -160,7 +161,9 @@ async fn answer_peer(routes: &Routes, peer: Option<&UCred>, request: Request<Inc
     let (method, path) = (request.method(), request.uri().path());
     let (uid, pid) = (peer.map(UCred::uid), peer.and_then(UCred::pid));
     if !routes.admits(peer) {
-        tracing::warn!(uid, pid, %method, path, "refused: only root may use the control socket");
+        let who = peer.map_or_else(|| "an unknown user".to_owned(), |peer| format!("user {}", peer.uid()));
+        let text = format!("refused: only root may use the control socket: {method} {path} by {who}");
+        log::tell(Named::LocalRefused, &text);
         return problem(StatusCode::FORBIDDEN, "only root may use this socket");
     }
     if matches!(*method, Method::GET | Method::HEAD) {
