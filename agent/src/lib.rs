@@ -31,6 +31,10 @@ mod local;
 mod mqtt;
 /// What the state notes, in the log.
 mod notes;
+/// What is counted while the agent runs.
+mod numbers;
+/// Tries a connection to the broker, step by step.
+mod probe;
 /// A report within its limit.
 mod report;
 /// From the state to the technician's view.
@@ -42,6 +46,8 @@ pub mod store;
 mod telemetry;
 /// TLS towards the broker.
 mod tls;
+/// A gateway that has no center yet.
+mod unconfigured;
 /// How the gateway is.
 mod vitals;
 
@@ -67,7 +73,7 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> ExitCode {
     log::start(log::Style::Service);
-    let loaded = config::load(arguments.config.as_deref());
+    let loaded = unconfigured::wait(arguments.config.as_deref());
     let (settings, warnings) = match loaded.for_daemon() {
         Ok(ready) => ready,
         Err(findings) => {

@@ -3,7 +3,9 @@
 
 mod apply;
 mod configuration;
+mod doctor;
 pub(crate) mod exit;
+mod logs;
 mod text;
 mod time;
 
@@ -34,6 +36,9 @@ pub(crate) fn run(command: &Command, arguments: &Arguments) -> ExitCode {
         Command::Jobs(format) => jobs(arguments, *format),
         Command::Job { id, format } => job(arguments, id, *format),
         Command::Telemetry { format, .. } => telemetry(arguments, *format),
+        Command::Logs(what) if what.serve => return logs::serve(),
+        Command::Logs(what) => logs::logs(what),
+        Command::Doctor(format) => return doctor::run(arguments, *format).into(),
         Command::Apply(what) => {
             let applied = sockets(arguments).and_then(|sockets| apply::apply(&sockets, what));
             return applied.unwrap_or_else(|error| exit::failed(&error)).into();
@@ -54,8 +59,13 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
 
 /// Prints to standard output. A reader that went away (`| head`) is no error.
 fn print(text: &str) {
+    let _ = print_on(text);
+}
+
+/// As [`print`]; `false`: nobody reads any more.
+fn print_on(text: &str) -> bool {
     let mut output = std::io::stdout().lock();
-    let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+    output.write_all(text.as_bytes()).and_then(|()| output.flush()).is_ok()
 }
 
 /// Tells on standard error what goes on.
@@ -80,6 +90,8 @@ enum Failure {
     Bundle(PathBuf, #[source] apply::BundleError),
     #[error("refused: {0}")]
     Refused(String),
+    #[error(transparent)]
+    Logs(#[from] logs::LogsError),
 }
 
 /// The sockets of one agent.

@@ -8,7 +8,7 @@ use super::{Page, clean};
 use crate::local::{FetchView, JobView, JobsView};
 
 /// As much of an id as tells it from the gateway's other ones, and can be given to `keros-agent job`.
-pub(super) fn short_id(job: &JobView) -> String {
+pub(in crate::cli) fn short_id(job: &JobView) -> String {
     job.command_id.to_string().chars().take(18).collect()
 }
 
