@@ -57,6 +57,8 @@ want() { # TARGET UNIT
 }
 want multi-user.target keros-executor-settle.service
 want timers.target keros-executor-settle.timer
+# Technicians ask it for log lines; it runs nothing until they do.
+want sockets.target keros-logs.socket
 # What the journal tells of our events (journalctl -x), after `journalctl --update-catalog`.
 put 0644 "$source_folder/systemd/keros.catalog" /usr/lib/systemd/catalog/keros.catalog
 for kind in sysusers tmpfiles; do

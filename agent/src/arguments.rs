@@ -15,6 +15,7 @@ use keros_protocol::magic_link::Digest;
     after_help = "\
 Examples:
   keros-agent status                 how the gateway is: connection, telemetry, jobs
+  keros-agent watch                  the same as it goes on
   keros-agent job 0192               all about the job whose id begins with 0192
   keros-agent telemetry --now        send telemetry now, and so fetch a waiting command
   sudo keros-agent doctor            what is wrong, and what to do about it
@@ -65,6 +66,21 @@ pub(crate) enum Command {
         #[command(flatten)]
         format: Format,
     },
+    /// Show what goes on, as it goes on
+    #[command(
+        long_about = "Show what goes on, as it goes on: connection, telemetry, the job under way, the bundle that is\n\
+fetched, the last jobs. On a terminal a screen, which q or Ctrl-C ends; elsewhere a line for each change. An\n\
+agent that is restarted is waited for.",
+        after_help = "\
+Examples:
+  keros-agent watch                  the screen; NO_COLOR=1 keeps it free of colours
+  keros-agent watch --plain          a line for each change, with its time
+  keros-agent watch --json           an object for each change: time_unix_s, change (agent, connection,
+                                     telemetry, reports, job, warnings), and what it is now
+
+Exit codes: 0 ended, 69 the agent cannot be reached by this user."
+    )]
+    Watch(Watch),
     /// Check everything that the agent needs, and say what to do about what is wrong
     #[command(
         long_about = "Check everything that the agent needs, and say what to do about what is wrong: who the gateway is,\n\
@@ -121,6 +137,16 @@ Examples:
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+/// How it is shown.
+#[derive(Debug, Args)]
+pub(crate) struct Watch {
+    /// Print a line for each change, also on a terminal
+    #[arg(long)]
+    pub(crate) plain: bool,
+    #[command(flatten)]
+    pub(crate) format: Format,
 }
 
 /// What is run.

@@ -2,6 +2,7 @@
 //! that is refused.
 
 use std::fs;
+use std::process::Output;
 
 use anyhow::{Context as _, Result, ensure};
 use keros_skip::skipped;
@@ -81,6 +82,43 @@ fn job(
     Ok((id, lines))
 }
 
+/// Runs a program as a user with these groups, which has no other right.
+fn run_as(debian: &Booted, groups: &str, arguments: &[&str]) -> Result<Output> {
+    let as_user = ["setpriv", "--reuid=4321", "--regid=4321", "--bounding-set=-all", groups];
+    debian.run(&[&as_user[..], &["/usr/bin/keros-agent", "logs"], arguments].concat())
+}
+
+/// Root, and members of the group, read the lines of both programs; nobody else does, and is told what to do.
+fn technicians_read_them(debian: &Booted, id: &str) -> Result<()> {
+    let of_root = debian.run_ok(&["keros-agent", "logs", "--job", &id[..30]])?;
+    let of_group = run_as(debian, "--groups=keros", &["--job", &id[..30]])?;
+    ensure!(of_group.status.success(), "{}", String::from_utf8_lossy(&of_group.stderr));
+    ensure!(of_root == String::from_utf8_lossy(&of_group.stdout), "{of_root}\n{of_group:?}");
+    let place = |text: &str| of_root.find(text).with_context(|| format!("{text}:\n{of_root}"));
+    let order =
+        [place("keros-agent     command")?, place("keros-executor  job started")?, place("job ended")?];
+    ensure!(order.is_sorted(), "in the order of time:\n{of_root}");
+    ensure!(!of_root.contains("[job "), "all of them are about the one job:\n{of_root}");
+
+    let all = run_as(debian, "--groups=keros", &["--json", "--lines", "1000"])?;
+    for line in String::from_utf8_lossy(&all.stdout).lines() {
+        let entry: Value = serde_json::from_str(line)?;
+        let program = entry["program"].as_str().unwrap_or_default();
+        let is_ours = ["keros-agent", "keros-executor"].contains(&program);
+        ensure!(is_ours || entry["unit"] == "keros-agent.service", "a line of somebody else: {entry:#}");
+    }
+    let few = run_as(debian, "--groups=keros", &["--lines", "3", "--priority", "notice", "--since", "1h"])?;
+    ensure!(few.stdout.iter().filter(|byte| **byte == b'\n').count() == 3, "{few:?}");
+
+    let other = run_as(debian, "--clear-groups", &[])?;
+    let told = String::from_utf8_lossy(&other.stderr);
+    ensure!(other.status.code() == Some(77) && told.contains("usermod -aG keros"), "{other:?}");
+    let unknown = run_as(debian, "--groups=keros", &["--job", "ffff"])?;
+    let told = String::from_utf8_lossy(&unknown.stderr);
+    ensure!(unknown.status.code() == Some(1) && told.contains("no line is about a job"), "{unknown:?}");
+    Ok(())
+}
+
 #[test]
 fn the_journal_tells_the_story_of_each_job() -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
@@ -125,6 +163,8 @@ fn the_journal_tells_the_story_of_each_job() -> Result<()> {
     ensure!(named(&story, "keros-executor@") == executor, "{story:#?}");
     let failed = story.iter().find(|line| line.subject.as_deref() == Some("A job has failed"));
     ensure!(failed.is_some_and(|line| line.message.contains("exit code 7")), "{story:#?}");
+
+    technicians_read_them(&debian, &id)?;
 
     // The agent read the version when it started; the executor reads it for each command.
     fs::write(debian.path("/etc/version"), "5.10.1\n")?;

@@ -8,6 +8,7 @@ pub(crate) mod exit;
 mod logs;
 mod text;
 mod time;
+mod watch;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -38,6 +39,10 @@ pub(crate) fn run(command: &Command, arguments: &Arguments) -> ExitCode {
         Command::Telemetry { format, .. } => telemetry(arguments, *format),
         Command::Logs(what) if what.serve => return logs::serve(),
         Command::Logs(what) => logs::logs(what),
+        Command::Watch(what) => {
+            let watched = sockets(arguments).and_then(|sockets| watch::run(&sockets, what));
+            return watched.unwrap_or_else(|error| exit::failed(&error)).into();
+        }
         Command::Doctor(format) => return doctor::run(arguments, *format).into(),
         Command::Apply(what) => {
             let applied = sockets(arguments).and_then(|sockets| apply::apply(&sockets, what));
@@ -92,6 +97,8 @@ enum Failure {
     Refused(String),
     #[error(transparent)]
     Logs(#[from] logs::LogsError),
+    #[error("the terminal cannot be used")]
+    Terminal(#[source] std::io::Error),
 }
 
 /// The sockets of one agent.

@@ -90,9 +90,26 @@ fn step(patient: &Patient, result: &StepResult, connected: Option<&StatusView>, 
                 "you may not ask the agent whether it is connected; a second log-in would push it out",
             )
         }
+        (StepOutcome::NotTried(_), _)
+            if result.step == Step::Tls && patient.settings.broker.tls.is_none() =>
+        {
+            without_tls(&patient.settings.broker.host)
+        }
         (StepOutcome::NotTried(why), _) => Finding::not_checked(check, why),
         (StepOutcome::Failed(trouble), _) => failed(patient, check, trouble, is_cut),
     }
+}
+
+fn without_tls(host: &str) -> Finding {
+    let address = host.parse::<std::net::IpAddr>();
+    if host == "localhost" || address.is_ok_and(|address| address.is_loopback()) {
+        return Finding::ok("tls", "none, and none is needed on this machine");
+    }
+    Finding::warning(
+        "tls",
+        "the connection is not encrypted: the password can be read on the way",
+        "set `broker.tls.ca_file`, or enrol this gateway: sudo keros-agent enroll",
+    )
 }
 
 fn failed(patient: &Patient, check: &'static str, trouble: &Trouble, is_cut: bool) -> Finding {

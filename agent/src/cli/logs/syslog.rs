@@ -41,7 +41,10 @@ pub(super) fn read(request: &Request, take: Take<'_>) -> Result<(), LogsError> {
             }
         }
     }
-    let mut as_entry = |message| take(&Entry { message, priority: 6, ..Entry::default() });
-    lines.into_iter().all(|line| as_entry(line));
+    for message in lines {
+        if !take(&Entry { message, priority: 6, ..Entry::default() }) {
+            break;
+        }
+    }
     Ok(())
 }

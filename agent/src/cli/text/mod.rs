@@ -6,7 +6,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-pub(super) use job::{job, jobs, short_id};
+pub(super) use job::{job, jobs, named, short_id};
 pub(super) use status::status;
 
 use keros_protocol::UnixSeconds;
@@ -100,11 +100,12 @@ pub(super) fn wrap(text: &str, indent_chars: usize) -> Vec<String> {
     lines
 }
 
-fn cut(line: &str, max_chars: usize) -> String {
+/// The first so many characters; a cut shows.
+pub(super) fn cut(line: &str, max_chars: usize) -> String {
     if line.chars().count() <= max_chars {
         return line.to_owned();
     }
-    let mut short: String = line.chars().take(max_chars - 1).collect();
+    let mut short: String = line.chars().take(max_chars.saturating_sub(1)).collect();
     short.push('…');
     short
 }
