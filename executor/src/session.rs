@@ -8,14 +8,13 @@
 #[cfg(test)]
 mod tests;
 
-use std::io::Read;
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::process::ExitCode;
 
 use keros_protocol::eligibility::claimed_ids;
 use keros_protocol::executor::{Event, Request};
 use keros_protocol::{Envelope, RefusalReason};
-use keros_service::log::Subject;
 
 use crate::admit::admit;
 use crate::begin::{Answer, begin, known, refused};
@@ -23,9 +22,10 @@ use crate::bundle::Trouble;
 use crate::drive::Drive;
 use crate::engine::{Engine, PlaybookEngine};
 use crate::events::EventSink;
-use crate::exit::{Failure, complain};
+use crate::exit::Failure;
 use crate::follow::{Followed, Teller};
 use crate::orders::Desk;
+use crate::refusals::{self, Refusals};
 use crate::request::read_request;
 use crate::settings::Settings;
 use crate::state::{RunLock, State};
@@ -35,53 +35,43 @@ use crate::{peer, runner, stragglers, telling, time_floor};
 pub(crate) type Rest<'a> = (RunLock, Box<Drive<'a>>);
 
 /// Serves standard input and output, inetd style.
-pub(crate) fn serve_standard_streams(settings: &Settings) -> Result<(), Failure> {
+pub(crate) fn serve_standard_streams(settings: &Settings) -> ExitCode {
     stragglers::lead_session();
     let engine = PlaybookEngine { settings };
-    let rest = serve(settings, &engine, &mut std::io::stdin(), EventSink::standard_output())?;
-    let Some((_run_lock, mut drive)) = rest else { return Ok(()) };
-    // The peer sees the end of the session; the job is no business of its.
-    peer::let_go();
-    let carried_on = drive.go(true);
-    log_failure(Some(drive.subject()), carried_on).map(drop)
+    let (mut input, sink) = (std::io::stdin(), EventSink::standard_output());
+    let asked = State::open_for(settings).and_then(|state| Ok((state, read_request(&mut input)?)));
+    let request = asked.as_ref().ok().map(|(_, request)| request);
+    let subject = request.and_then(telling::asked_for);
+    let refusals = Refusals::of(peer::name(&input), request);
+    // To be told of a refusal that comes before the state is looked at, too.
+    let state = State::open_for(settings).ok();
+    let mut refused = |why: &str| refusals.tell(state.as_ref(), why);
+    match answer(settings, &engine, asked, &input, sink, &mut refused) {
+        Ok(None) => ExitCode::SUCCESS,
+        Ok(Some((_run_lock, mut drive))) => {
+            // The peer sees the end of the session; the job is no business of its.
+            peer::let_go();
+            telling::end_of_session(Some(drive.subject()), &drive.go(true).map(drop))
+        }
+        Err(failure) if failure.is_refusal() => {
+            refused(&failure.chain());
+            ExitCode::from(failure.code())
+        }
+        Err(failure) => telling::end_of_session(subject, &Err(failure)),
+    }
 }
 
-fn serve<'a>(
-    settings: &'a Settings,
-    engine: &'a dyn Engine,
-    input: &mut (impl Read + AsFd),
-    sink: EventSink,
-) -> Result<Option<Rest<'a>>, Failure> {
-    let asked = State::open_for(settings).and_then(|state| Ok((state, read_request(input)?)));
-    answer(settings, engine, asked, input, sink)
-}
-
-/// Answers what was asked of this state. What fails is in the log, with the job that was asked for.
+/// Answers what was asked of this state, and says what of it was refused; an error is the caller's to tell of.
 pub(crate) fn answer<'a>(
     settings: &'a Settings,
     engine: &'a dyn Engine,
     asked: Result<(State, Request), Failure>,
     input: &impl AsFd,
-    sink: EventSink,
-) -> Result<Option<Rest<'a>>, Failure> {
-    let subject = asked.as_ref().ok().and_then(|(_, request)| telling::asked_for(request));
-    log_failure(subject, answer_about(subject, settings, engine, asked, input, sink))
-}
-
-fn log_failure<T>(subject: Option<Subject>, result: Result<T, Failure>) -> Result<T, Failure> {
-    result.inspect_err(|failure| telling::failed(subject, &failure.chain()))
-}
-
-fn answer_about<'a>(
-    subject: Option<Subject>,
-    settings: &'a Settings,
-    engine: &'a dyn Engine,
-    asked: Result<(State, Request), Failure>,
-    input: &impl AsFd,
     mut sink: EventSink,
+    refused: &mut dyn FnMut(&str),
 ) -> Result<Option<Rest<'a>>, Failure> {
     let answer = asked.and_then(|(state, request)| {
-        let answer = decide(settings, &state, engine, request, input)?;
+        let answer = decide(settings, &state, engine, request, input, refused)?;
         Ok((state, answer))
     });
     let (state, answer) = match answer {
@@ -94,8 +84,10 @@ fn answer_about<'a>(
     };
     match answer {
         Answer::Say(event) => {
-            telling::refused(subject, &event);
             sink.send(&event);
+            if let Some(reason) = refusals::reason(&event) {
+                refused(&reason);
+            }
         }
         Answer::CarryOn(event, run_lock, drive) => {
             sink.send(&event);
@@ -122,12 +114,16 @@ fn decide<'a>(
     engine: &'a dyn Engine,
     request: Request,
     input: &impl AsFd,
+    refused: &mut dyn FnMut(&str),
 ) -> Result<Answer<'a>, Failure> {
     let desk = Desk { settings, state, engine };
     match request {
         Request::Run { envelope, statement, bundle } => {
-            if let Some(statement) = statement {
-                raise_floor(settings, state, &statement);
+            // A statement that is not believed says nothing about the command beside it.
+            match statement.map(|statement| settings.verifier().verify(&statement)) {
+                Some(Ok(statement)) => time_floor::raise(state, statement.time_unix_s),
+                Some(Err(message)) => refused(&message),
+                None => {}
             }
             decide_run(settings, state, engine, &envelope, bundle.as_deref())
         }
@@ -144,14 +140,6 @@ fn decide<'a>(
             let version = env!("CARGO_PKG_VERSION").to_owned();
             Ok(Answer::Say(Event::Status { version, running: state.running()? }))
         }
-    }
-}
-
-/// A statement that is not believed says nothing about the command beside it.
-fn raise_floor(settings: &Settings, state: &State, statement: &Envelope) {
-    match settings.verifier().verify(statement) {
-        Ok(statement) => time_floor::raise(state, statement.time_unix_s),
-        Err(message) => complain(&message),
     }
 }
 

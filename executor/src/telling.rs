@@ -2,6 +2,7 @@
 //! that a program printed is in it: that may hold secrets, and belongs into the report.
 
 use std::io;
+use std::process::ExitCode;
 
 use keros_playbook::{Barrier, Observer};
 use keros_protocol::eligibility::claimed_ids;
@@ -11,7 +12,7 @@ use keros_service::Named;
 use keros_service::log::{self, Subject};
 use tracing::Level;
 
-use crate::exit::complain;
+use crate::exit::{self, Failure, complain};
 
 /// The subject of lines about a command that was verified.
 pub(crate) const fn subject(command: &Command) -> Subject {
@@ -75,14 +76,12 @@ pub(crate) fn tell(subject: Subject, event: &Event) {
     }
 }
 
-/// Logs that a command was not started.
-pub(crate) fn refused(subject: Option<Subject>, event: &Event) {
-    let Event::Ended { outcome: Outcome::Refused { reason, detail } } = event else { return };
-    let text = format_args!("refused: {reason}: {detail}");
-    match subject {
-        Some(subject) => log::tell_of(Named::CommandRefused, subject, &text),
-        None => log::tell(Named::CommandRefused, &text),
+/// Logs why a session failed, if it did, and gives its exit code.
+pub(crate) fn end_of_session(subject: Option<Subject>, result: &Result<(), Failure>) -> ExitCode {
+    if let Err(failure) = result {
+        failed(subject, &failure.chain());
     }
+    exit::code(result)
 }
 
 /// Logs what failed, and of which job.

@@ -19,6 +19,31 @@ const SUCCEEDS: &str = "- name: p\n  groups: [all]\n  tasks:\n    \
     - !shell { name: print, cmd: 'echo hush' }\n";
 const FAILS: &str = "- name: p\n  groups: [all]\n  tasks:\n    \
     - !shell { name: break, cmd: 'echo hush; exit 7' }\n";
+/// Its program says why it does not start, with a secret in it, and something that would steer a terminal.
+const NO_START: &str = r#"
+- name: p
+  groups: [all]
+  secrets: [password]
+  defaults: { password: hunter-of-22 }
+  tasks:
+    - !copy
+      name: program
+      dest: /opt/broken
+      attributes: { mode: 0755 }
+      content: |
+        #!/bin/sh
+        printf 'no antenna, said hunter-of-22 \033[2J\n' >&2
+        exit 3
+    - !copy
+      name: unit
+      dest: /etc/systemd/system/broken.service
+      content: |
+        [Service]
+        Type=notify
+        ExecStart=/opt/broken
+    - !sd_service { name: start, service: broken, started: true }
+"#;
+
 /// One line of the journal.
 #[derive(Debug)]
 struct Line {
@@ -166,12 +191,20 @@ fn the_journal_tells_the_story_of_each_job() -> Result<()> {
 
     technicians_read_them(&debian, &id)?;
 
+    let update = center.send_with("broken", &[EUI], NO_START, &json!({ "confirm_window_s": 0 }))?;
+    let view = center.wait_for_end(&update)?;
+    let outcome = &view["gateways"][0]["outcome"];
+    let output = outcome["output"]["head"].as_str().with_context(|| format!("its output: {view:#}"))?;
+    ensure!(output.contains("no antenna"), "the unit's own line is in the center's report: {outcome:#}");
+    ensure!(!output.contains("hunter-of-22") && output.contains("said ***"), "secrets stay hidden: {output}");
+    ensure!(!output.contains('\x1b'), "nothing steers a terminal: {output:?}");
+
     // The agent read the version when it started; the executor reads it for each command.
     fs::write(debian.path("/etc/version"), "5.10.1\n")?;
     let script = SUCCEEDS.replace("new", "never");
     let (_, story) = job(&debian, &center, &script, &json!({}), reported)?;
-    ensure!(named(&story, "keros-executor@") == ["A command was refused"], "{story:#?}");
-    let refusals = story.iter().filter(|line| line.message.contains("refused: not_keros_6"));
+    ensure!(named(&story, "keros-executor@") == ["The executor has refused a request"], "{story:#?}");
+    let refusals = story.iter().filter(|line| line.message.contains("not_keros_6"));
     ensure!(refusals.count() == 2, "both programs say why: {story:#?}");
     println!("told by the journal: a job that succeeds, one that fails, one that is refused");
     Ok(())

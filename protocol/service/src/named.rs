@@ -41,12 +41,13 @@ pub enum Named {
     ClockNotBelieved,
     ExecutorNotReached,
     LocalRefused,
+    RequestRefused,
     TrustLacking,
 }
 
 impl Named {
     /// All of them, in the order of the catalog.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::CommandReceived,
         Self::CommandAccepted,
         Self::CommandRefused,
@@ -78,6 +79,7 @@ impl Named {
         Self::ClockNotBelieved,
         Self::ExecutorNotReached,
         Self::LocalRefused,
+        Self::RequestRefused,
         Self::TrustLacking,
     ];
 
@@ -116,6 +118,7 @@ impl Named {
             Self::ClockNotBelieved => "9dd26711392d48938594715c4dcde52b",
             Self::ExecutorNotReached => "f48f6d75542f44a38c94e2c3ce516941",
             Self::LocalRefused => "600dcddbd30c476abf378a5fa323c4d4",
+            Self::RequestRefused => "418cdfdb1d7c43e9ae392a782ad8c153",
             Self::TrustLacking => "ded8eb13f6514f38b11b5a49fdf93d06",
         }
     }
@@ -140,6 +143,7 @@ impl Named {
             | Self::ClockNotBelieved
             | Self::ExecutorNotReached
             | Self::LocalRefused
+            | Self::RequestRefused
             | Self::TrustLacking => Level::WARN,
             Self::CommandReceived
             | Self::CommandAccepted

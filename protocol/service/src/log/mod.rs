@@ -81,6 +81,11 @@ pub fn tell_of(event: Named, subject: impl Into<Subject>, text: &dyn Display) {
     emit(event.level(), Some(event), Some(subject.into()), text);
 }
 
+/// Logs an event that may be of a job.
+pub fn tell_about(event: Named, subject: Option<Subject>, text: &dyn Display) {
+    emit(event.level(), Some(event), subject, text);
+}
+
 /// Logs a line about a job that is no named event.
 pub fn remark(level: Level, subject: impl Into<Subject>, text: &dyn Display) {
     emit(level, None, Some(subject.into()), text);
