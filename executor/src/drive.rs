@@ -71,7 +71,7 @@ impl<'a> Drive<'a> {
     ) -> Self {
         let life = Life { phase: Phase::Tasks { resumed: 0 }, in_doubt: false };
         let drive = Self::of(settings, engine, locked, journal, Story { life, ..Story::default() });
-        let text = format_args!("job started, {} tasks", plan.tasks);
+        let text = format_args!("job started; tasks: {}", plan.tasks);
         log::tell_of(Named::JobStarted, drive.subject, &text);
         Self { plan: Some(plan), recorded_here: true, ..drive }
     }

@@ -55,3 +55,9 @@ pub fn main() -> ExitCode {
     log::start(log::Style::Program("keros-executor"));
     cli::dispatch(cli::parse())
 }
+
+/// The command line as it is described to people: for manual pages and completions.
+#[must_use]
+pub fn command() -> clap::Command {
+    cli::command()
+}
