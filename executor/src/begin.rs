@@ -114,7 +114,9 @@ fn start(
     backup::make_room(state, &settings.bounds, plan.backup_bytes)??;
     // Without them the job is judged by what it leaves alone.
     let keys = Kept::read(&settings.trust_folder)
-        .map_err(|error| complain(&format!("the trusted keys: {error}")))
+        .map_err(|error| {
+            telling::failed(Some(telling::subject(command)), &format!("the trusted keys: {error}"))
+        })
         .ok();
     let begun = Job::begin(state, record.id, envelope, keys.as_ref(), state.host().now_unix_s(), plan.tasks)?;
     Started::append(state.disk(), &state.started_path(), record)?;
