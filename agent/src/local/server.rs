@@ -11,6 +11,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use keros_protocol::limits::shorten;
+use keros_service::{Named, log};
 use serde_json::json;
 use tokio::net::{UnixListener, UnixStream};
 
@@ -236,7 +237,10 @@ async fn answer_peer(routes: &Routes, guests: &Guests, peer: Peer, request: Requ
         if admitted {
             tracing::info!(%method, path, left_out, "local request: {peer}");
         } else {
-            tracing::warn!(%method, path, left_out, "refused: only root may use the control socket: {peer}");
+            let text = format!(
+                "refused: only root may use the control socket: {peer}: {method} {path}, {left_out} left out"
+            );
+            log::tell(Named::LocalRefused, &text);
         }
     }
     if !admitted {
