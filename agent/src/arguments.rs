@@ -18,6 +18,7 @@ Examples:
   keros-agent telemetry --now        send telemetry now, and so fetch a waiting command
   sudo keros-agent apply /media/usb sha256:… --command /media/usb/command.json
                                      run an exported Magic Link without a network
+  sudo keros-agent enroll -          join a center: paste the line that `keros-center enroll` prints
   keros-agent config --check         find mistakes in the configuration
   curl --unix-socket /run/keros-agent/status.sock http://agent/v1/status
 
@@ -82,6 +83,23 @@ Exit codes: 0 it succeeded, or was taken with --no-wait; 1 it ended otherwise, o
 77 only for root."
     )]
     Apply(Apply),
+    /// Join a center: keys, log-in and configuration from one pasted line
+    #[command(
+        long_about = "Join a center: keys, log-in and configuration from one pasted line.\n\n\
+The line comes from `keros-center enroll EUI` and is good once, for this gateway alone. The private key is\n\
+made here. Everything is tried against the real broker before it replaces anything; then the agent is\n\
+started anew (a running job goes on). When it fails, or the power is cut, nothing has changed, and the\n\
+same line can be used again.",
+        after_help = "\
+Examples:
+  sudo keros-agent enroll -            paste the line, then Enter: it is in no list of processes or history
+  sudo keros-agent enroll KEROS1/…     the same, where nobody else looks
+
+Exit codes: 0 enrolled; 1 failed, also when the new log-in does not work; 65 the line is not good, or not for
+this gateway, or the center refuses; 69 the center cannot be reached; 77 only for root; 78 the configuration
+would be wrong."
+    )]
+    Enroll(Enroll),
     /// Check the configuration, or show it
     #[command(after_help = "\
 Examples:
@@ -95,6 +113,19 @@ Examples:
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+/// How a center is joined.
+#[derive(Debug, Args)]
+pub(crate) struct Enroll {
+    /// The line, or - to read it from standard input
+    pub(crate) line: String,
+    /// Replace what is configured, without asking
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Leave the service as it is
+    #[arg(long)]
+    pub(crate) no_restart: bool,
 }
 
 /// What is run.

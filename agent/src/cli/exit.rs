@@ -4,6 +4,7 @@ use std::io::Write as _;
 
 use super::Failure;
 use super::text::clean;
+use crate::enroll::Kind;
 use crate::local::{CONTROL, ClientError};
 
 /// Done.
@@ -71,6 +72,17 @@ fn table(failure: &Failure) -> (u8, &'static str) {
             (REFUSED, "Nothing was sent. A new one: keros-center magic-link sign HASH --gateway EUI")
         }
         Failure::Refused(_) => (REFUSED, "Nothing was run"),
+        Failure::Line(_) => (REFUSED, "Nothing was changed. A new line: keros-center enroll EUI"),
+        Failure::Enrol(error) => {
+            let code = match error.kind() {
+                Kind::NotRoot => NOT_ROOT,
+                Kind::Refused => REFUSED,
+                Kind::Unreachable => UNREACHABLE,
+                Kind::Configuration => CONFIG,
+                Kind::Failed => FAILED,
+            };
+            (code, error.advice())
+        }
         Failure::Client(ClientError::Refused { .. }) | Failure::NoSuchJob(_) | Failure::Ambiguous { .. } => {
             (FAILED, "")
         }

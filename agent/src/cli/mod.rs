@@ -1,8 +1,9 @@
 //! The technician's commands: ask, print, and say by the exit code how it went. The daemon is never needed for anything
-//! but its answers, and nothing here changes the gateway but `apply`, through the daemon.
+//! but its answers, and nothing here changes the gateway but `apply`, through the daemon, and `enroll`, which writes its configuration.
 
 mod apply;
 mod configuration;
+mod enroll;
 pub(crate) mod exit;
 mod text;
 mod time;
@@ -16,6 +17,7 @@ use serde::Serialize;
 
 use crate::arguments::{Arguments, Command, Format};
 use crate::config;
+use crate::enroll::EnrolError;
 use crate::local::{self, Client, ClientError, JobView, JobsView, StatusView, TelemetryAnswer};
 
 /// Runs one command.
@@ -34,6 +36,7 @@ pub(crate) fn run(command: &Command, arguments: &Arguments) -> ExitCode {
         Command::Jobs(format) => jobs(arguments, *format),
         Command::Job { id, format } => job(arguments, id, *format),
         Command::Telemetry { format, .. } => telemetry(arguments, *format),
+        Command::Enroll(what) => enroll::enroll(what, arguments.config.as_deref()),
         Command::Apply(what) => {
             let applied = sockets(arguments).and_then(|sockets| apply::apply(&sockets, what));
             return applied.unwrap_or_else(|error| exit::failed(&error)).into();
@@ -80,6 +83,10 @@ enum Failure {
     Bundle(PathBuf, #[source] apply::BundleError),
     #[error("refused: {0}")]
     Refused(String),
+    #[error(transparent)]
+    Line(#[from] keros_protocol::enroll::LineError),
+    #[error(transparent)]
+    Enrol(#[from] EnrolError),
 }
 
 /// The sockets of one agent.
