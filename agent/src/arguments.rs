@@ -14,8 +14,10 @@ use keros_protocol::magic_link::Digest;
     after_help = "\
 Examples:
   keros-agent status                 how the gateway is: connection, telemetry, jobs
+  keros-agent watch                  the same as it goes on
   keros-agent job 0192               all about the job whose id begins with 0192
   keros-agent telemetry --now        send telemetry now, and so fetch a waiting command
+  sudo keros-agent doctor            what is wrong, and what to do about it
   sudo keros-agent apply /media/usb sha256:… --command /media/usb/command.json
                                      run an exported Magic Link without a network
   sudo keros-agent enroll -          join a center: paste the line that `keros-center enroll` prints
@@ -64,6 +66,35 @@ pub(crate) enum Command {
         #[command(flatten)]
         format: Format,
     },
+    /// Show what goes on, as it goes on
+    #[command(
+        long_about = "Show what goes on, as it goes on: connection, telemetry, the job under way, the bundle that is\n\
+fetched, the last jobs. On a terminal a screen, which q or Ctrl-C ends; elsewhere a line for each change. An\n\
+agent that is restarted is waited for.",
+        after_help = "\
+Examples:
+  keros-agent watch                  the screen; NO_COLOR=1 keeps it free of colours
+  keros-agent watch --plain          a line for each change, with its time
+  keros-agent watch --json           an object for each change: time_unix_s, change (agent, connection,
+                                     telemetry, reports, job, warnings), and what it is now
+
+Exit codes: 0 ended, 69 the agent cannot be reached by this user."
+    )]
+    Watch(Watch),
+    /// Check everything that the agent needs, and say what to do about what is wrong
+    #[command(
+        long_about = "Check everything that the agent needs, and say what to do about what is wrong: who the gateway is,\n\
+configuration, clock, disk, keys, modes of files, the way to the broker up to its log-in, the service, its\n\
+socket, the executor, jobs and telemetry. It works without a network and without the agent, changes nothing,\n\
+and ends within 30 s. While the agent is connected, the log-in is not tried again: it would push the agent out.",
+        after_help = "\
+Examples:
+  sudo keros-agent doctor            all of it; without sudo, what only root may see is not checked
+  keros-agent doctor --json          for a script: checks with verdict, error and advice
+
+Exit codes: 0 nothing failed, 1 something failed."
+    )]
+    Doctor(Format),
     /// Run an exported Magic Link on this gateway, without a network
     #[command(
         long_about = "Run an exported Magic Link on this gateway, without a network.\n\n\
@@ -126,6 +157,16 @@ pub(crate) struct Enroll {
     /// Leave the service as it is
     #[arg(long)]
     pub(crate) no_restart: bool,
+}
+
+/// How it is shown.
+#[derive(Debug, Args)]
+pub(crate) struct Watch {
+    /// Print a line for each change, also on a terminal
+    #[arg(long)]
+    pub(crate) plain: bool,
+    #[command(flatten)]
+    pub(crate) format: Format,
 }
 
 /// What is run.

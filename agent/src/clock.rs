@@ -71,12 +71,16 @@ impl SharedTime {
         *self.judge.lock().unwrap_or_else(PoisonError::into_inner) = judge;
     }
 
+    /// By which the clock is judged, and what it says.
+    pub(crate) fn read(&self) -> (TimeJudge, Now) {
+        (*self.judge.lock().unwrap_or_else(PoisonError::into_inner), self.clock.now())
+    }
+
     /// The time by which certificates are judged in this attempt to connect. A clock that is very far ahead may be right all
     /// the same, when the gateway has lain on a shelf: then it is believed in every other attempt, since without a connection
     /// nobody could ever tell.
     pub(crate) fn for_certificates(&self, attempt: u64) -> UnixSeconds {
-        let judge = *self.judge.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.clock.now();
+        let (judge, now) = self.read();
         if judge.fit(now) == ClockFit::FarAhead && attempt % 2 == 1 { now.unix_s } else { judge.judged(now) }
     }
 }

@@ -22,6 +22,7 @@ use crate::executor_client::{self, SessionEvent, SessionWhat};
 use crate::fetch::Fetcher;
 use crate::keeper::{Hands, Keeper};
 use crate::mqtt::{Full, LinkControl, Publisher, chain};
+use crate::numbers::Numbers;
 use crate::store::{Store, StoredCommand};
 use crate::vitals::Sampler;
 use crate::{report, telemetry};
@@ -40,6 +41,7 @@ pub(crate) struct Shell {
     pub(crate) publisher: Option<Publisher>,
     pub(crate) answered_unix_s: Option<UnixSeconds>,
     pub(crate) fetcher: Fetcher,
+    pub(crate) numbers: Arc<Numbers>,
     time: SharedTime,
     sampler: Sampler,
     link: Arc<LinkControl>,
@@ -59,6 +61,7 @@ pub(crate) struct Parts {
     pub(crate) link: Arc<LinkControl>,
     pub(crate) session_events: mpsc::Sender<SessionEvent>,
     pub(crate) fetcher: Fetcher,
+    pub(crate) numbers: Arc<Numbers>,
 }
 
 /// The last telemetry that was sent.
@@ -77,6 +80,7 @@ impl Core {
             publisher: None,
             answered_unix_s: None,
             fetcher: parts.fetcher,
+            numbers: parts.numbers,
             time: parts.time,
             sampler,
             link: parts.link,
@@ -153,7 +157,10 @@ impl Core {
         if let Some(asked) =
             self.shell.asked.take_if(|asked| downlink.telemetry_id == Some(asked.telemetry_id))
         {
-            self.shell.answered_unix_s = Some(self.shell.clock.now().unix_s);
+            let now = self.shell.clock.now();
+            self.shell.answered_unix_s = Some(now.unix_s);
+            self.shell.numbers.telemetry_answered.count();
+            self.shell.numbers.telemetry_answered_ms.set(now.monotonic_ms.max(1));
             let packages_known = asked.packages_digest.filter(|_| !downlink.packages_wanted);
             events.push(Event::TelemetryAnswered { packages_known });
         }
@@ -301,6 +308,8 @@ impl Shell {
         tracing::debug!(bytes = payload.len(), "telemetry");
         if publisher.telemetry(payload, telemetry_id, self.settings.telemetry.interval).is_err() {
             self.link.reset();
+        } else {
+            self.numbers.telemetry_sent.count();
         }
     }
 

@@ -19,9 +19,10 @@ use crate::config::Settings;
 use crate::core::{Core, Parts, fresh_nonce};
 use crate::executor_client::SessionEvent;
 use crate::fetch::{BlobStore, FetchEvent, Fetcher, Means};
-use crate::local::{self, LocalRequest, StatusView, TelemetryAnswer};
+use crate::local::{self, LocalRequest, Shown, StatusView, TelemetryAnswer};
 use crate::mqtt::{Link, LinkControl, LinkEvent};
 use crate::notify::Notify;
+use crate::numbers::Numbers;
 use crate::status::{self, Connection, Fixed};
 use crate::store::Store;
 use crate::{by_hand, config, mqtt};
@@ -59,6 +60,7 @@ async fn serve(settings: Settings, mut warnings: Vec<String>) -> anyhow::Result<
     loop {
         let shell = core.shell();
         let fixed = Fixed { identity: &shell.identity, broker: &shell.settings.broker, started_at_unix_s };
+        shell.numbers.fetched_bytes.set(shell.fetcher.received_bytes());
         let told = core.warnings().into_iter().chain(warnings.iter().cloned()).collect();
         let (state, answered_unix_s) = (core.state(), shell.answered_unix_s);
         let fetch = |id| shell.fetcher.view(id);
@@ -138,7 +140,15 @@ fn set_up(
         status::view(&fixed, &Connection::new(now.unix_s), &state, None, |_| None, now, warnings.clone());
     let (status, views) = watch::channel(Arc::new(view));
     let blobs = Arc::new(BlobStore::new(settings.state_folder.join("bundles"), &settings.platform_root));
-    serve_technician(&settings, views, to_loop, Arc::clone(&blobs))?;
+    let numbers = Arc::new(Numbers::default());
+    let shown = Shown {
+        status: views,
+        config_json: config::settings_json(&settings).into(),
+        numbers: Arc::clone(&numbers),
+        time: time.clone(),
+        state_folder: settings.state_folder.as_path().into(),
+    };
+    serve_technician(&settings, shown, to_loop, Arc::clone(&blobs))?;
     let link_task = tokio::spawn(mqtt::run(
         Link {
             settings: settings.broker.clone(),
@@ -160,6 +170,7 @@ fn set_up(
         link: link_of_core,
         session_events,
         fetcher: Fetcher::new(means, fetch_events),
+        numbers,
     });
     let terminate = signal(SignalKind::terminate())?;
     let interrupt = signal(SignalKind::interrupt())?;
@@ -190,23 +201,24 @@ fn untrusting(settings: &Settings) -> Vec<String> {
 
 fn serve_technician(
     settings: &Settings,
-    views: watch::Receiver<Arc<StatusView>>,
+    shown: Shown,
     requests: mpsc::Sender<LocalRequest>,
     blobs: Arc<BlobStore>,
 ) -> anyhow::Result<()> {
     let folder = settings.runtime_folder.clone();
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("cannot make the folder {}", folder.display()))?;
-    let config_json = config::settings_json(settings).into();
-    let (root_folder, root_requests) = (folder.clone(), requests.clone());
+    let (root_folder, root_requests, numbers) =
+        (folder.clone(), requests.clone(), Arc::clone(&shown.numbers));
     let max_bytes = settings.magic_links.max_mib * 1024 * 1024;
     tokio::spawn(async move {
-        if let Err(error) = local::serve_status(&folder, views, requests, config_json).await {
+        if let Err(error) = local::serve_status(&folder, shown, requests).await {
             tracing::error!(%error, "the status socket cannot be served");
         }
     });
     tokio::spawn(async move {
-        if let Err(error) = local::serve_control(&root_folder, blobs, max_bytes, root_requests).await {
+        if let Err(error) = local::serve_control(&root_folder, blobs, max_bytes, root_requests, numbers).await
+        {
             tracing::error!(%error, "the control socket cannot be served");
         }
     });
@@ -220,6 +232,7 @@ fn on_link(core: &mut Core, connection: &mut Connection, event: LinkEvent) {
         LinkEvent::Up(publisher) => {
             tracing::info!("connected to the broker");
             connection.set("connected", now_unix_s);
+            core.shell().numbers.connections.count();
             core.set_publisher(Some(publisher));
             core.apply(vec![Event::Connected { fresh_nonce: fresh_nonce() }]);
         }
@@ -227,6 +240,7 @@ fn on_link(core: &mut Core, connection: &mut Connection, event: LinkEvent) {
         LinkEvent::Down { error } => {
             tracing::warn!("no connection to the broker: {error}");
             connection.failed(error, now_unix_s);
+            core.shell().numbers.connections_lost.count();
             core.set_publisher(None);
             core.apply(vec![Event::Disconnected]);
         }

@@ -3,7 +3,7 @@
 use keros_machine::{Arrival, Verdict};
 use keros_protocol::eligibility::{self, Gateway, claimed_ids};
 use keros_protocol::topics::{Leaf, Prefix};
-use keros_protocol::{Downlink, Envelope, EnvelopeError, Eui, Job, KeyRing, Statement, limits};
+use keros_protocol::{Downlink, Envelope, EnvelopeError, Eui, KeyRing, Statement, limits};
 
 /// Why a message, or a part of it, is passed over.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -87,7 +87,7 @@ pub(crate) fn judge(envelope: &Envelope, gateway: &Gateway<'_>) -> Result<Arriva
                 kind: command.job.kind().to_owned(),
                 expires_at_unix_s: command.expires_at_unix_s,
                 total_s: command.limits.clamped().total_s,
-                needs_bundle: matches!(command.job, Job::MagicLink { .. }),
+                link: command.job.link(),
                 by_hand: false,
             },
         }),
@@ -102,7 +102,7 @@ pub(crate) fn judge(envelope: &Envelope, gateway: &Gateway<'_>) -> Result<Arriva
 #[cfg(test)]
 mod tests {
     use keros_protocol::{
-        Command, CommandId, JobLimits, JobOptions, KerosVersion, RefusalReason, SigningKey, UpdateId,
+        Command, CommandId, Job, JobLimits, JobOptions, KerosVersion, RefusalReason, SigningKey, UpdateId,
     };
 
     use super::*;

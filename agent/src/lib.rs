@@ -35,6 +35,10 @@ mod logging;
 mod mqtt;
 /// What the service manager is told.
 mod notify;
+/// What is counted while the agent runs.
+mod numbers;
+/// Tries a connection to the broker, step by step.
+mod probe;
 /// A report within its limit.
 mod report;
 /// From the state to the technician's view.
@@ -46,6 +50,8 @@ pub mod store;
 mod telemetry;
 /// TLS towards the broker.
 mod tls;
+/// A gateway that has no center yet.
+mod unconfigured;
 /// How the gateway is.
 mod vitals;
 
@@ -70,7 +76,7 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> ExitCode {
     logging::start();
-    let loaded = config::load(arguments.config.as_deref());
+    let loaded = unconfigured::wait(arguments.config.as_deref());
     let (settings, warnings) = match loaded.for_daemon() {
         Ok(ready) => ready,
         Err(findings) => {

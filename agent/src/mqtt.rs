@@ -84,7 +84,7 @@ impl LinkControl {
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
-enum LinkError {
+pub(crate) enum LinkError {
     #[error("the password file {0} cannot be read, or is longer than {MAX_PASSWORD_BYTES} bytes")]
     Password(String),
     #[error(transparent)]
@@ -321,7 +321,7 @@ fn options(link: &Link, attempt: u64, topics: &Topics) -> Result<MqttOptions, Li
     options.set_connect_properties(properties);
     let farewell = Presence::Offline.as_str();
     options.set_last_will(LastWill::new(&topics.presence, farewell, QoS::AtLeastOnce, true, None));
-    if let Some((user, password)) = credentials(link)? {
+    if let Some((user, password)) = credentials(settings, link.eui)? {
         options.set_credentials(user, password);
     }
     if let Some(tls) = &settings.tls {
@@ -331,9 +331,14 @@ fn options(link: &Link, attempt: u64, topics: &Topics) -> Result<MqttOptions, Li
     Ok(options)
 }
 
-/// Read at each attempt, so that a new password needs no restart.
-fn credentials(link: &Link) -> Result<Option<(String, String)>, LinkError> {
-    let settings = &link.settings;
+/// The log-in, if one is set. Read at each attempt, so that a new password needs no restart.
+///
+/// # Errors
+/// When the password file cannot be read.
+pub(crate) fn credentials(
+    settings: &BrokerSettings,
+    eui: Eui,
+) -> Result<Option<(String, String)>, LinkError> {
     let password = match &settings.password_file {
         None => None,
         Some(path) => {
@@ -345,7 +350,7 @@ fn credentials(link: &Link) -> Result<Option<(String, String)>, LinkError> {
     Ok(match (&settings.username, password) {
         (None, None) => None,
         (user, password) => {
-            Some((user.clone().unwrap_or_else(|| link.eui.to_string()), password.unwrap_or_default()))
+            Some((user.clone().unwrap_or_else(|| eui.to_string()), password.unwrap_or_default()))
         }
     })
 }

@@ -1,6 +1,6 @@
 //! The technician's view of the daemon, from its state. It reads nothing by itself.
 
-use keros_machine::{Now, State};
+use keros_machine::{Now, Phase, State};
 use keros_platform::Identity;
 use keros_protocol::{CommandId, UnixSeconds};
 
@@ -83,6 +83,7 @@ pub(crate) fn view(
         reports_pending: state.reports_pending(),
         open_jobs: open_jobs(state, fetch),
         ended_jobs: ended_jobs(state),
+        ended_total: state.ended_total().clone(),
         warnings: state.problem().map(str::to_owned).into_iter().chain(warnings).collect(),
     }
 }
@@ -92,13 +93,24 @@ fn open_jobs(state: &State, fetch: impl Fn(CommandId) -> Option<FetchView>) -> V
         command_id: job.command_id,
         update_id: job.update_id,
         kind: Some(job.kind.clone()),
+        digest: job.link,
         received_at_unix_s: job.received_at_unix_s,
         changed_at_unix_s: job.changed_at_unix_s,
         outcome: state.outcome_of(job),
         cancel: job.cancel,
+        due_unix_s: Some(due_unix_s(job)),
         fetch: fetch(job.command_id),
     };
     state.jobs().iter().map(view).collect()
+}
+
+/// The executor's own limits end a job; a waiting one expires.
+fn due_unix_s(job: &keros_machine::Job) -> UnixSeconds {
+    match job.phase {
+        Phase::Accepted {} => job.expires_at_unix_s,
+        Phase::Starting {} | Phase::Running {} => job.changed_at_unix_s.saturating_add(job.total_s.into()),
+        Phase::Confirming { until_unix_s, .. } => until_unix_s,
+    }
 }
 
 fn ended_jobs(state: &State) -> Vec<JobView> {
@@ -106,10 +118,12 @@ fn ended_jobs(state: &State) -> Vec<JobView> {
         command_id: job.command_id,
         update_id: job.update_id,
         kind: job.kind.clone(),
+        digest: job.link,
         received_at_unix_s: job.received_at_unix_s,
         changed_at_unix_s: job.ended_at_unix_s,
         outcome: job.outcome.clone(),
         cancel: job.cancel,
+        due_unix_s: None,
         fetch: None,
     };
     state.ended().map(view).collect()

@@ -81,6 +81,17 @@ struct CommandOnDisk<E> {
     statement: Option<E>,
 }
 
+/// The time floor of a state on disk, without locking it; `None` when this user cannot read it, or there is none.
+pub(crate) fn floor_of(folder: &Path) -> Option<UnixSeconds> {
+    #[derive(Deserialize)]
+    struct Floor {
+        floor_unix_s: UnixSeconds,
+    }
+    let content = RealDisk.read(&folder.join("state.json"), MAX_STATE_BYTES).ok()?;
+    checked::check(&content, OLDER_STATE).ok()?;
+    Some(serde_json::from_slice::<Floor>(&content).ok()?.floor_unix_s)
+}
+
 impl Store {
     /// Locks the folder and reads the state. The texts say what was set aside.
     ///

@@ -97,7 +97,7 @@ impl Agent {
                 kind: command.job.kind().to_owned(),
                 expires_at_unix_s: command.expires_at_unix_s,
                 total_s: command.limits.clamped().total_s,
-                needs_bundle: matches!(command.job, Job::MagicLink { .. }),
+                link: command.job.link(),
                 // A technician has brought it.
                 by_hand: matches!(&command.job, Job::MagicLink { source, .. } if source.is_empty()),
             },

@@ -8,9 +8,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{Process, project_root, run_ok, system_program, wait_for};
 
-/// The root file system, made once and kept in the build folder.
-const ARCHIVE: &str = "target/booted/bookworm-net.tar";
-/// What is in it beside the essential packages.
+/// Where root file systems are kept, made once.
+const ARCHIVES: &str = "target/booted";
+/// What is in each of them beside the essential packages.
 const PACKAGES: &str = "--include=systemd,systemd-sysv,dbus,iproute2,nftables";
 
 static MACHINES: AtomicUsize = AtomicUsize::new(0);
@@ -29,7 +29,7 @@ impl Booted {
     /// # Errors
     /// When a program is missing, or it does not come up.
     pub fn start(prepare: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
-        Self::boot("--private-network", prepare)
+        Self::boot("--private-network", &[], prepare)
     }
 
     /// As [`Booted::start`], with the network of a namespace that there is.
@@ -37,13 +37,25 @@ impl Booted {
     /// # Errors
     /// When a program is missing, or it does not come up.
     pub fn start_in(namespace: &str, prepare: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
-        Self::boot(&format!("--network-namespace-path=/run/netns/{namespace}"), prepare)
+        Self::start_with(namespace, &[], prepare)
     }
 
-    fn boot(network: &str, prepare: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
+    /// As [`Booted::start_in`], with further packages of Debian.
+    ///
+    /// # Errors
+    /// When a program is missing, or it does not come up.
+    pub fn start_with(
+        namespace: &str,
+        packages: &[&str],
+        prepare: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<Self> {
+        Self::boot(&format!("--network-namespace-path=/run/netns/{namespace}"), packages, prepare)
+    }
+
+    fn boot(network: &str, packages: &[&str], prepare: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let root = folder.path().join("root");
-        unpack(&root)?;
+        unpack(&root, packages)?;
         prepare(&root)?;
         let number = MACHINES.fetch_add(1, Ordering::Relaxed);
         let name = format!("keros-test-{}-{number}", std::process::id());
@@ -127,9 +139,9 @@ fn process_one(container: u32) -> Result<Option<u32>> {
 }
 
 /// Puts the root file system into a new folder.
-pub(crate) fn unpack(root: &Path) -> Result<()> {
+pub(crate) fn unpack(root: &Path, packages: &[&str]) -> Result<()> {
     std::fs::create_dir(root)?;
-    let archive = archive()?;
+    let archive = archive(packages)?;
     let tar = system_program("tar")?;
     run_ok(&tar, ["-C".as_ref(), root.as_os_str(), "-xpf".as_ref(), archive.as_os_str()]).map(drop)
 }
@@ -145,15 +157,17 @@ pub fn enable(root: &Path, target: &str, unit: &str) -> Result<()> {
     Ok(std::os::unix::fs::symlink(format!("{from}/systemd/system/{unit}"), wants.join(unit))?)
 }
 
-/// The root file system as an archive; the first test that needs it fetches the packages.
-fn archive() -> Result<PathBuf> {
-    let path = project_root().join(ARCHIVE);
+/// The root file system as an archive; the first that needs it fetches the packages.
+fn archive(packages: &[&str]) -> Result<PathBuf> {
+    let name = ["bookworm-net"].iter().chain(packages).copied().collect::<Vec<_>>().join("-");
+    let path = project_root().join(ARCHIVES).join(format!("{name}.tar"));
     if path.exists() {
         return Ok(path);
     }
     std::fs::create_dir_all(path.parent().unwrap_or(&path))?;
     let new = path.with_extension(format!("{}.tar", std::process::id()));
-    let arguments = ["--variant=apt", PACKAGES, "bookworm"];
+    let include = [PACKAGES].iter().chain(packages).copied().collect::<Vec<_>>().join(",");
+    let arguments = ["--variant=apt", &include, "bookworm"];
     let mmdebstrap = system_program("mmdebstrap")?;
     run_ok(&mmdebstrap, arguments.iter().map(AsRef::as_ref).chain([new.as_os_str()]))?;
     std::fs::rename(&new, &path)?;

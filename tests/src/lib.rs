@@ -10,6 +10,7 @@ mod injection;
 mod installed;
 mod mosquitto;
 mod net;
+pub mod packages;
 mod pki;
 mod programs;
 mod proxy;

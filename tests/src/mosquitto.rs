@@ -23,6 +23,7 @@ pub struct Mosquitto {
     pub port: u16,
     config: PathBuf,
     log: PathBuf,
+    namespace: Option<String>,
     process: Option<Process>,
 }
 
@@ -32,15 +33,24 @@ impl Mosquitto {
     /// # Errors
     /// When it is not installed or does not come up.
     pub fn start(folder: &Path, mode: MosquittoMode<'_>) -> Result<Self> {
+        Self::start_in(None, folder, mode)
+    }
+
+    /// As [`Mosquitto::start`], on the loopback interface of a network namespace.
+    ///
+    /// # Errors
+    /// When it is not installed or does not come up.
+    pub fn start_in(namespace: Option<&str>, folder: &Path, mode: MosquittoMode<'_>) -> Result<Self> {
         std::fs::create_dir_all(folder)?;
         let port = free_port()?;
+        let namespace = namespace.map(str::to_owned);
         let config = folder.join("mosquitto.conf");
         let text = match mode {
             MosquittoMode::Open => format!("listener {port} 127.0.0.1\nallow_anonymous true\n"),
             MosquittoMode::Shipped(pki) => shipped_config(pki, port)?,
         };
         std::fs::write(&config, format!("{text}\nuser root\nlog_type all\n"))?;
-        let mut broker = Self { port, config, log: folder.join("mosquitto.log"), process: None };
+        let mut broker = Self { port, config, log: folder.join("mosquitto.log"), namespace, process: None };
         broker.restart()?;
         Ok(broker)
     }
@@ -50,10 +60,24 @@ impl Mosquitto {
     /// # Errors
     /// When it does not come up.
     pub fn restart(&mut self) -> Result<()> {
-        let mut command = Command::new(system_program("mosquitto")?);
+        let mosquitto = system_program("mosquitto")?;
+        let mut command = match &self.namespace {
+            None => Command::new(mosquitto),
+            Some(namespace) => {
+                let mut command = Command::new(system_program("ip")?);
+                command.args(["netns", "exec", namespace]).arg(mosquitto);
+                command
+            }
+        };
         self.process = Some(Process::start(command.arg("-c").arg(&self.config), &self.log)?);
-        wait_for("mosquitto listens", || Ok(std::net::TcpStream::connect(("127.0.0.1", self.port)).ok()))
-            .map(drop)
+        wait_for("mosquitto listens", || {
+            let listens = match &self.namespace {
+                None => std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok(),
+                // It cannot be connected to from here.
+                Some(_) => self.log().contains(" running"),
+            };
+            Ok(listens.then_some(()))
+        })
     }
 
     /// Ends it with SIGKILL.

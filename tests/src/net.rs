@@ -57,6 +57,12 @@ impl Link {
         &self.near
     }
 
+    /// The name of the namespace of the far end.
+    #[must_use]
+    pub fn far(&self) -> &str {
+        &self.far
+    }
+
     /// Pulls the cable, or plugs it in again.
     ///
     /// # Errors
@@ -98,6 +104,21 @@ impl Link {
         let list = ["netns", "exec", &self.far, "nft", "list", "table", "inet", "fault"];
         let table = run_ok(&system_program("ip")?, list)?;
         Ok(table.split("counter packets ").skip(1).any(|rest| !rest.starts_with("0 ")))
+    }
+
+    /// How many bytes have met the rule of the filter, which must count them: those that came to the far end, and those that left it.
+    ///
+    /// # Errors
+    /// When there is no such filter.
+    pub fn counted(&self) -> Result<[u64; 2]> {
+        let list = ["netns", "exec", &self.far, "nft", "list", "table", "inet", "fault"];
+        let table = run_ok(&system_program("ip")?, list)?;
+        let counts =
+            table.split("bytes ").skip(1).filter_map(|rest| rest.split_whitespace().next()?.parse().ok());
+        match counts.collect::<Vec<u64>>()[..] {
+            [came, left] => Ok([came, left]),
+            _ => bail!("the filter does not count: {table}"),
+        }
     }
 
     /// Removes the filter.

@@ -37,7 +37,7 @@ impl Pki {
         self.folder.join(name)
     }
 
-    /// Makes `<name>.pem` and `<name>.key`, with this common name, good for 127.0.0.1 and localhost.
+    /// Makes `<name>.pem` and `<name>.key`, with this common name, good for localhost, 127.0.0.1 and the far end of a cable.
     ///
     /// # Errors
     /// When openssl fails.
@@ -45,7 +45,7 @@ impl Pki {
         let (cert, key) = (self.path(&format!("{name}.pem")), self.path(&format!("{name}.key")));
         let (request, extensions) = (self.path(&format!("{name}.csr")), self.path(&format!("{name}.ext")));
         let mut text = String::new();
-        writeln!(text, "subjectAltName=DNS:localhost,IP:127.0.0.1")?;
+        writeln!(text, "subjectAltName=DNS:localhost,IP:127.0.0.1,IP:{}", crate::FAR)?;
         writeln!(text, "basicConstraints=critical,CA:FALSE")?;
         std::fs::write(&extensions, text)?;
         self.openssl(&format!(

@@ -1,5 +1,6 @@
 //! All that can happen.
 
+use keros_protocol::magic_link::Digest;
 use keros_protocol::{CommandId, Envelope, Eui, RefusalReason, Statement, UnixSeconds, UpdateId, executor};
 
 /// The time, as an argument.
@@ -143,8 +144,8 @@ pub enum Verdict {
         expires_at_unix_s: UnixSeconds,
         /// Time limit of the whole job.
         total_s: u32,
-        /// It cannot be handed over before its bundle was fetched.
-        needs_bundle: bool,
+        /// The Magic Link that it runs: it cannot be handed over before that was fetched.
+        link: Option<Digest>,
         /// A technician has brought it, and root vouches for the time: it starts with any clock.
         by_hand: bool,
     },

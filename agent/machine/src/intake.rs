@@ -65,7 +65,7 @@ pub(crate) fn arrive(state: &mut State, now: Now, arrival: Arrival, effects: &mu
     forget_expired(state, now);
     report(state, now, id, arrival.update_id, Outcome::Received {});
     match arrival.verdict {
-        Verdict::Eligible { kind, expires_at_unix_s, total_s, needs_bundle, by_hand } => {
+        Verdict::Eligible { kind, expires_at_unix_s, total_s, link, by_hand } => {
             let judged = state.judged_time(now);
             state.live.came_ms.insert(id, now.monotonic_ms);
             state.kept.jobs.push(Job {
@@ -77,7 +77,8 @@ pub(crate) fn arrive(state: &mut State, now: Now, arrival: Arrival, effects: &mu
                 expires_at_unix_s,
                 waits_s: Some(expires_at_unix_s.saturating_sub(judged)),
                 total_s,
-                needs_bundle,
+                link,
+                needs_bundle: link.is_some(),
                 by_hand,
                 cancel: None,
                 unasked: false,
@@ -100,6 +101,7 @@ pub(crate) fn arrive(state: &mut State, now: Now, arrival: Arrival, effects: &mu
                 command_id: id,
                 update_id: arrival.update_id,
                 kind: None,
+                link: None,
                 received_at_unix_s: now.unix_s,
                 ended_at_unix_s: now.unix_s,
                 until_unix_s: state.judged_time(now).saturating_add(UNBELIEVED_S),
@@ -161,8 +163,10 @@ pub(crate) const fn until(expires_at_unix_s: UnixSeconds) -> UnixSeconds {
     expires_at_unix_s.saturating_add(MARGIN_S)
 }
 
-/// Keeps an ended job; the oldest ones shrink to their ids.
+/// Counts and keeps an ended job; the oldest ones shrink to their ids.
 pub(crate) fn remember(kept: &mut Kept, ended: EndedJob) {
+    let total = kept.ended_total.entry(ended.outcome.name().to_owned()).or_default();
+    *total = total.saturating_add(1);
     kept.ended.push_back(ended);
     while kept.ended.len() > MAX_ENDED_JOBS {
         if let Some(oldest) = kept.ended.pop_front() {

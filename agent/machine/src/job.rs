@@ -1,5 +1,6 @@
 //! One job: its phases, and the one table that says how it moves between them.
 
+use keros_protocol::magic_link::Digest;
 use keros_protocol::{
     CommandId, Interruption, Outcome, RefusalReason, Summary, TaskRef, UnixSeconds, UpdateId,
     executor::CancelAnswer,
@@ -27,6 +28,9 @@ pub struct Job {
     pub waits_s: Option<u64>,
     /// Time limit of the whole job; the executor enforces it.
     pub total_s: u32,
+    /// The Magic Link that it runs; absent also in what older versions have stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<Digest>,
     /// It cannot be handed over before its bundle was fetched.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub needs_bundle: bool,
@@ -101,6 +105,9 @@ pub struct EndedJob {
     pub update_id: Option<UpdateId>,
     /// Its kind, when it could be read.
     pub kind: Option<String>,
+    /// The Magic Link that it ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<Digest>,
     /// When it came, by the gateway's clock.
     pub received_at_unix_s: UnixSeconds,
     /// When it ended.

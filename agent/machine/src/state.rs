@@ -34,6 +34,9 @@ pub struct Kept {
     pub(crate) jobs: Vec<Job>,
     /// Ended jobs, the newest last.
     pub(crate) ended: VecDeque<EndedJob>,
+    /// How many commands have ended in each way since this state began; by the names of the outcomes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) ended_total: BTreeMap<String, u64>,
     /// Ids of older ones.
     pub(crate) known: VecDeque<KnownId>,
     /// Ids of commands that were cancelled before they came.
@@ -84,6 +87,7 @@ impl Kept {
         Self {
             jobs: Vec::new(),
             ended: VecDeque::new(),
+            ended_total: BTreeMap::new(),
             known: VecDeque::new(),
             cancelled: VecDeque::new(),
             outbox: Outbox::new(stream),
@@ -146,6 +150,12 @@ impl State {
     /// Ended jobs, the newest first.
     pub fn ended(&self) -> impl Iterator<Item = &EndedJob> {
         self.kept.ended.iter().rev()
+    }
+
+    /// How many commands have ended in each way since this state began, by the names of the outcomes.
+    #[must_use]
+    pub const fn ended_total(&self) -> &BTreeMap<String, u64> {
+        &self.kept.ended_total
     }
 
     /// The job that the executor runs, for telemetry.

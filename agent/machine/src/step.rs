@@ -185,6 +185,7 @@ fn end(state: &mut State, now: Now, index: usize, outcome: Outcome, effects: &mu
         command_id: job.command_id,
         update_id: job.update_id,
         kind: Some(job.kind),
+        link: job.link,
         received_at_unix_s: job.received_at_unix_s,
         ended_at_unix_s: now.unix_s,
         until_unix_s: intake::until(job.expires_at_unix_s),

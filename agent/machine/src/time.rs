@@ -70,6 +70,12 @@ impl TimeJudge {
         Self { floor: Mark { unix_s: floor_unix_s, at_ms: 0 }, newest: None, proven: None }
     }
 
+    /// It was not earlier than this when the agent heard of it.
+    #[must_use]
+    pub const fn floor_unix_s(&self) -> UnixSeconds {
+        self.floor.unix_s
+    }
+
     /// How the wall clock compares to what is known.
     #[must_use]
     pub fn fit(&self, now: Now) -> ClockFit {

@@ -66,6 +66,7 @@ fn table(failure: &Failure) -> (u8, &'static str) {
         Failure::Client(ClientError::Answer(_)) => {
             (FAILED, "Is the program at the socket another version? Compare: keros-agent --version")
         }
+        Failure::Terminal(_) => (FAILED, "Without a screen: keros-agent watch --plain"),
         Failure::Configuration(_) => (CONFIG, ""),
         Failure::Bundle(..) => (REFUSED, "Nothing was sent. Export it again: keros-center magic-link export"),
         Failure::Order(_) => {

@@ -3,10 +3,12 @@
 
 mod apply;
 mod configuration;
+mod doctor;
 mod enroll;
 pub(crate) mod exit;
 mod text;
 mod time;
+mod watch;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -37,6 +39,11 @@ pub(crate) fn run(command: &Command, arguments: &Arguments) -> ExitCode {
         Command::Job { id, format } => job(arguments, id, *format),
         Command::Telemetry { format, .. } => telemetry(arguments, *format),
         Command::Enroll(what) => enroll::enroll(what, arguments.config.as_deref()),
+        Command::Watch(what) => {
+            let watched = sockets(arguments).and_then(|sockets| watch::run(&sockets, what));
+            return watched.unwrap_or_else(|error| exit::failed(&error)).into();
+        }
+        Command::Doctor(format) => return doctor::run(arguments, *format).into(),
         Command::Apply(what) => {
             let applied = sockets(arguments).and_then(|sockets| apply::apply(&sockets, what));
             return applied.unwrap_or_else(|error| exit::failed(&error)).into();
@@ -87,6 +94,8 @@ enum Failure {
     Line(#[from] keros_protocol::enroll::LineError),
     #[error(transparent)]
     Enrol(#[from] EnrolError),
+    #[error("the terminal cannot be used")]
+    Terminal(#[source] std::io::Error),
 }
 
 /// The sockets of one agent.

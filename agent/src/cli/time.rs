@@ -32,7 +32,7 @@ pub(super) fn distance(unix_s: UnixSeconds, now_unix_s: UnixSeconds) -> String {
 }
 
 /// Two units at most: `45 s`, `12 min`, `3 h 05 min`, `2 d 4 h`.
-fn duration(seconds: u64) -> String {
+pub(super) fn duration(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     match seconds {
         0..60 => format!("{seconds} s"),

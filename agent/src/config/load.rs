@@ -52,6 +52,21 @@ impl Loaded {
         &self.settings
     }
 
+    /// Whether all that keeps the daemon from starting is that nobody has named its center.
+    pub(crate) fn lacks_only_the_center(&self) -> bool {
+        let mut wrong = self.findings.iter().filter(|finding| finding.severity == Severity::Wrong);
+        let only = wrong.next().filter(|_| wrong.next().is_none());
+        // What is in a file, or is a file that cannot be read, has its name.
+        self.settings.broker.host.is_empty() && only.is_some_and(|finding| finding.file.is_none())
+    }
+
+    /// The settings as far as they can be had, what keeps the daemon from starting, and what it only warns of.
+    pub(crate) fn for_doctor(self) -> (Settings, Vec<Finding>, Vec<Finding>) {
+        let (wrong, others) =
+            self.findings.into_iter().partition(|finding| finding.severity == Severity::Wrong);
+        (self.settings, wrong, others)
+    }
+
     /// Where the sockets are; the default when the configuration does not say it, or cannot be read.
     pub(crate) fn runtime_folder(&self) -> &Path {
         &self.settings.runtime_folder

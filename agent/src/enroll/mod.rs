@@ -4,8 +4,8 @@
 //! tried against the real broker from there; then one rename, of `config.d/50-enrolled.yaml`, puts it in force. Only after that the center
 //! is told: so whatever instant the power is cut at, either the old configuration works or the new one, and the same line can be used again.
 //!
-//! Reading order: [`enroll`], what the center is asked ([`ask`], [`pinned`], [`key`]), where files go ([`place`], [`files`]), the trial
-//! ([`prove`]), the service ([`service`]).
+//! Reading order: [`enroll`], what the center is asked ([`ask`], [`pinned`], [`key`]), where files go ([`place`], [`files`]), the service
+//! ([`service`]). The trial is that of [`crate::probe`].
 
 mod ask;
 mod error;
@@ -13,11 +13,11 @@ mod files;
 mod key;
 mod pinned;
 mod place;
-mod prove;
 mod service;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use keros_machine::TimeJudge;
 use keros_platform::Identity;
@@ -29,6 +29,7 @@ use rustls::pki_types::pem::PemObject as _;
 
 use crate::clock::{BUILT_AT_UNIX_S, Clock, SharedTime};
 use crate::config::{self, BrokerSettings, Loaded};
+use crate::probe::{self, Target};
 use ask::Center;
 pub(crate) use error::{EnrolError, Kind};
 use files::{DROP_IN, Enrolled, Generation};
@@ -37,6 +38,8 @@ use place::Place;
 
 /// How often the center is told that all is well here.
 const CONFIRM_ATTEMPTS: u32 = 3;
+/// For the trial, on a slow link.
+const PROOF_LIMIT: Duration = Duration::from_secs(120);
 
 /// What is asked for on the command line.
 pub(crate) struct Wanted<'a> {
@@ -118,12 +121,24 @@ fn put_in_force(
     let drop_in = files.drop_in(generation);
     let broker = as_it_will_be(wanted.config, &place.drop_in(), &drop_in, files)?;
     (wanted.tell)(&format!("Trying {}:{} …", broker.host, broker.port));
-    prove::connect(&broker, files.eui, time).map_err(EnrolError::NotProved)?;
+    prove(&broker, files.eui, time)?;
     (wanted.tell)("Connected, and may read its own topics.");
     for (purpose, pem) in &files.keys {
         place.add_key(*purpose, pem)?;
     }
     place.write(&place.drop_in(), drop_in.as_bytes(), 0o644, false)
+}
+
+/// Tries the log-in against the real broker, beside the daemon.
+fn prove(broker: &BrokerSettings, eui: Eui, time: &SharedTime) -> Result<(), EnrolError> {
+    let target = Target { broker, eui, time, login: probe::Login::Beside };
+    match probe::failure(&probe::probe(&target, PROOF_LIMIT)) {
+        None => Ok(()),
+        Some((_, trouble)) => {
+            let (says, advice) = (trouble.kind.says(broker), trouble.kind.advice(broker, &eui.to_string()));
+            Err(EnrolError::NotProved(format!("{says} ({}); {advice}", trouble.error)))
+        }
+    }
 }
 
 /// The settings with the new file in its place: what else says something about the broker counts too.

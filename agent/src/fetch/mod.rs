@@ -106,6 +106,8 @@ pub(crate) struct Fetcher {
     /// The thread before: the next one waits for its end, so that the folder has one user.
     thread: Option<JoinHandle<()>>,
     attempts: u64,
+    /// What came from the network for the commands before the last one.
+    received_before_bytes: u64,
     /// How it went for the command that was last fetched for.
     last: Option<Last>,
     is_collection_due: bool,
@@ -136,6 +138,7 @@ impl Fetcher {
             running: None,
             thread: None,
             attempts: 0,
+            received_before_bytes: 0,
             last: None,
             is_collection_due: false,
         }
@@ -155,6 +158,7 @@ impl Fetcher {
             self.means.store.forget_checks();
         }
         if is_new {
+            self.received_before_bytes = self.received_bytes();
             self.last = Some(Last::new(command_id));
         }
         let traffic = self.last.as_ref().map(|last| Arc::clone(&last.traffic)).unwrap_or_default();
@@ -245,6 +249,12 @@ impl Fetcher {
         };
         self.thread = Some(thread::Builder::new().name("fetch".to_owned()).spawn(work)?);
         Ok(())
+    }
+
+    /// What has come from the network for all commands since the agent started.
+    pub(crate) fn received_bytes(&self) -> u64 {
+        let last_bytes = self.last.as_ref().map_or(0, |last| last.traffic.received_bytes());
+        self.received_before_bytes.saturating_add(last_bytes)
     }
 
     /// What the center hears of the fetching for a command.

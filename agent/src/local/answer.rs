@@ -1,19 +1,25 @@
 //! From a request's method and path to an answer. Nothing here waits for a client.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use hyper::{Method, Response, StatusCode};
+use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::http::request::Parts;
+use hyper::{Response, StatusCode};
 use keros_protocol::CommandId;
 use serde::Serialize;
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::metrics::{self, Format};
 use super::request::{LocalRequest, TelemetryAnswer};
+use super::routes::{self, Seen};
 use super::view::StatusView;
+use crate::clock::SharedTime;
+use crate::numbers::Numbers;
 
 /// How long things may take.
 #[derive(Debug, Clone, Copy)]
@@ -24,13 +30,22 @@ pub(super) struct Timeouts {
     pub(super) main_loop: Duration,
 }
 
+/// What there is to see.
+#[derive(Debug, Clone)]
+pub(crate) struct Shown {
+    pub(crate) status: watch::Receiver<Arc<StatusView>>,
+    /// The effective settings as JSON.
+    pub(crate) config_json: Arc<str>,
+    pub(crate) numbers: Arc<Numbers>,
+    pub(crate) time: SharedTime,
+    pub(crate) state_folder: Arc<Path>,
+}
+
 /// What answers are made of.
 #[derive(Debug, Clone)]
 pub(super) struct Sources {
-    pub(super) status: watch::Receiver<Arc<StatusView>>,
+    pub(super) shown: Shown,
     pub(super) requests: mpsc::Sender<LocalRequest>,
-    /// The effective settings as JSON.
-    pub(super) config_json: Arc<str>,
     pub(super) timeouts: Timeouts,
 }
 
@@ -38,30 +53,34 @@ pub(super) struct Sources {
 pub(super) type Answer = Response<Full<Bytes>>;
 
 /// Answers one request.
-pub(super) async fn answer(sources: &Sources, method: &Method, path: &str) -> Answer {
-    let known = matches!(path, "/v1/status" | "/v1/jobs" | "/v1/config" | "/v1/telemetry")
-        || path.starts_with("/v1/jobs/");
-    if !known {
-        let detail = "the paths are /v1/status, /v1/jobs, /v1/jobs/{id}, /v1/config and /v1/telemetry";
-        return problem(StatusCode::NOT_FOUND, detail);
+pub(super) async fn answer(sources: &Sources, request: &Parts) -> Answer {
+    let Some((route, parameter)) = routes::find(routes::STATUS, request.uri.path()) else {
+        return problem(StatusCode::NOT_FOUND, &routes::listed(routes::STATUS));
+    };
+    if request.method.as_str() != route.allow {
+        return not_allowed(route.path, route.allow);
     }
-    let allowed = if path == "/v1/telemetry" { "POST" } else { "GET" };
-    if method.as_str() != allowed {
-        return not_allowed(path, allowed);
-    }
-    match path {
-        "/v1/status" => json_answer(StatusCode::OK, &**sources.status.borrow()),
-        "/v1/jobs" => {
-            let status = Arc::clone(&sources.status.borrow());
+    let shown = &sources.shown;
+    match route.page {
+        Seen::Metrics => metrics(shown, request),
+        Seen::Status => json_answer(StatusCode::OK, &**shown.status.borrow()),
+        Seen::Jobs => {
+            let status = Arc::clone(&shown.status.borrow());
             let jobs = json!({ "open_jobs": status.open_jobs, "ended_jobs": status.ended_jobs });
             json_answer(StatusCode::OK, &jobs)
         }
-        "/v1/config" => {
-            with_type(StatusCode::OK, "application/json", sources.config_json.as_bytes().to_vec())
-        }
-        "/v1/telemetry" => telemetry_now(sources).await,
-        job => one_job(&sources.status.borrow(), job.trim_start_matches("/v1/jobs/")),
+        Seen::Config => with_type(StatusCode::OK, "application/json", shown.config_json.as_bytes().to_vec()),
+        Seen::Telemetry => telemetry_now(sources).await,
+        Seen::Job => one_job(&shown.status.borrow(), parameter),
     }
+}
+
+fn metrics(shown: &Shown, request: &Parts) -> Answer {
+    let accept = request.headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
+    let format = Format::of(accept);
+    let status = Arc::clone(&shown.status.borrow());
+    let text = metrics::exposition(&status, &shown.numbers, shown.time.read(), &shown.state_folder, format);
+    with_type(StatusCode::OK, format.content_type(), text.into_bytes())
 }
 
 /// An error as problem details (RFC 9457).

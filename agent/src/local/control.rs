@@ -1,5 +1,6 @@
 //! What root may do over `control.sock`: bring blobs of Magic Links, and a signed command. Who connects was checked before.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Limited};
@@ -13,7 +14,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::answer::{Answer, Timeouts, json_answer, not_allowed, problem};
 use super::request::{CommandAnswer, Judgement, LocalRequest};
+use super::routes::{self, Ordered};
 use super::upload::Uploads;
+use crate::numbers::Numbers;
 
 /// What its answers are made of.
 #[derive(Debug, Clone)]
@@ -21,25 +24,24 @@ pub(super) struct Control {
     pub(super) requests: mpsc::Sender<LocalRequest>,
     pub(super) uploads: Uploads,
     pub(super) timeouts: Timeouts,
+    pub(super) numbers: Arc<Numbers>,
 }
-
-const BLOBS: &str = "/v1/blobs/";
 
 /// Answers one request.
 pub(super) async fn answer(control: &Control, request: Request<Incoming>) -> Answer {
     let (parts, body) = request.into_parts();
-    let path = parts.uri.path();
-    match (path, &parts.method) {
-        ("/v1/commands", &Method::POST) => command(control, body, false).await,
-        ("/v1/commands/check", &Method::POST) => command(control, body, true).await,
-        ("/v1/commands" | "/v1/commands/check", _) => not_allowed(path, "POST"),
-        _ => match path.strip_prefix(BLOBS).map(str::parse::<Digest>) {
-            Some(Ok(digest)) => blob(control, &parts.method, &parts.headers, digest, body).await,
-            Some(Err(error)) => problem(StatusCode::BAD_REQUEST, &error.to_string()),
-            None => {
-                let detail = "the paths are /v1/blobs/{digest}, /v1/commands and /v1/commands/check";
-                problem(StatusCode::NOT_FOUND, detail)
-            }
+    let Some((route, parameter)) = routes::find(routes::CONTROL, parts.uri.path()) else {
+        return problem(StatusCode::NOT_FOUND, &routes::listed(routes::CONTROL));
+    };
+    if !route.allow.split(", ").any(|allowed| allowed == parts.method.as_str()) {
+        return not_allowed(route.path, route.allow);
+    }
+    match route.page {
+        Ordered::Command => command(control, body, false).await,
+        Ordered::Check => command(control, body, true).await,
+        Ordered::Blob => match parameter.parse::<Digest>() {
+            Ok(digest) => blob(control, &parts.method, &parts.headers, digest, body).await,
+            Err(error) => problem(StatusCode::BAD_REQUEST, &error.to_string()),
         },
     }
 }
@@ -52,9 +54,6 @@ async fn blob(
     body: Incoming,
 ) -> Answer {
     let answered = |status| json_answer(status, &json!({ "digest": digest }));
-    if !matches!(*method, Method::HEAD | Method::PUT) {
-        return not_allowed("a blob", "HEAD, PUT");
-    }
     match control.uploads.has(digest).await {
         Ok(true) => return answered(StatusCode::OK),
         Ok(false) if method == Method::HEAD => {

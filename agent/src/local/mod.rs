@@ -1,7 +1,7 @@
 //! The technician's sockets: HTTP/1.1 and JSON over Unix sockets, so that `curl --unix-socket` works too. Errors are problem
 //! details (RFC 9457).
 //!
-//! `status.sock`: `GET /v1/status`, `GET /v1/jobs`, `GET /v1/jobs/{id}`, `GET /v1/config` (the effective settings, no secrets),
+//! `status.sock`: `GET /metrics`, `GET /v1/status`, `GET /v1/jobs`, `GET /v1/jobs/{id}`, `GET /v1/config` (the effective settings, no secrets),
 //! `POST /v1/telemetry` (202 when it will be sent, 429 when it was sent too short a time ago). File modes decide who may
 //! connect.
 //!
@@ -13,7 +13,9 @@
 mod answer;
 mod client;
 mod control;
+mod metrics;
 mod request;
+mod routes;
 mod server;
 mod upload;
 mod view;
@@ -21,6 +23,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use answer::Shown;
 pub(crate) use client::{Client, ClientError};
 pub(crate) use request::{CommandAnswer, JudgedCommand, Judgement, LocalRequest, TelemetryAnswer};
 pub(crate) use view::{ConnectionView, FetchView, JobView, JobsView, StatusView, TelemetryView};
@@ -29,9 +32,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::fetch::BlobStore;
+use crate::numbers::Numbers;
 
 /// Where the socket for reading is in the runtime folder.
 pub(crate) fn socket_path(runtime_folder: &Path) -> PathBuf {
@@ -46,17 +50,16 @@ pub(crate) fn control_path(runtime_folder: &Path) -> PathBuf {
     runtime_folder.join(CONTROL)
 }
 
-/// Serves the status socket until it is dropped. `config_json` is what `/v1/config` shows.
+/// Serves the status socket until it is dropped.
 ///
 /// # Errors
 /// When the socket can't be made, or another agent serves it already (`AddrInUse`).
 pub(crate) async fn serve_status(
     runtime_folder: &Path,
-    status: watch::Receiver<Arc<StatusView>>,
+    shown: Shown,
     requests: mpsc::Sender<LocalRequest>,
-    config_json: Arc<str>,
 ) -> io::Result<()> {
-    let sources = answer::Sources { status, requests, config_json, timeouts: server::TIMEOUTS };
+    let sources = answer::Sources { shown, requests, timeouts: server::TIMEOUTS };
     server::serve(&socket_path(runtime_folder), server::Routes::Status(sources)).await
 }
 
@@ -69,10 +72,11 @@ pub(crate) async fn serve_control(
     store: Arc<BlobStore>,
     max_bytes: u64,
     requests: mpsc::Sender<LocalRequest>,
+    numbers: Arc<Numbers>,
 ) -> io::Result<()> {
     let timeouts = server::TIMEOUTS;
     let turn = Arc::new(Semaphore::new(1));
     let uploads = upload::Uploads { store, turn, max_bytes, silence: timeouts.connection };
-    let control = control::Control { requests, uploads, timeouts };
+    let control = control::Control { requests, uploads, timeouts, numbers };
     server::serve(&control_path(runtime_folder), server::Routes::Control(control)).await
 }

@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 
 use super::answer::{self, Answer, Sources, Timeouts, problem};
 use super::control::{self, Control, content_length};
+use crate::numbers::Numbers;
 
 /// A technician has one or two at a time.
 const MAX_CONNECTIONS: usize = 8;
@@ -50,6 +51,13 @@ impl Routes {
         match self {
             Self::Status(sources) => sources.timeouts,
             Self::Control(control) => control.timeouts,
+        }
+    }
+
+    fn numbers(&self) -> &Numbers {
+        match self {
+            Self::Status(sources) => &sources.shown.numbers,
+            Self::Control(control) => &control.numbers,
         }
     }
 
@@ -151,6 +159,7 @@ async fn serve_connection(stream: UnixStream, routes: Routes) {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%error, "local connection ended early"),
         Err(_) => {
+            routes.numbers().too_slow.count();
             tracing::info!(uid = peer.map(|peer| peer.uid()), "dropped a local client that was too slow")
         }
     }
@@ -159,7 +168,10 @@ async fn serve_connection(stream: UnixStream, routes: Routes) {
 async fn answer_peer(routes: &Routes, peer: Option<&UCred>, request: Request<Incoming>) -> Answer {
     let (method, path) = (request.method(), request.uri().path());
     let (uid, pid) = (peer.map(UCred::uid), peer.and_then(UCred::pid));
+    let numbers = routes.numbers();
+    numbers.local_requests.count();
     if !routes.admits(peer) {
+        numbers.not_root.count();
         tracing::warn!(uid, pid, %method, path, "refused: only root may use the control socket");
         return problem(StatusCode::FORBIDDEN, "only root may use this socket");
     }
@@ -172,7 +184,7 @@ async fn answer_peer(routes: &Routes, peer: Option<&UCred>, request: Request<Inc
         Routes::Status(_) if content_length(request.headers()).unwrap_or(0) > MAX_BODY_BYTES => {
             problem(StatusCode::PAYLOAD_TOO_LARGE, "no request here has a body")
         }
-        Routes::Status(sources) => answer::answer(sources, method, path).await,
+        Routes::Status(sources) => answer::answer(sources, &request.into_parts().0).await,
         Routes::Control(control) => control::answer(control, request).await,
     }
 }

@@ -1,6 +1,9 @@
 //! What the technician sees: the JSON of the status socket. The main loop publishes a new view after each change.
 
+use std::collections::BTreeMap;
+
 use keros_machine::Cancel;
+use keros_protocol::magic_link::Digest;
 use keros_protocol::{CommandId, Eui, Outcome, UnixSeconds, UpdateId};
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +32,9 @@ pub(crate) struct StatusView {
     pub(crate) open_jobs: Vec<JobView>,
     /// Jobs that ended, newest first.
     pub(crate) ended_jobs: Vec<JobView>,
+    /// How many commands have ended in each way since this gateway's state began, by the names of the outcomes.
+    #[serde(default)]
+    pub(crate) ended_total: BTreeMap<String, u64>,
     /// Things that a technician should know, in words: damaged files set aside, unknown configuration keys, no trusted keys.
     pub(crate) warnings: Vec<String>,
 }
@@ -68,6 +74,9 @@ pub(crate) struct JobView {
     pub(crate) update_id: Option<UpdateId>,
     /// `jetporch`, `magic_link`; absent when it could not be read.
     pub(crate) kind: Option<String>,
+    /// The Magic Link that it runs; absent for a script, and where an older agent has stored the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) digest: Option<Digest>,
     /// When it was received.
     pub(crate) received_at_unix_s: UnixSeconds,
     /// When its outcome last changed.
@@ -78,6 +87,9 @@ pub(crate) struct JobView {
     /// the outcome says it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) cancel: Option<Cancel>,
+    /// When it must have begun, ended or been confirmed, by the gateway's clock; absent when it has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) due_unix_s: Option<UnixSeconds>,
     /// How far its bundle is here; absent when nothing was fetched for it since the agent started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) fetch: Option<FetchView>,

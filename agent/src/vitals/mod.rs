@@ -20,6 +20,16 @@ use processor::CpuTimes;
 /// No file below /proc or /sys that is read here is longer; `/proc/stat` grows with the interrupts.
 const MAX_FILE_BYTES: u64 = 256 * 1024;
 
+/// Whether a time source has set the clock since boot.
+pub(crate) fn is_synchronised(root: &Path) -> bool {
+    clock::is_synchronised(root)
+}
+
+/// `ethernet`, `wifi`, `cellular` or `other`; `None` without a default route.
+pub(crate) fn default_route(root: &Path) -> Option<&'static str> {
+    network::category(root)
+}
+
 /// One sample; the fields are those of [`keros_protocol::Telemetry`] with the same names.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Vitals {

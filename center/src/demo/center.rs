@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use crate::broker::{GatewayAccess, Listener, passwords};
 use crate::cli::client::Client;
 use crate::keys;
-use crate::server::{self, BrokerChoice, Ready, EnrolSettings, RegistrySettings, ServeSettings};
+use crate::server::{self, BrokerChoice, EnrolSettings, Ready, RegistrySettings, ServeSettings};
 
 /// Until it answers.
 const START_LIMIT: Duration = Duration::from_secs(30);

@@ -87,12 +87,14 @@ impl Authority {
         if !path.exists() {
             return Ok(None);
         }
-        let pem = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let pem =
+            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let der = CertificateDer::from_pem_slice(pem.as_bytes())
             .with_context(|| format!("no certificate in {}", path.display()))?;
         let certificate = Certificate::parse(&der);
         let name = certificate.as_ref().and_then(|certificate| certificate.common_name.clone());
-        let name = name.with_context(|| format!("{} is not made by `keros-center ca create`", path.display()))?;
+        let name =
+            name.with_context(|| format!("{} is not made by `keros-center ca create`", path.display()))?;
         let key = read_key(&folder.join(KEY_FILE))?;
         let own = certificate.map(|certificate| certificate.public_key);
         if own != Some(key.subject_public_key_info()) {

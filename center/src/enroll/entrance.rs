@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Extension, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use axum::Router;
 use keros_protocol::enroll::{EnrolProblem, EnrolReason, REQUEST_BYTES, paths};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -98,7 +98,9 @@ struct Answer(StatusCode, Vec<u8>);
 impl Answer {
     fn of<T: Serialize>(decided: anyhow::Result<Result<T, Refused>>) -> Self {
         match decided {
-            Ok(Ok(value)) => serde_json::to_vec(&value).map_or_else(|_| Self::broken(), |body| Self(StatusCode::OK, body)),
+            Ok(Ok(value)) => {
+                serde_json::to_vec(&value).map_or_else(|_| Self::broken(), |body| Self(StatusCode::OK, body))
+            }
             Ok(Err(refused)) => Self::no(&refused),
             Err(error) => {
                 tracing::error!("enrolment: {error:#}");

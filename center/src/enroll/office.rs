@@ -170,7 +170,11 @@ impl Office {
     }
 
     /// Gives a gateway what it needs. The token stays good until it confirms, for this key alone.
-    pub(super) async fn issue(&self, ask: &IssueRequest, now: UnixSeconds) -> anyhow::Result<Result<Issued, Refused>> {
+    pub(super) async fn issue(
+        &self,
+        ask: &IssueRequest,
+        now: UnixSeconds,
+    ) -> anyhow::Result<Result<Issued, Refused>> {
         let way = match self.way() {
             Ok(way) => way,
             Err(why) => return Ok(Err(refuse(EnrolReason::NotPossible, &why))),
@@ -212,7 +216,11 @@ impl Office {
     }
 
     /// The gateway has tried and written all: the token is used up, and other passwords than the last are no longer good.
-    pub(super) async fn confirm(&self, ask: &ConfirmRequest, now: UnixSeconds) -> anyhow::Result<Result<(), Refused>> {
+    pub(super) async fn confirm(
+        &self,
+        ask: &ConfirmRequest,
+        now: UnixSeconds,
+    ) -> anyhow::Result<Result<(), Refused>> {
         let Ok(token) = ask.token.parse::<EnrolToken>() else {
             return Ok(Err(refuse(EnrolReason::BadRequest, "there is no token in it")));
         };
@@ -235,7 +243,11 @@ impl Office {
     }
 
     /// The next certificate, for a request that the key of the last one has signed.
-    pub(super) async fn renew(&self, ask: &RenewRequest, now: UnixSeconds) -> anyhow::Result<Result<Renewed, Refused>> {
+    pub(super) async fn renew(
+        &self,
+        ask: &RenewRequest,
+        now: UnixSeconds,
+    ) -> anyhow::Result<Result<Renewed, Refused>> {
         let (way, authority) = match (self.way(), &self.logins.authority) {
             (Ok(way), Some(authority)) => (way, authority),
             (Err(why), _) => return Ok(Err(refuse(EnrolReason::NotPossible, &why))),
@@ -273,9 +285,11 @@ impl Office {
     fn way(&self) -> Result<&Way, String> {
         let way = self.told.way.as_ref().map_err(Clone::clone)?;
         if self.logins.authority.is_none() && self.logins.password_file.is_none() {
-            return Err("this center cannot give log-ins for its broker: make an authority with `keros-center ca \
+            return Err(
+                "this center cannot give log-ins for its broker: make an authority with `keros-center ca \
                         create`, let the broker trust it, and start the center anew"
-                .to_owned());
+                    .to_owned(),
+            );
         }
         Ok(way)
     }
@@ -333,7 +347,9 @@ impl Office {
                 match TrustedKey::from_pem(&text) {
                     Ok(key) if !keys.contains(&key) => keys.push(key),
                     Ok(_) => {}
-                    Err(error) => tracing::warn!(file = name, %error, "a key in the trust folder is left out"),
+                    Err(error) => {
+                        tracing::warn!(file = name, %error, "a key in the trust folder is left out")
+                    }
                 }
             }
         }
@@ -385,7 +401,8 @@ fn unknown_token() -> Refused {
 }
 
 fn unknown_certificate() -> Refused {
-    let detail = "no certificate of this center has this number and key, or it was revoked: enrol this gateway anew";
+    let detail =
+        "no certificate of this center has this number and key, or it was revoked: enrol this gateway anew";
     refuse(EnrolReason::UnknownCertificate, detail)
 }
 

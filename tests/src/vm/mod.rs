@@ -43,7 +43,7 @@ impl Vm {
         let kernel = image::kernel()?;
         let folder = tempfile::tempdir()?;
         let root = folder.path().join("root");
-        booted::unpack(&root)?;
+        booted::unpack(&root, &[])?;
         add_shell(&root)?;
         add(&root)?;
         let image = folder.path().join("disk.img");

@@ -208,7 +208,7 @@ fn only_what_may_run_is_eligible() {
         kind: "jetporch".to_owned(),
         expires_at_unix_s: 1,
         total_s: 1,
-        needs_bundle: false,
+        link: None,
         by_hand: false,
     };
     assert!(arrival(may).is_eligible());
@@ -274,4 +274,22 @@ fn an_end_that_is_no_terminal_outcome_is_none() {
     let effects = story.executor(1, executor::Event::Ended { outcome: Outcome::Running { task: None } });
     assert_eq!(effects, [Effect::Note(Note::Unexpected("an end that is no terminal outcome"))]);
     assert_eq!(story.state.jobs().len(), 1);
+}
+
+#[test]
+fn ends_are_counted_by_outcome_and_a_link_is_known_after_its_end_also_after_a_restart() {
+    let mut story = Story::new();
+    story.link_until(1, crate::story::START + 60, false);
+    story.later(61_000);
+    for number in [2, 3] {
+        story.command(number);
+        let (session, _) = *crate::story::sessions(&story.all).last().unwrap();
+        story.executor(session, started(number));
+        story.executor(session, crate::story::succeeded());
+    }
+    story.restart();
+    let counted: Vec<_> = story.state.ended_total().iter().map(|(name, total)| (&**name, *total)).collect();
+    assert_eq!(counted, [("refused", 1), ("succeeded", 2)]);
+    let links: Vec<_> = story.state.ended().map(|job| job.link.is_some()).collect();
+    assert_eq!(links, [false, false, true], "the newest first");
 }

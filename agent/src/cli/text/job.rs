@@ -7,9 +7,25 @@ use super::super::time::{utc, utc_and_distance};
 use super::{Page, clean};
 use crate::local::{FetchView, JobView, JobsView};
 
+/// As much of a hash as tells it from the gateway's other ones.
+const DIGEST_CHARS: usize = 12;
+
 /// As much of an id as tells it from the gateway's other ones, and can be given to `keros-agent job`.
-pub(super) fn short_id(job: &JobView) -> String {
+pub(in crate::cli) fn short_id(job: &JobView) -> String {
     job.command_id.to_string().chars().take(18).collect()
+}
+
+/// What it runs, in words: a script, or a Magic Link by the beginning of its hash.
+pub(in crate::cli) fn named(job: &JobView) -> String {
+    match (job.kind.as_deref(), &job.digest) {
+        (_, Some(digest)) => {
+            format!("Magic Link {}", digest.hex().chars().take(DIGEST_CHARS).collect::<String>())
+        }
+        (Some("jetporch"), None) => "script".to_owned(),
+        (Some("magic_link"), None) => "Magic Link".to_owned(),
+        (Some(other), None) => clean(other),
+        (None, None) => "kind unknown".to_owned(),
+    }
 }
 
 /// All jobs, the open ones first.

@@ -6,7 +6,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-pub(super) use job::{job, jobs};
+pub(super) use job::{job, jobs, named, short_id};
 pub(super) use status::status;
 
 use keros_protocol::UnixSeconds;
@@ -81,11 +81,31 @@ pub(super) fn clean(text: &str) -> String {
     printable(&text.replace(['\n', '\t', '\r'], " "))
 }
 
-fn cut(line: &str, max_chars: usize) -> String {
+/// In lines of a terminal's width behind an indentation, cut between words where that can be.
+pub(super) fn wrap(text: &str, indent_chars: usize) -> Vec<String> {
+    let width = LINE_CHARS - indent_chars;
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last().map_or(0, |line| line.chars().count());
+        let length = word.chars().count();
+        match lines.last_mut() {
+            Some(last) if line == 0 => last.push_str(word),
+            Some(last) if line + 1 + length <= width => {
+                last.push(' ');
+                last.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+/// The first so many characters; a cut shows.
+pub(super) fn cut(line: &str, max_chars: usize) -> String {
     if line.chars().count() <= max_chars {
         return line.to_owned();
     }
-    let mut short: String = line.chars().take(max_chars - 1).collect();
+    let mut short: String = line.chars().take(max_chars.saturating_sub(1)).collect();
     short.push('…');
     short
 }

@@ -16,10 +16,12 @@ fn job_view(id: u128, outcome: Outcome) -> JobView {
         command_id: CommandId(uuid::Uuid::from_u128(0x0192_f3a4_5b6c_7d8e_8000_0000_0000_0000 + id)),
         update_id: Some(UpdateId(uuid::Uuid::from_u128(7))),
         kind: Some("jetporch".to_owned()),
+        digest: None,
         received_at_unix_s: NOW - 600,
         changed_at_unix_s: NOW - 300,
         outcome,
         cancel: None,
+        due_unix_s: None,
         fetch: None,
     }
 }
@@ -65,6 +67,7 @@ fn status_view() -> StatusView {
         reports_pending: 0,
         open_jobs: Vec::new(),
         ended_jobs: Vec::new(),
+        ended_total: std::collections::BTreeMap::new(),
         warnings: Vec::new(),
     }
 }

@@ -142,7 +142,7 @@ fn wrong_requests_of_root_get_problem_details() {
         ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "404"),
         ("GET /v1/status HTTP/1.1\r\nHost: a\r\n\r\n", "404"),
         ("PUT /v1/blobs/x HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", "400"),
-        ("PUT /v1/blobs/../../etc HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", "400"),
+        ("PUT /v1/blobs/../../etc HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", "404"),
         ("GET /v1/commands HTTP/1.1\r\nHost: a\r\n\r\n", "405"),
         ("POST /v1/commands HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}", "400"),
         ("POST /v1/commands HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{}", "408"),

@@ -2,12 +2,14 @@
 
 mod control;
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use keros_machine::TimeJudge;
 use keros_protocol::{CommandId, Envelope, Eui, Outcome};
 use serde_json::Value;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -17,6 +19,7 @@ use super::control::Control;
 use super::server::Routes;
 use super::upload::Uploads;
 use super::*;
+use crate::clock::{Clock, SharedTime};
 
 /// Shorter than the real one, and long enough for a busy machine.
 const TIMEOUT: Duration = Duration::from_millis(800);
@@ -96,19 +99,25 @@ async fn run(path: &Path, answer: Option<TelemetryAnswer>, stopped: tokio::sync:
         }
     };
     let timeouts = Timeouts { connection: TIMEOUT, main_loop: TIMEOUT / 2 };
-    let sources = Sources {
-        status: receiver,
-        requests: requests.clone(),
-        config_json: r#"{"broker":{"host":"center"}}"#.into(),
-        timeouts,
-    };
-    let control = Control { requests, uploads: uploads(path), timeouts };
+    let sources = Sources { shown: shown(path, receiver), requests: requests.clone(), timeouts };
+    let numbers = Arc::clone(&sources.shown.numbers);
+    let control = Control { requests, uploads: uploads(path), timeouts, numbers };
     let (status, root) = (socket_path(path), control_path(path));
     tokio::select! {
         served = server::serve(&status, Routes::Status(sources)) => served.unwrap(),
         served = server::serve(&root, Routes::Control(control)) => served.unwrap(),
         () = main_loop => {}
         _ = stopped => {}
+    }
+}
+
+fn shown(folder: &Path, status: watch::Receiver<Arc<StatusView>>) -> Shown {
+    Shown {
+        status,
+        config_json: r#"{"broker":{"host":"center"}}"#.into(),
+        numbers: Arc::default(),
+        time: SharedTime::new(Clock::new(), TimeJudge::new(1_700_000_000)),
+        state_folder: folder.into(),
     }
 }
 
@@ -133,15 +142,17 @@ fn judged(envelope: &Envelope, only_check: bool) -> CommandAnswer {
     }
 }
 
-fn view() -> StatusView {
+pub(super) fn view() -> StatusView {
     let job = |id, outcome| JobView {
         command_id: CommandId(uuid::Uuid::from_u128(id)),
         update_id: None,
         kind: None,
+        digest: None,
         received_at_unix_s: 1,
         changed_at_unix_s: 2,
         outcome,
         cancel: None,
+        due_unix_s: None,
         fetch: None,
     };
     StatusView {
@@ -162,6 +173,7 @@ fn view() -> StatusView {
         reports_pending: 0,
         open_jobs: vec![job(1, Outcome::Accepted {})],
         ended_jobs: vec![job(2, Outcome::Running { task: None })],
+        ended_total: BTreeMap::from([("failed".to_owned(), 2)]),
         warnings: Vec::new(),
     }
 }
@@ -190,7 +202,7 @@ fn the_status_has_a_fixed_form() {
         r#""last_answered_unix_s":null,"next_unix_s":1},"reports_pending":0,"open_jobs":[{"#,
         r#""command_id":"00000000-0000-0000-0000-000000000001","update_id":null,"kind":null,"#,
         r#""received_at_unix_s":1,"changed_at_unix_s":2,"outcome":{"status":"accepted"}}],"ended_jobs":[],"#,
-        r#""warnings":[]}"#,
+        r#""ended_total":{"failed":2},"warnings":[]}"#,
     );
     assert_eq!(serde_json::to_string(&view).unwrap(), expected);
 }
@@ -277,13 +289,15 @@ fn the_status_socket_is_for_owner_and_group_the_other_for_the_owner_and_a_stale_
     let (_status, views) = watch::channel(Arc::new(view()));
     let (requests, _asked) = mpsc::channel(1);
     let timeouts = server::TIMEOUTS;
-    let sources = Sources { status: views, requests: requests.clone(), config_json: "{}".into(), timeouts };
+    let sources = Sources { shown: shown(folder.path(), views), requests: requests.clone(), timeouts };
+    let numbers = Arc::clone(&sources.shown.numbers);
     let status = Routes::Status(sources);
     let listener = server::bind(&path, &status).unwrap();
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
     let uploads = uploads(folder.path());
     let root = control_path(folder.path());
-    let control = server::bind(&root, &Routes::Control(Control { requests, uploads, timeouts })).unwrap();
+    let control =
+        server::bind(&root, &Routes::Control(Control { requests, uploads, timeouts, numbers })).unwrap();
     assert_eq!(std::fs::metadata(&root).unwrap().permissions().mode() & 0o777, 0o600);
 
     let second = server::bind(&path, &status).unwrap_err();

@@ -5,6 +5,7 @@ use keros_machine::{
     Arrival, Effect, Event, FetchEnd, Heard, Kept, Now, SessionRequest, Setup, State, Verdict, next_wake_ms,
     step,
 };
+use keros_protocol::magic_link::Digest;
 use keros_protocol::{
     CommandId, Envelope, Eui, Outcome, Report, ReportPosition, Statement, Summary, TaskRef, executor,
 };
@@ -78,7 +79,7 @@ impl Story {
                 kind: "jetporch".to_owned(),
                 expires_at_unix_s,
                 total_s: 3600,
-                needs_bundle: false,
+                link: None,
                 by_hand: false,
             },
         )
@@ -96,7 +97,7 @@ impl Story {
                 kind: "magic_link".to_owned(),
                 expires_at_unix_s,
                 total_s: 3600,
-                needs_bundle: true,
+                link: Some(Digest::of(&number.to_be_bytes())),
                 by_hand,
             },
         )

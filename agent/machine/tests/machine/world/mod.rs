@@ -13,6 +13,7 @@ use keros_machine::{
     Arrival, ClockFit, Effect, Event, Heard, Job, Kept, MAX_OPEN_JOBS, MAX_OUTBOX, Note, Now, Phase,
     SessionRequest, Setup, State, Verdict, next_wake_ms, step,
 };
+use keros_protocol::magic_link::Digest;
 use keros_protocol::{
     CommandId, Envelope, Eui, Outcome, RefusalReason, Report, ReportPosition, Statement,
     executor as executor_protocol,
@@ -556,7 +557,7 @@ impl World {
                 kind: "jetporch".to_owned(),
                 expires_at_unix_s: expires,
                 total_s: 3600,
-                needs_bundle: order.source.is_some(),
+                link: order.source.as_ref().map(|_| Digest::of(b"bundle")),
                 by_hand: order.by_hand,
             }
         };

@@ -32,6 +32,7 @@ fn gateway() -> StatusView {
         reports_pending: 0,
         open_jobs: Vec::new(),
         ended_jobs: Vec::new(),
+        ended_total: std::collections::BTreeMap::new(),
         warnings: Vec::new(),
     }
 }
