@@ -131,6 +131,17 @@ this gateway, or the center refuses; 69 the center cannot be reached; 77 only fo
 would be wrong."
     )]
     Enroll(Enroll),
+    /// Renew this gateway's certificate, when a third of its life is left
+    #[command(
+        long_about = "Renew this gateway's certificate, when a third of its life is left.\n\n\
+A timer does this once a day. The new certificate is for a new key; it is tried against the real broker\n\
+before it takes the old one's place. When something fails, the old one stays. One that expired up to 30\n\
+days ago can still be renewed; after that the gateway has to be enrolled anew.",
+        after_help = "\
+Exit codes: 0 renewed, or not due yet, or this gateway logs in by password; 1 failed; 65 the center refuses;
+69 the center cannot be reached; 77 only for root; 78 the configuration is wrong."
+    )]
+    Renew(Renew),
     /// Check the configuration, or show it
     #[command(after_help = "\
 Examples:
@@ -157,6 +168,14 @@ pub(crate) struct Enroll {
     /// Leave the service as it is
     #[arg(long)]
     pub(crate) no_restart: bool,
+}
+
+/// When a certificate is renewed.
+#[derive(Debug, Args)]
+pub(crate) struct Renew {
+    /// Now, however much of its life is left
+    #[arg(long)]
+    pub(crate) now: bool,
 }
 
 /// How it is shown.

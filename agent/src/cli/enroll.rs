@@ -1,4 +1,4 @@
-//! `keros-agent enroll`: the line from the arguments or standard input, and a word about each step.
+//! `keros-agent enroll` and `renew`: the line from the arguments or standard input, and a word about each step.
 
 use std::io::{BufRead as _, IsTerminal as _, Read as _};
 use std::path::Path;
@@ -7,8 +7,8 @@ use keros_protocol::enroll::{EnrolLine, LineError};
 
 use super::text::clean;
 use super::{Failure, note, print};
-use crate::arguments::Enroll;
-use crate::enroll::{self, Wanted};
+use crate::arguments::{Enroll, Renew};
+use crate::enroll::{self, Renewal, Wanted};
 
 /// A line has some 150 characters; a mail program may have made several of it.
 const MAX_INPUT_BYTES: u64 = 4096;
@@ -21,14 +21,18 @@ pub(super) fn enroll(arguments: &Enroll, config: Option<&Path>) -> Result<(), Fa
     };
     let is_asked = std::io::stdin().is_terminal();
     let may_replace = |what: &str| arguments.force || (is_asked && is_yes(what));
-    let wanted = Wanted {
-        line,
-        config,
-        may_replace: &may_replace,
-        no_restart: arguments.no_restart,
-        tell: &|text| print(&format!("{}\n", text.lines().map(clean).collect::<Vec<_>>().join("\n"))),
-    };
+    let wanted =
+        Wanted { line, config, may_replace: &may_replace, no_restart: arguments.no_restart, tell: &tell };
     Ok(enroll::enroll(&wanted)?)
+}
+
+/// Renews this gateway's certificate.
+pub(super) fn renew(arguments: &Renew, config: Option<&Path>) -> Result<(), Failure> {
+    Ok(enroll::renew(&Renewal { config, now: arguments.now, tell: &tell })?)
+}
+
+fn tell(text: &str) {
+    print(&format!("{}\n", text.lines().map(clean).collect::<Vec<_>>().join("\n")));
 }
 
 /// Until it is whole: an end that is missing may be in the next line.

@@ -39,6 +39,7 @@ pub(crate) fn run(command: &Command, arguments: &Arguments) -> ExitCode {
         Command::Job { id, format } => job(arguments, id, *format),
         Command::Telemetry { format, .. } => telemetry(arguments, *format),
         Command::Enroll(what) => enroll::enroll(what, arguments.config.as_deref()),
+        Command::Renew(what) => enroll::renew(what, arguments.config.as_deref()),
         Command::Watch(what) => {
             let watched = sockets(arguments).and_then(|sockets| watch::run(&sockets, what));
             return watched.unwrap_or_else(|error| exit::failed(&error)).into();

@@ -13,9 +13,10 @@ use ureq::http::header;
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{Connector as _, TcpConnector};
 
-use super::EnrolError;
+use super::error::EnrolError;
 use super::pinned::Pinned;
 use crate::clock::SharedTime;
+use crate::config::TlsSettings;
 use crate::fetch::{SecureConnector, SetUp};
 use crate::tls;
 
@@ -38,6 +39,16 @@ impl Center {
         let time = time.clone();
         let set_up: SetUp = Box::new(move || {
             let config = tls::config_by_verifier(Arc::new(Pinned::new(pin)), &time);
+            config.map(Arc::new).map_err(|error| crate::mqtt::chain(&error))
+        });
+        Self::new(entrance, set_up)
+    }
+
+    /// One whose certificate these authorities have signed.
+    pub(super) fn trusted(entrance: &HostPort, authorities: TlsSettings, time: &SharedTime) -> Self {
+        let time = time.clone();
+        let set_up: SetUp = Box::new(move || {
+            let config = tls::client_config(&authorities, &time, 0);
             config.map(Arc::new).map_err(|error| crate::mqtt::chain(&error))
         });
         Self::new(entrance, set_up)

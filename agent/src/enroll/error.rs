@@ -11,7 +11,7 @@ use nix::libc;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EnrolError {
     /// Not root.
-    #[error("only root may enrol a gateway")]
+    #[error("only root may do this")]
     NotRoot,
     /// Who this gateway is, is not known.
     #[error("{0}")]
@@ -27,6 +27,12 @@ pub(crate) enum EnrolError {
     /// There is a configuration that would be replaced.
     #[error("{0}")]
     AlreadyEnrolled(String),
+    /// There is nothing to renew.
+    #[error("this gateway was not enrolled by `keros-agent enroll`: there is nothing to renew")]
+    NotEnrolled,
+    /// The certificate or key that is in use.
+    #[error("{} has no certificate and key that can be used", .0.display())]
+    Damaged(PathBuf),
     /// Another enrolment is under way here.
     #[error("another keros-agent enrols or renews on this gateway just now")]
     Busy,
@@ -48,7 +54,7 @@ pub(crate) enum EnrolError {
     #[error("cannot reach {0}: {1}")]
     Unreachable(HostPort, String),
     /// Somebody else answers.
-    #[error("{0} is not the center that made this line: none of its certificates has the line's fingerprint")]
+    #[error("{0} is not this gateway's center: its certificate is by another authority")]
     OtherAuthority(HostPort),
     /// Something else answers.
     #[error("{0} does not speak TLS")]
@@ -107,6 +113,9 @@ impl EnrolError {
             Self::Identity(_) | Self::Configuration(_) | Self::Service(_) => "",
             Self::OtherGateway { .. } => "Each gateway has a line of its own: keros-center enroll EUI",
             Self::AlreadyEnrolled(_) => "Nothing was changed. To replace it: --force",
+            Self::NotEnrolled | Self::Damaged(_) => {
+                "At the center: keros-center enroll EUI. Here: sudo keros-agent enroll -"
+            }
             Self::Busy => "Wait for it, then try again",
             Self::Folder { .. } => {
                 "Make it root's: chown root:root and chmod go-w, or install the package again"

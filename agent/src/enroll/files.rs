@@ -6,13 +6,15 @@ use keros_protocol::enroll::{EnrolLine, HostPort, Issued, Login};
 use keros_protocol::{Eui, KeyPurpose, UnixSeconds};
 use serde::{Deserialize, Serialize};
 
+use super::Keys;
+use super::error::EnrolError;
+use super::key::Key;
 use super::place::Place;
-use super::{EnrolError, Key, Keys};
 
 /// The configuration that an enrolment writes.
 pub(super) const DROP_IN: &str = "50-enrolled.yaml";
 /// Who may have signed the certificates of broker and registry.
-const CA_FILE: &str = "ca.pem";
+pub(super) const CA_FILE: &str = "ca.pem";
 /// Certificate and key in one file, so that one rename changes both.
 pub(super) const LOGIN_FILE: &str = "gateway.pem";
 const PASSWORD_FILE: &str = "password";

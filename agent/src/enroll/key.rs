@@ -9,7 +9,7 @@ use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use super::EnrolError;
+use super::error::EnrolError;
 
 /// A key file has some 250 bytes, with a chain before it some KiB.
 pub(super) const MAX_FILE_BYTES: u64 = 64 * 1024;

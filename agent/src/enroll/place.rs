@@ -12,8 +12,9 @@ use keros_protocol::{KeyPurpose, TrustedKey};
 use nix::libc;
 use nix::unistd::{Gid, Group, Uid, fchown, geteuid};
 
+use super::Keys;
+use super::error::EnrolError;
 use super::files::{DROP_IN, Generation, generation_of};
-use super::{EnrolError, Keys};
 
 /// Whose group reads what is secret.
 const GROUP: &str = "keros-agent";
@@ -135,6 +136,15 @@ impl Place {
     ) -> Result<(), EnrolError> {
         let group = if for_agent { self.group } else { Gid::from_raw(0) };
         write(path, content, mode, group).map_err(|error| EnrolError::Write(path.to_owned(), error))
+    }
+
+    /// Gives a file that was written here its name.
+    pub(super) fn rename(&self, from: &Path, to: &Path) -> Result<(), EnrolError> {
+        let renamed = RealDisk.rename(from, to).and_then(|()| match to.parent() {
+            Some(folder) => RealDisk.sync_folder(folder),
+            None => Ok(()),
+        });
+        renamed.map_err(|error| EnrolError::Write(to.to_owned(), error))
     }
 
     /// Removes a file that may be gone already.

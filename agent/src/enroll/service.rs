@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::EnrolError;
+use super::error::EnrolError;
 
 /// There when systemd is process 1 (sd_booted(3)).
 const SYSTEMD: &str = "/run/systemd/system";

@@ -248,12 +248,8 @@ impl Office {
         ask: &RenewRequest,
         now: UnixSeconds,
     ) -> anyhow::Result<Result<Renewed, Refused>> {
-        let (way, authority) = match (self.way(), &self.logins.authority) {
-            (Ok(way), Some(authority)) => (way, authority),
-            (Err(why), _) => return Ok(Err(refuse(EnrolReason::NotPossible, &why))),
-            (_, None) => {
-                return Ok(Err(refuse(EnrolReason::NotPossible, "this center gives no certificates")));
-            }
+        let Some(authority) = &self.logins.authority else {
+            return Ok(Err(refuse(EnrolReason::NotPossible, "this center gives no certificates")));
         };
         let (der, signature) = (STANDARD.decode(&ask.request), STANDARD.decode(&ask.signature));
         let (Ok(der), Ok(signature)) = (der, signature) else {
@@ -278,7 +274,7 @@ impl Office {
         transaction.commit().await?;
         Ok(made.map(|certificate| {
             tracing::info!(eui = %ask.eui, old_serial = ask.serial, "a gateway's certificate was renewed");
-            Renewed { certificate, authorities: way.authorities.clone() }
+            Renewed { certificate }
         }))
     }
 

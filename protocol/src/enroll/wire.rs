@@ -103,8 +103,6 @@ pub struct RenewRequest {
 pub struct Renewed {
     /// It, and what leads to the authority, PEM.
     pub certificate: String,
-    /// Certificates, PEM, as in [`Issued::authorities`].
-    pub authorities: Vec<String>,
 }
 
 /// What the old key signs: so no other signature of it can be taken for a renewal.
@@ -201,12 +199,11 @@ impl Issued {
 }
 
 impl Renewed {
-    /// Whether it is complete and within its bounds.
+    /// Whether it has a certificate, and nothing else that would be written to a file.
     ///
     /// # Errors
-    /// The first thing that is wrong.
+    /// When it has not.
     pub fn check(&self) -> Result<(), IssuedError> {
-        check_authorities(&self.authorities)?;
         let is_good = is_certificate_pem(&self.certificate);
         if is_good { Ok(()) } else { Err(IssuedError::Certificate("certificate")) }
     }
