@@ -57,6 +57,7 @@ want() { # TARGET UNIT
 }
 want multi-user.target keros-executor-settle.service
 want timers.target keros-executor-settle.timer
+want timers.target keros-agent-renew.timer
 for kind in sysusers tmpfiles; do
     for file in "$source_folder"/systemd/*."$kind".conf; do
         name=${file##*/}

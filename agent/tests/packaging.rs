@@ -106,6 +106,8 @@ fn systemd_understands_the_units() {
         "keros-executor@1.service",
         "keros-executor-settle.service",
         "keros-executor-settle.timer",
+        "keros-agent-renew.service",
+        "keros-agent-renew.timer",
     ];
     let mut verify = Command::new("systemd-analyze");
     verify.args(["verify", "--man=no"]).arg(format!("--root={}", root.path().display()));

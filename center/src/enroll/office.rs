@@ -101,8 +101,8 @@ impl Office {
     ) -> Result<Vec<EnrolmentLine>, OrderError> {
         let way = self.way().map_err(OrderError::Unavailable)?;
         let valid_s = order.valid_s.unwrap_or(DEFAULT_VALID_S);
-        if !(60..=MAX_VALID_S).contains(&valid_s) {
-            return Err(OrderError::Invalid("a token is valid for a minute to 30 days".to_owned()));
+        if !(1..=MAX_VALID_S).contains(&valid_s) {
+            return Err(OrderError::Invalid("a token is valid for a second to 30 days".to_owned()));
         }
         if order.gateways.is_empty() || order.gateways.len() > MAX_GATEWAYS {
             return Err(OrderError::Invalid(format!("name 1 to {MAX_GATEWAYS} gateways")));

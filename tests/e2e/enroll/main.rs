@@ -1,5 +1,8 @@
 //! A gateway joins a center by one pasted line: with a real center, its broker and registry over TLS, and real agents.
 
+mod cut;
+mod refused;
+mod renewal;
 mod site;
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};

@@ -51,6 +51,11 @@ impl Site {
         Ok(Self { center, pki, folder })
     }
 
+    /// One that was started otherwise.
+    pub(crate) fn of(center: Center, pki: Pki, folder: tempfile::TempDir) -> Self {
+        Self { center, pki, folder }
+    }
+
     /// A line for a gateway.
     pub(crate) fn line(&self, eui: &str) -> Result<String> {
         Ok(self.center.command_line(&["enroll", eui])?.trim().to_owned())
@@ -58,7 +63,12 @@ impl Site {
 
     /// A gateway that knows no center.
     pub(crate) fn gateway(&self, eui: &str) -> Result<Gateway> {
-        let folder = self.path(eui);
+        self.gateway_in(eui, eui)
+    }
+
+    /// The same in a folder of this name.
+    pub(crate) fn gateway_in(&self, name: &str, eui: &str) -> Result<Gateway> {
+        let folder = self.path(name);
         let options = GatewayOptions { trust: folder.join("trust"), ..GatewayOptions::default() };
         let gateway = Gateway::prepare(&folder, eui, KEROS_6, &options)?;
         let text = std::fs::read_to_string(gateway.config())?;
