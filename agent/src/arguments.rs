@@ -21,6 +21,7 @@ Examples:
   sudo keros-agent apply /media/usb sha256:… --command /media/usb/command.json
                                      run an exported Magic Link without a network
   sudo keros-agent enroll -          join a center: paste the line that `keros-center enroll` prints
+  sudo keros-agent cancel 0192       stop that job, or undo it
   keros-agent config --check         find mistakes in the configuration
   curl --unix-socket /run/keros-agent/status.sock http://agent/v1/status
 
@@ -142,6 +143,14 @@ Exit codes: 0 renewed, or not due yet, or this gateway logs in by password; 1 fa
 69 the center cannot be reached; 77 only for root; 78 the configuration is wrong."
     )]
     Renew(Renew),
+    /// Cancel a job (root only)
+    #[command(
+        long_about = "Cancel a job (root only).\n\n\
+A job that waits, also for its files, ends at once. One that runs stops after the task under way; one\n\
+that waits for its confirmation is undone. The center is told that it was root on the gateway.",
+        after_help = "Exit codes: 0 cancelled, or it stops or is undone; 1 too late, it had ended; 69 agent or executor cannot be\nreached; 77 only for root."
+    )]
+    Cancel(Cancel),
     /// Check the configuration, or show it
     #[command(after_help = "\
 Examples:
@@ -176,6 +185,18 @@ pub(crate) struct Renew {
     /// Now, however much of its life is left
     #[arg(long)]
     pub(crate) now: bool,
+}
+
+/// What is cancelled.
+#[derive(Debug, Args)]
+pub(crate) struct Cancel {
+    /// Its id, or a beginning of it that no other job has
+    pub(crate) id: String,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) format: Format,
 }
 
 /// How it is shown.

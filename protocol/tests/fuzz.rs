@@ -35,7 +35,12 @@ fn a_title_source_range_or_pattern_has_one_spelling_that_says_what_it_means() {
 fn an_enrolment_line_answer_or_certificate_is_read_or_refused() {
     in_a_limited_process("an_enrolment_line_answer_or_certificate_is_read_or_refused", || {
         let mut seeds = files_in(Path::new("tests/corpus/enrolment"));
-        for name in ["enrol_line.txt", "enrol_issued_password.json", "enrol_issued_certificate.json", "enrol_renewed.json"] {
+        for name in [
+            "enrol_line.txt",
+            "enrol_issued_password.json",
+            "enrol_issued_certificate.json",
+            "enrol_renewed.json",
+        ] {
             seeds.push(std::fs::read(Path::new("tests/wire/v1").join(name)).unwrap());
         }
         fuzz(&seeds, ENROLMENT_WORDS, &mut |input| properties::enrolment(&input));
