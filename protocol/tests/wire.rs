@@ -480,7 +480,11 @@ fn joining_a_center() {
     let text = std::fs::read_to_string(&path).unwrap();
     assert_eq!(line.to_string(), text.trim_end(), "the line is written otherwise than its frozen form");
     assert_eq!(text.parse(), Ok(line));
-    assert_eq!(token.digest(), "91f0f61a1b6c4a2ca0a8bb0a3b2c9e1f", "what centers keep of a token");
+    assert_eq!(
+        token.digest(),
+        "46733a37f3564beceac4d73bc35637a552fa4c17b5e9d6710073e77948907246",
+        "what centers keep of a token"
+    );
 
     let request = || "MAA=".to_owned();
     frozen("enrol_issue_request", &IssueRequest { eui: EUI, token: token.to_string(), request: request() });
