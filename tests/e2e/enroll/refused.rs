@@ -1,13 +1,11 @@
 //! Lines, centers and gateways that are not as they should be: each is told, with what to do, and nothing is changed.
 
-use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use keros_protocol::enroll::EnrolLine;
-use keros_tests::{Broker, Center, Gateway, free_port, keros_program, run_ok, system_program, wait_for};
-use sha2::{Digest as _, Sha256};
+use keros_tests::{Broker, Center, Gateway, free_port, keros_program, system_program, wait_for};
 
 use crate::site::{EUI, Ended, Site, enroll, feed, folder};
 use crate::{is_root, works};
@@ -166,71 +164,5 @@ fn a_center_that_cannot_enrol_says_what_it_lacks() -> Result<()> {
     let center = Center::start(folder.path(), Broker::Embedded)?;
     let error = format!("{:#}", center.command_line(&["enroll", EUI]).err().context("it must refuse")?);
     assert!(error.contains("--registry-tls"), "{error}");
-    Ok(())
-}
-
-/// Answers one request with these bytes.
-struct Hostile(Child);
-
-impl Hostile {
-    fn start(site: &Site, port: u16, answer: &[u8]) -> Result<Self> {
-        let mut command = Command::new(system_program("openssl")?);
-        command.args(["s_server", "-quiet", "-naccept", "1", "-accept"]).arg(format!("127.0.0.1:{port}"));
-        command.arg("-cert").arg(site.pki.path("center.pem")).arg("-key").arg(site.pki.path("center.key"));
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-        wait_for("openssl listens", || {
-            let listening = std::fs::read_to_string("/proc/net/tcp")?;
-            Ok(listening.contains(&format!("0100007F:{port:04X} 00000000:0000 0A")).then_some(()))
-        })?;
-        child.stdin.as_mut().context("its input")?.write_all(answer)?;
-        Ok(Self(child))
-    }
-}
-
-impl Drop for Hostile {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-#[test]
-fn a_hostile_center_changes_nothing() -> Result<()> {
-    if !is_root() {
-        return Ok(());
-    }
-    let site = Site::start()?;
-    let gateway = site.gateway(EUI)?;
-    let der = site.path("leaf.der");
-    let arguments =
-        ["x509", "-outform", "DER", "-in", &site.pki.path("center.pem").to_string_lossy(), "-out"];
-    let arguments = arguments.iter().map(ToString::to_string).chain([der.display().to_string()]);
-    run_ok(&system_program("openssl")?, arguments)?;
-    let pin = Sha256::digest(std::fs::read(&der)?).into();
-    let line = site.line(EUI)?;
-    let key = "-----BEGIN PUBLIC KEY-----\\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\\n-----END PUBLIC KEY-----\\n";
-    let good = format!(
-        r#"{{"eui":"{EUI}","time_unix_s":1,"broker":{{"host":"localhost","port":1}},"topic_prefix":"keros","authorities":["-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"],"login":{{"kind":"password","password":"x"}},"command_keys":["{key}"],"statement_keys":["{key}"]}}"#
-    );
-    for (answer, words) in [
-        (good.replace(EUI, OTHER), "it is for 7076FF0000000002"),
-        (good.replace("localhost", "../../etc"), "host:port"),
-        (good.replace("\"keros\"", "\"#\""), "topic prefix"),
-        (good.replace("PUBLIC KEY", "../../x"), "command keys"),
-        (good.replace("\"password\":\"x\"", "\"password\":\"a\\nb\""), "password"),
-        (good.replace("\"kind\":\"password\"", "\"kind\":\"telepathy\""), "telepathy"),
-        (good.replace("MAA=\\n-----END", "#\\n-----END"), "authority"),
-        ("[]".to_owned(), "cannot be used"),
-        (" ".repeat(100_000), "more than 65536 bytes"),
-    ] {
-        let port = free_port()?;
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", answer.len());
-        let _hostile = Hostile::start(&site, port, format!("{head}{answer}").as_bytes())?;
-        let there = changed(&line, |line| {
-            line.pin = pin;
-            line.entrance = format!("127.0.0.1:{port}").parse().unwrap_or_else(|_| line.entrance.clone());
-        })?;
-        refused(&gateway, &enroll(&gateway, &there, &[])?, 1, &["answer cannot be used", words])?;
-    }
     Ok(())
 }

@@ -73,7 +73,8 @@ fn a_gateway_that_was_locked_out_is_ended_and_neither_old_nor_new_certificates_h
     assert!(code == 65 && text.contains("revoked") && text.contains("keros-center enroll EUI"), "{text}");
     // Also after the center was started anew.
     site.center.kill()?;
-    site.center.restart()?;
+    let restarted = site.center.restart();
+    restarted.with_context(|| site.center.log())?;
     gateway.kill()?;
     gateway.restart()?;
     is_out(&gateway)?;
