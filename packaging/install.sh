@@ -47,7 +47,8 @@ for program in keros-agent keros-executor; do
     [ ! -f "$binaries/$program" ] || put 0755 "$binaries/$program" "/usr/bin/$program"
 done
 units=/usr/lib/systemd/system
-for unit in "$source_folder"/systemd/*.service "$source_folder"/systemd/*.socket "$source_folder"/systemd/*.timer; do
+for unit in "$source_folder"/systemd/*.service "$source_folder"/systemd/*.socket "$source_folder"/systemd/*.timer \
+    "$source_folder"/systemd/*.slice; do
     [ ! -f "$unit" ] || put 0644 "$unit" "$units/${unit##*/}"
 done
 # What a job is owed is finished whether or not somebody thinks of enabling that, and without the agent.

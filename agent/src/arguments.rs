@@ -20,6 +20,7 @@ Examples:
   sudo keros-agent doctor            what is wrong, and what to do about it
   sudo keros-agent apply /media/usb sha256:… --command /media/usb/command.json
                                      run an exported Magic Link without a network
+  sudo keros-agent cancel 0192       stop that job, or undo it
   keros-agent config --check         find mistakes in the configuration
   curl --unix-socket /run/keros-agent/status.sock http://agent/v1/status
 
@@ -113,6 +114,14 @@ Exit codes: 0 it succeeded, or was taken with --no-wait; 1 it ended otherwise, o
 77 only for root."
     )]
     Apply(Apply),
+    /// Cancel a job (root only)
+    #[command(
+        long_about = "Cancel a job (root only).\n\n\
+A job that waits, also for its files, ends at once. One that runs stops after the task under way; one\n\
+that waits for its confirmation is undone. The center is told that it was root on the gateway.",
+        after_help = "Exit codes: 0 cancelled, or it stops or is undone; 1 too late, it had ended; 69 agent or executor cannot be\nreached; 77 only for root."
+    )]
+    Cancel(Cancel),
     /// Check the configuration, or show it
     #[command(after_help = "\
 Examples:
@@ -126,6 +135,18 @@ Examples:
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+/// What is cancelled.
+#[derive(Debug, Args)]
+pub(crate) struct Cancel {
+    /// Its id, or a beginning of it that no other job has
+    pub(crate) id: String,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) format: Format,
 }
 
 /// How it is shown.

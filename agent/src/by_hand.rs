@@ -1,10 +1,11 @@
-//! A command that root has brought: judged as one from the center, and taken the same way.
+//! What root does by hand: a command that is brought is judged as one from the center, and taken the same way; a job is cancelled
+//! as far as the agent may.
 
-use keros_machine::{Arrival, Verdict};
-use keros_protocol::{Envelope, RefusalReason};
+use keros_machine::{Arrival, Event, RootCancel, Verdict};
+use keros_protocol::{CommandId, Envelope, RefusalReason};
 
 use crate::core::Core;
-use crate::local::{CommandAnswer, JudgedCommand, Judgement};
+use crate::local::{CancelAnswer, CancelResult, CancelledJob, CommandAnswer, JudgedCommand, Judgement};
 
 /// Judges it, and takes it unless it is only to be checked.
 pub(crate) fn command(core: &mut Core, envelope: &Envelope, only_check: bool) -> CommandAnswer {
@@ -28,6 +29,22 @@ pub(crate) fn command(core: &mut Core, envelope: &Envelope, only_check: bool) ->
         return CommandAnswer::NotTaken(detail);
     }
     CommandAnswer::Judged(JudgedCommand { command_id, judgement })
+}
+
+/// Cancels a job that waits. What was handed over is left to the executor, which root asks by itself.
+pub(crate) fn cancel(core: &mut Core, command_id: CommandId) -> CancelAnswer {
+    let result = match core.state().root_cancel(command_id) {
+        RootCancel::Waits => CancelResult::Cancelled {},
+        RootCancel::HandedOver => CancelResult::HandedOver {},
+        RootCancel::TooLate(outcome) => CancelResult::TooLate { outcome },
+        RootCancel::Unknown => return CancelAnswer::Unknown,
+    };
+    core.apply(vec![Event::CancelledByRoot { command_id }]);
+    if core.is_unsaved() {
+        let detail = "it is cancelled, but that cannot be stored: free some room on the disk, and ask again";
+        return CancelAnswer::NotDone(detail);
+    }
+    CancelAnswer::Done(CancelledJob { command_id, result })
 }
 
 fn judgement(verdict: &Verdict) -> Judgement {

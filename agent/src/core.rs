@@ -242,6 +242,11 @@ impl Core {
         unsaved.into_iter().collect()
     }
 
+    /// Whether the disk has an older state than this process.
+    pub(crate) fn is_unsaved(&self) -> bool {
+        self.keeper.store_problem().is_some()
+    }
+
     fn share_time(&self) {
         self.shell.time.set(self.state().time_judge());
     }

@@ -253,6 +253,9 @@ fn on_request(core: &mut Core, request: LocalRequest) {
         LocalRequest::Command { envelope, only_check, answer } => {
             drop(answer.send(by_hand::command(core, &envelope, only_check)));
         }
+        LocalRequest::Cancel { command_id, answer } => {
+            drop(answer.send(by_hand::cancel(core, command_id)));
+        }
     }
 }
 

@@ -50,6 +50,7 @@ fn the_tree_is_laid_out_like_the_gateway() {
         ("usr/lib/systemd/system/keros-executor@.service", 0o644),
         ("usr/lib/systemd/system/keros-executor-settle.service", 0o644),
         ("usr/lib/systemd/system/keros-executor-settle.timer", 0o644),
+        ("usr/lib/systemd/system/keros-executor.slice", 0o644),
         ("usr/lib/sysusers.d/keros-agent.conf", 0o644),
         ("usr/lib/tmpfiles.d/keros-agent.conf", 0o644),
         ("etc/keros-agent/config.yaml", 0o644),
@@ -95,7 +96,7 @@ fn systemd_understands_the_units() {
     let root = tempfile::tempdir().unwrap();
     assert!(install(root.path()).status.success());
     // What every service needs of the system itself.
-    let targets = ["sysinit", "basic", "shutdown", "sockets", "timers"];
+    let targets = ["sysinit", "basic", "shutdown", "sockets", "timers", "slices"];
     for target in targets.map(|name| format!("{name}.target")) {
         let path = root.path().join("usr/lib/systemd/system").join(&target);
         fs::write(path, format!("[Unit]\nDescription={target}\n")).unwrap();
@@ -106,6 +107,7 @@ fn systemd_understands_the_units() {
         "keros-executor@1.service",
         "keros-executor-settle.service",
         "keros-executor-settle.timer",
+        "keros-executor.slice",
     ];
     let mut verify = Command::new("systemd-analyze");
     verify.args(["verify", "--man=no"]).arg(format!("--root={}", root.path().display()));

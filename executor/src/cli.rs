@@ -151,7 +151,7 @@ pub(crate) fn dispatch(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Task::Playbook(args) => return playbook_command::run(&args),
         Task::Check(args) => return playbook_command::check(&args),
-        Task::Session(settings) => session::serve_standard_streams(&settings),
+        Task::Session(settings) => return session::serve_standard_streams(&settings),
         Task::Listen(args) => listen::listen(&args),
         Task::Jobs(args) => show::jobs(&args),
         Task::Job(args) => show::job(&args),

@@ -11,7 +11,7 @@ use keros_protocol::limits::{MAX_TEXT_BYTES, shorten};
 use crate::bundle::Store;
 use crate::engine::{Controls, Engine, Plan, TasksEnd};
 use crate::exit::{Failure, complain};
-use crate::life::{Action, Concluded, Known, Life, Phase, after_tasks, next};
+use crate::life::{Action, CancelledBy, Concluded, Known, Life, Phase, after_tasks, next};
 use crate::resume;
 use crate::settings::Settings;
 use crate::state::asked::Asked;
@@ -284,7 +284,7 @@ impl<'a> Drive<'a> {
         let outcome = match concluded {
             Concluded::Interrupted => Outcome::Interrupted { interruption },
             Concluded::Cancelled(task) => {
-                Outcome::Cancelled { task: Some(task), summary: interruption.summary }
+                Outcome::Cancelled { task: Some(task), summary: interruption.summary, by_root: false }
             }
             Concluded::NoReboot(task, why) => Outcome::Failed {
                 task: Some(task),
@@ -307,7 +307,10 @@ impl<'a> Drive<'a> {
         }
     }
 
-    fn after_tasks(&mut self, outcome: Outcome) -> Result<(), Failure> {
+    fn after_tasks(&mut self, mut outcome: Outcome) -> Result<(), Failure> {
+        if let Outcome::Cancelled { by_root, .. } = &mut outcome {
+            *by_root = self.asked.cancelled() == Some(CancelledBy::Root);
+        }
         let window_s = self.window_s();
         let has_changed = window_s > 0 && self.engine.has_changed(&self.job().backup_folder());
         let has_obeyed = matches!(outcome, Outcome::Cancelled { .. });

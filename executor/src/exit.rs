@@ -52,6 +52,11 @@ impl Failure {
         }
     }
 
+    /// It is no fault of this gateway: what was asked for was refused.
+    pub(crate) const fn is_refusal(&self) -> bool {
+        matches!(self, Self::Request(_) | Self::Unknown(_) | Self::Unsafe(_) | Self::Busy(_))
+    }
+
     /// The whole chain in one line.
     pub(crate) fn chain(&self) -> String {
         let mut text = self.to_string();

@@ -2,7 +2,7 @@
 //! nobody: it verifies each command by itself, and starts each command id at most once.
 //!
 //! In reading order: what can be asked ([`cli`], [`settings`]); one request and its answer ([`request`], [`session`]);
-//! whether a command may run ([`admit`], [`trust`], [`clock`]), with what bundle ([`bundle`]); what is kept on disk ([`state`]), and the machine that it is kept on
+//! who was refused what ([`peer`], [`refusals`]); whether a command may run ([`admit`], [`trust`], [`clock`]), with what bundle ([`bundle`]); what is kept on disk ([`state`]), and the machine that it is kept on
 //! ([`host`]); how a job begins and
 //! runs ([`begin`], [`runner`], [`engine`]); how it is followed and settled ([`follow`], [`settle`], [`stragglers`]);
 //! the listener for gateways without systemd ([`listen`]); a script checked or run by hand ([`playbook_command`]); what a person reads
@@ -24,6 +24,7 @@ mod listen;
 mod orders;
 mod peer;
 mod playbook_command;
+mod refusals;
 mod request;
 mod resume;
 mod runner;

@@ -23,6 +23,14 @@ pub(crate) fn check_is_root(input: &impl AsFd) -> Result<(), Failure> {
     }
 }
 
+/// Who asks, in words for the log.
+pub(crate) fn name(input: &impl AsFd) -> String {
+    match getsockopt(&input.as_fd(), sockopt::PeerCredentials) {
+        Ok(peer) => format!("user {} (process {})", peer.uid(), peer.pid()),
+        Err(_) => "whoever started this program".to_owned(),
+    }
+}
+
 /// Closes the session for the peer; the process goes on.
 pub(crate) fn let_go() {
     if let Ok(null) = File::options().read(true).write(true).open("/dev/null") {

@@ -8,9 +8,9 @@
 #[cfg(test)]
 mod tests;
 
-use std::io::Read;
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::process::ExitCode;
 
 use keros_protocol::eligibility::claimed_ids;
 use keros_protocol::executor::{Event, Request};
@@ -22,9 +22,10 @@ use crate::bundle::Trouble;
 use crate::drive::Drive;
 use crate::engine::{Engine, PlaybookEngine};
 use crate::events::EventSink;
-use crate::exit::{Failure, complain};
+use crate::exit::{self, Failure};
 use crate::follow::{Followed, Teller};
 use crate::orders::Desk;
+use crate::refusals::{self, Refusals};
 use crate::request::read_request;
 use crate::settings::Settings;
 use crate::state::{RunLock, State};
@@ -34,36 +35,41 @@ use crate::{peer, runner, stragglers, time_floor};
 pub(crate) type Rest<'a> = (RunLock, Box<Drive<'a>>);
 
 /// Serves standard input and output, inetd style.
-pub(crate) fn serve_standard_streams(settings: &Settings) -> Result<(), Failure> {
+pub(crate) fn serve_standard_streams(settings: &Settings) -> ExitCode {
     stragglers::lead_session();
     let engine = PlaybookEngine { settings };
-    let rest = serve(settings, &engine, &mut std::io::stdin(), EventSink::standard_output())?;
-    let Some((_run_lock, mut drive)) = rest else { return Ok(()) };
-    // The peer sees the end of the session; the job is no business of its.
-    peer::let_go();
-    drive.go(true).map(drop)
+    let (mut input, sink) = (std::io::stdin(), EventSink::standard_output());
+    let asked = State::open_for(settings).and_then(|state| Ok((state, read_request(&mut input)?)));
+    let refusals = Refusals::of(peer::name(&input), asked.as_ref().ok().map(|(_, request)| request));
+    // To be told of a refusal that comes before the state is looked at, too.
+    let state = State::open_for(settings).ok();
+    let mut refused = |why: &str| refusals.tell(state.as_ref(), why);
+    match answer(settings, &engine, asked, &input, sink, &mut refused) {
+        Ok(None) => ExitCode::SUCCESS,
+        Ok(Some((_run_lock, mut drive))) => {
+            // The peer sees the end of the session; the job is no business of its.
+            peer::let_go();
+            exit::report(drive.go(true).map(drop))
+        }
+        Err(failure) if failure.is_refusal() => {
+            refused(&failure.chain());
+            ExitCode::from(failure.code())
+        }
+        Err(failure) => exit::report(Err(failure)),
+    }
 }
 
-fn serve<'a>(
-    settings: &'a Settings,
-    engine: &'a dyn Engine,
-    input: &mut (impl Read + AsFd),
-    sink: EventSink,
-) -> Result<Option<Rest<'a>>, Failure> {
-    let asked = State::open_for(settings).and_then(|state| Ok((state, read_request(input)?)));
-    answer(settings, engine, asked, input, sink)
-}
-
-/// Answers what was asked of this state.
+/// Answers what was asked of this state, and says what of it was refused; an error is the caller's to tell of.
 pub(crate) fn answer<'a>(
     settings: &'a Settings,
     engine: &'a dyn Engine,
     asked: Result<(State, Request), Failure>,
     input: &impl AsFd,
     mut sink: EventSink,
+    refused: &mut dyn FnMut(&str),
 ) -> Result<Option<Rest<'a>>, Failure> {
     let answer = asked.and_then(|(state, request)| {
-        let answer = decide(settings, &state, engine, request, input)?;
+        let answer = decide(settings, &state, engine, request, input, refused)?;
         Ok((state, answer))
     });
     let (state, answer) = match answer {
@@ -75,7 +81,12 @@ pub(crate) fn answer<'a>(
         }
     };
     match answer {
-        Answer::Say(event) => sink.send(&event),
+        Answer::Say(event) => {
+            sink.send(&event);
+            if let Some(reason) = refusals::reason(&event) {
+                refused(&reason);
+            }
+        }
         Answer::CarryOn(event, run_lock, drive) => {
             sink.send(&event);
             return Ok(Some((run_lock, drive)));
@@ -101,12 +112,16 @@ fn decide<'a>(
     engine: &'a dyn Engine,
     request: Request,
     input: &impl AsFd,
+    refused: &mut dyn FnMut(&str),
 ) -> Result<Answer<'a>, Failure> {
     let desk = Desk { settings, state, engine };
     match request {
         Request::Run { envelope, statement, bundle } => {
-            if let Some(statement) = statement {
-                raise_floor(settings, state, &statement);
+            // A statement that is not believed says nothing about the command beside it.
+            match statement.map(|statement| settings.verifier().verify(&statement)) {
+                Some(Ok(statement)) => time_floor::raise(state, statement.time_unix_s),
+                Some(Err(message)) => refused(&message),
+                None => {}
             }
             decide_run(settings, state, engine, &envelope, bundle.as_deref())
         }
@@ -123,14 +138,6 @@ fn decide<'a>(
             let version = env!("CARGO_PKG_VERSION").to_owned();
             Ok(Answer::Say(Event::Status { version, running: state.running()? }))
         }
-    }
-}
-
-/// A statement that is not believed says nothing about the command beside it.
-fn raise_floor(settings: &Settings, state: &State, statement: &Envelope) {
-    match settings.verifier().verify(statement) {
-        Ok(statement) => time_floor::raise(state, statement.time_unix_s),
-        Err(message) => complain(&message),
     }
 }
 

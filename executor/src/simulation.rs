@@ -102,8 +102,8 @@ pub fn session(
     let (settings, engine) = (place.settings(), ToyEngine(place));
     let sink = EventSink::new(Box::new(Lines { tell, pending: Vec::new() }));
     let asked = place.state().map(|state| (state, request));
-    let rest =
-        session::answer(&settings, &engine, asked, &io::stdin(), sink).map_err(|failure| failure.chain())?;
+    let rest = session::answer(&settings, &engine, asked, &io::stdin(), sink, &mut |_| {})
+        .map_err(|failure| failure.chain())?;
     let Some((_run_lock, mut drive)) = rest else { return Ok(()) };
     drive.go(true).map(drop).map_err(|failure| failure.chain())
 }

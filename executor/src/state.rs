@@ -9,9 +9,11 @@
 //! jobs/ID/lock            held while the job runs; its text names the process
 //! jobs/ID/outcome.json    the end again, short: all that is kept of an old job
 //! jobs/ID/backup/         what it takes to undo the job
+//! jobs/ID/keys.json       the trusted keys as they were before the job
 //! jobs/ID/resume.json     where the job goes on after the reboot that a task asked for
 //! jobs/ID/cancel.json     asked of the runner: the end of the job
 //! jobs/ID/confirm.json    asked of the runner: the center's word that it was heard of
+//! refusals                how many refusals were told of lately; never synced
 //! floor                   what the time is at least, as the center has signed
 //! bundles/HEX/            our own copy of a Magic Link's bundle, by the link's digest: see the module `bundle`
 //! ```
@@ -206,6 +208,10 @@ impl State {
 
     pub(crate) fn started_path(&self) -> PathBuf {
         self.folder.join("started")
+    }
+
+    pub(crate) fn refusals_path(&self) -> PathBuf {
+        self.folder.join("refusals")
     }
 
     pub(crate) fn floor_path(&self) -> PathBuf {

@@ -218,7 +218,9 @@ fn a_cancelled_job_stops_after_the_task_under_way() {
     assert_eq!(answer(&gateway.cancel(&command)), CancelAnswer::Stopping, "asked again");
     give_leave(&gateway);
     let events = session.events();
-    let Outcome::Cancelled { task: Some(task), summary } = outcome(&events) else { panic!("{events:#?}") };
+    let Outcome::Cancelled { task: Some(task), summary, .. } = outcome(&events) else {
+        panic!("{events:#?}")
+    };
     assert_eq!(task.number, summary.total(), "the task under way came to its end");
     assert_eq!(summary.failed, 0);
     assert_eq!(answer(&gateway.cancel(&command)), CancelAnswer::TooLate);

@@ -92,6 +92,9 @@ pub enum Outcome {
         /// Counts of its tasks.
         #[serde(default)]
         summary: Summary,
+        /// By root on the gateway; else by the center.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        by_root: bool,
     },
     /// Terminal: a time limit ended it.
     TimedOut {
@@ -177,8 +180,10 @@ impl fmt::Display for Outcome {
         f.write_str(self.name())?;
         match self {
             Self::Refused { reason, .. } => write!(f, ": {reason}"),
-            Self::Running { task: Some(task) } | Self::Cancelled { task: Some(task), .. } => {
-                write!(f, ": {task}")
+            Self::Running { task: Some(task) } => write!(f, ": {task}"),
+            Self::Cancelled { task, by_root, .. } => {
+                f.write_str(if *by_root { " by root on the gateway" } else { "" })?;
+                task.as_ref().map_or(Ok(()), |task| write!(f, ": {task}"))
             }
             Self::Failed { task: Some(task), exit_code, .. } => {
                 write!(f, ": {task}")?;

@@ -188,7 +188,7 @@ fn outcomes() -> Vec<Outcome> {
             summary: summary(),
         },
         Outcome::Refused { reason: RefusalReason::NotKeros6, detail: "this gateway has 5.10.1".to_owned() },
-        Outcome::Cancelled { task: None, summary: Summary::default() },
+        Outcome::Cancelled { task: None, summary: Summary::default(), by_root: false },
         Outcome::TimedOut { limit: TimeLimit::Task, task: Some(task()), output, summary: summary() },
         Outcome::Interrupted {
             interruption: Interruption { task: Some(task()), last_task: None, summary: summary() },
@@ -215,6 +215,9 @@ fn reports() {
         };
         frozen(&format!("report_{}", report.outcome.name()), &report);
     }
+    let cancelled = Outcome::Cancelled { task: None, summary: Summary::default(), by_root: true };
+    frozen("outcome_cancelled_by_root", &cancelled);
+    assert_eq!(cancelled.to_string(), "cancelled by root on the gateway");
 }
 
 #[test]

@@ -242,7 +242,7 @@ impl SimToy {
         for number in first..=TASKS {
             if is_cancelled() {
                 let task = number.checked_sub(1).filter(|number| *number > 0).map(task_of);
-                return Ok(ToyEnd::Ended(Outcome::Cancelled { task, summary }));
+                return Ok(ToyEnd::Ended(Outcome::Cancelled { task, summary, by_root: false }));
             }
             let task = task_of(number);
             let failed = number == script.fails_at;

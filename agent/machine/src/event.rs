@@ -52,6 +52,11 @@ pub enum Event {
     },
     /// Somebody wants telemetry now: the center's nudge, or the technician.
     TelemetryWanted,
+    /// Root wants a job cancelled, on the gateway: what that can mean, [`crate::State::root_cancel`] says before.
+    CancelledByRoot {
+        /// The command.
+        command_id: CommandId,
+    },
     /// The executor says something about the job of this session.
     Executor {
         /// The session's number.

@@ -81,6 +81,7 @@ pub(crate) fn arrive(state: &mut State, now: Now, arrival: Arrival, effects: &mu
                 needs_bundle: link.is_some(),
                 by_hand,
                 cancel: None,
+                cancelled_by_root: false,
                 unasked: false,
                 phase: Phase::Accepted {},
             });

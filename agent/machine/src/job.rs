@@ -40,6 +40,9 @@ pub struct Job {
     /// The center wants it cancelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel: Option<Cancel>,
+    /// Root wants it cancelled, on the gateway.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cancelled_by_root: bool,
     /// It came after the state was lost, and the executor has not yet said whether it knows it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unasked: bool,
@@ -132,6 +135,8 @@ pub enum JobEvent {
     NotFetched(RefusalReason, String),
     /// The center wants it cancelled.
     CancelAsked,
+    /// Root wants it cancelled.
+    RootCancels,
     /// The executor: it was started.
     Started,
     /// The executor: a task has begun.
@@ -222,9 +227,10 @@ pub fn advance(phase: &Phase, event: JobEvent) -> Move {
             Move::Unexpected("a bundle is not fetched once its job was handed over")
         }
 
-        (P::Accepted {}, E::CancelAsked) => {
-            Move::End(Outcome::Cancelled { task: None, summary: Summary::default() })
-        }
+        (P::Accepted {}, E::CancelAsked) => Move::End(cancelled(false)),
+        (P::Accepted {}, E::RootCancels) => Move::End(cancelled(true)),
+        // The executor stops or undoes nothing on the agent's word; root asks it directly.
+        (P::Starting {} | P::Running {} | P::Confirming { .. }, E::RootCancels) => Move::Stay,
         (P::Starting {} | P::Running {} | P::Confirming { .. }, E::CancelAsked) => Move::AskCancel,
 
         (P::Starting {} | P::Running {}, E::Started) => Move::Run,
@@ -292,6 +298,10 @@ pub fn advance(phase: &Phase, event: JobEvent) -> Move {
             | E::GivenUp,
         ) => Move::Unexpected("an event of the executor for a job that waits"),
     }
+}
+
+fn cancelled(by_root: bool) -> Outcome {
+    Outcome::Cancelled { task: None, summary: Summary::default(), by_root }
 }
 
 fn interrupted() -> Outcome {

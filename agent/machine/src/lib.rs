@@ -9,6 +9,7 @@
 //! [`advance`]), the fetching of bundles, the sessions that follow a job and those beside it, the reports that are owed ([`Outbox`]), what the center
 //! is asked to sign, when telemetry is due, what time it is ([`TimeJudge`]).
 
+mod by_root;
 mod effect;
 mod event;
 mod fetch;
@@ -26,6 +27,7 @@ mod step;
 mod telemetry;
 mod time;
 
+pub use by_root::RootCancel;
 pub use effect::{Effect, Note, SessionRequest};
 pub use event::{Arrival, Event, FetchEnd, Heard, Now, Setup, Verdict};
 pub use job::{Cancel, EndedJob, Job, JobEvent, Move, Phase, advance};

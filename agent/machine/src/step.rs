@@ -8,7 +8,7 @@ use crate::hearing;
 use crate::job::{EndedJob, Job, JobEvent, Move, Phase, advance, without_output};
 use crate::output::{output_of, shorten_output};
 use crate::state::{State, bounded};
-use crate::{fetch, intake, progress, proof, session, side, telemetry};
+use crate::{by_root, fetch, intake, progress, proof, session, side, telemetry};
 
 /// Moves the state by one event, and says what is to be done.
 #[must_use]
@@ -65,6 +65,7 @@ fn take(state: &mut State, now: Now, event: Event, effects: &mut Vec<Effect>) {
             state.kept.packages_known = packages_known;
             state.live.telemetry.answered();
         }
+        Event::CancelledByRoot { command_id } => by_root::cancel(state, now, command_id, effects),
         Event::TelemetryWanted => state.live.telemetry.wanted = true,
         Event::Executor { session, event } => {
             if !side::heard(state, now, session, &event, effects) {
@@ -103,6 +104,7 @@ fn drive(state: &mut State, now: Now, effects: &mut Vec<Effect>) {
 /// Waiting jobs whose time is over, and those that were cancelled while they could not be handed over.
 fn end_waiting(state: &mut State, now: Now, effects: &mut Vec<Effect>) {
     let event = |job: &Job| match job.cancel {
+        _ if job.cancelled_by_root => Some(JobEvent::RootCancels),
         Some(_) => Some(JobEvent::CancelAsked),
         None => (waits_ms(state, now, job) == 0).then(|| fetch::time_is_over(state, job)),
     };

@@ -49,7 +49,7 @@ fn table(failure: &Failure) -> (u8, &'static str) {
             "Look: systemctl status keros-agent; journalctl -u keros-agent -n 50. Start: systemctl start keros-agent",
         ),
         Failure::Client(ClientError::NotAllowed(path)) if path.ends_with(CONTROL) => {
-            (NOT_ROOT, "Only root may run something on the gateway. Use sudo")
+            (NOT_ROOT, "Only root may run or cancel something on the gateway. Use sudo")
         }
         Failure::Client(ClientError::Refused { status: 403, .. }) => (NOT_ROOT, "Use sudo"),
         Failure::Client(ClientError::Source(_)) => {
@@ -70,6 +70,13 @@ fn table(failure: &Failure) -> (u8, &'static str) {
         Failure::Bundle(..) => (REFUSED, "Nothing was sent. Export it again: keros-center magic-link export"),
         Failure::Order(_) => {
             (REFUSED, "Nothing was sent. A new one: keros-center magic-link sign HASH --gateway EUI")
+        }
+        Failure::Executor(_) => (
+            UNREACHABLE,
+            "The job was handed to the executor, and may run. Look: journalctl -u 'keros-executor*' -n 50. Ask again",
+        ),
+        Failure::OnItsWay(_) => {
+            (FAILED, "Should it not start, it ends as cancelled. Ask again, to stop it when it has")
         }
         Failure::Refused(_) => (REFUSED, "Nothing was run"),
         Failure::Client(ClientError::Refused { .. }) | Failure::NoSuchJob(_) | Failure::Ambiguous { .. } => {

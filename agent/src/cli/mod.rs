@@ -1,7 +1,8 @@
 //! The technician's commands: ask, print, and say by the exit code how it went. The daemon is never needed for anything
-//! but its answers, and nothing here changes the gateway but `apply`, through the daemon.
+//! but its answers, and nothing here changes the gateway but `apply` and `cancel`.
 
 mod apply;
+mod cancel;
 mod configuration;
 mod doctor;
 pub(crate) mod exit;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::CommandFactory as _;
+use keros_protocol::CommandId;
 use serde::Serialize;
 
 use crate::arguments::{Arguments, Command, Format};
@@ -41,6 +43,9 @@ pub(crate) fn run(command: &Command, arguments: &Arguments) -> ExitCode {
             return watched.unwrap_or_else(|error| exit::failed(&error)).into();
         }
         Command::Doctor(format) => return doctor::run(arguments, *format).into(),
+        Command::Cancel(what) => {
+            return cancel::cancel(arguments, what).unwrap_or_else(|error| exit::failed(&error)).into();
+        }
         Command::Apply(what) => {
             let applied = sockets(arguments).and_then(|sockets| apply::apply(&sockets, what));
             return applied.unwrap_or_else(|error| exit::failed(&error)).into();
@@ -85,6 +90,10 @@ enum Failure {
     Order(#[from] apply::OrderError),
     #[error("{}", .0.display())]
     Bundle(PathBuf, #[source] apply::BundleError),
+    #[error(transparent)]
+    Executor(cancel::NoAnswer),
+    #[error("the job {0} is on its way to the executor, which does not have it yet")]
+    OnItsWay(CommandId),
     #[error("refused: {0}")]
     Refused(String),
     #[error("the terminal cannot be used")]

@@ -1,4 +1,4 @@
-//! What root may do over `control.sock`: bring blobs of Magic Links, and a signed command. Who connects was checked before.
+//! What root may do over `control.sock`: bring blobs of Magic Links and a signed command, and cancel a job. Who connects was checked before.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,12 +8,12 @@ use hyper::body::Incoming;
 use hyper::header::{CONTENT_LENGTH, HeaderMap};
 use hyper::{Method, Request, StatusCode};
 use keros_protocol::magic_link::Digest;
-use keros_protocol::{Envelope, limits};
+use keros_protocol::{CommandId, Envelope, limits};
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 
 use super::answer::{Answer, Timeouts, json_answer, not_allowed, problem};
-use super::request::{CommandAnswer, Judgement, LocalRequest};
+use super::request::{CancelAnswer, CancelResult, CommandAnswer, Judgement, LocalRequest};
 use super::routes::{self, Ordered};
 use super::upload::Uploads;
 use crate::numbers::Numbers;
@@ -39,6 +39,7 @@ pub(super) async fn answer(control: &Control, request: Request<Incoming>) -> Ans
     match route.page {
         Ordered::Command => command(control, body, false).await,
         Ordered::Check => command(control, body, true).await,
+        Ordered::Cancel => cancel(control, parameter).await,
         Ordered::Blob => match parameter.parse::<Digest>() {
             Ok(digest) => blob(control, &parts.method, &parts.headers, digest, body).await,
             Err(error) => problem(StatusCode::BAD_REQUEST, &error.to_string()),
@@ -74,6 +75,40 @@ async fn blob(
     }
 }
 
+async fn cancel(control: &Control, id: &str) -> Answer {
+    let Ok(command_id) = id.parse::<CommandId>() else {
+        return problem(StatusCode::BAD_REQUEST, "the id of a job is a UUID");
+    };
+    let asked = ask(control, |answer| LocalRequest::Cancel { command_id, answer });
+    match asked.await {
+        Ok(CancelAnswer::Done(job)) => {
+            let handed_over = job.result == CancelResult::HandedOver {};
+            json_answer(if handed_over { StatusCode::ACCEPTED } else { StatusCode::OK }, &job)
+        }
+        Ok(CancelAnswer::Unknown) => {
+            problem(StatusCode::NOT_FOUND, &format!("no job {command_id} is kept on this gateway"))
+        }
+        Ok(CancelAnswer::NotDone(detail)) => problem(StatusCode::SERVICE_UNAVAILABLE, detail),
+        Err(refused) => refused,
+    }
+}
+
+/// What the main loop says to a request.
+async fn ask<T>(
+    control: &Control,
+    request: impl FnOnce(oneshot::Sender<T>) -> LocalRequest,
+) -> Result<T, Answer> {
+    let unavailable = |detail| problem(StatusCode::SERVICE_UNAVAILABLE, detail);
+    let (sender, receiver) = oneshot::channel();
+    if control.requests.try_send(request(sender)).is_err() {
+        return Err(unavailable("the agent is busy or stopping; try again"));
+    }
+    match tokio::time::timeout(control.timeouts.main_loop, receiver).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(_)) | Err(_) => Err(unavailable("the agent's main loop gave no answer")),
+    }
+}
+
 pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
@@ -83,23 +118,17 @@ async fn command(control: &Control, body: Incoming, only_check: bool) -> Answer 
         Ok(envelope) => Box::new(envelope),
         Err(refused) => return refused,
     };
-    let (sender, receiver) = oneshot::channel();
-    if control.requests.try_send(LocalRequest::Command { envelope, only_check, answer: sender }).is_err() {
-        return problem(StatusCode::SERVICE_UNAVAILABLE, "the agent is busy or stopping; try again");
-    }
-    match tokio::time::timeout(control.timeouts.main_loop, receiver).await {
-        Ok(Ok(CommandAnswer::Judged(judged))) => {
+    match ask(control, |answer| LocalRequest::Command { envelope, only_check, answer }).await {
+        Ok(CommandAnswer::Judged(judged)) => {
             let status = match judged.judgement {
                 Judgement::Accepted {} if !only_check => StatusCode::ACCEPTED,
                 _ => StatusCode::OK,
             };
             json_answer(status, &judged)
         }
-        Ok(Ok(CommandAnswer::Unreadable(detail))) => problem(StatusCode::BAD_REQUEST, &detail),
-        Ok(Ok(CommandAnswer::NotTaken(detail))) => problem(StatusCode::SERVICE_UNAVAILABLE, detail),
-        Ok(Err(_)) | Err(_) => {
-            problem(StatusCode::SERVICE_UNAVAILABLE, "the agent's main loop gave no answer")
-        }
+        Ok(CommandAnswer::Unreadable(detail)) => problem(StatusCode::BAD_REQUEST, &detail),
+        Ok(CommandAnswer::NotTaken(detail)) => problem(StatusCode::SERVICE_UNAVAILABLE, detail),
+        Err(refused) => refused,
     }
 }
 

@@ -6,7 +6,8 @@
 //! connect.
 //!
 //! `control.sock`, for root: `HEAD` and `PUT /v1/blobs/{digest}` (a blob of a Magic Link), `POST /v1/commands` (a signed command; 202
-//! when it is taken, 200 with `refused` or `duplicate`), `POST /v1/commands/check` (what would become of it).
+//! when it is taken, 200 with `refused` or `duplicate`), `POST /v1/commands/check` (what would become of it), `POST /v1/jobs/{id}/cancel` (200 when it is done or too late, 202 when the
+//! executor must be asked).
 //!
 //! They show what the main loop publishes and pass requests on to it; they hold no state of their own and never touch jobs.
 
@@ -25,7 +26,10 @@ mod tests;
 
 pub(crate) use answer::Shown;
 pub(crate) use client::{Client, ClientError};
-pub(crate) use request::{CommandAnswer, JudgedCommand, Judgement, LocalRequest, TelemetryAnswer};
+pub(crate) use request::{
+    CancelAnswer, CancelResult, CancelledJob, CommandAnswer, JudgedCommand, Judgement, LocalRequest,
+    TelemetryAnswer,
+};
 pub(crate) use view::{ConnectionView, FetchView, JobView, JobsView, StatusView, TelemetryView};
 
 use std::io;

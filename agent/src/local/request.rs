@@ -21,6 +21,13 @@ pub(crate) enum LocalRequest {
         /// Takes the answer.
         answer: oneshot::Sender<CommandAnswer>,
     },
+    /// Cancel a job: root wants it.
+    Cancel {
+        /// Its command.
+        command_id: CommandId,
+        /// Takes the answer.
+        answer: oneshot::Sender<CancelAnswer>,
+    },
 }
 
 /// What became of the wish for telemetry.
@@ -50,6 +57,43 @@ pub(crate) enum CommandAnswer {
     Unreadable(String),
     /// It could not be taken now.
     NotTaken(&'static str),
+}
+
+/// What became of root's wish to cancel a job.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum CancelAnswer {
+    /// This.
+    Done(CancelledJob),
+    /// There is no such job.
+    Unknown,
+    /// It could not be done for certain now.
+    NotDone(&'static str),
+}
+
+/// The answer to `POST /v1/jobs/{id}/cancel`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct CancelledJob {
+    /// Its command.
+    pub(crate) command_id: CommandId,
+    /// What became of it.
+    #[serde(flatten)]
+    pub(crate) result: CancelResult,
+}
+
+/// Is it cancelled?
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "result", rename_all = "snake_case")]
+pub(crate) enum CancelResult {
+    /// It waited, and has ended as cancelled.
+    Cancelled {},
+    /// The executor has it, which takes a cancellation from root alone: root asks it directly.
+    HandedOver {},
+    /// It had ended before.
+    TooLate {
+        /// How; absent when it ended so long ago that only its id is kept.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        outcome: Option<Outcome>,
+    },
 }
 
 /// What a command was judged to be: the answer to `POST /v1/commands`.

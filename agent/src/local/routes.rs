@@ -27,6 +27,7 @@ pub(super) enum Ordered {
     Blob,
     Command,
     Check,
+    Cancel,
 }
 
 pub(super) const STATUS: &[Route<Seen>] = &[
@@ -42,6 +43,7 @@ pub(super) const CONTROL: &[Route<Ordered>] = &[
     Route { page: Ordered::Blob, path: "/v1/blobs/{digest}", allow: "HEAD, PUT" },
     Route { page: Ordered::Command, path: "/v1/commands", allow: "POST" },
     Route { page: Ordered::Check, path: "/v1/commands/check", allow: "POST" },
+    Route { page: Ordered::Cancel, path: "/v1/jobs/{id}/cancel", allow: "POST" },
 ];
 
 /// The route of a path, and its parameter.

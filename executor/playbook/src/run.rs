@@ -184,7 +184,7 @@ impl Stop {
                 summary,
             },
             Self::TimedOut { limit, task, output } => Outcome::TimedOut { limit, task, output, summary },
-            Self::Cancelled { task } => Outcome::Cancelled { task, summary },
+            Self::Cancelled { task } => Outcome::Cancelled { task, summary, by_root: false },
             Self::Lost(error) => Outcome::Failed {
                 task: None,
                 exit_code: None,

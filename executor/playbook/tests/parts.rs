@@ -180,7 +180,9 @@ fn a_run_that_is_asked_to_stop_ends_behind_the_task_under_way() {
         let mut told = Told { stop: Some((at, stop.clone())), ..Told::default() };
         let options = RunOptions { stop: Some(stop), ..RunOptions::default() };
         let end = run(&script, &options, &mut told);
-        let RunEnd::Ended(Outcome::Cancelled { task: Some(task), summary }) = end else { panic!("{end:?}") };
+        let RunEnd::Ended(Outcome::Cancelled { task: Some(task), summary, by_root: false }) = end else {
+            panic!("{end:?}")
+        };
         assert_eq!((task.number, told.ends.len()), (at, usize::try_from(at).unwrap()));
         assert_eq!(summary.passive + summary.executed, at);
     }
@@ -189,7 +191,10 @@ fn a_run_that_is_asked_to_stop_ends_behind_the_task_under_way() {
     stop.ask();
     let options = RunOptions { stop: Some(stop), ..RunOptions::default() };
     let end = run(&script, &options, &mut Told::default());
-    assert_eq!(end, RunEnd::Ended(Outcome::Cancelled { task: None, summary: Summary::default() }));
+    assert_eq!(
+        end,
+        RunEnd::Ended(Outcome::Cancelled { task: None, summary: Summary::default(), by_root: false })
+    );
     let kept = reboot(&script, &mut Told::default());
     let options = RunOptions { resume: Some(serde_json::from_value(kept).unwrap()), ..options };
     let mut told = Told::default();

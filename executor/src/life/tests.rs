@@ -174,7 +174,7 @@ fn a_cancellation_undoes_a_provisional_job_unless_its_tasks_have_obeyed_it() {
     let cancelled = Known { cancelled: Some(CancelledBy::Center), ..known("a", 0, &[]) };
     let provisional = life(&[started(), confirming(succeeded(), "a", false)]);
     assert!(is_back(&next(&provisional, &cancelled), "cancelled"));
-    let outcome = Outcome::Cancelled { task: None, summary: Summary::default() };
+    let outcome = Outcome::Cancelled { task: None, summary: Summary::default(), by_root: false };
     let obeyed = life(&[started(), confirming(outcome, "a", false)]);
     assert_eq!(next(&obeyed, &cancelled), Action::Wait { at_most_ms: 100_000 });
     let by_root = Known { cancelled: Some(CancelledBy::Root), ..cancelled };
@@ -406,7 +406,7 @@ impl World {
                 self.record(part_ended(&boot_id));
             }
             3 if self.cancelled.is_some() => {
-                self.tasks_end(Outcome::Cancelled { task: None, summary: Summary::default() })
+                self.tasks_end(Outcome::Cancelled { task: None, summary: Summary::default(), by_root: false })
             }
             _ => self.tasks_end(succeeded()),
         }

@@ -107,8 +107,11 @@ fn a_running_job_is_cancelled_by_the_executor_and_its_end_is_reported() {
     assert!(effects.contains(&Effect::Note(Note::CancelAnswered(id(1), CancelAnswer::Stopping))));
     assert_eq!(story.state.jobs()[0].cancel, Some(Cancel::Stopping));
     story.tell(closed(2, true));
-    let outcome =
-        Outcome::Cancelled { task: Some(crate::story::task(2)), summary: keros_protocol::Summary::default() };
+    let outcome = Outcome::Cancelled {
+        task: Some(crate::story::task(2)),
+        summary: keros_protocol::Summary::default(),
+        by_root: false,
+    };
     story.executor(1, executor::Event::Ended { outcome: outcome.clone() });
     assert_eq!(*last_outcome(&story), outcome);
     // The center repeats it until it has heard the end: that is no news.

@@ -5,6 +5,7 @@
 mod story;
 
 /// What becomes of a cancellation at each moment of a job.
+mod by_root;
 mod cancel;
 /// What time it is.
 mod clock;

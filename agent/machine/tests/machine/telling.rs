@@ -89,7 +89,7 @@ fn texts_of_the_executor_are_bounded_whatever_it_says() {
     let Outcome::TimedOut { task, output: kept, .. } = timed_out else { panic!("{timed_out:?}") };
     assert!(is_bounded(task.as_ref()) && kept.is_none());
 
-    let cancelled = ended(Outcome::Cancelled { task: long_task(), summary });
+    let cancelled = ended(Outcome::Cancelled { task: long_task(), summary, by_root: false });
     let Outcome::Cancelled { task, .. } = cancelled else { panic!("{cancelled:?}") };
     assert!(is_bounded(task.as_ref()));
 

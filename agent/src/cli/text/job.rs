@@ -124,7 +124,10 @@ fn outcome(page: &mut Page, outcome: &Outcome, now_unix_s: UnixSeconds) {
             page.long_line("Reason", reason.as_str());
             page.long_line("Detail", detail);
         }
-        Outcome::Cancelled { task, summary } => {
+        Outcome::Cancelled { task, summary, by_root } => {
+            if *by_root {
+                page.long_line("By", "root on the gateway");
+            }
             match task {
                 Some(task) => page.long_line("After", &task.to_string()),
                 None => page.long_line("", "before it started"),

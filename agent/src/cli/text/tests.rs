@@ -292,7 +292,10 @@ fn every_other_outcome_has_its_lines() {
             Outcome::Refused { reason: RefusalReason::Expired, detail: "too late".to_owned() },
             &["Reason      expired", "Detail      too late"],
         ),
-        (Outcome::Cancelled { task: None, summary: Summary::default() }, &["            before it started"]),
+        (
+            Outcome::Cancelled { task: None, summary: Summary::default(), by_root: false },
+            &["            before it started"],
+        ),
         (
             Outcome::Interrupted { interruption },
             &[

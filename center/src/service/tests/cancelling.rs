@@ -14,7 +14,7 @@ async fn cancel(world: &World, update: UpdateId, eui: Eui, now: u64) -> CancelAn
 }
 
 fn stopped() -> Outcome {
-    Outcome::Cancelled { task: None, summary: Summary::default() }
+    Outcome::Cancelled { task: None, summary: Summary::default(), by_root: false }
 }
 
 #[tokio::test]

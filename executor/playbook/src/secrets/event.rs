@@ -54,7 +54,9 @@ pub(super) fn hide_in_outcome(outcome: &mut Outcome, mask: &Mask) {
     match outcome {
         Outcome::Received {} | Outcome::Accepted {} | Outcome::Confirming { until_unix_s: _ } => {}
         Outcome::Succeeded { summary: _, dry_run: _ } => {}
-        Outcome::Running { task } | Outcome::Cancelled { task, summary: _ } => hide_in_tasks(task, mask),
+        Outcome::Running { task } | Outcome::Cancelled { task, summary: _, by_root: _ } => {
+            hide_in_tasks(task, mask)
+        }
         Outcome::Failed { task, exit_code: _, message, output, summary: _ } => {
             hide_in_tasks(task, mask);
             mask.hide(message, WHOLE);

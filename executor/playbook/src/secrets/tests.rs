@@ -130,7 +130,7 @@ fn event_of(text: &str) -> Vec<Event> {
         Outcome::Running { task: Some(task()) },
         Outcome::Failed { task: Some(task()), exit_code: None, message: text(), output: output(), summary },
         Outcome::Refused { reason: keros_protocol::RefusalReason::Unparsable, detail: text() },
-        Outcome::Cancelled { task: Some(task()), summary },
+        Outcome::Cancelled { task: Some(task()), summary, by_root: false },
         Outcome::TimedOut { limit: TimeLimit::Task, task: Some(task()), output: output(), summary },
         Outcome::Interrupted { interruption },
         Outcome::RolledBack { reason: text(), complete: true, remains: vec![text()] },

@@ -138,6 +138,11 @@ impl Executor {
         Event::CancelAnswered { command_id: id, answer }
     }
 
+    /// The answer to `cancel` of root, who needs no statement.
+    pub(crate) fn cancel_by_root(&mut self, id: CommandId) -> CancelAnswer {
+        self.work.get_mut(&id).map_or(CancelAnswer::Unknown, Work::cancel)
+    }
+
     /// The answer to `confirm`.
     pub(crate) fn confirm(&mut self, id: CommandId, statement: &Statement) -> Event {
         let accepted = self.work.get_mut(&id).is_some_and(|work| work.confirm(&statement.nonces));
@@ -158,7 +163,11 @@ impl Work {
         match self.stage.clone() {
             Stage::Running if self.cancelled => {
                 let task = (self.tasks > 0).then(|| task(self.tasks));
-                self.tasks_ended(Outcome::Cancelled { task, summary: Summary::default() }, boot_ms, fresh);
+                self.tasks_ended(
+                    Outcome::Cancelled { task, summary: Summary::default(), by_root: false },
+                    boot_ms,
+                    fresh,
+                );
             }
             Stage::Running if self.reboots_at.take_if(|at| *at == self.tasks).is_some() => {
                 self.journal.push(Event::PartEnded { task: task(self.tasks), boot_id: "b".to_owned() });

@@ -6,6 +6,7 @@ mod bundles;
 mod center;
 mod executor;
 mod random;
+mod root;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -64,6 +65,10 @@ pub(crate) struct World {
     nonces: u64,
     /// Jobs whose window began while things still failed.
     hard_windows: BTreeSet<CommandId>,
+    /// What root wants cancelled on the gateway, and has no final answer to.
+    root_wish: Option<CommandId>,
+    /// Jobs that root was told are cancelled.
+    cancelled_by_root: BTreeSet<CommandId>,
     /// Since when a cancellation is on its way to the executor.
     calm_cancel_ms: Option<u64>,
     pub(crate) counts: Counts,
@@ -93,10 +98,12 @@ pub(crate) struct Counts {
     pub(crate) unfetched: u64,
     /// Jobs of a technician that started with an absurd clock.
     pub(crate) by_hand: u64,
+    /// Jobs that root has cancelled while they waited.
+    pub(crate) by_root: u64,
 }
 
 impl Counts {
-    fn fields(&mut self) -> [&mut u64; 18] {
+    fn fields(&mut self) -> [&mut u64; 19] {
         [
             &mut self.orders,
             &mut self.crashes,
@@ -116,6 +123,7 @@ impl Counts {
             &mut self.bad_copies,
             &mut self.unfetched,
             &mut self.by_hand,
+            &mut self.by_root,
         ]
     }
 
@@ -168,6 +176,8 @@ impl World {
             exempt: BTreeSet::new(),
             nonces: 0,
             hard_windows: BTreeSet::new(),
+            root_wish: None,
+            cancelled_by_root: BTreeSet::new(),
             calm_cancel_ms: None,
             counts: Counts::default(),
         }
@@ -605,7 +615,7 @@ impl World {
 
     /// Something happens.
     pub(crate) fn tick(&mut self) {
-        match self.random.below(25) {
+        match self.random.below(26) {
             0 => self.order(),
             1..=3 => self.downlink(),
             4 => self.lose_session(),
@@ -630,6 +640,7 @@ impl World {
             }
             17 | 18 => self.damage_a_copy(),
             19..=21 => self.fetch(),
+            22 => self.root(),
             _ => self.sleep(),
         }
         self.check_fetching();
@@ -649,6 +660,7 @@ impl World {
             self.downlink();
             self.work();
             self.fetch();
+            self.root_asks();
             self.sleep();
             self.check_fetching();
         }
@@ -664,7 +676,7 @@ impl World {
 
     fn is_settled(&self) -> bool {
         let told = self.center.orders.values().all(|order| order.terminal.is_some());
-        told && self.state.reports_pending() == 0 && self.bundles.is_idle()
+        told && self.state.reports_pending() == 0 && self.bundles.is_idle() && self.root_wish.is_none()
     }
 
     /// What must hold between two states.
@@ -681,6 +693,7 @@ impl World {
                 true_s - expires,
                 self.wall
             );
+            assert!(!(starts && job.cancelled_by_root), "seed {seed}: cancelled_by_root_never_starts: {id}");
             if starts {
                 self.check_order(after, id);
                 let absurd = after.time_judge().fit(self.now()) != ClockFit::Fits;
@@ -720,6 +733,11 @@ impl World {
             assert!(starts <= 1, "seed {seed}: started_at_most_once: {id}, {starts} times");
             assert!(!order.never_to_start || starts == 0, "seed {seed}: cancelled_before_it_came: {id}");
             let told = order.terminal.as_ref().unwrap();
+            let by_root = matches!(told, Outcome::Cancelled { task: None, by_root: true, .. });
+            assert!(
+                by_root || !self.cancelled_by_root.contains(id),
+                "seed {seed}: root_was_told_the_truth: {id} is {told}"
+            );
             match work.and_then(|work| work.end.as_ref()) {
                 Some(end) => assert_eq!(told, end, "seed {seed}: the_center_knows_the_truth: {id}"),
                 None => assert!(

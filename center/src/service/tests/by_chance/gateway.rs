@@ -156,7 +156,7 @@ impl Gateway {
 }
 
 fn stopped() -> Outcome {
-    Outcome::Cancelled { task: None, summary: Summary::default() }
+    Outcome::Cancelled { task: None, summary: Summary::default(), by_root: false }
 }
 
 fn rolled_back() -> Outcome {

@@ -1,6 +1,8 @@
 //! Cancelling at each moment of a command's life: the center's answer says what is known, the gateway's outcome what came of it, and
 //! no task runs that need not.
 
+mod by_root;
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -22,7 +24,12 @@ struct Site {
 
 impl Site {
     fn start(folder: &Path) -> Result<Self> {
-        let mut site = Self::without_agent(folder)?;
+        Self::start_with(folder, "")
+    }
+
+    /// With these lines in the agent's configuration.
+    fn start_with(folder: &Path, more: &str) -> Result<Self> {
+        let mut site = Self::prepare(folder, more)?;
         site.gateway.restart()?;
         site.center.wait_for_telemetry(&[EUI])?;
         Ok(site)
@@ -30,11 +37,16 @@ impl Site {
 
     /// The agent is not there yet; the gateway is known.
     fn without_agent(folder: &Path) -> Result<Self> {
+        Self::prepare(folder, "")
+    }
+
+    fn prepare(folder: &Path, more: &str) -> Result<Self> {
         let broker = Mosquitto::start(&folder.join("broker"), MosquittoMode::Open)?;
         let center = Center::start(&folder.join("center"), Broker::External(broker.port, vec![]))?;
         center.post("/gateways", &json!({ "eui": EUI }))?;
         let trust = center.keys().join("trust");
-        let options = GatewayOptions { port: broker.port, trust, ..GatewayOptions::default() };
+        let more = more.to_owned();
+        let options = GatewayOptions { port: broker.port, trust, more, ..GatewayOptions::default() };
         let gateway = Gateway::prepare(&folder.join("gateway"), EUI, KEROS_6, &options)?;
         Ok(Self { broker, center, gateway, folder: folder.to_owned() })
     }
