@@ -30,14 +30,6 @@ fn a_stopped_service_and_a_wrong_configuration_on_a_booted_debian() -> Result<()
         people(root)
     })?;
     let doctor = || Seen::from(&debian.run(&["keros-agent", "doctor", "--json"])?, trust.path());
-    let only = |seen: Seen, checks: &[&str]| Seen {
-        findings: seen
-            .findings
-            .into_iter()
-            .filter(|f| checks.iter().any(|check| f["check"] == *check))
-            .collect(),
-        ..seen
-    };
     let seen = doctor()?;
     for check in ["service", "socket", "executor", "disk"] {
         assert_eq!(seen.verdict(check), "ok", "{check}: {:#?}", seen.findings);
@@ -48,7 +40,7 @@ fn a_stopped_service_and_a_wrong_configuration_on_a_booted_debian() -> Result<()
     debian.run_ok(&["systemctl", "stop", "keros-agent", "keros-executor.socket"])?;
     doctor()?.only(&["service", "executor"]).is_golden("stopped_service", &[])?;
 
-    let wrong = debian.path("/etc/keros-agent/config.d/99-wrong.yaml");
+    let wrong = debian.path("/etc/keros-agent/config.d/zz-wrong.yaml");
     std::fs::write(&wrong, "broker: { port: 0 }\n")?;
     // It ends at once, and is started again after some seconds.
     debian.run(&["systemctl", "start", "--no-block", "keros-agent"])?;

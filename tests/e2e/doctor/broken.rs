@@ -245,7 +245,7 @@ fn a_pulled_cable() -> Result<()> {
 
 #[test]
 fn a_firewall_in_the_way() -> Result<()> {
-    let seen = behind_a_cable(&FAR.to_string(), None, |link| link.filter("tcp dport 8883 drop"))?;
+    let seen = behind_a_cable(&FAR.to_string(), None, |link| link.filter("tcp dport 8883 drop;"))?;
     seen.map_or(Ok(()), |seen| seen.is_golden("firewall", &[]))
 }
 

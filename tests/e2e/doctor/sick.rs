@@ -7,23 +7,25 @@ use anyhow::{Context as _, Result};
 use keros_tests::{Gateway, project_root};
 use serde_json::Value;
 
-pub const EUI: &str = "7076FF0056070123";
+pub(crate) const EUI: &str = "7076FF0056070123";
+
+const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
 /// What it said.
-pub struct Seen {
-    pub code: i32,
-    pub findings: Vec<Value>,
+pub(crate) struct Seen {
+    pub(crate) code: i32,
+    pub(crate) findings: Vec<Value>,
 }
 
 impl Seen {
     /// Asks the doctor of this gateway, whose files are all in `folder`.
-    pub fn of(gateway: &Gateway, folder: &Path) -> Result<Self> {
+    pub(crate) fn of(gateway: &Gateway, folder: &Path) -> Result<Self> {
         let (code, text) = gateway.technician(&["doctor", "--json"])?;
         Self::read(code, &text, folder)
     }
 
     /// From what a doctor printed that was started otherwise.
-    pub fn from(output: &Output, folder: &Path) -> Result<Self> {
+    pub(crate) fn from(output: &Output, folder: &Path) -> Result<Self> {
         let text = String::from_utf8_lossy(&output.stdout);
         let told = || format!("{text}{}", String::from_utf8_lossy(&output.stderr));
         Self::read(output.status.code().unwrap_or(-1), &text, folder).with_context(told)
@@ -38,19 +40,19 @@ impl Seen {
     }
 
     /// The verdict of the first check of this name.
-    pub fn verdict(&self, check: &str) -> &str {
+    pub(crate) fn verdict(&self, check: &str) -> &str {
         let found = self.findings.iter().find(|finding| finding["check"] == check);
         found.and_then(|finding| finding["verdict"].as_str()).unwrap_or("missing")
     }
 
     /// Of these checks alone: what else is wrong with this gateway is the test's own doing.
-    pub fn only(mut self, checks: &[&str]) -> Self {
+    pub(crate) fn only(mut self, checks: &[&str]) -> Self {
         self.findings.retain(|finding| checks.iter().any(|check| finding["check"] == *check));
         self
     }
 
     /// Compares what failed, and these other checks, with the words that were written down.
-    pub fn is_golden(&self, name: &str, others: &[&str]) -> Result<()> {
+    pub(crate) fn is_golden(&self, name: &str, others: &[&str]) -> Result<()> {
         let is_told = |finding: &&Value| {
             finding["verdict"] == "failed" || others.iter().any(|other| finding["check"] == **other)
         };
@@ -66,7 +68,7 @@ impl Seen {
 }
 
 /// Names of the checks that failed.
-pub fn failed(findings: &[Value]) -> Vec<&str> {
+pub(crate) fn failed(findings: &[Value]) -> Vec<&str> {
     let failed = findings.iter().filter(|finding| finding["verdict"] == "failed");
     failed.filter_map(|finding| finding["check"].as_str()).collect()
 }
@@ -91,7 +93,9 @@ fn plain(text: &str) -> String {
     let words = text.split(' ').map(|word| {
         let digits = word.bytes().filter(u8::is_ascii_digit).count();
         let bare = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
-        if bare.parse::<u16>().is_ok_and(|number| number > 8999) {
+        if DAYS.contains(&bare) {
+            word.replace(bare, "<day>")
+        } else if bare.parse::<u16>().is_ok_and(|number| number > 8999) {
             word.replace(bare, "8883")
         } else if digits == 8 && word.matches('-').count() == 2 {
             word.replace(bare, "<date>")

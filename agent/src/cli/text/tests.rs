@@ -299,8 +299,8 @@ fn every_other_outcome_has_its_lines() {
         (
             Outcome::Interrupted { interruption },
             &[
-                "Under way   task 2 of 10 (Start the packet forwarder) to task 4 of 10 (Start",
-                "            the packet forwarder)",
+                "Under way   task 2 of 10 (Start the packet forwarder) to task 4 of 10 (Start the",
+                "            packet forwarder)",
                 "Tasks       2 matched",
             ],
         ),
