@@ -64,7 +64,7 @@ fn table() -> Result<String> {
         for line in text.lines() {
             let line = line.replace('|', "\\|").replace('<', "&lt;");
             match line.strip_prefix("do: ") {
-                Some(advice) => write!(table, " | {advice} |\n")?,
+                Some(advice) => writeln!(table, " | {advice} |")?,
                 None if line.starts_with('(') => write!(table, " {line}")?,
                 None => {
                     write!(table, "| {symptom} | {line}")?;
