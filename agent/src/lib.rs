@@ -55,7 +55,7 @@ mod vitals;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use arguments::{Arguments, Command};
 
@@ -70,6 +70,12 @@ pub fn main() -> ExitCode {
         Command::Run => run(&arguments),
         command => cli::run(command, &arguments),
     }
+}
+
+/// The command line as it is described to people: for manual pages and completions.
+#[must_use]
+pub fn command() -> clap::Command {
+    Arguments::command()
 }
 
 fn run(arguments: &Arguments) -> ExitCode {

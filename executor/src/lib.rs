@@ -50,3 +50,9 @@ use std::process::ExitCode;
 pub fn main() -> ExitCode {
     cli::dispatch(cli::parse())
 }
+
+/// The command line as it is described to people: for manual pages and completions.
+#[must_use]
+pub fn command() -> clap::Command {
+    cli::command()
+}

@@ -3,6 +3,7 @@
 //! Nothing here knows the insides of a program: everything goes through command lines, MQTT, REST and files.
 
 mod booted;
+mod busybox;
 mod center;
 mod fleet;
 mod gateway;
@@ -26,6 +27,7 @@ mod wait;
 pub use keros_test_bundle::Bundle;
 
 pub use booted::{Booted, enable as booted_enable};
+pub use busybox::{BusyBox, add_libraries};
 pub use center::{Broker, Center};
 pub use fleet::Fleet;
 pub use gateway::{Gateway, GatewayOptions, KEROS_5, KEROS_6};
