@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::Mutex;
 
 use anyhow::Result;
 use keros_skip::skipped;
@@ -12,6 +13,8 @@ use keros_tests::{
 
 use crate::sick::{EUI, Seen, failed};
 
+static TURN: Mutex<()> = Mutex::new(());
+
 /// A center with its own broker, and a gateway of it that is not started.
 struct Site {
     folder: tempfile::TempDir,
@@ -20,6 +23,8 @@ struct Site {
 
 impl Site {
     fn start() -> Result<Self> {
+        // Two that look for a free port at the same moment may find the same one.
+        let _turn = TURN.lock();
         let folder = tempfile::tempdir()?;
         let center = Center::start(&folder.path().join("center"), Broker::Embedded)?;
         Ok(Self { folder, center })

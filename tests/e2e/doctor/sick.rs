@@ -95,7 +95,7 @@ fn plain(text: &str) -> String {
         let bare = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
         if DAYS.contains(&bare) {
             word.replace(bare, "<day>")
-        } else if bare.parse::<u16>().is_ok_and(|number| number > 8999) {
+        } else if bare.parse::<u16>().is_ok_and(|number| number > 8999 && number != u16::MAX) {
             word.replace(bare, "8883")
         } else if digits == 8 && word.matches('-').count() == 2 {
             word.replace(bare, "<date>")

@@ -79,7 +79,7 @@ fn by_systemd(unit: &BTreeMap<String, String>) -> Finding {
         "" => String::new(),
         time => format!(" since {time}"),
     };
-    let (restarts, code) = (get("NRestarts"), get("ExecMainStatus"));
+    let code = get("ExecMainStatus");
     match (get("LoadState"), get("ActiveState"), get("SubState")) {
         ("not-found" | "masked", ..) => Finding::failed(
             "service",
@@ -94,7 +94,7 @@ fn by_systemd(unit: &BTreeMap<String, String>) -> Finding {
         ),
         (_, _, "auto-restart") => Finding::failed(
             "service",
-            format!("the agent does not stay up: started again {restarts} times, exit code {code}"),
+            format!("the agent does not stay up: it ends with exit code {code}, and is started again"),
             ended(code),
         ),
         (_, "failed", _) => {
