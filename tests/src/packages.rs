@@ -34,6 +34,22 @@ pub fn newer_agent_package() -> Result<PathBuf> {
     package(NEWER, "amd64", "deb")
 }
 
+/// The package for ARM 7 of what `./run arm` has built.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn armhf_package() -> Result<PathBuf> {
+    let folder = project_root().join(FOLDER);
+    fs::create_dir_all(&folder)?;
+    let binaries = project_root().join("target/gateway-armv7-unknown-linux-gnueabihf");
+    ensure!(binaries.exists(), "{} is missing: ./run arm", binaries.display());
+    let manual = keros_program("keros-manual")?;
+    let mut arguments = vec![OsStr::new("--manual"), manual.as_os_str(), OsStr::new("--binaries")];
+    arguments.extend([binaries.as_os_str(), OsStr::new("--out"), folder.as_os_str(), OsStr::new("armhf")]);
+    run_ok(&project_root().join("packaging/build"), arguments)?;
+    Ok(folder.join(format!("keros-agent_{VERSION}_armhf.deb")))
+}
+
 /// The package for KerOS 5, with this machine's programs.
 ///
 /// # Errors
