@@ -41,11 +41,11 @@ pub(super) fn service(patient: &Patient) -> Finding {
             Some(unit) if is(&unit, "ActiveState", "active") => {
                 Finding::ok("service", "systemd says that it runs")
             }
-            Some(unit) => by_systemd(&unit),
+            Some(unit) => by_systemd(patient, &unit),
             None => Finding::not_checked("service", SUDO),
         },
         Err(ClientError::NotRunning(_)) => match unit(patient) {
-            Some(unit) => by_systemd(&unit),
+            Some(unit) => by_systemd(patient, &unit),
             None => without_systemd(patient),
         },
         Err(error) => Finding::failed(
@@ -73,7 +73,7 @@ fn is(unit: &BTreeMap<String, String>, key: &str, value: &str) -> bool {
     unit.get(key).is_some_and(|found| found == value)
 }
 
-fn by_systemd(unit: &BTreeMap<String, String>) -> Finding {
+fn by_systemd(patient: &Patient, unit: &BTreeMap<String, String>) -> Finding {
     let get = |key: &str| unit.get(key).map_or("", String::as_str);
     let since = match get("StateChangeTimestamp") {
         "" => String::new(),
@@ -86,6 +86,9 @@ fn by_systemd(unit: &BTreeMap<String, String>) -> Finding {
             format!("systemd has no {UNIT}, or it is masked"),
             "install the package keros-agent anew; sudo systemctl unmask keros-agent",
         ),
+        (_, "active", _) if patient.lacks_center => {
+            Finding::not_checked("service", "it runs, and waits for its configuration: see the line `config`")
+        }
         (_, "active", _) => Finding::failed(
             "service",
             "systemd says that the agent runs, but its socket is not there",
