@@ -43,4 +43,8 @@ pub(crate) struct Numbers {
     pub(crate) not_root: Counter,
     /// They were too slow.
     pub(crate) too_slow: Counter,
+    /// Their user had too many connections open.
+    pub(crate) too_many: Counter,
+    /// Their user asked too often.
+    pub(crate) too_often: Counter,
 }

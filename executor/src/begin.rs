@@ -10,7 +10,7 @@ use crate::admit::{Admitted, Work};
 use crate::bundle::{Store, Trouble, tidy};
 use crate::drive::Drive;
 use crate::engine::{Engine, Plan};
-use crate::exit::{Failure, complain};
+use crate::exit::Failure;
 use crate::follow::forgotten;
 use crate::settings::Settings;
 use crate::settle::{complete_record, settle_all};
@@ -19,6 +19,8 @@ use crate::state::journal::Journal;
 use crate::state::started::{Record, Started};
 use crate::state::story::Story;
 use crate::state::{RunLock, State, backup, barrier};
+use crate::telling;
+use crate::trust::Kept;
 
 /// How long to wait for a lock that nobody runs a job under: its holder is about to begin or to settle one.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -110,7 +112,13 @@ fn start(
     tidy(state, settings.bounds.bundles_bytes(), command.job.link())?;
     let plan = plan(state, engine, command, work)?;
     backup::make_room(state, &settings.bounds, plan.backup_bytes)??;
-    let begun = Job::begin(state, record.id, envelope, state.host().now_unix_s(), plan.tasks)?;
+    // Without them the job is judged by what it leaves alone.
+    let keys = Kept::read(&settings.trust_folder)
+        .map_err(|error| {
+            telling::failed(Some(telling::subject(command)), &format!("the trusted keys: {error}"))
+        })
+        .ok();
+    let begun = Job::begin(state, record.id, envelope, keys.as_ref(), state.host().now_unix_s(), plan.tasks)?;
     Started::append(state.disk(), &state.started_path(), record)?;
     Ok((begun, plan))
 }
@@ -140,7 +148,7 @@ fn forget_bundle(state: &State, command: &Command) {
     if let Some(digest) = command.job.link()
         && let Err(failure) = Store::of(state.disk(), state.folder()).remove(digest)
     {
-        complain(&failure.chain());
+        telling::failed(Some(telling::subject(command)), &failure.chain());
     }
 }
 

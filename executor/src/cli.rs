@@ -159,12 +159,16 @@ pub(crate) fn dispatch(cli: Cli) -> ExitCode {
         Task::Undo(args) => undo::undo(&args),
         Task::Settle(args) => settle::settle(&args),
         Task::Completions { shell } => {
-            let mut command = Cli::command();
-            clap_complete::generate(shell, &mut command, "keros-executor", &mut std::io::stdout());
+            clap_complete::generate(shell, &mut command(), "keros-executor", &mut std::io::stdout());
             Ok(())
         }
     };
     exit::report(result)
+}
+
+/// The command line as it is described to people.
+pub(crate) fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Finds the one id that begins with `text`.

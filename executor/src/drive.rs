@@ -7,10 +7,12 @@ use std::time::Duration;
 use keros_protocol::Outcome;
 use keros_protocol::executor::Event;
 use keros_protocol::limits::{MAX_TEXT_BYTES, shorten};
+use keros_service::Named;
+use keros_service::log::{self, Subject};
 
 use crate::bundle::Store;
 use crate::engine::{Controls, Engine, Plan, TasksEnd};
-use crate::exit::{Failure, complain};
+use crate::exit::Failure;
 use crate::life::{Action, CancelledBy, Concluded, Known, Life, Phase, after_tasks, next};
 use crate::resume;
 use crate::settings::Settings;
@@ -18,6 +20,8 @@ use crate::state::asked::Asked;
 use crate::state::job::{Job, LockedJob};
 use crate::state::journal::Journal;
 use crate::state::story::Story;
+use crate::telling::{self, Telling};
+use crate::trust::{self, Kept};
 
 /// How often it is looked for requests.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -49,11 +53,15 @@ pub(crate) struct Drive<'a> {
     /// What this process is to run, when it began the job.
     plan: Option<Plan>,
     asked: Asked,
+    /// What lines of the log are about.
+    subject: Subject,
     /// What happened and could not be written yet.
     unwritten: Vec<Event>,
     recorded_here: bool,
     reboot_asked: bool,
     since_ms: u64,
+    /// The trusted keys were looked at since the tasks ended.
+    keys_seen: bool,
 }
 
 impl<'a> Drive<'a> {
@@ -66,6 +74,8 @@ impl<'a> Drive<'a> {
     ) -> Self {
         let life = Life { phase: Phase::Tasks { resumed: 0 }, in_doubt: false };
         let drive = Self::of(settings, engine, locked, journal, Story { life, ..Story::default() });
+        let text = format_args!("job started; tasks: {}", plan.tasks);
+        log::tell_of(Named::JobStarted, drive.subject, &text);
         Self { plan: Some(plan), recorded_here: true, ..drive }
     }
 
@@ -94,6 +104,10 @@ impl<'a> Drive<'a> {
         };
         let (story, journal) = take().map_err(Failure::io(doing))?;
         let mut drive = Self::of(settings, engine, locked, journal, story);
+        if drive.outcome().is_none() {
+            let text = "the process that ran the job is gone: this one goes on with it, or settles it";
+            log::tell_of(Named::JobTakenOver, drive.subject, &text);
+        }
         drive.mend_end()?;
         Ok(drive)
     }
@@ -121,6 +135,8 @@ impl<'a> Drive<'a> {
         let asked = Asked::of(locked.job.clone(), settings.verifier());
         let since_ms = locked.job.host().boottime_ms();
         let life = story.life.clone();
+        let command = locked.job.command();
+        let subject = command.as_ref().map_or_else(|| locked.job.id().into(), telling::subject);
         Self {
             settings,
             engine,
@@ -130,16 +146,23 @@ impl<'a> Drive<'a> {
             story,
             plan: None,
             asked,
+            subject,
             unwritten: Vec::new(),
             recorded_here: false,
             reboot_asked: false,
             since_ms,
+            keys_seen: false,
         }
     }
 
     /// The job.
     pub(crate) const fn job(&self) -> &Job {
         &self.locked.job
+    }
+
+    /// What lines of the log about it are about.
+    pub(crate) const fn subject(&self) -> Subject {
+        self.subject
     }
 
     /// Its journal.
@@ -182,6 +205,7 @@ impl<'a> Drive<'a> {
 
     fn with_known<T>(&mut self, decide: impl FnOnce(&Life, &Known<'_>) -> T) -> Result<T, Failure> {
         let cancelled = self.asked.cancelled();
+        let keys_lost = self.keys_lost_when_it_matters();
         let job = &self.locked.job;
         let host = job.host();
         let boottime_ms = host.boottime_ms();
@@ -197,6 +221,7 @@ impl<'a> Drive<'a> {
                 in_phase_ms: boottime_ms.saturating_sub(self.since_ms),
                 can_reboot: host.can_reboot(),
                 cancelled,
+                keys_lost: keys_lost.as_deref(),
                 signed_nonces: self.asked.signed_nonces(),
                 new_nonce: &new_nonce,
                 bounds: self.settings.bounds.of_life(),
@@ -212,8 +237,9 @@ impl<'a> Drive<'a> {
             if !matches!(event, Event::Confirming { .. } | Event::RollingBack { .. }) {
                 return Err(failure);
             }
-            complain(&failure.chain());
+            telling::failed(Some(self.subject), &failure.chain());
         }
+        telling::tell(self.subject, event);
         self.life.take(event);
         self.recorded_here = true;
         self.reboot_asked = false;
@@ -240,7 +266,7 @@ impl<'a> Drive<'a> {
         if self.window_s() > 0
             && let Err(failure) = self.job().keep_room()
         {
-            complain(&failure.chain());
+            telling::failed(Some(self.subject), &failure.chain());
         }
         let mut asked = self.asked.clone();
         let controls = Controls {
@@ -249,7 +275,8 @@ impl<'a> Drive<'a> {
             backup: self.job().backup_folder(),
             resume,
         };
-        match (plan.work)(&mut self.journal, controls) {
+        let mut journal = Telling { observer: &mut self.journal, subject: self.subject };
+        match (plan.work)(&mut journal, controls) {
             TasksEnd::Ended(outcome) => self.after_tasks(outcome),
             TasksEnd::Reboot(task, text) => {
                 let kept = resume::keep(self.job(), &text);
@@ -307,14 +334,35 @@ impl<'a> Drive<'a> {
         }
     }
 
+    /// Why the job may not stay, as far as the trusted keys go.
+    fn keys_lost(&self) -> Option<String> {
+        let job = self.job();
+        if job.command().is_some_and(|command| command.options.dry_run) {
+            return None;
+        }
+        let after = Kept::read(&self.settings.trust_folder).ok();
+        trust::lost(job.envelope().as_ref(), job.keys_before().as_ref(), after.as_ref())
+    }
+
+    /// The same while the job waits: once, and again when it is about to be confirmed.
+    fn keys_lost_when_it_matters(&mut self) -> Option<String> {
+        let Phase::Provisional(provisional) = &self.life.phase else { return None };
+        if self.keys_seen && !self.asked.signed_nonces().contains(&provisional.nonce) {
+            return None;
+        }
+        self.keys_seen = true;
+        self.keys_lost()
+    }
+
     fn after_tasks(&mut self, mut outcome: Outcome) -> Result<(), Failure> {
         if let Outcome::Cancelled { by_root, .. } = &mut outcome {
             *by_root = self.asked.cancelled() == Some(CancelledBy::Root);
         }
         let window_s = self.window_s();
         let has_changed = window_s > 0 && self.engine.has_changed(&self.job().backup_folder());
+        let must_wait = has_changed || self.keys_lost().is_some();
         let has_obeyed = matches!(outcome, Outcome::Cancelled { .. });
-        let event = self.with_known(|_, known| after_tasks(outcome, window_s, has_changed, known))?;
+        let event = self.with_known(|_, known| after_tasks(outcome, window_s, must_wait, known))?;
         self.record(&event)?;
         if has_obeyed {
             self.asked.forget_cancellation();
@@ -325,13 +373,22 @@ impl<'a> Drive<'a> {
     fn undo(&mut self) -> Result<(), Failure> {
         self.job().give_room_back();
         let backup = self.job().backup_folder();
-        let journal = &mut self.journal;
+        let (journal, subject) = (&mut self.journal, self.subject);
         let mut tell = |what: &str, error: Option<&str>| {
             let short = |text: &str| shorten(text, MAX_TEXT_BYTES);
             // A full disk must not keep the job from being undone: that may be what frees it.
-            let _ = journal.tell(&Event::UndoStep { what: short(what), error: error.map(short) });
+            let step = Event::UndoStep { what: short(what), error: error.map(short) };
+            let _ = journal.tell(&step);
+            telling::tell(subject, &step);
         };
-        let remains = bounded(self.engine.undo(&backup, &mut tell));
+        let mut remains = self.engine.undo(&backup, &mut tell);
+        // What no backup knows of: a shell task may have changed them.
+        if let Some(keys) = self.locked.job.keys_before()
+            && let Err(error) = keys.put_back(&self.settings.trust_folder)
+        {
+            remains.insert(0, format!("the trusted keys: {error}"));
+        }
+        let remains = bounded(remains);
         let nonce = self.with_known(|_, known| {
             (!remains.is_empty() && known.can_reboot).then(|| known.new_nonce.to_owned())
         })?;
@@ -340,7 +397,7 @@ impl<'a> Drive<'a> {
 
     fn ask_reboot(&mut self) {
         if let Err(error) = self.job().host().reboot() {
-            complain(&format!("the gateway is to reboot, but: {error}"));
+            telling::failed(Some(self.subject), &format!("the gateway is to reboot, but: {error}"));
         }
         self.reboot_asked = true;
         self.since_ms = self.job().host().boottime_ms();

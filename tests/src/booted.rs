@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+mod armhf;
+
 use crate::{Process, project_root, run_ok, system_program, wait_for};
 
 /// Where root file systems are kept, made once.
@@ -29,7 +31,10 @@ impl Booted {
     /// # Errors
     /// When a program is missing, or it does not come up.
     pub fn start(prepare: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
-        Self::boot("--private-network", &[], prepare)
+        Self::boot("--private-network", |root| {
+            unpack(root, &[])?;
+            prepare(root)
+        })
     }
 
     /// As [`Booted::start`], with the network of a namespace that there is.
@@ -49,14 +54,27 @@ impl Booted {
         packages: &[&str],
         prepare: impl FnOnce(&Path) -> Result<()>,
     ) -> Result<Self> {
-        Self::boot(&format!("--network-namespace-path=/run/netns/{namespace}"), packages, prepare)
+        Self::boot(&in_namespace(namespace), |root| {
+            unpack(root, packages)?;
+            prepare(root)
+        })
     }
 
-    fn boot(network: &str, packages: &[&str], prepare: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
+    /// As [`Booted::start_in`], a Debian for ARM 7 (`armhf`): all in it is emulated, systemd too.
+    ///
+    /// # Errors
+    /// When a program is missing, or it does not come up.
+    pub fn start_armhf_in(namespace: &str, prepare: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
+        Self::boot(&in_namespace(namespace), |root| {
+            armhf::unpack(root)?;
+            prepare(root)
+        })
+    }
+
+    fn boot(network: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let root = folder.path().join("root");
-        unpack(&root, packages)?;
-        prepare(&root)?;
+        make(&root)?;
         let number = MACHINES.fetch_add(1, Ordering::Relaxed);
         let name = format!("keros-test-{}-{number}", std::process::id());
         let mut command = Command::new(system_program("systemd-nspawn")?);
@@ -140,10 +158,18 @@ fn process_one(container: u32) -> Result<Option<u32>> {
 
 /// Puts the root file system into a new folder.
 pub(crate) fn unpack(root: &Path, packages: &[&str]) -> Result<()> {
+    extract(&archive(packages)?, root)
+}
+
+/// Puts an archive into a new folder.
+fn extract(archive: &Path, root: &Path) -> Result<()> {
     std::fs::create_dir(root)?;
-    let archive = archive(packages)?;
     let tar = system_program("tar")?;
     run_ok(&tar, ["-C".as_ref(), root.as_os_str(), "-xpf".as_ref(), archive.as_os_str()]).map(drop)
+}
+
+fn in_namespace(namespace: &str) -> String {
+    format!("--network-namespace-path=/run/netns/{namespace}")
 }
 
 /// What `systemctl enable` does, on a tree that has not booted.
@@ -160,16 +186,22 @@ pub fn enable(root: &Path, target: &str, unit: &str) -> Result<()> {
 /// The root file system as an archive; the first that needs it fetches the packages.
 fn archive(packages: &[&str]) -> Result<PathBuf> {
     let name = ["bookworm-net"].iter().chain(packages).copied().collect::<Vec<_>>().join("-");
+    let include = [PACKAGES].iter().chain(packages).copied().collect::<Vec<_>>().join(",");
+    fetch(&name, &["--variant=apt", &include, "bookworm"], &[])
+}
+
+/// An archive of this name that mmdebstrap makes with these arguments, and with these behind the archive's path.
+fn fetch(name: &str, before: &[&str], behind: &[&str]) -> Result<PathBuf> {
     let path = project_root().join(ARCHIVES).join(format!("{name}.tar"));
     if path.exists() {
         return Ok(path);
     }
     std::fs::create_dir_all(path.parent().unwrap_or(&path))?;
     let new = path.with_extension(format!("{}.tar", std::process::id()));
-    let include = [PACKAGES].iter().chain(packages).copied().collect::<Vec<_>>().join(",");
-    let arguments = ["--variant=apt", &include, "bookworm"];
-    let mmdebstrap = system_program("mmdebstrap")?;
-    run_ok(&mmdebstrap, arguments.iter().map(AsRef::as_ref).chain([new.as_os_str()]))?;
+    let mut arguments: Vec<&std::ffi::OsStr> = before.iter().map(AsRef::as_ref).collect();
+    arguments.push(new.as_os_str());
+    arguments.extend(behind.iter().map(std::ffi::OsStr::new));
+    run_ok(&system_program("mmdebstrap")?, arguments)?;
     std::fs::rename(&new, &path)?;
     Ok(path)
 }

@@ -34,6 +34,8 @@ pub struct GatewayOptions {
     pub ca: Option<PathBuf>,
     /// Certificate and key.
     pub client: Option<(PathBuf, PathBuf)>,
+    /// Another build of the agent than the one beside the tests.
+    pub agent: Option<PathBuf>,
     /// Another build of the executor than the one beside the tests.
     pub executor: Option<PathBuf>,
     /// Further lines of the agent's configuration.
@@ -49,6 +51,7 @@ pub struct Gateway {
     pub root: PathBuf,
     folder: PathBuf,
     namespace: Option<String>,
+    agent: PathBuf,
     process: Option<Process>,
 }
 
@@ -71,7 +74,11 @@ impl Gateway {
         let root = folder.join("root");
         make_root(&root, eui, keros)?;
         let (eui, folder, namespace) = (eui.to_owned(), folder.to_owned(), options.namespace.clone());
-        let gateway = Self { eui, root, folder, namespace, process: None };
+        let agent = match &options.agent {
+            Some(path) => path.clone(),
+            None => keros_program("keros-agent")?,
+        };
+        let gateway = Self { eui, root, folder, namespace, agent, process: None };
         std::fs::write(gateway.config(), gateway.configuration(options)?)?;
         Ok(gateway)
     }
@@ -81,7 +88,7 @@ impl Gateway {
     /// # Errors
     /// When it cannot be started.
     pub fn restart(&mut self) -> Result<()> {
-        self.start_program(&keros_program("keros-agent")?)
+        self.start_program(&self.agent.clone())
     }
 
     /// Starts the agent with a fault in it; what came of it is added to a log.
@@ -89,7 +96,7 @@ impl Gateway {
     /// # Errors
     /// When it cannot be started.
     pub fn restart_with(&mut self, injection: &Injection, log: &Path) -> Result<()> {
-        let command = injection.command(&keros_program("keros-agent")?, log, Threads::First)?;
+        let command = injection.command(&self.agent, log, Threads::First)?;
         self.start_command(command)
     }
 
@@ -155,7 +162,8 @@ impl Gateway {
         pids.filter(|pid| {
             let text = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             let words: Vec<_> = text.split(|b| *b == 0).map(String::from_utf8_lossy).collect();
-            words.first().is_some_and(|word| word.ends_with("keros-executor"))
+            // Not only the first: an emulator comes before it.
+            words.iter().any(|word| word.ends_with("keros-executor"))
                 && words.iter().any(|word| *word == state.as_str())
         })
         .collect()
@@ -190,7 +198,7 @@ impl Gateway {
     /// # Errors
     /// When it cannot be started.
     pub fn technician(&self, arguments: &[&str]) -> Result<(i32, String)> {
-        let mut all = vec![LIMIT.as_secs().to_string(), keros_program("keros-agent")?.display().to_string()];
+        let mut all = vec![LIMIT.as_secs().to_string(), self.agent.display().to_string()];
         all.extend(arguments.iter().map(ToString::to_string));
         all.extend(["--config".to_owned(), self.config().display().to_string()]);
         let output = run(&system_program("timeout")?, all)?;
@@ -216,7 +224,9 @@ impl Gateway {
             writeln!(text, "  keep_alive_s: {keep_alive_s}")?;
         }
         if let Some(password) = &options.password {
-            std::fs::write(self.folder.join("password"), password)?;
+            let file = self.folder.join("password");
+            std::fs::write(&file, password)?;
+            std::fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(0o640))?;
             writeln!(text, "  username: \"{}\"\n  password_file: {}", self.eui, at("password"))?;
         }
         if let Some(ca) = &options.ca {

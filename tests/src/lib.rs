@@ -3,7 +3,9 @@
 //! Nothing here knows the insides of a program: everything goes through command lines, MQTT, REST and files.
 
 mod booted;
+mod busybox;
 mod center;
+mod emulated;
 mod fleet;
 mod gateway;
 mod injection;
@@ -26,7 +28,9 @@ mod wait;
 pub use keros_test_bundle::Bundle;
 
 pub use booted::{Booted, enable as booted_enable};
+pub use busybox::{BusyBox, add_libraries};
 pub use center::{Broker, Center};
+pub use emulated::Emulated;
 pub use fleet::Fleet;
 pub use gateway::{Gateway, GatewayOptions, KEROS_5, KEROS_6};
 pub use injection::{Injection, Threads, injected};

@@ -1,6 +1,7 @@
 //! The packages of what was built, made by `packaging/build` as anybody makes them, once for all tests; and an archive that apt
 //! installs them from.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -22,7 +23,7 @@ pub const NEWER: &str = "9.9.9";
 /// # Errors
 /// When it cannot be made.
 pub fn agent_package() -> Result<PathBuf> {
-    package(VERSION)
+    package(VERSION, "amd64", "deb")
 }
 
 /// The same with programs that say they are [`NEWER`].
@@ -30,16 +31,48 @@ pub fn agent_package() -> Result<PathBuf> {
 /// # Errors
 /// When it cannot be made.
 pub fn newer_agent_package() -> Result<PathBuf> {
-    package(NEWER)
+    package(NEWER, "amd64", "deb")
 }
 
-fn package(version: &str) -> Result<PathBuf> {
+/// The package for ARM 7 of what `./run arm` has built.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn armhf_package() -> Result<PathBuf> {
+    let folder = project_root().join(FOLDER);
+    fs::create_dir_all(&folder)?;
+    let binaries = project_root().join("target/gateway-armv7-unknown-linux-gnueabihf");
+    ensure!(binaries.exists(), "{} is missing: ./run arm", binaries.display());
+    let manual = keros_program("keros-manual")?;
+    let mut arguments = vec![OsStr::new("--manual"), manual.as_os_str(), OsStr::new("--binaries")];
+    arguments.extend([binaries.as_os_str(), OsStr::new("--out"), folder.as_os_str(), OsStr::new("armhf")]);
+    run_ok(&project_root().join("packaging/build"), arguments)?;
+    Ok(folder.join(format!("keros-agent_{VERSION}_armhf.deb")))
+}
+
+/// The package for KerOS 5, with this machine's programs.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn keros_5_package() -> Result<PathBuf> {
+    package(VERSION, "klkgw", "ipk")
+}
+
+/// The same with programs that say they are [`NEWER`].
+///
+/// # Errors
+/// When it cannot be made.
+pub fn newer_keros_5_package() -> Result<PathBuf> {
+    package(NEWER, "klkgw", "ipk")
+}
+
+fn package(version: &str, architecture: &str, form: &str) -> Result<PathBuf> {
     let folder = project_root().join(FOLDER);
     fs::create_dir_all(&folder)?;
     // Test programs run at the same time; one builds.
-    let lock = File::create(folder.join(format!("{version}.lock")))?;
+    let lock = File::create(folder.join("lock"))?;
     lock.lock()?;
-    let package = folder.join(format!("keros-agent_{version}_amd64.deb"));
+    let package = folder.join(format!("keros-agent_{version}_{architecture}.{form}"));
     let programs = ["keros-agent", "keros-executor"].map(keros_program);
     let programs = programs.into_iter().collect::<Result<Vec<_>>>()?;
     let sources =
@@ -56,10 +89,15 @@ fn package(version: &str) -> Result<PathBuf> {
             rename_version(&to, version)?;
         }
     }
-    let build = project_root().join("packaging/build");
-    let arguments = ["--version", version, "--out"].map(std::ffi::OsStr::new).into_iter();
-    let arguments = arguments.chain([folder.as_os_str(), "--binaries".as_ref(), binaries.path().as_os_str()]);
-    run_ok(&build, arguments)?;
+    let manual = keros_program("keros-manual")?;
+    let arguments = [
+        ("--version", version.as_ref()),
+        ("--out", folder.as_os_str()),
+        ("--manual", manual.as_os_str()),
+        ("--binaries", binaries.path().as_os_str()),
+    ];
+    let arguments = arguments.into_iter().flat_map(|(option, value)| [OsStr::new(option), value]);
+    run_ok(&project_root().join("packaging/build"), arguments.chain([OsStr::new(architecture)]))?;
     Ok(package)
 }
 

@@ -7,6 +7,7 @@ mod configuration;
 mod doctor;
 mod enroll;
 pub(crate) mod exit;
+mod logs;
 mod text;
 mod time;
 mod watch;
@@ -42,6 +43,8 @@ pub(crate) fn run(command: &Command, arguments: &Arguments) -> ExitCode {
         Command::Telemetry { format, .. } => telemetry(arguments, *format),
         Command::Enroll(what) => enroll::enroll(what, arguments.config.as_deref()),
         Command::Renew(what) => enroll::renew(what, arguments.config.as_deref()),
+        Command::Logs(what) if what.serve => return logs::serve(),
+        Command::Logs(what) => logs::logs(what),
         Command::Watch(what) => {
             let watched = sockets(arguments).and_then(|sockets| watch::run(&sockets, what));
             return watched.unwrap_or_else(|error| exit::failed(&error)).into();
@@ -70,8 +73,13 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
 
 /// Prints to standard output. A reader that went away (`| head`) is no error.
 fn print(text: &str) {
+    let _ = print_on(text);
+}
+
+/// As [`print`]; `false`: nobody reads any more.
+fn print_on(text: &str) -> bool {
     let mut output = std::io::stdout().lock();
-    let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+    output.write_all(text.as_bytes()).and_then(|()| output.flush()).is_ok()
 }
 
 /// Tells on standard error what goes on.
@@ -104,6 +112,8 @@ enum Failure {
     Line(#[from] keros_protocol::enroll::LineError),
     #[error(transparent)]
     Enrol(#[from] EnrolError),
+    #[error(transparent)]
+    Logs(#[from] logs::LogsError),
     #[error("the terminal cannot be used")]
     Terminal(#[source] std::io::Error),
 }

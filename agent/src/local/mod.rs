@@ -14,7 +14,9 @@
 mod answer;
 mod client;
 mod control;
+mod guests;
 mod metrics;
+mod peer;
 mod request;
 mod routes;
 mod server;

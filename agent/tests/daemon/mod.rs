@@ -31,8 +31,8 @@ impl Daemon {
         std::fs::write(folder.path().join("config.yaml"), config).unwrap();
         let mut command = command(folder.path(), &["run"]);
         command.envs(variables.iter().copied());
-        let process =
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
         let daemon = Self { folder, process };
         daemon.wait_for_sockets();
         daemon

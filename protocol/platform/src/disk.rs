@@ -8,8 +8,8 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use nix::errno::Errno;
-use nix::fcntl::{FallocateFlags, fallocate};
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
 
 /// How a file is opened. One that is made has mode 0600.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -291,13 +291,13 @@ impl DiskFile for File {
     }
 
     fn reserve(&self, length: u64) -> io::Result<()> {
-        let length = i64::try_from(length).map_err(io::Error::other)?;
         if length == 0 {
             // The kernel takes that for a mistake.
             return Ok(());
         }
-        match fallocate(self.as_fd(), FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, length) {
-            Ok(()) | Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => Ok(()),
+        // rustix and not nix: its lengths have 64 bits on ARM 7 too.
+        match fallocate(self.as_fd(), FallocateFlags::KEEP_SIZE, 0, length) {
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
             Err(errno) => Err(errno.into()),
         }
     }

@@ -1,6 +1,9 @@
 //! The package on a booted Debian with systemd: installed by apt-get from an archive, upgraded over a running job, by hand and by a job,
 //! taken back, removed, purged and installed again.
 
+mod armhf;
+mod contents;
+mod keros_5;
 mod site;
 
 use std::fs;

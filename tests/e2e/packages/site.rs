@@ -1,7 +1,7 @@
 //! A center with its broker, and a booted Debian beside it that is a gateway in all but our package.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use keros_tests::{Booted, Broker, Center, FAR, Link, Mosquitto, MosquittoMode, Proxy, Reports, packages};
@@ -24,16 +24,29 @@ pub(crate) struct Site {
 impl Site {
     /// Boots a Debian whose apt has this package of this build, and a newer one.
     pub(crate) fn start() -> Result<Self> {
+        let offered = [packages::agent_package()?, packages::newer_agent_package()?];
+        Self::start_with(&offered, |namespace, prepare| Booted::start_in(namespace, prepare))
+    }
+
+    /// A Debian for ARM 7, emulated, and what `./run arm` and `packaging/build armhf` have made.
+    pub(crate) fn start_armhf() -> Result<Self> {
+        let offered = [packages::armhf_package()?];
+        Self::start_with(&offered, |namespace, prepare| Booted::start_armhf_in(namespace, prepare))
+    }
+
+    fn start_with(
+        offered: &[PathBuf],
+        boot: impl FnOnce(&str, &dyn Fn(&Path) -> Result<()>) -> Result<Booted>,
+    ) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let broker = Mosquitto::start(&folder.path().join("broker"), MosquittoMode::Open)?;
         let center = Center::start(&folder.path().join("center"), Broker::External(broker.port, vec![]))?;
         let reports = Reports::listen(folder.path(), &broker)?;
         let link = Link::make()?;
         let proxy = Proxy::start(link.listen(PORT)?, broker.port)?;
-        let offered = [packages::agent_package()?, packages::newer_agent_package()?];
-        let debian = Booted::start_in(link.near(), |root| {
+        let debian = boot(link.near(), &|root| {
             become_gateway(root)?;
-            packages::archive(root, &offered)
+            packages::archive(root, offered)
         })?;
         debian.run_ok(&["apt-get", "update", "-qq"])?;
         Ok(Self { debian, center, reports, _proxy: proxy, _link: link, _broker: broker, _folder: folder })

@@ -204,6 +204,8 @@ pub(super) const FAMILIES: &[Family] = &[
         |told, samples| {
             samples.with(&[("reason", "not_root")], told.numbers.not_root.get());
             samples.with(&[("reason", "too_slow")], told.numbers.too_slow.get());
+            samples.with(&[("reason", "too_many")], told.numbers.too_many.get());
+            samples.with(&[("reason", "too_often")], told.numbers.too_often.get());
         },
     ),
     seconds(gauge("process_start_time_seconds", "When the agent started.", |told, samples| {

@@ -9,6 +9,9 @@ mod text;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(super) use tests::full_view;
+
 use std::path::Path;
 
 use keros_machine::{Now, TimeJudge};

@@ -13,7 +13,7 @@ use crate::local::{FetchView, tests};
 
 const NOW: Now = Now { unix_s: 1_800_000_100, monotonic_ms: 65_000 };
 
-fn full_view() -> StatusView {
+pub(in crate::local) fn full_view() -> StatusView {
     let mut view = tests::view();
     view.codename = Some("klk\"fevo\\\n".to_owned());
     view.telemetry.last_sent_unix_s = Some(1_800_000_000);
@@ -21,8 +21,15 @@ fn full_view() -> StatusView {
     view.ended_total = OUTCOMES.iter().zip(3..).map(|(name, total)| ((*name).to_owned(), total)).collect();
     let task = TaskRef { number: 2, count: 5, name: "t".to_owned() };
     view.open_jobs[0].outcome = keros_protocol::Outcome::Running { task: Some(task) };
+    view.keros_version = Some("6.3.1".to_owned());
+    view.connection.last_error = Some("refused".to_owned());
+    view.open_jobs[0].update_id = Some(keros_protocol::UpdateId(uuid::Uuid::nil()));
+    view.open_jobs[0].kind = Some("magic_link".to_owned());
+    view.open_jobs[0].cancel = Some(keros_machine::Cancel::Asked);
     view.open_jobs[0].digest = Some(Digest::of(b"x"));
-    view.open_jobs[0].fetch = Some(FetchView { have_bytes: 7, total_bytes: Some(70), problem: None });
+    view.open_jobs[0].due_unix_s = Some(1_700_000_600);
+    view.open_jobs[0].fetch =
+        Some(FetchView { have_bytes: 7, total_bytes: Some(70), problem: Some("cut".to_owned()) });
     view
 }
 
@@ -47,7 +54,7 @@ fn the_text_is_fixed() {
     let text = written(Format::OpenMetrics);
     for part in [
         "# TYPE keros_agent_build info\n# HELP keros_agent_build The agent that answers.\nkeros_agent_build_info{version=\"0.1.0\"} 1\n",
-        "keros_agent_gateway_info{eui=\"0000000000000001\",codename=\"klk\\\"fevo\\\\\\n\",keros_version=\"\"} 1\n",
+        "keros_agent_gateway_info{eui=\"0000000000000001\",codename=\"klk\\\"fevo\\\\\\n\",keros_version=\"6.3.1\"} 1\n",
         "# TYPE keros_agent_fetched_bytes counter\n# UNIT keros_agent_fetched_bytes bytes\n",
         "\nkeros_agent_fetched_bytes_total 123456\n",
         "\nkeros_agent_broker_connected 1\n",

@@ -16,7 +16,7 @@ impl Server {
         String::from_utf8_lossy(&answer).into_owned()
     }
 
-    fn bundles(&self) -> PathBuf {
+    pub(super) fn bundles(&self) -> PathBuf {
         self.folder.path().join("bundles")
     }
 
@@ -25,7 +25,7 @@ impl Server {
     }
 
     /// All files of the folder of blobs.
-    fn files(&self) -> Vec<String> {
+    pub(super) fn files(&self) -> Vec<String> {
         let list = |name: &str| self.bundles().join(name).read_dir().into_iter().flatten();
         let all = list("blobs/sha256").chain(list("partial"));
         all.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
@@ -36,7 +36,7 @@ fn path(digest: Digest) -> String {
     format!("/v1/blobs/{digest}")
 }
 
-fn envelope(payload: &str) -> Envelope {
+pub(super) fn envelope(payload: &str) -> Envelope {
     let key = SigningKey::from_pem(&SigningKey::pem_from_seed(&[1; 32])).unwrap();
     Envelope { payload: payload.to_owned(), ..Envelope::sign(Envelope::COMMAND, b"x", &key) }
 }

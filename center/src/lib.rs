@@ -1,0 +1,40 @@
+//! The management center: sends updates to gateways and knows what became of them.
+//!
+//! One binary: `serve` runs the center, `demo` shows it with agents, the rest asks a running center over its REST API.
+
+mod api;
+mod bounds;
+mod broker;
+mod bundle;
+mod cli;
+mod demo;
+mod enroll;
+mod files;
+mod keys;
+mod links;
+mod listen;
+mod mqtt;
+mod registry;
+mod rest;
+mod server;
+mod service;
+mod settings;
+mod store;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+
+use cli::arguments::Arguments;
+
+/// The program: does what its command line asks for.
+#[must_use]
+pub fn main() -> ExitCode {
+    cli::run(Arguments::parse())
+}
+
+/// The command line as it is described to people: for manual pages and completions.
+#[must_use]
+pub fn command() -> clap::Command {
+    Arguments::command()
+}
