@@ -19,6 +19,7 @@ use crate::state::journal::Journal;
 use crate::state::started::{Record, Started};
 use crate::state::story::Story;
 use crate::state::{RunLock, State, backup, barrier};
+use crate::trust::Kept;
 
 /// How long to wait for a lock that nobody runs a job under: its holder is about to begin or to settle one.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -110,7 +111,11 @@ fn start(
     tidy(state, settings.bounds.bundles_bytes(), command.job.link())?;
     let plan = plan(state, engine, command, work)?;
     backup::make_room(state, &settings.bounds, plan.backup_bytes)??;
-    let begun = Job::begin(state, record.id, envelope, state.host().now_unix_s(), plan.tasks)?;
+    // Without them the job is judged by what it leaves alone.
+    let keys = Kept::read(&settings.trust_folder)
+        .map_err(|error| complain(&format!("the trusted keys: {error}")))
+        .ok();
+    let begun = Job::begin(state, record.id, envelope, keys.as_ref(), state.host().now_unix_s(), plan.tasks)?;
     Started::append(state.disk(), &state.started_path(), record)?;
     Ok((begun, plan))
 }

@@ -18,6 +18,7 @@ use crate::state::asked::Asked;
 use crate::state::job::{Job, LockedJob};
 use crate::state::journal::Journal;
 use crate::state::story::Story;
+use crate::trust::{self, Kept};
 
 /// How often it is looked for requests.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -54,6 +55,8 @@ pub(crate) struct Drive<'a> {
     recorded_here: bool,
     reboot_asked: bool,
     since_ms: u64,
+    /// The trusted keys were looked at since the tasks ended.
+    keys_seen: bool,
 }
 
 impl<'a> Drive<'a> {
@@ -134,6 +137,7 @@ impl<'a> Drive<'a> {
             recorded_here: false,
             reboot_asked: false,
             since_ms,
+            keys_seen: false,
         }
     }
 
@@ -182,6 +186,7 @@ impl<'a> Drive<'a> {
 
     fn with_known<T>(&mut self, decide: impl FnOnce(&Life, &Known<'_>) -> T) -> Result<T, Failure> {
         let cancelled = self.asked.cancelled();
+        let keys_lost = self.keys_lost_when_it_matters();
         let job = &self.locked.job;
         let host = job.host();
         let boottime_ms = host.boottime_ms();
@@ -197,6 +202,7 @@ impl<'a> Drive<'a> {
                 in_phase_ms: boottime_ms.saturating_sub(self.since_ms),
                 can_reboot: host.can_reboot(),
                 cancelled,
+                keys_lost: keys_lost.as_deref(),
                 signed_nonces: self.asked.signed_nonces(),
                 new_nonce: &new_nonce,
                 bounds: self.settings.bounds.of_life(),
@@ -307,14 +313,35 @@ impl<'a> Drive<'a> {
         }
     }
 
+    /// Why the job may not stay, as far as the trusted keys go.
+    fn keys_lost(&self) -> Option<String> {
+        let job = self.job();
+        if job.command().is_some_and(|command| command.options.dry_run) {
+            return None;
+        }
+        let after = Kept::read(&self.settings.trust_folder).ok();
+        trust::lost(job.envelope().as_ref(), job.keys_before().as_ref(), after.as_ref())
+    }
+
+    /// The same while the job waits: once, and again when it is about to be confirmed.
+    fn keys_lost_when_it_matters(&mut self) -> Option<String> {
+        let Phase::Provisional(provisional) = &self.life.phase else { return None };
+        if self.keys_seen && !self.asked.signed_nonces().contains(&provisional.nonce) {
+            return None;
+        }
+        self.keys_seen = true;
+        self.keys_lost()
+    }
+
     fn after_tasks(&mut self, mut outcome: Outcome) -> Result<(), Failure> {
         if let Outcome::Cancelled { by_root, .. } = &mut outcome {
             *by_root = self.asked.cancelled() == Some(CancelledBy::Root);
         }
         let window_s = self.window_s();
         let has_changed = window_s > 0 && self.engine.has_changed(&self.job().backup_folder());
+        let must_wait = has_changed || self.keys_lost().is_some();
         let has_obeyed = matches!(outcome, Outcome::Cancelled { .. });
-        let event = self.with_known(|_, known| after_tasks(outcome, window_s, has_changed, known))?;
+        let event = self.with_known(|_, known| after_tasks(outcome, window_s, must_wait, known))?;
         self.record(&event)?;
         if has_obeyed {
             self.asked.forget_cancellation();
@@ -331,7 +358,14 @@ impl<'a> Drive<'a> {
             // A full disk must not keep the job from being undone: that may be what frees it.
             let _ = journal.tell(&Event::UndoStep { what: short(what), error: error.map(short) });
         };
-        let remains = bounded(self.engine.undo(&backup, &mut tell));
+        let mut remains = self.engine.undo(&backup, &mut tell);
+        // What no backup knows of: a shell task may have changed them.
+        if let Some(keys) = self.locked.job.keys_before()
+            && let Err(error) = keys.put_back(&self.settings.trust_folder)
+        {
+            remains.insert(0, format!("the trusted keys: {error}"));
+        }
+        let remains = bounded(remains);
         let nonce = self.with_known(|_, known| {
             (!remains.is_empty() && known.can_reboot).then(|| known.new_nonce.to_owned())
         })?;

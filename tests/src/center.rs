@@ -104,6 +104,17 @@ impl Center {
         self.process.take().map_or(Ok(()), |mut process| process.kill())
     }
 
+    /// Starts it again with the keys of another folder.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn switch_keys(&mut self, keys: &Path) -> Result<()> {
+        self.kill()?;
+        std::fs::rename(self.keys(), self.folder.join("keys-before"))?;
+        run_ok(Path::new("/bin/cp"), ["-r".as_ref(), keys.as_os_str(), self.keys().as_os_str()])?;
+        self.restart()
+    }
+
     /// Whether it has not ended.
     pub fn is_running(&mut self) -> bool {
         self.process.as_mut().is_some_and(Process::is_running)

@@ -43,6 +43,8 @@ pub(crate) struct Known<'a> {
     pub(crate) can_reboot: bool,
     /// Somebody who may has asked for the job's end.
     pub(crate) cancelled: Option<CancelledBy>,
+    /// Why the job may not stay, as far as the trusted keys go; only while it waits for its confirmation.
+    pub(crate) keys_lost: Option<&'a str>,
     /// Nonces that the center has signed.
     pub(crate) signed_nonces: &'a [String],
     /// For the next event that needs one.
@@ -162,6 +164,9 @@ fn provisional_next(provisional: &Provisional, doubt: bool, known: &Known<'_>) -
         Some(CancelledBy::Center) => return back("cancelled".to_owned()),
         None => {}
     }
+    if let Some(reason) = known.keys_lost {
+        return back(with_end(reason, &provisional.outcome));
+    }
     // What is damaged may be the beginning of its undoing.
     if doubt {
         return back("the job's journal on the gateway is damaged".to_owned());
@@ -182,13 +187,18 @@ fn provisional_next(provisional: &Provisional, doubt: bool, known: &Known<'_>) -
     Action::Record(confirming(&provisional.outcome, window_s, true, known))
 }
 
-/// What is recorded when the tasks are over: the end, or first the window.
-pub(crate) fn after_tasks(outcome: Outcome, window_s: u32, has_changed: bool, known: &Known<'_>) -> Event {
-    if window_s > 0 && has_changed {
-        confirming(&outcome, window_s, false, known)
-    } else {
-        Event::Ended { outcome }
+/// The reason, and how the tasks had ended where that was not well.
+fn with_end(reason: &str, outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Succeeded { .. } => reason.to_owned(),
+        _ => format!("{reason}; its tasks had ended as {outcome}"),
     }
+}
+
+/// What is recorded when the tasks are over: the end, or first what decides whether the job stays. That comes also where there is no window,
+/// when the trusted keys are not what they must be.
+pub(crate) fn after_tasks(outcome: Outcome, window_s: u32, must_wait: bool, known: &Known<'_>) -> Event {
+    if must_wait { confirming(&outcome, window_s, false, known) } else { Event::Ended { outcome } }
 }
 
 fn confirming(outcome: &Outcome, window_s: u32, renewed: bool, known: &Known<'_>) -> Event {

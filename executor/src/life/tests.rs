@@ -19,6 +19,7 @@ fn known<'a>(boot_id: &'a str, boottime_ms: u64, signed: &'a [String]) -> Known<
         in_phase_ms: 0,
         can_reboot: true,
         cancelled: None,
+        keys_lost: None,
         signed_nonces: signed,
         new_nonce: "new",
         bounds: BOUNDS,
@@ -182,6 +183,33 @@ fn a_cancellation_undoes_a_provisional_job_unless_its_tasks_have_obeyed_it() {
 }
 
 #[test]
+fn a_job_that_took_the_keys_away_is_undone_also_when_it_is_confirmed_and_without_a_window() {
+    let nonce = ["n".to_owned()];
+    let provisional = life(&[started(), confirming(succeeded(), "a", false)]);
+    let lost = Known { keys_lost: Some("no key"), ..known("a", 99_000, &nonce) };
+    assert!(is_back(&next(&provisional, &lost), "no key"));
+    let failed = life(&[
+        started(),
+        confirming(
+            Outcome::Failed {
+                task: None,
+                exit_code: None,
+                message: "x".to_owned(),
+                output: None,
+                summary: Summary::default(),
+            },
+            "a",
+            false,
+        ),
+    ]);
+    assert!(is_back(&next(&failed, &lost), "no key; its tasks had ended as failed"));
+    let event = after_tasks(succeeded(), 0, true, &known("a", 5, &[]));
+    assert!(matches!(event, Event::Confirming { window_s: 0, until_boottime_ms: 5, .. }), "{event:?}");
+    let later = life(&[started(), event]);
+    assert!(is_back(&next(&later, &known("a", 5, &[])), "not confirmed"), "it never stays");
+}
+
+#[test]
 fn what_is_undone_is_undone_again_by_another_process_but_not_for_ever() {
     let mut events = vec![started(), confirming(succeeded(), "a", false), rolling_back()];
     let here = Known { recorded_here: true, ..known("a", 0, &[]) };
@@ -252,6 +280,8 @@ struct World {
     first_runs: u32,
     resumed_behind: u32,
     window_s: u32,
+    /// The job takes the trusted keys away.
+    keys_lost: bool,
 }
 
 #[derive(Default)]
@@ -276,7 +306,9 @@ impl World {
             first_runs: 0,
             resumed_behind: 0,
             window_s: 0,
+            keys_lost: false,
         };
+        world.keys_lost = world.one_in(8);
         world.window_s = if world.one_in(4) { 0 } else { WINDOW_S };
         world
     }
@@ -305,7 +337,7 @@ impl World {
 
     fn record(&mut self, event: Event) {
         if let Event::Confirming { renewed: false, .. } = event {
-            assert!(self.window_s > 0);
+            assert!(self.window_s > 0 || self.keys_lost);
         }
         self.journal.push(event);
         let since_ms = self.boottime_ms;
@@ -348,6 +380,7 @@ impl World {
             reboot_asked: process.reboot_asked,
             in_phase_ms: self.boottime_ms - process.since_ms,
             cancelled: self.cancelled,
+            keys_lost: self.keys_lost.then_some("no key"),
             new_nonce: &new_nonce,
             ..known(&boot_id, self.boottime_ms, &self.signed)
         };
@@ -370,7 +403,7 @@ impl World {
             }
             Action::Conclude(_) => {
                 let changed = Outcome::Interrupted { interruption: keros_protocol::Interruption::default() };
-                let event = after_tasks(changed, self.window_s, true, &known);
+                let event = after_tasks(changed, self.window_s, self.must_wait(true), &known);
                 self.record(event);
             }
             Action::Record(event) => self.record(event),
@@ -416,8 +449,12 @@ impl World {
         let (boot_id, new_nonce) = (format!("boot {}", self.boot), format!("nonce t{}", self.nonces));
         let changed = !self.one_in(3);
         let known = Known { new_nonce: &new_nonce, ..known(&boot_id, self.boottime_ms, &[]) };
-        let event = after_tasks(outcome, self.window_s, changed, &known);
+        let event = after_tasks(outcome, self.window_s, self.must_wait(changed), &known);
         self.record(event);
+    }
+
+    const fn must_wait(&self, has_changed: bool) -> bool {
+        self.window_s > 0 && has_changed || self.keys_lost
     }
 
     fn count(&self, matches: impl Fn(&Event) -> bool) -> usize {
@@ -447,6 +484,7 @@ impl World {
             back.is_some(),
             "the end says it: {self:?}"
         );
+        assert!(!self.keys_lost || back.is_some(), "who takes the keys away is undone: {self:?}");
         if let Some(Event::Confirming { outcome: before, .. }) =
             self.journal.iter().find(|event| matches!(event, Event::Confirming { .. }))
         {

@@ -11,12 +11,18 @@ use keros_protocol::{Command, CommandId, Envelope, UnixSeconds};
 
 use super::State;
 use super::journal::{Journal, without_details};
+use super::lines;
 use crate::exit::Failure;
 use crate::host::Host;
 use crate::stragglers::Runner;
+use crate::trust::Kept;
 
 /// Folders whose name begins so were never begun.
 pub(crate) const UNBORN: &str = ".new-";
+/// The trusted keys from before the job.
+const KEYS: &str = "keys.json";
+/// More than 64 keys have.
+const MAX_KEYS_BYTES: u64 = 1024 * 1024;
 /// A file that only keeps room.
 const ROOM: &str = "room";
 /// Less than must be free before a job: the greatest files are seldom larger.
@@ -84,13 +90,14 @@ impl Job {
         state: &State,
         id: CommandId,
         envelope: &Envelope,
+        keys: Option<&Kept>,
         time_unix_s: UnixSeconds,
         tasks: u32,
     ) -> Result<(LockedJob, Journal), Failure> {
         let unborn = state.jobs_folder().join(format!("{UNBORN}{id}"));
         let job = Self::at(state, state.jobs_folder().join(id.to_string()), id);
         let started = Event::Started { command_id: id, time_unix_s, tasks };
-        let made = fill(state, &unborn, envelope, &started).and_then(|parts| {
+        let made = fill(state, &unborn, (envelope, keys), &started).and_then(|parts| {
             let publish = || {
                 state.disk.rename(&unborn, &job.folder)?;
                 state.disk.sync_folder(&state.jobs_folder())?;
@@ -148,6 +155,12 @@ impl Job {
         serde_json::from_slice(&self.envelope()?.unverified_payload().ok()?).ok()
     }
 
+    /// The trusted keys as they were before the job; `None` when they were not kept, or not as they were written.
+    pub(crate) fn keys_before(&self) -> Option<Kept> {
+        let line = self.disk.read(&self.folder.join(KEYS), MAX_KEYS_BYTES).ok()?;
+        serde_json::from_str(&lines::decode(line.strip_suffix(b"\n")?)?).ok()
+    }
+
     /// Keeps the end beside the journal, where it is found when the journal is gone.
     pub(crate) fn keep_outcome(&self, ended: &Event) -> io::Result<()> {
         let json = serde_json::to_string(&without_details(ended))?;
@@ -160,9 +173,16 @@ impl Job {
             return Ok(());
         }
         self.forget_backup()?;
-        for name in
-            [ROOM, "resume.json", "cancel.json", "confirm.json", "journal.jsonl", "command.json", "lock"]
-        {
+        for name in [
+            ROOM,
+            KEYS,
+            "resume.json",
+            "cancel.json",
+            "confirm.json",
+            "journal.jsonl",
+            "command.json",
+            "lock",
+        ] {
             match self.disk.remove_file(&self.folder.join(name)) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
                     return Err(Failure::io(format!("shorten the record of job {}", self.id))(error));
@@ -204,7 +224,7 @@ impl Job {
 fn fill(
     state: &State,
     folder: &Path,
-    envelope: &Envelope,
+    (envelope, keys): (&Envelope, Option<&Kept>),
     started: &Event,
 ) -> Result<(Box<dyn DiskFile>, Journal), Failure> {
     let (disk, host) = (state.disk(), state.host());
@@ -222,6 +242,11 @@ fn fill(
         let mut file = disk.open(&folder.join("command.json"), Open::New)?;
         file.write_all(command.as_bytes())?;
         file.sync_data()?;
+        if let Some(keys) = keys {
+            let mut file = disk.open(&folder.join(KEYS), Open::New)?;
+            file.write_all(&lines::encode(&serde_json::to_string(keys)?))?;
+            file.sync_data()?;
+        }
         let mut journal = Journal::create(disk, &folder.join("journal.jsonl"))?;
         journal.reserve()?;
         journal.append_synced(started)?;

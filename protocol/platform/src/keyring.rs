@@ -23,10 +23,11 @@ pub enum KeyRingError {
     Key(PathBuf, #[source] KeyError),
 }
 
-/// Reads all keys of one purpose. An absent file is no error, so that keys can be removed; a damaged one is.
+/// Reads all keys of one purpose. An absent file is no error, so that keys can be removed. A file that cannot be used is no key, and the others
+/// count all the same: a gateway must not be lost by one bad file.
 ///
 /// # Errors
-/// [`KeyRingError`] names the file.
+/// [`KeyRingError`] names a file that cannot be used where none can.
 pub fn read_keyring(folder: &Path, purpose: KeyPurpose) -> Result<KeyRing, KeyRingError> {
     let error = |error| KeyRingError::Folder(folder.to_owned(), error);
     let mut paths = Vec::new();
@@ -38,11 +39,21 @@ pub fn read_keyring(folder: &Path, purpose: KeyPurpose) -> Result<KeyRing, KeyRi
         }
     }
     paths.sort();
-    let keys = paths.into_iter().map(|path| {
-        let pem = read_small(&path, MAX_BYTES).ok_or_else(|| KeyRingError::File(path.clone()))?;
-        TrustedKey::from_pem(&pem).map_err(|error| KeyRingError::Key(path, error))
-    });
-    Ok(KeyRing::new(keys.collect::<Result<_, _>>()?))
+    let mut keys = Vec::new();
+    let mut fault = None;
+    for path in paths {
+        let pem = read_small(&path, MAX_BYTES).ok_or_else(|| KeyRingError::File(path.clone()));
+        let key =
+            pem.and_then(|pem| TrustedKey::from_pem(&pem).map_err(|error| KeyRingError::Key(path, error)));
+        match key {
+            Ok(key) => keys.push(key),
+            Err(error) => fault = fault.or(Some(error)),
+        }
+    }
+    match fault {
+        Some(error) if keys.is_empty() => Err(error),
+        _ => Ok(KeyRing::new(keys)),
+    }
 }
 
 #[cfg(test)]
@@ -65,5 +76,8 @@ mod tests {
         std::fs::write(folder.path().join("command-a.pem"), "x").unwrap();
         let error = read_keyring(folder.path(), KeyPurpose::Command).unwrap_err();
         assert!(error.to_string().contains("command-a.pem"), "{error}");
+        let key = SigningKey::from_pem(&SigningKey::pem_from_seed(&[1; 32])).unwrap().public();
+        std::fs::write(folder.path().join("command-b.pem"), key.to_pem()).unwrap();
+        assert_eq!(read_keyring(folder.path(), KeyPurpose::Command).unwrap().ids(), [key.id()]);
     }
 }
