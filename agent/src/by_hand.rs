@@ -39,6 +39,12 @@ pub(crate) fn cancel(core: &mut Core, command_id: CommandId) -> CancelAnswer {
         RootCancel::TooLate(outcome) => CancelResult::TooLate { outcome },
         RootCancel::Unknown => return CancelAnswer::Unknown,
     };
+    let what = match result {
+        CancelResult::Cancelled {} => "it had not started",
+        CancelResult::HandedOver {} => "it is with the executor",
+        CancelResult::TooLate { .. } => "too late, it has ended",
+    };
+    tracing::info!(command = %command_id, "root cancels command {command_id}: {what}");
     core.apply(vec![Event::CancelledByRoot { command_id }]);
     if core.is_unsaved() {
         let detail = "it is cancelled, but that cannot be stored: free some room on the disk, and ask again";
