@@ -1,6 +1,7 @@
 //! What can be said on the command line, and the help that teaches it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use keros_protocol::magic_link::Digest;
@@ -114,6 +115,16 @@ Exit codes: 0 it succeeded, or was taken with --no-wait; 1 it ended otherwise, o
 77 only for root."
     )]
     Apply(Apply),
+    /// Show what agent and executor have logged, together
+    #[command(after_help = "\
+Examples:
+  keros-agent logs                        the last lines
+  keros-agent logs --job 0192             the whole story of one job
+  keros-agent logs --follow --priority warning
+  keros-agent logs --since 2h --json
+
+Reading needs root, or the group keros. Explained, line by line: sudo journalctl -x KEROS_JOB_ID=ID")]
+    Logs(Logs),
     /// Cancel a job (root only)
     #[command(
         long_about = "Cancel a job (root only).\n\n\
@@ -181,6 +192,51 @@ pub(crate) struct Apply {
 fn hash(text: &str) -> Result<Digest, &'static str> {
     let digest = Digest::from_hex(text).or_else(|_| text.parse());
     digest.map_err(|_| "the whole hash is needed here: `sha256:` and 64 lower-case hex digits")
+}
+
+/// Which lines of the log.
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    /// Only about the job whose id begins so; all of its lines
+    #[arg(long, value_name = "ID")]
+    pub(crate) job: Option<String>,
+    /// At most so many, the newest [default: 50, without --job and --since]
+    #[arg(long, short = 'n', value_name = "N")]
+    pub(crate) lines: Option<usize>,
+    /// Go on with what comes, until Ctrl-C
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// Not older than that: 90s, 30m, 2h, 3d
+    #[arg(long, value_name = "AGO", value_parser = ago)]
+    pub(crate) since: Option<Duration>,
+    /// Only of this priority or a higher one: emerg, alert, crit, err, warning, notice, info, debug, or 0 to 7
+    #[arg(long, short, value_name = "PRIORITY", value_parser = priority)]
+    pub(crate) priority: Option<u8>,
+    /// Answer the request on standard input (what the service keros-logs does)
+    #[arg(long, hide = true)]
+    pub(crate) serve: bool,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+fn ago(text: &str) -> Result<Duration, &'static str> {
+    const WANTED: &str = "a number and s, m, h or d is needed here: 90s, 30m, 2h, 3d";
+    let unit_s = match text.chars().last() {
+        Some('s') => 1,
+        Some('m') => 60,
+        Some('h') => 3600,
+        Some('d') => 86_400,
+        _ => return Err(WANTED),
+    };
+    let number: u64 = text[..text.len() - 1].parse().map_err(|_| WANTED)?;
+    number.checked_mul(unit_s).map(Duration::from_secs).ok_or(WANTED)
+}
+
+fn priority(text: &str) -> Result<u8, &'static str> {
+    const NAMES: [&str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
+    let named = NAMES.iter().position(|name| *name == text).and_then(|number| u8::try_from(number).ok());
+    let number = named.or_else(|| text.parse().ok()).filter(|number| *number <= 7);
+    number.ok_or("emerg, alert, crit, err, warning, notice, info, debug, or 0 to 7 is needed here")
 }
 
 /// How an answer is printed.

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use keros_machine::{Event, Setup, State};
 use keros_platform::{Identity, read_keyring};
 use keros_protocol::{KeyPurpose, ReportPosition};
+use keros_service::{Named, Notify, log};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -21,7 +22,6 @@ use crate::executor_client::SessionEvent;
 use crate::fetch::{BlobStore, FetchEvent, Fetcher, Means};
 use crate::local::{self, LocalRequest, Shown, StatusView, TelemetryAnswer};
 use crate::mqtt::{Link, LinkControl, LinkEvent};
-use crate::notify::Notify;
 use crate::numbers::Numbers;
 use crate::status::{self, Connection, Fixed};
 use crate::store::Store;
@@ -118,7 +118,7 @@ fn set_up(
     let stream = ReportPosition { stream: uuid::Uuid::now_v7(), number: 0 };
     let (store, kept, damage) = Store::open(&settings.state_folder, identity.eui, stream, now.unix_s)?;
     for text in &damage {
-        tracing::error!("{text}");
+        log::tell(Named::StateDamaged, text);
     }
     warnings.extend(damage);
     warnings.extend(untrusting(&settings));
@@ -194,7 +194,7 @@ fn untrusting(settings: &Settings) -> Vec<String> {
     });
     let lacking: Vec<_> = lacking.collect();
     for text in &lacking {
-        tracing::warn!("{text}");
+        log::tell(Named::TrustLacking, text);
     }
     lacking
 }
@@ -230,7 +230,7 @@ fn on_link(core: &mut Core, connection: &mut Connection, event: LinkEvent) {
     match event {
         LinkEvent::Connecting => connection.set("connecting", now_unix_s),
         LinkEvent::Up(publisher) => {
-            tracing::info!("connected to the broker");
+            log::tell(Named::LinkUp, &"connected to the broker");
             connection.set("connected", now_unix_s);
             core.shell().numbers.connections.count();
             core.set_publisher(Some(publisher));
@@ -238,7 +238,7 @@ fn on_link(core: &mut Core, connection: &mut Connection, event: LinkEvent) {
         }
         LinkEvent::Message(message, publisher) => core.message(&message, &publisher),
         LinkEvent::Down { error } => {
-            tracing::warn!("no connection to the broker: {error}");
+            log::tell(Named::LinkDown, &format_args!("no connection to the broker: {error}"));
             connection.failed(error, now_unix_s);
             core.shell().numbers.connections_lost.count();
             core.set_publisher(None);

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use keros_machine::{Arrival, Effect, Event, Now, State, step};
 use keros_protocol::{Envelope, UnixSeconds};
+use keros_service::Named;
+use keros_service::log::{self, Subject};
 
 use crate::store::{Store, StoredCommand};
 
@@ -84,7 +86,9 @@ impl Keeper {
             && self.state.has_room()
             && let Err(error) = self.store.save_command(id, &command())
         {
-            tracing::error!(command = %id, %error, "the command is not taken: it cannot be stored");
+            let subject = Subject { command_id: id, update_id: arrival.update_id };
+            let text = format_args!("the command is not taken: it cannot be stored: {error}");
+            log::tell_of(Named::CommandNotTaken, subject, &text);
             self.store.remove_command(id);
             return None;
         }
@@ -116,7 +120,8 @@ impl Keeper {
         };
         let error = error.to_string();
         if self.unsaved.is_none() {
-            tracing::error!(error, "the state cannot be stored; free some room on the disk");
+            let text = format_args!("the state cannot be stored; free some room on the disk: {error}");
+            log::tell(Named::StateNotStored, &text);
         }
         self.unsaved = Some(Unsaved { error, retry_at_ms: now.monotonic_ms + STORE_RETRY_MS });
         if events.iter().any(|event| matches!(event, Event::CommandArrived(_))) {
@@ -131,7 +136,8 @@ impl Keeper {
     fn without_commands(&self, mut events: Vec<Event>) -> Vec<Event> {
         events.retain(|event| {
             let Event::CommandArrived(arrival) = event else { return true };
-            tracing::warn!(command = %arrival.command_id, "the command is not taken: it cannot be stored");
+            let subject = Subject { command_id: arrival.command_id, update_id: arrival.update_id };
+            log::tell_of(Named::CommandNotTaken, subject, &"the command is not taken: it cannot be stored");
             if !self.state.knows(arrival.command_id) {
                 self.store.remove_command(arrival.command_id);
             }

@@ -27,12 +27,10 @@ mod fetch;
 pub mod keeper;
 /// The technician's sockets, both sides.
 mod local;
-/// Where log lines go.
-mod logging;
 /// The connection to the broker.
 mod mqtt;
-/// What the service manager is told.
-mod notify;
+/// What the state notes, in the log.
+mod notes;
 /// What is counted while the agent runs.
 mod numbers;
 /// Tries a connection to the broker, step by step.
@@ -56,6 +54,7 @@ mod vitals;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
+use keros_service::log;
 
 use arguments::{Arguments, Command};
 
@@ -79,7 +78,7 @@ pub fn command() -> clap::Command {
 }
 
 fn run(arguments: &Arguments) -> ExitCode {
-    logging::start();
+    log::start(log::Style::Service);
     let loaded = unconfigured::wait(arguments.config.as_deref());
     let (settings, warnings) = match loaded.for_daemon() {
         Ok(ready) => ready,

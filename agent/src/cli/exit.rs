@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use super::Failure;
+use super::logs::LogsError;
 use super::text::clean;
 use crate::local::{CONTROL, ClientError};
 
@@ -79,6 +80,14 @@ fn table(failure: &Failure) -> (u8, &'static str) {
             (FAILED, "Should it not start, it ends as cancelled. Ask again, to stop it when it has")
         }
         Failure::Refused(_) => (REFUSED, "Nothing was run"),
+        Failure::Logs(LogsError::NotAllowed) => (
+            NOT_ROOT,
+            "Use sudo, or become a member of the group keros: usermod -aG keros USER, then log in again",
+        ),
+        Failure::Logs(LogsError::NoService(_)) => {
+            (UNREACHABLE, "Use sudo, or start the service: systemctl start keros-logs.socket")
+        }
+        Failure::Logs(_) => (FAILED, ""),
         Failure::Client(ClientError::Refused { .. }) | Failure::NoSuchJob(_) | Failure::Ambiguous { .. } => {
             (FAILED, "")
         }

@@ -6,6 +6,7 @@ mod cancel;
 mod configuration;
 mod doctor;
 pub(crate) mod exit;
+mod logs;
 mod text;
 mod time;
 mod watch;
@@ -38,6 +39,8 @@ pub(crate) fn run(command: &Command, arguments: &Arguments) -> ExitCode {
         Command::Jobs(format) => jobs(arguments, *format),
         Command::Job { id, format } => job(arguments, id, *format),
         Command::Telemetry { format, .. } => telemetry(arguments, *format),
+        Command::Logs(what) if what.serve => return logs::serve(),
+        Command::Logs(what) => logs::logs(what),
         Command::Watch(what) => {
             let watched = sockets(arguments).and_then(|sockets| watch::run(&sockets, what));
             return watched.unwrap_or_else(|error| exit::failed(&error)).into();
@@ -66,8 +69,13 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
 
 /// Prints to standard output. A reader that went away (`| head`) is no error.
 fn print(text: &str) {
+    let _ = print_on(text);
+}
+
+/// As [`print`]; `false`: nobody reads any more.
+fn print_on(text: &str) -> bool {
     let mut output = std::io::stdout().lock();
-    let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+    output.write_all(text.as_bytes()).and_then(|()| output.flush()).is_ok()
 }
 
 /// Tells on standard error what goes on.
@@ -96,6 +104,8 @@ enum Failure {
     OnItsWay(CommandId),
     #[error("refused: {0}")]
     Refused(String),
+    #[error(transparent)]
+    Logs(#[from] logs::LogsError),
     #[error("the terminal cannot be used")]
     Terminal(#[source] std::io::Error),
 }

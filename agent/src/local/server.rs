@@ -11,6 +11,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use keros_protocol::limits::shorten;
+use keros_service::{Named, log};
 use serde_json::json;
 use tokio::net::{UnixListener, UnixStream};
 
@@ -190,6 +191,8 @@ async fn serve_connection(stream: UnixStream, peer: Peer, routes: Routes, guests
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .keep_alive(false)
+        // Who has said all may close that half (`socat`, `nc -N`), and still wants the answer.
+        .half_close(true)
         .max_buf_size(MAX_BUFFER_BYTES)
         .timer(TokioTimer::new())
         .header_read_timeout(limit)
@@ -224,7 +227,10 @@ async fn answer_peer(routes: &Routes, guests: &Guests, peer: Peer, request: Requ
         if admitted {
             tracing::info!(%method, path, left_out, "local request: {peer}");
         } else {
-            tracing::warn!(%method, path, left_out, "refused: only root may use the control socket: {peer}");
+            let text = format!(
+                "refused: only root may use the control socket: {peer}: {method} {path}, {left_out} left out"
+            );
+            log::tell(Named::LocalRefused, &text);
         }
     }
     if !admitted {
