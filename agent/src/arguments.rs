@@ -1,5 +1,6 @@
 //! What can be said on the command line, and the help that teaches it.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -41,6 +42,18 @@ pub(crate) struct Arguments {
     /// The agent's socket; control.sock is looked for beside it [default: status.sock in the configured runtime_folder]
     #[arg(long, global = true, value_name = "PATH")]
     pub(crate) socket: Option<PathBuf>,
+}
+
+/// The configuration file of `run`, and of nothing else: as a service starts it. The parser for all commands is left out then, since
+/// the memory that it takes would be the daemon's for as long as that runs.
+pub(crate) fn of_service(words: impl Iterator<Item = OsString>) -> Option<Option<PathBuf>> {
+    match words.collect::<Vec<_>>().as_slice() {
+        [run] if run == "run" => Some(None),
+        [run, option, file] if run == "run" && option == "--config" && !file.is_empty() => {
+            Some(Some(file.into()))
+        }
+        _ => None,
+    }
 }
 
 /// The commands.
@@ -260,4 +273,35 @@ pub(crate) struct ConfigAction {
     /// Print the shipped file, in which every option is explained
     #[arg(long)]
     pub(crate) default: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the parser for everything makes of it.
+    fn parsed(line: &str) -> Option<Option<PathBuf>> {
+        let arguments = Arguments::try_parse_from(format!("keros-agent {line}").split_whitespace()).ok()?;
+        matches!(arguments.command, Command::Run).then_some(arguments.config)
+    }
+
+    #[test]
+    fn what_is_taken_for_the_services_command_line_means_the_same_to_the_parser() {
+        let short = |line: &str| of_service(line.split_whitespace().map(OsString::from));
+        for line in ["run", "run --config /etc/x.yaml"] {
+            assert_eq!(short(line).map(Some), Some(parsed(line)), "{line}");
+        }
+        for line in [
+            "",
+            "status",
+            "run --help",
+            "run --config",
+            "run --config=/x",
+            "--config /x run",
+            "run --socket /x",
+            "run run",
+        ] {
+            assert_eq!(short(line), None, "{line:?}");
+        }
+    }
 }

@@ -124,6 +124,11 @@ impl Core {
         self.share_time();
     }
 
+    /// The end: what the disk does not have yet is stored.
+    pub(crate) fn flush(&mut self) {
+        self.keeper.flush();
+    }
+
     /// A session with the executor says something.
     pub(crate) fn session(&mut self, event: SessionEvent) {
         let session = event.session;

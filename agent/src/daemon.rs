@@ -29,6 +29,8 @@ use crate::{by_hand, config, mqtt};
 
 /// The loop comes around at least this often, to notice a wall clock that has jumped.
 const MAX_SLEEP: Duration = Duration::from_secs(600);
+/// Descriptors that are looked at in one go; tokio keeps 12 bytes for each, and by itself would for 1024.
+const IO_EVENTS: usize = 32;
 /// For the farewell to the broker, and for a part of a bundle to become durable.
 const FAREWELL_LIMIT: Duration = Duration::from_secs(2);
 
@@ -37,7 +39,8 @@ const FAREWELL_LIMIT: Duration = Duration::from_secs(2);
 /// # Errors
 /// What keeps the daemon from starting. Once it runs, nothing ends it but a signal.
 pub(crate) fn run(settings: Settings, warnings: Vec<String>) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().max_io_events_per_tick(IO_EVENTS).build()?;
     let code = runtime.block_on(serve(settings, warnings));
     // A name that is still being resolved must not hold up the end.
     runtime.shutdown_background();
@@ -84,6 +87,7 @@ async fn serve(settings: Settings, mut warnings: Vec<String>) -> anyhow::Result<
         }
     }
     notify.stopping();
+    core.flush();
     // Nobody hears any more what an attempt to fetch says.
     drop(channels.fetches);
     let fetching = core.end_fetching();

@@ -51,6 +51,7 @@ mod unconfigured;
 /// How the gateway is.
 mod vitals;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
@@ -61,12 +62,15 @@ use arguments::{Arguments, Command};
 /// The program: does what its command line asks for.
 #[must_use]
 pub fn main() -> ExitCode {
+    if let Some(config) = arguments::of_service(std::env::args_os().skip(1)) {
+        return run(config.as_deref());
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return cli::usage(&error),
     };
     match &arguments.command {
-        Command::Run => run(&arguments),
+        Command::Run => run(arguments.config.as_deref()),
         command => cli::run(command, &arguments),
     }
 }
@@ -77,9 +81,9 @@ pub fn command() -> clap::Command {
     Arguments::command()
 }
 
-fn run(arguments: &Arguments) -> ExitCode {
+fn run(config: Option<&Path>) -> ExitCode {
     log::start(log::Style::Service);
-    let loaded = unconfigured::wait(arguments.config.as_deref());
+    let loaded = unconfigured::wait(config);
     let (settings, warnings) = match loaded.for_daemon() {
         Ok(ready) => ready,
         Err(findings) => {
