@@ -3,7 +3,7 @@
 # A configuration that is there already stays as it is. Nothing is started, no user is made: on the gateway itself,
 # afterwards (as root):
 #
-#   systemd-sysusers && systemd-tmpfiles --create && systemctl daemon-reload && systemctl enable --now keros-agent
+#   systemd-sysusers && systemd-tmpfiles --create && journalctl --update-catalog && systemctl daemon-reload && systemctl enable --now keros-agent
 set -eu
 
 usage() {
@@ -35,7 +35,7 @@ put() { # MODE SOURCE PATH: the new file is complete before it takes the old one
     mv -f "$destination$3.new" "$destination$3"
 }
 
-for path in /usr/bin /usr/lib/systemd/system /usr/lib/sysusers.d /usr/lib/tmpfiles.d /etc/keros-agent \
+for path in /usr/bin /usr/lib/systemd/system /usr/lib/systemd/catalog /usr/lib/sysusers.d /usr/lib/tmpfiles.d /etc/keros-agent \
     /etc/keros-agent/config.d /etc/keros-agent/trust; do
     # The modes of /usr and the like are the system's business once they exist.
     [ -d "$destination$path" ] || folder 0755 "$path"
@@ -58,6 +58,11 @@ want() { # TARGET UNIT
 }
 want multi-user.target keros-executor-settle.service
 want timers.target keros-executor-settle.timer
+want timers.target keros-agent-renew.timer
+# Technicians ask it for log lines; it runs nothing until they do.
+want sockets.target keros-logs.socket
+# What the journal tells of our events (journalctl -x), after `journalctl --update-catalog`.
+put 0644 "$source_folder/systemd/keros.catalog" /usr/lib/systemd/catalog/keros.catalog
 for kind in sysusers tmpfiles; do
     for file in "$source_folder"/systemd/*."$kind".conf; do
         name=${file##*/}

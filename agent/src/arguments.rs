@@ -1,6 +1,8 @@
 //! What can be said on the command line, and the help that teaches it.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use keros_protocol::magic_link::Digest;
@@ -20,6 +22,7 @@ Examples:
   sudo keros-agent doctor            what is wrong, and what to do about it
   sudo keros-agent apply /media/usb sha256:… --command /media/usb/command.json
                                      run an exported Magic Link without a network
+  sudo keros-agent enroll -          join a center: paste the line that `keros-center enroll` prints
   sudo keros-agent cancel 0192       stop that job, or undo it
   keros-agent config --check         find mistakes in the configuration
   curl --unix-socket /run/keros-agent/status.sock http://agent/v1/status
@@ -40,6 +43,18 @@ pub(crate) struct Arguments {
     /// The agent's socket; control.sock is looked for beside it [default: status.sock in the configured runtime_folder]
     #[arg(long, global = true, value_name = "PATH")]
     pub(crate) socket: Option<PathBuf>,
+}
+
+/// The configuration file of `run`, and of nothing else: as a service starts it. The parser for all commands is left out then, since
+/// the memory that it takes would be the daemon's for as long as that runs.
+pub(crate) fn of_service(words: impl Iterator<Item = OsString>) -> Option<Option<PathBuf>> {
+    match words.collect::<Vec<_>>().as_slice() {
+        [run] if run == "run" => Some(None),
+        [run, option, file] if run == "run" && option == "--config" && !file.is_empty() => {
+            Some(Some(file.into()))
+        }
+        _ => None,
+    }
 }
 
 /// The commands.
@@ -114,6 +129,44 @@ Exit codes: 0 it succeeded, or was taken with --no-wait; 1 it ended otherwise, o
 77 only for root."
     )]
     Apply(Apply),
+    /// Join a center: keys, log-in and configuration from one pasted line
+    #[command(
+        long_about = "Join a center: keys, log-in and configuration from one pasted line.\n\n\
+The line comes from `keros-center enroll EUI` and is good once, for this gateway alone. The private key is\n\
+made here. Everything is tried against the real broker before it replaces anything; then the agent is\n\
+started anew (a running job goes on). When it fails, or the power is cut, nothing has changed, and the\n\
+same line can be used again.",
+        after_help = "\
+Examples:
+  sudo keros-agent enroll -            paste the line, then Enter: it is in no list of processes or history
+  sudo keros-agent enroll KEROS1/…     the same, where nobody else looks
+
+Exit codes: 0 enrolled; 1 failed, also when the new log-in does not work; 65 the line is not good, or not for
+this gateway, or the center refuses; 69 the center cannot be reached; 77 only for root; 78 the configuration
+would be wrong."
+    )]
+    Enroll(Enroll),
+    /// Renew this gateway's certificate, when a third of its life is left
+    #[command(
+        long_about = "Renew this gateway's certificate, when a third of its life is left.\n\n\
+A timer does this once a day. The new certificate is for a new key; it is tried against the real broker\n\
+before it takes the old one's place. When something fails, the old one stays. One that expired up to 30\n\
+days ago can still be renewed; after that the gateway has to be enrolled anew.",
+        after_help = "\
+Exit codes: 0 renewed, or not due yet, or this gateway logs in by password; 1 failed; 65 the center refuses;
+69 the center cannot be reached; 77 only for root; 78 the configuration is wrong."
+    )]
+    Renew(Renew),
+    /// Show what agent and executor have logged, together
+    #[command(after_help = "\
+Examples:
+  keros-agent logs                        the last lines
+  keros-agent logs --job 0192             the whole story of one job
+  keros-agent logs --follow --priority warning
+  keros-agent logs --since 2h --json
+
+Reading needs root, or the group keros. Explained, line by line: sudo journalctl -x KEROS_JOB_ID=ID")]
+    Logs(Logs),
     /// Cancel a job (root only)
     #[command(
         long_about = "Cancel a job (root only).\n\n\
@@ -135,6 +188,27 @@ Examples:
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+/// How a center is joined.
+#[derive(Debug, Args)]
+pub(crate) struct Enroll {
+    /// The line, or - to read it from standard input
+    pub(crate) line: String,
+    /// Replace what is configured, without asking
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Leave the service as it is
+    #[arg(long)]
+    pub(crate) no_restart: bool,
+}
+
+/// When a certificate is renewed.
+#[derive(Debug, Args)]
+pub(crate) struct Renew {
+    /// Now, however much of its life is left
+    #[arg(long)]
+    pub(crate) now: bool,
 }
 
 /// What is cancelled.
@@ -183,6 +257,51 @@ fn hash(text: &str) -> Result<Digest, &'static str> {
     digest.map_err(|_| "the whole hash is needed here: `sha256:` and 64 lower-case hex digits")
 }
 
+/// Which lines of the log.
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    /// Only about the job whose id begins so; all of its lines
+    #[arg(long, value_name = "ID")]
+    pub(crate) job: Option<String>,
+    /// At most so many, the newest [default: 50, without --job and --since]
+    #[arg(long, short = 'n', value_name = "N")]
+    pub(crate) lines: Option<usize>,
+    /// Go on with what comes, until Ctrl-C
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// Not older than that: 90s, 30m, 2h, 3d
+    #[arg(long, value_name = "AGO", value_parser = ago)]
+    pub(crate) since: Option<Duration>,
+    /// Only of this priority or a higher one: emerg, alert, crit, err, warning, notice, info, debug, or 0 to 7
+    #[arg(long, short, value_name = "PRIORITY", value_parser = priority)]
+    pub(crate) priority: Option<u8>,
+    /// Answer the request on standard input (what the service keros-logs does)
+    #[arg(long, hide = true)]
+    pub(crate) serve: bool,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+fn ago(text: &str) -> Result<Duration, &'static str> {
+    const WANTED: &str = "a number and s, m, h or d is needed here: 90s, 30m, 2h, 3d";
+    let unit_s = match text.chars().last() {
+        Some('s') => 1,
+        Some('m') => 60,
+        Some('h') => 3600,
+        Some('d') => 86_400,
+        _ => return Err(WANTED),
+    };
+    let number: u64 = text[..text.len() - 1].parse().map_err(|_| WANTED)?;
+    number.checked_mul(unit_s).map(Duration::from_secs).ok_or(WANTED)
+}
+
+fn priority(text: &str) -> Result<u8, &'static str> {
+    const NAMES: [&str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
+    let named = NAMES.iter().position(|name| *name == text).and_then(|number| u8::try_from(number).ok());
+    let number = named.or_else(|| text.parse().ok()).filter(|number| *number <= 7);
+    number.ok_or("emerg, alert, crit, err, warning, notice, info, debug, or 0 to 7 is needed here")
+}
+
 /// How an answer is printed.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Format {
@@ -204,4 +323,35 @@ pub(crate) struct ConfigAction {
     /// Print the shipped file, in which every option is explained
     #[arg(long)]
     pub(crate) default: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the parser for everything makes of it.
+    fn parsed(line: &str) -> Option<Option<PathBuf>> {
+        let arguments = Arguments::try_parse_from(format!("keros-agent {line}").split_whitespace()).ok()?;
+        matches!(arguments.command, Command::Run).then_some(arguments.config)
+    }
+
+    #[test]
+    fn what_is_taken_for_the_services_command_line_means_the_same_to_the_parser() {
+        let short = |line: &str| of_service(line.split_whitespace().map(OsString::from));
+        for line in ["run", "run --config /etc/x.yaml"] {
+            assert_eq!(short(line).map(Some), Some(parsed(line)), "{line}");
+        }
+        for line in [
+            "",
+            "status",
+            "run --help",
+            "run --config",
+            "run --config=/x",
+            "--config /x run",
+            "run --socket /x",
+            "run run",
+        ] {
+            assert_eq!(short(line), None, "{line:?}");
+        }
+    }
 }

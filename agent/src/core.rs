@@ -6,14 +6,17 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use keros_machine::{Arrival, Effect, Event, Heard, Note, Now, SessionRequest, State, Verdict};
+use keros_machine::{Arrival, Effect, Event, Heard, Now, SessionRequest, State, Verdict};
 use keros_platform::{Identity, read_keyring};
 use keros_protocol::eligibility::Gateway;
 use keros_protocol::executor::Request;
 use keros_protocol::{CommandId, Downlink, Envelope, KeyPurpose, KeyRing, Report, UnixSeconds};
+use keros_service::Named;
+use keros_service::log::{self, Subject};
 use rumqttc::v5::mqttbytes::v5::Publish;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
+use tracing::Level;
 
 use crate::clock::{Clock, SharedTime};
 use crate::config::Settings;
@@ -25,7 +28,7 @@ use crate::mqtt::{Full, LinkControl, Publisher, chain};
 use crate::numbers::Numbers;
 use crate::store::{Store, StoredCommand};
 use crate::vitals::Sampler;
-use crate::{report, telemetry};
+use crate::{notes, report, telemetry};
 
 /// The state's keeper, and what acts for it.
 pub(crate) struct Core {
@@ -119,6 +122,11 @@ impl Core {
     pub(crate) fn apply(&mut self, events: Vec<Event>) {
         self.keeper.apply(events, &mut self.shell);
         self.share_time();
+    }
+
+    /// The end: what the disk does not have yet is stored.
+    pub(crate) fn flush(&mut self) {
+        self.keeper.flush();
     }
 
     /// A session with the executor says something.
@@ -278,7 +286,7 @@ impl Hands for Shell {
                 store.remove_command(command_id);
                 self.collect_bundles(state, store);
             }
-            Effect::Note(note) => log(&note),
+            Effect::Note(note) => notes::log(&note, state),
         }
         None
     }
@@ -287,7 +295,9 @@ impl Hands for Shell {
 impl Shell {
     fn publish_report(&self, report: Report) {
         let Some(publisher) = &self.publisher else { return };
-        tracing::debug!(command = %report.command_id, number = report.position.number, "report: {}", report.outcome);
+        let subject = Subject { command_id: report.command_id, update_id: report.update_id };
+        let (number, outcome) = (report.position.number, &report.outcome);
+        log::remark(Level::DEBUG, subject, &format_args!("report {number}: {outcome}"));
         if publisher.report(report::to_json(report)).is_err() {
             self.link.reset();
         }
@@ -340,7 +350,8 @@ impl Shell {
                     Request::Run { envelope, statement, bundle }
                 }
                 Err(error) => {
-                    tracing::error!(command = %command_id, %error, "the stored command cannot be read");
+                    let text = format_args!("the stored command cannot be read: {error}");
+                    log::remark(Level::ERROR, command_id, &text);
                     return Some(Event::EnvelopeLost { command_id });
                 }
             },
@@ -360,28 +371,8 @@ pub(crate) fn fresh_nonce() -> String {
 /// Read at each use, so that keys can be added and removed while the agent runs. Without them nothing is believed.
 fn keys(folder: &Path, purpose: KeyPurpose) -> KeyRing {
     read_keyring(folder, purpose).unwrap_or_else(|error| {
-        tracing::error!("no {} is believed: {}", purpose.as_str(), chain(&error));
+        let text = format_args!("no {} is believed: {}", purpose.as_str(), chain(&error));
+        log::tell(Named::TrustLacking, &text);
         KeyRing::default()
     })
-}
-
-fn log(note: &Note) {
-    match note {
-        Note::Moved(..)
-        | Note::Duplicate(_)
-        | Note::CancelTooLate(_)
-        | Note::CancelAnswered(..)
-        | Note::ConfirmAnswered(_, None)
-        | Note::FloorLowered => tracing::info!("{note}"),
-        Note::Untrusted(_)
-        | Note::Full(_)
-        | Note::ForeignAcknowledgement
-        | Note::ExecutorLost(..)
-        | Note::FetchFailed(..)
-        | Note::BadCopy(..)
-        | Note::ConfirmAnswered(_, Some(_))
-        | Note::ClockNotBelieved
-        | Note::FloorCapped => tracing::warn!("{note}"),
-        Note::Unexpected(_) => tracing::debug!("{note}"),
-    }
 }

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use keros_machine::{Event, Setup, State};
 use keros_platform::{Identity, read_keyring};
 use keros_protocol::{KeyPurpose, ReportPosition};
+use keros_service::{Named, Notify, log};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -21,7 +22,6 @@ use crate::executor_client::SessionEvent;
 use crate::fetch::{BlobStore, FetchEvent, Fetcher, Means};
 use crate::local::{self, LocalRequest, Shown, StatusView, TelemetryAnswer};
 use crate::mqtt::{Link, LinkControl, LinkEvent};
-use crate::notify::Notify;
 use crate::numbers::Numbers;
 use crate::status::{self, Connection, Fixed};
 use crate::store::Store;
@@ -29,6 +29,8 @@ use crate::{by_hand, config, mqtt};
 
 /// The loop comes around at least this often, to notice a wall clock that has jumped.
 const MAX_SLEEP: Duration = Duration::from_secs(600);
+/// Descriptors that are looked at in one go; tokio keeps 12 bytes for each, and by itself would for 1024.
+const IO_EVENTS: usize = 32;
 /// For the farewell to the broker, and for a part of a bundle to become durable.
 const FAREWELL_LIMIT: Duration = Duration::from_secs(2);
 
@@ -37,7 +39,8 @@ const FAREWELL_LIMIT: Duration = Duration::from_secs(2);
 /// # Errors
 /// What keeps the daemon from starting. Once it runs, nothing ends it but a signal.
 pub(crate) fn run(settings: Settings, warnings: Vec<String>) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().max_io_events_per_tick(IO_EVENTS).build()?;
     let code = runtime.block_on(serve(settings, warnings));
     // A name that is still being resolved must not hold up the end.
     runtime.shutdown_background();
@@ -84,6 +87,7 @@ async fn serve(settings: Settings, mut warnings: Vec<String>) -> anyhow::Result<
         }
     }
     notify.stopping();
+    core.flush();
     // Nobody hears any more what an attempt to fetch says.
     drop(channels.fetches);
     let fetching = core.end_fetching();
@@ -118,7 +122,7 @@ fn set_up(
     let stream = ReportPosition { stream: uuid::Uuid::now_v7(), number: 0 };
     let (store, kept, damage) = Store::open(&settings.state_folder, identity.eui, stream, now.unix_s)?;
     for text in &damage {
-        tracing::error!("{text}");
+        log::tell(Named::StateDamaged, text);
     }
     warnings.extend(damage);
     warnings.extend(untrusting(&settings));
@@ -126,7 +130,7 @@ fn set_up(
         eui: identity.eui,
         telemetry_interval_ms: milliseconds(settings.telemetry.interval),
         telemetry_min_interval_ms: milliseconds(settings.telemetry.min_interval),
-        built_at_unix_s: BUILT_AT_UNIX_S,
+        built_at_unix_s: BUILT_AT_UNIX_S.max(settings.time_floor_unix_s),
     };
     let state = State::new(setup, kept);
     let time = SharedTime::new(clock, state.time_judge());
@@ -194,7 +198,7 @@ fn untrusting(settings: &Settings) -> Vec<String> {
     });
     let lacking: Vec<_> = lacking.collect();
     for text in &lacking {
-        tracing::warn!("{text}");
+        log::tell(Named::TrustLacking, text);
     }
     lacking
 }
@@ -230,7 +234,7 @@ fn on_link(core: &mut Core, connection: &mut Connection, event: LinkEvent) {
     match event {
         LinkEvent::Connecting => connection.set("connecting", now_unix_s),
         LinkEvent::Up(publisher) => {
-            tracing::info!("connected to the broker");
+            log::tell(Named::LinkUp, &"connected to the broker");
             connection.set("connected", now_unix_s);
             core.shell().numbers.connections.count();
             core.set_publisher(Some(publisher));
@@ -238,7 +242,7 @@ fn on_link(core: &mut Core, connection: &mut Connection, event: LinkEvent) {
         }
         LinkEvent::Message(message, publisher) => core.message(&message, &publisher),
         LinkEvent::Down { error } => {
-            tracing::warn!("no connection to the broker: {error}");
+            log::tell(Named::LinkDown, &format_args!("no connection to the broker: {error}"));
             connection.failed(error, now_unix_s);
             core.shell().numbers.connections_lost.count();
             core.set_publisher(None);

@@ -184,7 +184,7 @@ async fn log_lines(errors: impl AsyncRead + Unpin) {
         read_line(&mut reader, &mut line, MAX_LOG_LINE_BYTES).await
     {
         let mark = if matches!(found, Line::TooLong) { " …" } else { "" };
-        tracing::warn!("executor: {}{mark}", String::from_utf8_lossy(&line));
+        tracing::info!("executor: {}{mark}", String::from_utf8_lossy(&line));
         line.clear();
     }
 }

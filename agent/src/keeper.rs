@@ -4,11 +4,16 @@ use std::collections::VecDeque;
 
 use keros_machine::{Arrival, Effect, Event, Now, State, step};
 use keros_protocol::{Envelope, UnixSeconds};
+use keros_service::Named;
+use keros_service::log::{self, Subject};
 
 use crate::store::{Store, StoredCommand};
 
 /// How long after a failed write the next one is tried.
 const STORE_RETRY_MS: u64 = 10_000;
+/// How long the disk may be behind when nothing was done for what it does not have: what was heard comes again after a power
+/// cut. So the many small messages around a job, and around telemetry, are one write.
+const BEHIND_MS: u64 = 2000;
 
 /// The state, and where it is stored.
 #[derive(Debug)]
@@ -18,6 +23,8 @@ pub struct Keeper {
     /// Where it is stored.
     pub store: Store,
     unsaved: Option<Unsaved>,
+    /// Since when the disk has an older state, of which nothing was told to anybody.
+    behind_since_ms: Option<u64>,
 }
 
 /// The disk has an older state than this process.
@@ -40,7 +47,7 @@ impl Keeper {
     /// Of this state, as the store has it.
     #[must_use]
     pub const fn new(state: State, store: Store) -> Self {
-        Self { state, store, unsaved: None }
+        Self { state, store, unsaved: None, behind_since_ms: None }
     }
 
     /// After a start: what was owed is asked for again.
@@ -84,7 +91,9 @@ impl Keeper {
             && self.state.has_room()
             && let Err(error) = self.store.save_command(id, &command())
         {
-            tracing::error!(command = %id, %error, "the command is not taken: it cannot be stored");
+            let subject = Subject { command_id: id, update_id: arrival.update_id };
+            let text = format_args!("the command is not taken: it cannot be stored: {error}");
+            log::tell_of(Named::CommandNotTaken, subject, &text);
             self.store.remove_command(id);
             return None;
         }
@@ -106,8 +115,14 @@ impl Keeper {
             state = moved;
             effects.extend(more);
         }
+        if self.may_be_later(now, &state, &events, &effects) {
+            self.behind_since_ms.get_or_insert(now.monotonic_ms);
+            self.state = state;
+            return effects;
+        }
         let Err(error) = self.store.save(state.kept()) else {
             self.state = state;
+            self.behind_since_ms = None;
             if self.unsaved.take().is_some() {
                 tracing::info!("the state is stored again");
                 batches.push_back(vec![Event::StoreRecovered]);
@@ -116,7 +131,8 @@ impl Keeper {
         };
         let error = error.to_string();
         if self.unsaved.is_none() {
-            tracing::error!(error, "the state cannot be stored; free some room on the disk");
+            let text = format_args!("the state cannot be stored; free some room on the disk: {error}");
+            log::tell(Named::StateNotStored, &text);
         }
         self.unsaved = Some(Unsaved { error, retry_at_ms: now.monotonic_ms + STORE_RETRY_MS });
         if events.iter().any(|event| matches!(event, Event::CommandArrived(_))) {
@@ -128,10 +144,38 @@ impl Keeper {
         effects
     }
 
+    /// Whether the state may be stored with the next one: nothing follows from it that needs it on the disk, and the time that is
+    /// known to have passed is there.
+    fn may_be_later(&self, now: Now, state: &State, events: &[Event], effects: &[Effect]) -> bool {
+        let is_due = self.behind_since_ms.is_some_and(|since| now.monotonic_ms >= since + BEHIND_MS);
+        let is_small = |event: &Event| {
+            matches!(
+                event,
+                Event::StatementVerified(_)
+                    | Event::TelemetryAnswered { .. }
+                    | Event::Connected { .. }
+                    | Event::Woken
+            )
+        };
+        let is_urgent = !events.iter().all(is_small) || effects.iter().any(Effect::needs_store);
+        let is_time_known = state.time_floor() == self.state.time_floor();
+        self.unsaved.is_none() && !is_due && !is_urgent && is_time_known
+    }
+
+    /// Stores what the disk does not have yet, at the end.
+    pub fn flush(&mut self) {
+        if self.behind_since_ms.take().is_some()
+            && let Err(error) = self.store.save(self.state.kept())
+        {
+            tracing::error!(%error, "the state cannot be stored; free some room on the disk");
+        }
+    }
+
     fn without_commands(&self, mut events: Vec<Event>) -> Vec<Event> {
         events.retain(|event| {
             let Event::CommandArrived(arrival) = event else { return true };
-            tracing::warn!(command = %arrival.command_id, "the command is not taken: it cannot be stored");
+            let subject = Subject { command_id: arrival.command_id, update_id: arrival.update_id };
+            log::tell_of(Named::CommandNotTaken, subject, &"the command is not taken: it cannot be stored");
             if !self.state.knows(arrival.command_id) {
                 self.store.remove_command(arrival.command_id);
             }
@@ -145,7 +189,8 @@ impl Keeper {
     pub fn next_wake_ms(&self, now: Now) -> Option<u64> {
         let wake = keros_machine::next_wake_ms(&self.state, now);
         let retry = self.unsaved.as_ref().map(|unsaved| unsaved.retry_at_ms);
-        [wake, retry].into_iter().flatten().min()
+        let behind = self.behind_since_ms.map(|since| since + BEHIND_MS);
+        [wake, retry, behind].into_iter().flatten().min()
     }
 
     /// Why the disk has an older state than this process, when it has.

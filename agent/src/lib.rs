@@ -18,6 +18,8 @@ mod core;
 mod daemon;
 /// What the center sends, taken apart and judged.
 mod downlink;
+/// From a pasted line to a connection with the center.
+mod enroll;
 /// A session with the executor.
 mod executor_client;
 /// The bundles of Magic Links, brought to this gateway.
@@ -27,12 +29,10 @@ mod fetch;
 pub mod keeper;
 /// The technician's sockets, both sides.
 mod local;
-/// Where log lines go.
-mod logging;
 /// The connection to the broker.
 mod mqtt;
-/// What the service manager is told.
-mod notify;
+/// What the state notes, in the log.
+mod notes;
 /// What is counted while the agent runs.
 mod numbers;
 /// Tries a connection to the broker, step by step.
@@ -53,21 +53,26 @@ mod unconfigured;
 /// How the gateway is.
 mod vitals;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
+use keros_service::log;
 
 use arguments::{Arguments, Command};
 
 /// The program: does what its command line asks for.
 #[must_use]
 pub fn main() -> ExitCode {
+    if let Some(config) = arguments::of_service(std::env::args_os().skip(1)) {
+        return run(config.as_deref());
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return cli::usage(&error),
     };
     match &arguments.command {
-        Command::Run => run(&arguments),
+        Command::Run => run(arguments.config.as_deref()),
         command => cli::run(command, &arguments),
     }
 }
@@ -78,9 +83,9 @@ pub fn command() -> clap::Command {
     Arguments::command()
 }
 
-fn run(arguments: &Arguments) -> ExitCode {
-    logging::start();
-    let loaded = unconfigured::wait(arguments.config.as_deref());
+fn run(config: Option<&Path>) -> ExitCode {
+    log::start(log::Style::Service);
+    let loaded = unconfigured::wait(config);
     let (settings, warnings) = match loaded.for_daemon() {
         Ok(ready) => ready,
         Err(findings) => {

@@ -3,12 +3,12 @@
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hasher as _};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use keros_machine::Kept;
-use keros_platform::{Disk, DiskFile, RealDisk};
+use keros_platform::{Disk, DiskFile, Open, RealDisk};
 use keros_protocol::{CommandId, Envelope, Eui, ReportPosition, UnixSeconds, limits};
 use serde::{Deserialize, Serialize};
 
@@ -204,7 +204,8 @@ impl Store {
         Ok(())
     }
 
-    /// Stores a command. Durable when it returns.
+    /// Stores a command. Durable when it returns. Not by way of another name, which would be one more thing to wait for: before it
+    /// is durable no state speaks of it, and its checksum tells when it is torn.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -216,7 +217,14 @@ impl Store {
             statement: command.statement.as_ref().filter(short),
         };
         let content = checked::seal(&serde_json::to_vec(&on_disk)?);
-        self.disk.write_atomically(&self.command_path(id), &content)
+        let path = self.command_path(id);
+        let mut file = self.disk.open(&path, Open::Replace)?;
+        if let Err(error) = file.write_all(&content).and_then(|()| file.sync_all()) {
+            // The disk may be full, and the state itself must find room.
+            let _ = self.disk.remove_file(&path);
+            return Err(error);
+        }
+        self.disk.sync_folder(&self.folder.join("commands"))
     }
 
     /// A stored command.

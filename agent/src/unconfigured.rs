@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::config::{self, Loaded};
-use crate::notify::Notify;
+use keros_service::Notify;
 
 /// How often the configuration is looked at meanwhile.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);

@@ -50,6 +50,7 @@ fn the_tree_is_laid_out_like_the_gateway() {
         ("usr/lib/systemd/system/keros-executor@.service", 0o644),
         ("usr/lib/systemd/system/keros-executor-settle.service", 0o644),
         ("usr/lib/systemd/system/keros-executor-settle.timer", 0o644),
+        ("usr/lib/systemd/catalog/keros.catalog", 0o644),
         ("usr/lib/systemd/system/keros-executor.slice", 0o644),
         ("usr/lib/sysusers.d/keros-agent.conf", 0o644),
         ("usr/lib/tmpfiles.d/keros-agent.conf", 0o644),
@@ -107,6 +108,8 @@ fn systemd_understands_the_units() {
         "keros-executor@1.service",
         "keros-executor-settle.service",
         "keros-executor-settle.timer",
+        "keros-agent-renew.service",
+        "keros-agent-renew.timer",
         "keros-executor.slice",
     ];
     let mut verify = Command::new("systemd-analyze");

@@ -10,7 +10,7 @@ use crate::admit::{Admitted, Work};
 use crate::bundle::{Store, Trouble, tidy};
 use crate::drive::Drive;
 use crate::engine::{Engine, Plan};
-use crate::exit::{Failure, complain};
+use crate::exit::Failure;
 use crate::follow::forgotten;
 use crate::settings::Settings;
 use crate::settle::{complete_record, settle_all};
@@ -19,6 +19,7 @@ use crate::state::journal::Journal;
 use crate::state::started::{Record, Started};
 use crate::state::story::Story;
 use crate::state::{RunLock, State, backup, barrier};
+use crate::telling;
 use crate::trust::Kept;
 
 /// How long to wait for a lock that nobody runs a job under: its holder is about to begin or to settle one.
@@ -113,7 +114,9 @@ fn start(
     backup::make_room(state, &settings.bounds, plan.backup_bytes)??;
     // Without them the job is judged by what it leaves alone.
     let keys = Kept::read(&settings.trust_folder)
-        .map_err(|error| complain(&format!("the trusted keys: {error}")))
+        .map_err(|error| {
+            telling::failed(Some(telling::subject(command)), &format!("the trusted keys: {error}"))
+        })
         .ok();
     let begun = Job::begin(state, record.id, envelope, keys.as_ref(), state.host().now_unix_s(), plan.tasks)?;
     Started::append(state.disk(), &state.started_path(), record)?;
@@ -145,7 +148,7 @@ fn forget_bundle(state: &State, command: &Command) {
     if let Some(digest) = command.job.link()
         && let Err(failure) = Store::of(state.disk(), state.folder()).remove(digest)
     {
-        complain(&failure.chain());
+        telling::failed(Some(telling::subject(command)), &failure.chain());
     }
 }
 

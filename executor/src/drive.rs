@@ -7,10 +7,12 @@ use std::time::Duration;
 use keros_protocol::Outcome;
 use keros_protocol::executor::Event;
 use keros_protocol::limits::{MAX_TEXT_BYTES, shorten};
+use keros_service::Named;
+use keros_service::log::{self, Subject};
 
 use crate::bundle::Store;
 use crate::engine::{Controls, Engine, Plan, TasksEnd};
-use crate::exit::{Failure, complain};
+use crate::exit::Failure;
 use crate::life::{Action, CancelledBy, Concluded, Known, Life, Phase, after_tasks, next};
 use crate::resume;
 use crate::settings::Settings;
@@ -18,6 +20,7 @@ use crate::state::asked::Asked;
 use crate::state::job::{Job, LockedJob};
 use crate::state::journal::Journal;
 use crate::state::story::Story;
+use crate::telling::{self, Telling};
 use crate::trust::{self, Kept};
 
 /// How often it is looked for requests.
@@ -50,6 +53,8 @@ pub(crate) struct Drive<'a> {
     /// What this process is to run, when it began the job.
     plan: Option<Plan>,
     asked: Asked,
+    /// What lines of the log are about.
+    subject: Subject,
     /// What happened and could not be written yet.
     unwritten: Vec<Event>,
     recorded_here: bool,
@@ -69,6 +74,8 @@ impl<'a> Drive<'a> {
     ) -> Self {
         let life = Life { phase: Phase::Tasks { resumed: 0 }, in_doubt: false };
         let drive = Self::of(settings, engine, locked, journal, Story { life, ..Story::default() });
+        let text = format_args!("job started; tasks: {}", plan.tasks);
+        log::tell_of(Named::JobStarted, drive.subject, &text);
         Self { plan: Some(plan), recorded_here: true, ..drive }
     }
 
@@ -97,6 +104,10 @@ impl<'a> Drive<'a> {
         };
         let (story, journal) = take().map_err(Failure::io(doing))?;
         let mut drive = Self::of(settings, engine, locked, journal, story);
+        if drive.outcome().is_none() {
+            let text = "the process that ran the job is gone: this one goes on with it, or settles it";
+            log::tell_of(Named::JobTakenOver, drive.subject, &text);
+        }
         drive.mend_end()?;
         Ok(drive)
     }
@@ -124,6 +135,8 @@ impl<'a> Drive<'a> {
         let asked = Asked::of(locked.job.clone(), settings.verifier());
         let since_ms = locked.job.host().boottime_ms();
         let life = story.life.clone();
+        let command = locked.job.command();
+        let subject = command.as_ref().map_or_else(|| locked.job.id().into(), telling::subject);
         Self {
             settings,
             engine,
@@ -133,6 +146,7 @@ impl<'a> Drive<'a> {
             story,
             plan: None,
             asked,
+            subject,
             unwritten: Vec::new(),
             recorded_here: false,
             reboot_asked: false,
@@ -144,6 +158,11 @@ impl<'a> Drive<'a> {
     /// The job.
     pub(crate) const fn job(&self) -> &Job {
         &self.locked.job
+    }
+
+    /// What lines of the log about it are about.
+    pub(crate) const fn subject(&self) -> Subject {
+        self.subject
     }
 
     /// Its journal.
@@ -218,8 +237,9 @@ impl<'a> Drive<'a> {
             if !matches!(event, Event::Confirming { .. } | Event::RollingBack { .. }) {
                 return Err(failure);
             }
-            complain(&failure.chain());
+            telling::failed(Some(self.subject), &failure.chain());
         }
+        telling::tell(self.subject, event);
         self.life.take(event);
         self.recorded_here = true;
         self.reboot_asked = false;
@@ -246,7 +266,7 @@ impl<'a> Drive<'a> {
         if self.window_s() > 0
             && let Err(failure) = self.job().keep_room()
         {
-            complain(&failure.chain());
+            telling::failed(Some(self.subject), &failure.chain());
         }
         let mut asked = self.asked.clone();
         let controls = Controls {
@@ -255,7 +275,8 @@ impl<'a> Drive<'a> {
             backup: self.job().backup_folder(),
             resume,
         };
-        match (plan.work)(&mut self.journal, controls) {
+        let mut journal = Telling { observer: &mut self.journal, subject: self.subject };
+        match (plan.work)(&mut journal, controls) {
             TasksEnd::Ended(outcome) => self.after_tasks(outcome),
             TasksEnd::Reboot(task, text) => {
                 let kept = resume::keep(self.job(), &text);
@@ -352,11 +373,13 @@ impl<'a> Drive<'a> {
     fn undo(&mut self) -> Result<(), Failure> {
         self.job().give_room_back();
         let backup = self.job().backup_folder();
-        let journal = &mut self.journal;
+        let (journal, subject) = (&mut self.journal, self.subject);
         let mut tell = |what: &str, error: Option<&str>| {
             let short = |text: &str| shorten(text, MAX_TEXT_BYTES);
             // A full disk must not keep the job from being undone: that may be what frees it.
-            let _ = journal.tell(&Event::UndoStep { what: short(what), error: error.map(short) });
+            let step = Event::UndoStep { what: short(what), error: error.map(short) };
+            let _ = journal.tell(&step);
+            telling::tell(subject, &step);
         };
         let mut remains = self.engine.undo(&backup, &mut tell);
         // What no backup knows of: a shell task may have changed them.
@@ -374,7 +397,7 @@ impl<'a> Drive<'a> {
 
     fn ask_reboot(&mut self) {
         if let Err(error) = self.job().host().reboot() {
-            complain(&format!("the gateway is to reboot, but: {error}"));
+            telling::failed(Some(self.subject), &format!("the gateway is to reboot, but: {error}"));
         }
         self.reboot_asked = true;
         self.since_ms = self.job().host().boottime_ms();

@@ -1,9 +1,7 @@
 //! Why the program ends, and with which exit code: one table, after `sysexits.h`.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::process::ExitCode;
-
-use keros_protocol::text::printable;
 
 /// Why a request or a subcommand could not be served. It says nothing about any job.
 #[derive(Debug, thiserror::Error)]
@@ -85,20 +83,22 @@ Exit codes:
   129, 130, 143
       playbook: ended by SIGHUP, SIGINT, SIGTERM";
 
-/// Says something on standard error. That nobody listens there any more must not end what goes on.
+/// Says in the log what went wrong, where it keeps nothing from going on. On standard error that is a line that a person reads.
 pub(crate) fn complain(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "keros-executor: {}", printable(text));
+    tracing::warn!("{text}");
 }
 
-/// Prints a failure to standard error and gives the exit code.
+/// The exit code of what is in the log already.
+pub(crate) fn code(result: &Result<(), Failure>) -> ExitCode {
+    result.as_ref().map_or_else(|failure| ExitCode::from(failure.code()), |()| ExitCode::SUCCESS)
+}
+
+/// Logs a failure and gives the exit code.
 pub(crate) fn report(result: Result<(), Failure>) -> ExitCode {
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            complain(&failure.chain());
-            ExitCode::from(failure.code())
-        }
+    if let Err(failure) = &result {
+        complain(&failure.chain());
     }
+    code(&result)
 }
 
 #[cfg(test)]

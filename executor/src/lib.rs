@@ -5,7 +5,7 @@
 //! who was refused what ([`peer`], [`refusals`]); whether a command may run ([`admit`], [`trust`], [`clock`]), with what bundle ([`bundle`]); what is kept on disk ([`state`]), and the machine that it is kept on
 //! ([`host`]); how a job begins and
 //! runs ([`begin`], [`runner`], [`engine`]); how it is followed and settled ([`follow`], [`settle`], [`stragglers`]);
-//! the listener for gateways without systemd ([`listen`]); a script checked or run by hand ([`playbook_command`]); what a person reads
+//! the listener for gateways without systemd ([`listen`]); what the log tells ([`telling`]); a script checked or run by hand ([`playbook_command`]); what a person reads
 //! ([`show`]); how it all ends ([`exit`]).
 
 mod admit;
@@ -38,6 +38,7 @@ mod standing;
 mod state;
 mod statement;
 mod stragglers;
+mod telling;
 mod time_floor;
 mod trust;
 mod undo;
@@ -45,9 +46,13 @@ mod watch;
 
 use std::process::ExitCode;
 
+use keros_service::log;
+
 /// The program: does what its command line asks for.
 #[must_use]
 pub fn main() -> ExitCode {
+    // First: also what cannot be asked is said in the log.
+    log::start(log::Style::Program("keros-executor"));
     cli::dispatch(cli::parse())
 }
 

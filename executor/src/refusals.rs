@@ -7,9 +7,11 @@ use keros_platform::DiskFile;
 use keros_protocol::Outcome;
 use keros_protocol::executor::{Event, Request};
 use keros_protocol::limits::shorten;
+use keros_service::Named;
+use keros_service::log::{self, Subject};
 
-use crate::exit::complain;
 use crate::state::State;
+use crate::telling;
 
 /// Lines within one period; a fleet's whole day of honest mistakes is fewer.
 const MOST: u32 = 20;
@@ -26,19 +28,23 @@ pub(crate) struct Refusals {
     peer: String,
     /// What was asked for, in words.
     asked: String,
+    /// The job that it is about.
+    subject: Option<Subject>,
 }
 
 impl Refusals {
     /// For this peer.
     pub(crate) fn of(peer: String, asked: Option<&Request>) -> Self {
-        Self { peer, asked: asked.map_or_else(|| "a request".to_owned(), name) }
+        let subject = asked.and_then(telling::asked_for);
+        Self { peer, asked: asked.map_or_else(|| "a request".to_owned(), name), subject }
     }
 
     /// Says why, unless enough was said.
     pub(crate) fn tell(&self, state: Option<&State>, why: &str) {
         let line = |more: &str| {
             let line = format!("refused to {}: {}: {why}", self.peer, self.asked);
-            complain(&format!("{}{more}", shorten(&line, MAX_LINE_BYTES)));
+            let text = format!("{}{more}", shorten(&line, MAX_LINE_BYTES));
+            log::tell_about(Named::RequestRefused, self.subject, &text);
         };
         // Without a state folder nothing is served at all, and that is told.
         match state.map_or(Said::This, count) {

@@ -22,14 +22,14 @@ use crate::bundle::Trouble;
 use crate::drive::Drive;
 use crate::engine::{Engine, PlaybookEngine};
 use crate::events::EventSink;
-use crate::exit::{self, Failure};
+use crate::exit::Failure;
 use crate::follow::{Followed, Teller};
 use crate::orders::Desk;
 use crate::refusals::{self, Refusals};
 use crate::request::read_request;
 use crate::settings::Settings;
 use crate::state::{RunLock, State};
-use crate::{peer, runner, stragglers, time_floor};
+use crate::{peer, runner, stragglers, telling, time_floor};
 
 /// A job that is to be carried on when the session's peer has its answer.
 pub(crate) type Rest<'a> = (RunLock, Box<Drive<'a>>);
@@ -40,7 +40,9 @@ pub(crate) fn serve_standard_streams(settings: &Settings) -> ExitCode {
     let engine = PlaybookEngine { settings };
     let (mut input, sink) = (std::io::stdin(), EventSink::standard_output());
     let asked = State::open_for(settings).and_then(|state| Ok((state, read_request(&mut input)?)));
-    let refusals = Refusals::of(peer::name(&input), asked.as_ref().ok().map(|(_, request)| request));
+    let request = asked.as_ref().ok().map(|(_, request)| request);
+    let subject = request.and_then(telling::asked_for);
+    let refusals = Refusals::of(peer::name(&input), request);
     // To be told of a refusal that comes before the state is looked at, too.
     let state = State::open_for(settings).ok();
     let mut refused = |why: &str| refusals.tell(state.as_ref(), why);
@@ -49,13 +51,13 @@ pub(crate) fn serve_standard_streams(settings: &Settings) -> ExitCode {
         Ok(Some((_run_lock, mut drive))) => {
             // The peer sees the end of the session; the job is no business of its.
             peer::let_go();
-            exit::report(drive.go(true).map(drop))
+            telling::end_of_session(Some(drive.subject()), &drive.go(true).map(drop))
         }
         Err(failure) if failure.is_refusal() => {
             refused(&failure.chain());
             ExitCode::from(failure.code())
         }
-        Err(failure) => exit::report(Err(failure)),
+        Err(failure) => telling::end_of_session(subject, &Err(failure)),
     }
 }
 

@@ -9,14 +9,14 @@ use keros_protocol::text::printable;
 
 use crate::cli::{UndoArgs, find_id};
 use crate::engine::{Engine as _, PlaybookEngine};
-use crate::exit::{Failure, complain};
+use crate::exit::Failure;
 use crate::follow::take_locks;
 use crate::life::Phase;
 use crate::state::State;
 use crate::state::job::Job;
 use crate::state::journal::Journal;
 use crate::state::story::Story;
-use crate::stragglers;
+use crate::{stragglers, telling};
 
 /// Undoes it, and tells each step.
 pub(crate) fn undo(args: &UndoArgs) -> Result<(), Failure> {
@@ -37,8 +37,9 @@ pub(crate) fn undo(args: &UndoArgs) -> Result<(), Failure> {
     let tell = |event: Event, journal: &mut Journal| {
         // It is done all the same when it cannot be written: a full disk may be what is to be undone.
         if let Err(error) = journal.append_synced(&event) {
-            complain(&format!("the journal of job {id} cannot be written: {error}"));
+            telling::failed(Some(id.into()), &format!("the journal of job {id} cannot be written: {error}"));
         }
+        telling::tell(id.into(), &event);
         print(&event, args.json);
     };
     tell(Event::RollingBack { reason: "asked for on the gateway".to_owned() }, &mut journal);

@@ -13,11 +13,19 @@ pub(crate) struct Case {
     pub(crate) fresh: bool,
 }
 
+/// The playbook of [`TEMPLATES_CREATED`] as it travels alone, for a job: with its template in each task.
+pub(crate) fn templates_alone() -> String {
+    let template = serde_json::Value::String(short_template());
+    tasks(1000, |n| format!("!template {{ content: {template}, dest: /work/t{n}, {ATTRIBUTES} }}"))
+}
+
 const fn case(name: &'static str, playbook: fn(&Path) -> String, fresh: bool) -> Case {
     Case { name, playbook, template: short_template, fresh }
 }
 
 pub(crate) const ECHOES: Case = case("1000 echo tasks", |_| repeated(1000, "!echo { msg: hello }"), false);
+pub(crate) const TEMPLATES_CREATED: Case =
+    case("1000 template tasks with attributes, created", templates, true);
 pub(crate) const TEMPLATES_MATCHED: Case =
     case("1000 template tasks with attributes, matched", templates, false);
 
@@ -26,7 +34,7 @@ pub(crate) const CASES: [Case; 9] = [
     ECHOES,
     case("100 file tasks with attributes, created", files, true),
     case("100 file tasks with attributes, matched", files, false),
-    case("1000 template tasks with attributes, created", templates, true),
+    TEMPLATES_CREATED,
     TEMPLATES_MATCHED,
     case("1000 shell tasks: `true`", |_| repeated(1000, "!shell { cmd: 'true' }"), false),
     case("1 shell task that prints 100 MB", |_| repeated(1, PRINTING), false),

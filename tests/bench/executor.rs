@@ -71,14 +71,14 @@ fn count_instructions(ours: &Path) -> Result<()> {
 }
 
 /// The folder of one case.
-struct Bench<'c> {
+pub(crate) struct Bench<'c> {
     case: &'c Case,
     folder: TempDir,
     file: PathBuf,
 }
 
 impl<'c> Bench<'c> {
-    fn new(case: &'c Case) -> Result<Self> {
+    pub(crate) fn new(case: &'c Case) -> Result<Self> {
         // Not in /tmp, which may be in memory: what is made must reach a disk.
         let folder = tempfile::tempdir_in(project_root().join("target"))?;
         let work = folder.path().join("work");
@@ -94,11 +94,11 @@ impl<'c> Bench<'c> {
         ["playbook".to_owned(), self.file.display().to_string()]
     }
 
-    fn peer_arguments(&self) -> [String; 3] {
+    pub(crate) fn peer_arguments(&self) -> [String; 3] {
         ["local".to_owned(), "-p".to_owned(), self.file.display().to_string()]
     }
 
-    fn measure(&self, program: &Path, arguments: &[String]) -> Result<Run> {
+    pub(crate) fn measure(&self, program: &Path, arguments: &[String]) -> Result<Run> {
         let work = self.folder.path().join("work");
         if self.case.fresh {
             // Moved and not removed, for the reason above.
@@ -114,13 +114,13 @@ impl<'c> Bench<'c> {
     }
 }
 
-fn figures(runs: &[Run]) -> Result<(Duration, u64)> {
+pub(crate) fn figures(runs: &[Run]) -> Result<(Duration, u64)> {
     Ok((
         median(runs.iter().map(|run| run.time).collect())?,
         median(runs.iter().map(|run| run.peak_kib).collect())?,
     ))
 }
 
-fn ms(time: Duration) -> String {
+pub(crate) fn ms(time: Duration) -> String {
     format!("{:.1} ms", time.as_secs_f64() * 1000.0)
 }

@@ -7,6 +7,8 @@ mod cases;
 mod cost;
 mod executor;
 mod fetch;
+mod job;
+mod manager;
 mod measure;
 
 use std::process::ExitCode;
@@ -16,9 +18,11 @@ fn main() -> ExitCode {
         ("sizes", measure::sizes as fn() -> anyhow::Result<()>),
         ("agent", agent::run),
         ("executor", executor::run),
+        ("executor-job", job::run),
         ("fetch", fetch::run),
         ("cost-idle", cost::idle),
         ("cost-wire", cost::wire),
+        ("cost-day", cost::day),
     ];
     println!("Machine: {}\n", measure::machine());
     let mut code = ExitCode::SUCCESS;

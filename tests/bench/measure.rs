@@ -59,9 +59,14 @@ pub(crate) struct Run {
 
 /// Runs a program under Debian's `time`, which says its peak.
 pub(crate) fn once(program: &Path, arguments: &[&str], peak_file: &Path) -> Result<Run> {
+    once_with(Stdio::null(), program, arguments, peak_file)
+}
+
+/// The same with this on its standard input.
+pub(crate) fn once_with(input: Stdio, program: &Path, arguments: &[&str], peak_file: &Path) -> Result<Run> {
     let mut command = Command::new(system_program("time")?);
     command.args(["-f", "%M", "-o"]).arg(peak_file).arg(program).args(arguments);
-    command.env("USER", "root").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.env("USER", "root").stdin(input).stdout(Stdio::null()).stderr(Stdio::null());
     let begin = Instant::now();
     let status = command.status()?;
     let time = begin.elapsed();

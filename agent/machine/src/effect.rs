@@ -3,7 +3,7 @@
 use std::fmt;
 
 use keros_protocol::executor::CancelAnswer;
-use keros_protocol::{CommandId, Envelope, Report};
+use keros_protocol::{CommandId, Envelope, Outcome, RefusalReason, Report};
 
 /// One thing for the shell to do. Each may be done twice.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,8 +94,14 @@ impl Effect {
 }
 
 /// What is worth a line in the log. An event that does not fit the state is one of these, never a panic.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Note {
+    /// A new command has come, and was judged.
+    Received(CommandId),
+    /// It may run; its job waits for its turn.
+    Accepted(CommandId),
+    /// It may not run.
+    Refused(CommandId, RefusalReason, String),
     /// A command came again.
     Duplicate(CommandId),
     /// What came under this id is not trusted, and not answered: the id is known, or too much like it came.
@@ -104,6 +110,21 @@ pub enum Note {
     Full(CommandId),
     /// A job has moved on.
     Moved(CommandId, &'static str),
+    /// A job's bundle is fetched from here on.
+    FetchStarted(CommandId),
+    /// All of it is there.
+    FetchEnded(CommandId),
+    /// A job waits for its confirmation.
+    Confirming(CommandId),
+    /// A job has ended, and its end is reported.
+    Ended {
+        /// The command.
+        command_id: CommandId,
+        /// How.
+        outcome: Box<Outcome>,
+        /// The executor never had it: nobody else has told of its end.
+        by_agent: bool,
+    },
     /// A cancellation came for a job that has ended.
     CancelTooLate(CommandId),
     /// What the executor has answered to a cancellation.
@@ -128,15 +149,60 @@ pub enum Note {
     ClockNotBelieved,
 }
 
+impl Note {
+    /// The command that it is about.
+    #[must_use]
+    pub const fn command_id(&self) -> Option<CommandId> {
+        match self {
+            Self::Received(id)
+            | Self::Accepted(id)
+            | Self::Refused(id, ..)
+            | Self::Duplicate(id)
+            | Self::Untrusted(id)
+            | Self::Full(id)
+            | Self::Moved(id, _)
+            | Self::FetchStarted(id)
+            | Self::FetchEnded(id)
+            | Self::Confirming(id)
+            | Self::Ended { command_id: id, .. }
+            | Self::CancelTooLate(id)
+            | Self::CancelAnswered(id, _)
+            | Self::ConfirmAnswered(id, _)
+            | Self::ExecutorLost(id, _)
+            | Self::FetchFailed(id, _)
+            | Self::BadCopy(id, _) => Some(*id),
+            Self::ForeignAcknowledgement
+            | Self::Unexpected(_)
+            | Self::FloorCapped
+            | Self::FloorLowered
+            | Self::ClockNotBelieved => None,
+        }
+    }
+}
+
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Received(id) => write!(f, "command {id} has come"),
+            Self::Accepted(id) => write!(f, "command {id}: accepted"),
+            Self::Refused(id, reason, detail) => write!(f, "command {id}: refused: {reason}: {detail}"),
             Self::Duplicate(id) => write!(f, "command {id} came again"),
             Self::Untrusted(id) => {
                 write!(f, "an envelope with the id of command {id} was not believed")
             }
             Self::Full(id) => write!(f, "command {id} is not taken now: too many jobs or reports are open"),
             Self::Moved(id, phase) => write!(f, "command {id}: {phase}"),
+            Self::FetchStarted(id) => write!(f, "command {id}: its bundle is fetched"),
+            Self::FetchEnded(id) => write!(f, "command {id}: its bundle is there"),
+            Self::Confirming(id) => write!(f, "command {id}: waits for the center's sign of life"),
+            Self::Ended { command_id, outcome, .. } => {
+                write!(f, "command {command_id}: {outcome}")?;
+                match &**outcome {
+                    Outcome::Failed { message, .. } => write!(f, ": {message}"),
+                    Outcome::Refused { detail, .. } => write!(f, ": {detail}"),
+                    _ => Ok(()),
+                }
+            }
             Self::CancelTooLate(id) => write!(f, "command {id} cannot be cancelled any more: it has ended"),
             Self::CancelAnswered(id, answer) => write!(
                 f,

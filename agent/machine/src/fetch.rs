@@ -83,7 +83,7 @@ pub(crate) fn pump(state: &mut State, now: Now, effects: &mut Vec<Effect>) {
     }
     let Some(command_id) = wanted else { return };
     let current = fetch.current.get_or_insert_with(|| {
-        effects.push(Effect::Note(Note::Moved(command_id, "its bundle is fetched")));
+        effects.push(Effect::Note(Note::FetchStarted(command_id)));
         Fetching {
             command_id,
             under_way: false,
@@ -112,7 +112,7 @@ pub(crate) fn ended(state: &mut State, now: Now, id: CommandId, end: FetchEnd, e
         FetchEnd::Complete => {
             fetch.current = None;
             fetch.complete.insert(id);
-            effects.push(Effect::Note(Note::Moved(id, "its bundle is there")));
+            effects.push(Effect::Note(Note::FetchEnded(id)));
         }
         FetchEnd::Refused { reason, detail } => {
             job_event(state, now, id, JobEvent::NotFetched(reason, detail), effects);

@@ -64,6 +64,7 @@ pub(crate) fn arrive(state: &mut State, now: Now, arrival: Arrival, effects: &mu
     }
     forget_expired(state, now);
     report(state, now, id, arrival.update_id, Outcome::Received {});
+    effects.push(Effect::Note(Note::Received(id)));
     match arrival.verdict {
         Verdict::Eligible { kind, expires_at_unix_s, total_s, link, by_hand } => {
             let judged = state.judged_time(now);
@@ -90,13 +91,14 @@ pub(crate) fn arrive(state: &mut State, now: Now, arrival: Arrival, effects: &mu
             } else if was_cancelled(state, id) {
                 job_event(state, now, id, JobEvent::CancelAsked, effects);
             } else {
-                effects.push(Effect::Note(Note::Moved(id, "accepted")));
+                effects.push(Effect::Note(Note::Accepted(id)));
                 report(state, now, id, arrival.update_id, Outcome::Accepted {});
             }
         }
         Verdict::Refused { reason, detail } => {
-            let outcome = Outcome::Refused { reason, detail: bounded(&detail) };
-            effects.push(Effect::Note(Note::Moved(id, "refused")));
+            let detail = bounded(&detail);
+            effects.push(Effect::Note(Note::Refused(id, reason, detail.clone())));
+            let outcome = Outcome::Refused { reason, detail };
             report(state, now, id, arrival.update_id, outcome.clone());
             let ended = EndedJob {
                 command_id: id,

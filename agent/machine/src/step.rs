@@ -153,16 +153,17 @@ fn set_phase(state: &mut State, now: Now, index: usize, phase: Phase, effects: &
     if job.phase == phase {
         return;
     }
-    let name = match phase {
-        Phase::Accepted {} => "waits again",
-        Phase::Starting {} => "is handed to the executor",
-        Phase::Running {} => "runs",
-        Phase::Confirming { nonce: Some(_), .. } => "waits for the center's sign of life",
-        Phase::Confirming { nonce: None, .. } => "needs no sign of life any more",
+    let id = job.command_id;
+    let note = match phase {
+        Phase::Accepted {} => Note::Moved(id, "waits again"),
+        Phase::Starting {} => Note::Moved(id, "is handed to the executor"),
+        Phase::Running {} => Note::Moved(id, "runs"),
+        Phase::Confirming { nonce: Some(_), .. } => Note::Confirming(id),
+        Phase::Confirming { nonce: None, .. } => Note::Moved(id, "needs no sign of life any more"),
     };
     job.phase = phase;
     job.changed_at_unix_s = now.unix_s;
-    effects.push(Effect::Note(Note::Moved(job.command_id, name)));
+    effects.push(Effect::Note(note));
 }
 
 fn run(state: &mut State, now: Now, index: usize, task: Option<TaskRef>, effects: &mut Vec<Effect>) {
@@ -181,7 +182,11 @@ fn report_open(state: &mut State, now: Now, id: CommandId, outcome: Outcome) {
 fn end(state: &mut State, now: Now, index: usize, outcome: Outcome, effects: &mut Vec<Effect>) {
     let job = state.kept.jobs.remove(index);
     let outcome = bound(outcome);
-    effects.push(Effect::Note(Note::Moved(job.command_id, outcome.name())));
+    effects.push(Effect::Note(Note::Ended {
+        command_id: job.command_id,
+        outcome: Box::new(without_output(&outcome)),
+        by_agent: job.phase == Phase::Accepted {},
+    }));
     intake::report(state, now, job.command_id, job.update_id, outcome.clone());
     let ended = EndedJob {
         command_id: job.command_id,

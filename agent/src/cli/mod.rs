@@ -1,11 +1,13 @@
 //! The technician's commands: ask, print, and say by the exit code how it went. The daemon is never needed for anything
-//! but its answers, and nothing here changes the gateway but `apply` and `cancel`.
+//! but its answers, and nothing here changes the gateway but `apply` and `cancel`, and `enroll` and `renew`, which write files.
 
 mod apply;
 mod cancel;
 mod configuration;
 mod doctor;
+mod enroll;
 pub(crate) mod exit;
+mod logs;
 mod text;
 mod time;
 mod watch;
@@ -20,6 +22,7 @@ use serde::Serialize;
 
 use crate::arguments::{Arguments, Command, Format};
 use crate::config;
+use crate::enroll::EnrolError;
 use crate::local::{self, Client, ClientError, JobView, JobsView, StatusView, TelemetryAnswer};
 
 /// Runs one command.
@@ -38,6 +41,10 @@ pub(crate) fn run(command: &Command, arguments: &Arguments) -> ExitCode {
         Command::Jobs(format) => jobs(arguments, *format),
         Command::Job { id, format } => job(arguments, id, *format),
         Command::Telemetry { format, .. } => telemetry(arguments, *format),
+        Command::Enroll(what) => enroll::enroll(what, arguments.config.as_deref()),
+        Command::Renew(what) => enroll::renew(what, arguments.config.as_deref()),
+        Command::Logs(what) if what.serve => return logs::serve(),
+        Command::Logs(what) => logs::logs(what),
         Command::Watch(what) => {
             let watched = sockets(arguments).and_then(|sockets| watch::run(&sockets, what));
             return watched.unwrap_or_else(|error| exit::failed(&error)).into();
@@ -66,8 +73,13 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
 
 /// Prints to standard output. A reader that went away (`| head`) is no error.
 fn print(text: &str) {
+    let _ = print_on(text);
+}
+
+/// As [`print`]; `false`: nobody reads any more.
+fn print_on(text: &str) -> bool {
     let mut output = std::io::stdout().lock();
-    let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+    output.write_all(text.as_bytes()).and_then(|()| output.flush()).is_ok()
 }
 
 /// Tells on standard error what goes on.
@@ -96,6 +108,12 @@ enum Failure {
     OnItsWay(CommandId),
     #[error("refused: {0}")]
     Refused(String),
+    #[error(transparent)]
+    Line(#[from] keros_protocol::enroll::LineError),
+    #[error(transparent)]
+    Enrol(#[from] EnrolError),
+    #[error(transparent)]
+    Logs(#[from] logs::LogsError),
     #[error("the terminal cannot be used")]
     Terminal(#[source] std::io::Error),
 }

@@ -5,6 +5,8 @@ use std::thread::JoinHandle;
 use keros_machine::{Event, Now, State};
 use keros_protocol::magic_link::{Digest, Source};
 use keros_protocol::{Command, CommandId, Job};
+use keros_service::log;
+use tracing::Level;
 
 use super::{Core, Shell};
 use crate::fetch::{FetchEvent, Order};
@@ -60,7 +62,7 @@ impl Shell {
     ) -> Option<Event> {
         let link = store.read_command(command_id).ok().and_then(|command| link_of(&command));
         let Some(Link { digest, source, token }) = link else {
-            tracing::error!(command = %command_id, "the stored command cannot be read");
+            log::remark(Level::ERROR, command_id, &"the stored command cannot be read");
             return Some(Event::EnvelopeLost { command_id });
         };
         // After the state was lost an expired one may have run: as with commands, the executor is asked first.

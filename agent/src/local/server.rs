@@ -11,6 +11,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use keros_protocol::limits::shorten;
+use keros_service::{Named, log};
 use serde_json::json;
 use tokio::net::{UnixListener, UnixStream};
 
@@ -41,6 +42,9 @@ const MAX_LOGGED_PATH_BYTES: usize = 128;
 
 /// The group that may read, when the system has it.
 const GROUP: &str = "keros";
+
+/// No gateway has more groups.
+const MAX_GROUPS_BYTES: u64 = 256 * 1024;
 
 /// What a socket answers, and so who may use it.
 #[derive(Debug, Clone)]
@@ -175,11 +179,20 @@ pub(super) fn bind(path: &Path, routes: &Routes) -> io::Result<UnixListener> {
 
 /// Before the mode is set: until then the umask lets nobody else write, which is what connecting needs.
 fn give_to_group(path: &Path) {
-    if let Ok(Some(group)) = nix::unistd::Group::from_name(GROUP)
-        && let Err(error) = std::os::unix::fs::chown(path, None, Some(group.gid.as_raw()))
+    let groups = keros_platform::read_small(Path::new("/etc/group"), MAX_GROUPS_BYTES).unwrap_or_default();
+    if let Some(number) = group_number(&groups)
+        && let Err(error) = std::os::unix::fs::chown(path, None, Some(number))
     {
         tracing::info!(%error, group = GROUP, "the status socket stays with the agent's own group");
     }
+}
+
+/// Of [`GROUP`], which installing makes in `/etc/group`. Not asked of the C library: on a system with systemd it loads libraries of
+/// 0.3 MiB to answer, and they stay.
+fn group_number(groups: &str) -> Option<u32> {
+    groups
+        .lines()
+        .find_map(|line| line.strip_prefix(GROUP)?.strip_prefix(':')?.split(':').nth(1)?.parse().ok())
 }
 
 async fn serve_connection(stream: UnixStream, peer: Peer, routes: Routes, guests: Guests) {
@@ -190,6 +203,8 @@ async fn serve_connection(stream: UnixStream, peer: Peer, routes: Routes, guests
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .keep_alive(false)
+        // Who has said all may close that half (`socat`, `nc -N`), and still wants the answer.
+        .half_close(true)
         .max_buf_size(MAX_BUFFER_BYTES)
         .timer(TokioTimer::new())
         .header_read_timeout(limit)
@@ -224,7 +239,10 @@ async fn answer_peer(routes: &Routes, guests: &Guests, peer: Peer, request: Requ
         if admitted {
             tracing::info!(%method, path, left_out, "local request: {peer}");
         } else {
-            tracing::warn!(%method, path, left_out, "refused: only root may use the control socket: {peer}");
+            let text = format!(
+                "refused: only root may use the control socket: {peer}: {method} {path}, {left_out} left out"
+            );
+            log::tell(Named::LocalRefused, &text);
         }
     }
     if !admitted {
@@ -237,5 +255,19 @@ async fn answer_peer(routes: &Routes, guests: &Guests, peer: Peer, request: Requ
         }
         Routes::Status(sources) => answer::answer(sources, &request.into_parts().0).await,
         Routes::Control(control) => control::answer(control, request).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::group_number;
+
+    #[test]
+    fn the_number_of_the_group_is_found_among_others() {
+        let groups = "root:x:0:\nkeros-agent:x:998:\nkeros:x:997:technician\nkeros:x:1:\n";
+        assert_eq!(group_number(groups), Some(997));
+        for groups in ["", "kerosene:x:5:", "keros", "keros:x", "keros:x:many:"] {
+            assert_eq!(group_number(groups), None, "{groups:?}");
+        }
     }
 }

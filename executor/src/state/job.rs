@@ -241,15 +241,18 @@ fn fill(
         // Nobody sees the folder yet: no need to replace anything atomically.
         let mut file = disk.open(&folder.join("command.json"), Open::New)?;
         file.write_all(command.as_bytes())?;
-        file.sync_data()?;
+        let mut written = vec![file];
         if let Some(keys) = keys {
             let mut file = disk.open(&folder.join(KEYS), Open::New)?;
             file.write_all(&lines::encode(&serde_json::to_string(keys)?))?;
-            file.sync_data()?;
+            written.push(file);
         }
         let mut journal = Journal::create(disk, &folder.join("journal.jsonl"))?;
         journal.reserve()?;
-        journal.append_synced(started)?;
+        journal.tell(started)?;
+        // All is written before anything is waited for: most of it then becomes durable with the first.
+        written.iter().try_for_each(|file| file.sync_data())?;
+        journal.sync()?;
         disk.sync_folder(folder)?;
         Ok(journal)
     };

@@ -91,9 +91,14 @@ impl Journal {
     /// Writes an event and waits until it is on the disk.
     pub(crate) fn append_synced(&mut self, event: &Event) -> io::Result<()> {
         self.append(event)?;
-        lock(&self.tail).sync()?;
+        self.sync()?;
         self.woken();
         Ok(())
+    }
+
+    /// Waits until all that was written is on the disk.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        lock(&self.tail).sync()
     }
 
     /// Writes an event for whoever follows. Nothing depends on its being on the disk.

@@ -10,7 +10,7 @@ use keros_tests::{
     wait_for,
 };
 
-use super::super::measure::{gateway_program, median};
+use crate::measure::{gateway_program, median};
 
 const EUI: &str = "7076FF0000000001";
 const ROUNDS: usize = 3;

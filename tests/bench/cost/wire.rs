@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use keros_tests::{FAR, Link, run_ok, system_program};
 
-use super::super::measure::gateway_program;
 use super::site::Site;
+use crate::measure::gateway_program;
 
 const PORT: u16 = 8883;
 const TELEMETRIES: usize = 5;

@@ -161,7 +161,7 @@ fn forged_commands_do_not_wash_out_what_was_refused() {
     let mut refused = 0;
     for number in 1..1000 {
         let effects = story.tell(forged(number));
-        refused += effects.iter().filter(|e| matches!(e, Effect::Note(Note::Moved(_, "refused")))).count();
+        refused += effects.iter().filter(|e| matches!(e, Effect::Note(Note::Refused(..)))).count();
         let pending = u64::from(story.state.reports_pending());
         if pending > 0 {
             let last = numbers(&story.all).iter().map(|(number, _)| *number).max().unwrap();

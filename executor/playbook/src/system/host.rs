@@ -200,6 +200,10 @@ impl System for HostSystem {
         Some(self)
     }
 
+    fn is_this_machine(&self) -> bool {
+        self.root == Path::new("/")
+    }
+
     fn metadata(&mut self, path: &Path) -> Result<Option<Metadata>, SystemError> {
         Ok(self.stat(path, LastLink::Follow)?.map(|stat| metadata_of(&stat)))
     }

@@ -392,6 +392,11 @@ pub trait System {
         None
     }
 
+    /// Whether it works on the machine that this program runs on: the journal is of that one.
+    fn is_this_machine(&self) -> bool {
+        false
+    }
+
     /// From here on this barrier is passed before anything is changed.
     fn guard(&mut self, barrier: Barrier);
 

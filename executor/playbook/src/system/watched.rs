@@ -266,6 +266,10 @@ impl<W: Watcher> System for Watched<'_, W> {
         None
     }
 
+    fn is_this_machine(&self) -> bool {
+        self.below.is_this_machine()
+    }
+
     fn guard(&mut self, barrier: Barrier) {
         self.below.guard(match self.watcher.barrier() {
             Some(own) => own.and(barrier),

@@ -96,8 +96,11 @@ impl Writer {
     /// When its folder cannot be made or read.
     pub(super) fn open(spec: &BackupSpec) -> io::Result<(Self, Record)> {
         let folder = spec.folder.clone();
-        make_folder(&folder.join(BLOBS))?;
-        make_folder(&folder.join(NAMES))?;
+        make_folder(&folder)?;
+        // All is made before anything is waited for: a file system then has one journal to write, and not four.
+        for name in [BLOBS, NAMES] {
+            make_one(&folder.join(name))?;
+        }
         let record = Record::read(&folder)?;
         let mut options = OpenOptions::new();
         let steps = options.append(true).create(true).mode(0o600).open(folder.join(STEPS))?;
@@ -106,7 +109,6 @@ impl Writer {
             steps.set_len(record.whole_bytes)?;
             steps.sync_all()?;
         }
-        sync_folder(&folder)?;
         let used_bytes = used_bytes(&folder)?;
         let (blobs, length) = (File::open(folder.join(BLOBS))?, record.whole_bytes);
         let contents = Vec::new();
@@ -116,6 +118,8 @@ impl Writer {
         if record.whole_bytes == 0 {
             writer.append(&Step::Begun { version: VERSION })?;
         }
+        sync_folder(&writer.folder)?;
+        sync_folder(writer.folder.parent().unwrap_or_else(|| Path::new("/")))?;
         Ok((writer, record))
     }
 
@@ -261,18 +265,24 @@ impl io::Write for Hashing {
     }
 }
 
-/// Makes a folder and those above it, for root alone, each durably.
+/// Makes a folder and those above it, for root alone, all but its own name durably.
 fn make_folder(folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
     }
     let above = folder.parent().unwrap_or_else(|| Path::new("/"));
-    make_folder(above)?;
-    match DirBuilder::new().mode(0o700).create(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
+    if !above.is_dir() {
+        make_folder(above)?;
+        sync_folder(above.parent().unwrap_or_else(|| Path::new("/")))?;
     }
-    sync_folder(above)
+    make_one(folder)
+}
+
+fn make_one(folder: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {

@@ -3,6 +3,7 @@
 //! By systemd; where there is none, by monit when it is told of the program, else by the init script of System V. Which one it is, the
 //! tools and files of the tree decide: a tree that is not booted has no other mark.
 
+mod excerpt;
 mod levels;
 mod monit;
 mod systemd;

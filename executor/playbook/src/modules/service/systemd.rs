@@ -3,7 +3,8 @@
 use keros_protocol::executor::{Change, TaskResult};
 
 use super::{
-    ACTIVE, ENABLED, Failure, Prepared, Run, SUFFIX, change, imagine, is_file, kept_or_modified, tool,
+    ACTIVE, ENABLED, Failure, Prepared, Run, SUFFIX, change, excerpt, imagine, is_file, kept_or_modified,
+    tool,
 };
 use crate::system::{Manager, Upcoming};
 
@@ -117,6 +118,12 @@ impl Prepared {
             return Ok(());
         }
         run.system.before(&Upcoming::Service(Manager::Systemd, &self.service))?;
-        tool::order("systemctl", &[verb, &self.service], run).map(|_| ())
+        match tool::order("systemctl", &[verb, &self.service], run) {
+            Ok(_) => Ok(()),
+            Err(failure) if matches!(verb, "start" | "restart") => {
+                Err(excerpt::add(failure, &self.service, run))
+            }
+            Err(failure) => Err(failure),
+        }
     }
 }
