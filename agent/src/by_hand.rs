@@ -3,6 +3,8 @@
 
 use keros_machine::{Arrival, Event, RootCancel, Verdict};
 use keros_protocol::{CommandId, Envelope, RefusalReason};
+use keros_service::log;
+use tracing::Level;
 
 use crate::core::Core;
 use crate::local::{CancelAnswer, CancelResult, CancelledJob, CommandAnswer, JudgedCommand, Judgement};
@@ -39,6 +41,12 @@ pub(crate) fn cancel(core: &mut Core, command_id: CommandId) -> CancelAnswer {
         RootCancel::TooLate(outcome) => CancelResult::TooLate { outcome },
         RootCancel::Unknown => return CancelAnswer::Unknown,
     };
+    let what = match result {
+        CancelResult::Cancelled {} => "it had not started",
+        CancelResult::HandedOver {} => "it is with the executor",
+        CancelResult::TooLate { .. } => "too late, it has ended",
+    };
+    log::remark(Level::INFO, command_id, &format_args!("cancelled by root on the gateway: {what}"));
     core.apply(vec![Event::CancelledByRoot { command_id }]);
     if core.is_unsaved() {
         let detail = "it is cancelled, but that cannot be stored: free some room on the disk, and ask again";

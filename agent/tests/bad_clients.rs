@@ -243,7 +243,10 @@ fn requests_of_ten_mebibytes_and_nonsense_are_answered_or_dropped() {
     ];
     for (name, socket, pieces, statuses) in cases {
         let socket = daemon.folder.path().join(format!("run/{socket}.sock"));
-        let answer = exchange(&socket, &pieces);
+        // Many times where it must be answered: whether the agent sees the end of the request first is chance.
+        let answers: Vec<_> =
+            (0..if statuses.contains(&"") { 1 } else { 5 }).map(|_| exchange(&socket, &pieces)).collect();
+        let answer = answers.iter().min_by_key(|answer| answer.len()).unwrap();
         let status = answer.split(' ').nth(1).unwrap_or_default();
         assert!(statuses.contains(&status), "{name}: {}", &answer[..answer.len().min(300)]);
         assert!(answer.matches("HTTP/1.1 ").count() <= 1, "{name}: one request a connection: {answer}");

@@ -224,7 +224,9 @@ impl Gateway {
             writeln!(text, "  keep_alive_s: {keep_alive_s}")?;
         }
         if let Some(password) = &options.password {
-            std::fs::write(self.folder.join("password"), password)?;
+            let file = self.folder.join("password");
+            std::fs::write(&file, password)?;
+            std::fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(0o640))?;
             writeln!(text, "  username: \"{}\"\n  password_file: {}", self.eui, at("password"))?;
         }
         if let Some(ca) = &options.ca {

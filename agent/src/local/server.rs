@@ -203,6 +203,8 @@ async fn serve_connection(stream: UnixStream, peer: Peer, routes: Routes, guests
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .keep_alive(false)
+        // Who has said all may close that half (`socat`, `nc -N`), and still wants the answer.
+        .half_close(true)
         .max_buf_size(MAX_BUFFER_BYTES)
         .timer(TokioTimer::new())
         .header_read_timeout(limit)

@@ -60,6 +60,14 @@ pub(super) fn configuration(patient: &Patient) -> Finding {
         [first] => first.to_string(),
         [first, rest @ ..] => format!("{first}; and {} more", rest.len()),
     };
+    if patient.lacks_center {
+        return Finding::failed(
+            "config",
+            "no center is configured: the agent waits for it",
+            "sudo keros-agent enroll, with the line that the center gives; or set `broker.host` in \
+             /etc/keros-agent/config.yaml",
+        );
+    }
     if !patient.wrong.is_empty() {
         let advice = "see all: sudo keros-agent config --check. Correct them, then: sudo systemctl restart keros-agent";
         return Finding::failed("config", told(&patient.wrong), advice);

@@ -14,6 +14,8 @@ pub(super) struct Patient {
     pub(super) settings: Settings,
     /// What is wrong with the configuration.
     pub(super) wrong: Vec<Finding>,
+    /// Nothing but the center is missing: the daemon waits for it, and serves no socket.
+    pub(super) lacks_center: bool,
     /// What the daemon only warns of.
     pub(super) odd: Vec<Finding>,
     pub(super) identity: Result<Identity, IdentityError>,
@@ -28,6 +30,7 @@ impl Patient {
     /// Reads the configuration, and asks the agent.
     pub(super) fn see(file: Option<&Path>, socket: Option<PathBuf>) -> Self {
         let loaded = crate::config::load(file);
+        let lacks_center = loaded.lacks_only_the_center();
         let (settings, wrong, odd) = loaded.for_doctor();
         let environment_eui = std::env::var("EUI64").ok();
         let identity =
@@ -35,7 +38,17 @@ impl Patient {
         let socket = socket.unwrap_or_else(|| crate::local::socket_path(&settings.runtime_folder));
         let agent = Client::new(socket.clone()).get("/v1/status");
         let is_root = nix::unistd::geteuid().is_root();
-        Self { settings, wrong, odd, identity, socket, agent, is_root, now_unix_s: time::now_unix_s() }
+        Self {
+            settings,
+            wrong,
+            lacks_center,
+            odd,
+            identity,
+            socket,
+            agent,
+            is_root,
+            now_unix_s: time::now_unix_s(),
+        }
     }
 
     /// A file of the platform.

@@ -41,11 +41,11 @@ pub(super) fn service(patient: &Patient) -> Finding {
             Some(unit) if is(&unit, "ActiveState", "active") => {
                 Finding::ok("service", "systemd says that it runs")
             }
-            Some(unit) => by_systemd(&unit),
+            Some(unit) => by_systemd(patient, &unit),
             None => Finding::not_checked("service", SUDO),
         },
         Err(ClientError::NotRunning(_)) => match unit(patient) {
-            Some(unit) => by_systemd(&unit),
+            Some(unit) => by_systemd(patient, &unit),
             None => without_systemd(patient),
         },
         Err(error) => Finding::failed(
@@ -73,19 +73,22 @@ fn is(unit: &BTreeMap<String, String>, key: &str, value: &str) -> bool {
     unit.get(key).is_some_and(|found| found == value)
 }
 
-fn by_systemd(unit: &BTreeMap<String, String>) -> Finding {
+fn by_systemd(patient: &Patient, unit: &BTreeMap<String, String>) -> Finding {
     let get = |key: &str| unit.get(key).map_or("", String::as_str);
     let since = match get("StateChangeTimestamp") {
         "" => String::new(),
         time => format!(" since {time}"),
     };
-    let (restarts, code) = (get("NRestarts"), get("ExecMainStatus"));
+    let code = get("ExecMainStatus");
     match (get("LoadState"), get("ActiveState"), get("SubState")) {
         ("not-found" | "masked", ..) => Finding::failed(
             "service",
             format!("systemd has no {UNIT}, or it is masked"),
             "install the package keros-agent anew; sudo systemctl unmask keros-agent",
         ),
+        (_, "active", _) if patient.lacks_center => {
+            Finding::not_checked("service", "it runs, and waits for its configuration: see the line `config`")
+        }
         (_, "active", _) => Finding::failed(
             "service",
             "systemd says that the agent runs, but its socket is not there",
@@ -94,7 +97,7 @@ fn by_systemd(unit: &BTreeMap<String, String>) -> Finding {
         ),
         (_, _, "auto-restart") => Finding::failed(
             "service",
-            format!("the agent does not stay up: started again {restarts} times, exit code {code}"),
+            format!("the agent does not stay up: it ends with exit code {code}, and is started again"),
             ended(code),
         ),
         (_, "failed", _) => {

@@ -3,7 +3,7 @@
 use keros_machine::Cancel;
 use keros_protocol::{Outcome, Output, Summary, TaskRef, UnixSeconds};
 
-use super::super::time::{utc, utc_and_distance};
+use super::super::time::{distance, utc_and_distance};
 use super::{Page, clean};
 use crate::local::{FetchView, JobView, JobsView};
 
@@ -38,13 +38,10 @@ pub(in crate::cli) fn jobs(jobs: &JobsView, now_unix_s: UnixSeconds) -> String {
         }
         page.push(&format!("{title}:"));
         for job in jobs {
-            let kind = clean(job.kind.as_deref().unwrap_or("-"));
-            page.push(&format!("  {}  {kind:11}  {}", job.command_id, utc(job.received_at_unix_s)));
-            let outcome = clean(&job.outcome.to_string());
-            page.push(&format!(
-                "    {outcome}, {}",
-                super::super::time::distance(job.changed_at_unix_s, now_unix_s)
-            ));
+            let received = distance(job.received_at_unix_s, now_unix_s);
+            page.push(&format!("  {}  {:23}  {received}", job.command_id, named(job)));
+            let changed = distance(job.changed_at_unix_s, now_unix_s);
+            page.line_from(4, &format!("{changed}: {}", job.outcome));
         }
     }
     page.text
@@ -57,7 +54,15 @@ pub(in crate::cli) fn job(job: &JobView, now_unix_s: UnixSeconds) -> String {
     if let Some(update) = job.update_id {
         page.long_line("Update", &update.to_string());
     }
-    page.long_line("Kind", job.kind.as_deref().unwrap_or("unknown: the command could not be read"));
+    match (&job.digest, job.kind.as_deref()) {
+        (Some(digest), _) => {
+            page.long_line("Magic Link", "");
+            // Behind a label it would not fit on a line, and could not be copied.
+            page.push(&format!("  {digest}"));
+        }
+        (None, None) => page.long_line("Kind", "unknown: the command could not be read"),
+        (None, Some(_)) => page.long_line("Kind", &named(job)),
+    }
     page.long_line("Received", &utc_and_distance(job.received_at_unix_s, now_unix_s));
     page.long_line("Outcome", job.outcome.name());
     page.long_line("", &format!("since {}", utc_and_distance(job.changed_at_unix_s, now_unix_s)));

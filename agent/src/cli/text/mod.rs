@@ -60,10 +60,19 @@ impl Page {
         }
     }
 
-    /// A line of any length: nothing of it may be lost.
+    /// A line behind so many blanks, cut to the terminal's width.
+    fn line_from(&mut self, indent_chars: usize, text: &str) {
+        let line = format!("{:indent_chars$}{}", "", clean(text));
+        self.push(cut(&line, LINE_CHARS).trim_end());
+    }
+
+    /// Text of any length, on as many lines as it takes: nothing of it may be lost.
     fn long_line(&mut self, label: &str, text: &str) {
-        let line = format!("{label:LABEL_CHARS$}{}", clean(text));
-        self.push(line.trim_end());
+        let mut label = label;
+        for part in wrap(&clean(text), LABEL_CHARS) {
+            self.push(format!("{label:LABEL_CHARS$}{part}").trim_end());
+            label = "";
+        }
     }
 
     fn blank(&mut self) {

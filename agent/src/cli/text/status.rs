@@ -3,7 +3,7 @@
 use keros_protocol::{Outcome, UnixSeconds};
 
 use super::super::time::{distance, utc_and_distance};
-use super::{Page, job::short_id};
+use super::{Page, named, short_id};
 use crate::local::{ConnectionView, JobView, StatusView, TelemetryView};
 
 /// So that all fits on one screen.
@@ -78,7 +78,7 @@ fn telemetry(page: &mut Page, telemetry: &TelemetryView, now_unix_s: UnixSeconds
 
 fn open_jobs(page: &mut Page, jobs: &[JobView], now_unix_s: UnixSeconds) {
     let Some(first) = jobs.first() else { return page.line("Job", "none under way") };
-    let kind = first.kind.as_deref().unwrap_or("kind unknown");
+    let kind = named(first);
     let received = distance(first.received_at_unix_s, now_unix_s);
     let cancelled = if first.cancel.is_some() { ", cancelled" } else { "" };
     page.line("Job", &format!("{} {kind}, received {received}{cancelled}", short_id(first)));

@@ -139,7 +139,7 @@ Telemetry   last sent  never since the start
             next       2026-11-24 00:07:52 UTC (in 48 min)
 Reports     3 kept until the center has acknowledged them
 
-Job         0192f3a4-5b6c-7d8e jetporch, received 10 min ago
+Job         0192f3a4-5b6c-7d8e script, received 10 min ago
             running: task 3 of 10 (Start the packet forwarder)
             and 1 waiting: keros-agent jobs
 
@@ -167,12 +167,12 @@ fn a_job_that_waits_for_its_confirmation_shows_until_when_and_its_cancellation()
     assert_eq!(
         shown,
         [
-            "Job         0192f3a4-5b6c-7d8e jetporch, received 10 min ago, cancelled",
+            "Job         0192f3a4-5b6c-7d8e script, received 10 min ago, cancelled",
             "            confirming: undone at 2026-11-23 23:39:52 UTC (in 20 min)"
         ]
     );
     let text = job(&waiting, NOW);
-    assert!(text.ends_with("unless the center confirms it\nCancelled   it is undone\n"), "{text}");
+    assert!(text.ends_with("confirms it\nCancelled   it is undone\n"), "{text}");
     for (cancel, words) in [
         (Cancel::Asked, "asked by the center; the executor has not answered yet"),
         (Cancel::Stopping, "it stops after the task under way"),
@@ -218,16 +218,31 @@ fn the_status_says_why_a_bundle_does_not_come_also_for_a_job_that_waits() {
 
 #[test]
 fn jobs_are_listed_with_whole_ids() {
-    let view = JobsView { open_jobs: Vec::new(), ended_jobs: vec![job_view(3, failed())] };
+    let digest = Some(keros_protocol::magic_link::Digest::of(b"x"));
+    let ended = JobView { kind: Some("magic_link".to_owned()), digest, ..job_view(3, failed()) };
+    let text = job(&ended, NOW);
+    assert!(text.contains(&format!("\nMagic Link\n  {}\n", ended.digest.unwrap())), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    let view = JobsView { open_jobs: Vec::new(), ended_jobs: vec![ended] };
     assert_eq!(
         jobs(&view, NOW),
         "\
 Open jobs: none
 Ended jobs, newest first:
-  0192f3a4-5b6c-7d8e-8000-000000000003  jetporch     2026-11-23 23:09:52 UTC
-    failed: task 3 of 10 (Start the packet forwarder), exit code 2, 5 min ago
+  0192f3a4-5b6c-7d8e-8000-000000000003  Magic Link 2d711642b726  10 min ago
+    5 min ago: failed: task 3 of 10 (Start the packet forwarder), exit code 2
 "
     );
+    let long = Outcome::Failed {
+        task: Some(TaskRef { number: 1, count: 1, name: "x".repeat(300) }),
+        exit_code: None,
+        message: String::new(),
+        output: None,
+        summary: Summary::default(),
+    };
+    let view = JobsView { open_jobs: vec![job_view(1, long)], ..view };
+    let text = jobs(&view, u64::from(u32::MAX));
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
 }
 
 #[test]
@@ -237,7 +252,7 @@ fn a_failed_job_is_shown_with_all_that_is_known() {
         "\
 Job         0192f3a4-5b6c-7d8e-8000-000000000003
 Update      00000000-0000-0000-0000-000000000007
-Kind        jetporch
+Kind        script
 Received    2026-11-23 23:09:52 UTC (10 min ago)
 Outcome     failed
             since 2026-11-23 23:14:52 UTC (5 min ago)
@@ -264,7 +279,10 @@ fn every_other_outcome_has_its_lines() {
         (Outcome::Running { task: Some(task(1)) }, &["Task        1 of 10: Start the packet forwarder"]),
         (
             Outcome::Confirming { until_unix_s: NOW + 60 },
-            &["            undone at 2026-11-23 23:20:52 UTC (in 1 min) unless the center confirms it"],
+            &[
+                "            undone at 2026-11-23 23:20:52 UTC (in 1 min) unless the center",
+                "            confirms it",
+            ],
         ),
         (
             Outcome::Succeeded { summary, dry_run: true },
@@ -281,7 +299,8 @@ fn every_other_outcome_has_its_lines() {
         (
             Outcome::Interrupted { interruption },
             &[
-                "Under way   task 2 of 10 (Start the packet forwarder) to task 4 of 10 (Start the packet forwarder)",
+                "Under way   task 2 of 10 (Start the packet forwarder) to task 4 of 10 (Start the",
+                "            packet forwarder)",
                 "Tasks       2 matched",
             ],
         ),

@@ -27,6 +27,7 @@ pub(in crate::local) fn full_view() -> StatusView {
     view.open_jobs[0].kind = Some("magic_link".to_owned());
     view.open_jobs[0].cancel = Some(keros_machine::Cancel::Asked);
     view.open_jobs[0].digest = Some(Digest::of(b"x"));
+    view.open_jobs[0].due_unix_s = Some(1_700_000_600);
     view.open_jobs[0].fetch =
         Some(FetchView { have_bytes: 7, total_bytes: Some(70), problem: Some("cut".to_owned()) });
     view
