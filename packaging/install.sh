@@ -58,6 +58,7 @@ want() { # TARGET UNIT
 }
 want multi-user.target keros-executor-settle.service
 want timers.target keros-executor-settle.timer
+want timers.target keros-agent-renew.timer
 # Technicians ask it for log lines; it runs nothing until they do.
 want sockets.target keros-logs.socket
 # What the journal tells of our events (journalctl -x), after `journalctl --update-catalog`.

@@ -22,6 +22,7 @@ Examples:
   sudo keros-agent doctor            what is wrong, and what to do about it
   sudo keros-agent apply /media/usb sha256:… --command /media/usb/command.json
                                      run an exported Magic Link without a network
+  sudo keros-agent enroll -          join a center: paste the line that `keros-center enroll` prints
   sudo keros-agent cancel 0192       stop that job, or undo it
   keros-agent config --check         find mistakes in the configuration
   curl --unix-socket /run/keros-agent/status.sock http://agent/v1/status
@@ -128,6 +129,34 @@ Exit codes: 0 it succeeded, or was taken with --no-wait; 1 it ended otherwise, o
 77 only for root."
     )]
     Apply(Apply),
+    /// Join a center: keys, log-in and configuration from one pasted line
+    #[command(
+        long_about = "Join a center: keys, log-in and configuration from one pasted line.\n\n\
+The line comes from `keros-center enroll EUI` and is good once, for this gateway alone. The private key is\n\
+made here. Everything is tried against the real broker before it replaces anything; then the agent is\n\
+started anew (a running job goes on). When it fails, or the power is cut, nothing has changed, and the\n\
+same line can be used again.",
+        after_help = "\
+Examples:
+  sudo keros-agent enroll -            paste the line, then Enter: it is in no list of processes or history
+  sudo keros-agent enroll KEROS1/…     the same, where nobody else looks
+
+Exit codes: 0 enrolled; 1 failed, also when the new log-in does not work; 65 the line is not good, or not for
+this gateway, or the center refuses; 69 the center cannot be reached; 77 only for root; 78 the configuration
+would be wrong."
+    )]
+    Enroll(Enroll),
+    /// Renew this gateway's certificate, when a third of its life is left
+    #[command(
+        long_about = "Renew this gateway's certificate, when a third of its life is left.\n\n\
+A timer does this once a day. The new certificate is for a new key; it is tried against the real broker\n\
+before it takes the old one's place. When something fails, the old one stays. One that expired up to 30\n\
+days ago can still be renewed; after that the gateway has to be enrolled anew.",
+        after_help = "\
+Exit codes: 0 renewed, or not due yet, or this gateway logs in by password; 1 failed; 65 the center refuses;
+69 the center cannot be reached; 77 only for root; 78 the configuration is wrong."
+    )]
+    Renew(Renew),
     /// Show what agent and executor have logged, together
     #[command(after_help = "\
 Examples:
@@ -159,6 +188,27 @@ Examples:
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+/// How a center is joined.
+#[derive(Debug, Args)]
+pub(crate) struct Enroll {
+    /// The line, or - to read it from standard input
+    pub(crate) line: String,
+    /// Replace what is configured, without asking
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Leave the service as it is
+    #[arg(long)]
+    pub(crate) no_restart: bool,
+}
+
+/// When a certificate is renewed.
+#[derive(Debug, Args)]
+pub(crate) struct Renew {
+    /// Now, however much of its life is left
+    #[arg(long)]
+    pub(crate) now: bool,
 }
 
 /// What is cancelled.

@@ -130,7 +130,7 @@ fn set_up(
         eui: identity.eui,
         telemetry_interval_ms: milliseconds(settings.telemetry.interval),
         telemetry_min_interval_ms: milliseconds(settings.telemetry.min_interval),
-        built_at_unix_s: BUILT_AT_UNIX_S,
+        built_at_unix_s: BUILT_AT_UNIX_S.max(settings.time_floor_unix_s),
     };
     let state = State::new(setup, kept);
     let time = SharedTime::new(clock, state.time_judge());

@@ -18,6 +18,8 @@ mod core;
 mod daemon;
 /// What the center sends, taken apart and judged.
 mod downlink;
+/// From a pasted line to a connection with the center.
+mod enroll;
 /// A session with the executor.
 mod executor_client;
 /// The bundles of Magic Links, brought to this gateway.

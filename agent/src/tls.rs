@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem};
 use rustls::time_provider::TimeProvider;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 
 use crate::clock::SharedTime;
 use crate::config::TlsSettings;
@@ -74,19 +75,26 @@ pub(crate) fn client_config_of_system(time: &SharedTime, attempt: u64) -> Result
     with_roots(roots, None, time, attempt)
 }
 
+/// The same with a judgement of the server of one's own, which is given the judged time.
+///
+/// # Errors
+/// When the library refuses.
+pub(crate) fn config_by_verifier(
+    verifier: Arc<dyn ServerCertVerifier>,
+    time: &SharedTime,
+) -> Result<ClientConfig, TlsError> {
+    let builder = builder(time, 0)?.dangerous().with_custom_certificate_verifier(verifier);
+    Ok(small(builder.with_no_client_auth()))
+}
+
 fn with_roots(
     roots: RootCertStore,
     client: Option<&(PathBuf, PathBuf)>,
     time: &SharedTime,
     attempt: u64,
 ) -> Result<ClientConfig, TlsError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let clock = Arc::new(JudgedClock { time: time.clone(), attempt });
-    let builder = ClientConfig::builder_with_details(provider, clock)
-        .with_safe_default_protocol_versions()
-        .map_err(TlsError::Setup)?
-        .with_root_certificates(roots);
-    let mut config = match client {
+    let builder = builder(time, attempt)?.with_root_certificates(roots);
+    let config = match client {
         None => builder.with_no_client_auth(),
         Some((chain, key)) => {
             let key = PrivateKeyDer::from_pem_file(key).map_err(|error| TlsError::Pem(key.clone(), error))?;
@@ -95,9 +103,21 @@ fn with_roots(
                 .map_err(|error| TlsError::Unusable(chain.to_owned(), error))?
         }
     };
-    // One server: a cache for hundreds of servers' sessions would only take memory.
+    Ok(small(config))
+}
+
+fn builder(time: &SharedTime, attempt: u64) -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, TlsError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let clock = Arc::new(JudgedClock { time: time.clone(), attempt });
+    ClientConfig::builder_with_details(provider, clock)
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Setup)
+}
+
+/// One server: a cache for hundreds of servers' sessions would only take memory.
+fn small(mut config: ClientConfig) -> ClientConfig {
     config.resumption = rustls::client::Resumption::in_memory_sessions(2);
-    Ok(config)
+    config
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

@@ -108,6 +108,8 @@ fn systemd_understands_the_units() {
         "keros-executor@1.service",
         "keros-executor-settle.service",
         "keros-executor-settle.timer",
+        "keros-agent-renew.service",
+        "keros-agent-renew.timer",
         "keros-executor.slice",
     ];
     let mut verify = Command::new("systemd-analyze");

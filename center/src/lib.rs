@@ -8,6 +8,7 @@ mod broker;
 mod bundle;
 mod cli;
 mod demo;
+mod enroll;
 mod files;
 mod keys;
 mod links;

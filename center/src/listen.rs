@@ -1,11 +1,15 @@
 //! HTTP entrances: each takes connections, so many at a time, and ends those on which no request comes or whose client does not read.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
@@ -30,6 +34,10 @@ pub(crate) struct Entrance {
     /// `None`: plain.
     pub(crate) tls: Option<TlsAcceptor>,
 }
+
+/// Whose request it is: an extension of each.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
 
 /// How long a client may take.
 #[derive(Debug, Clone, Copy)]
@@ -95,16 +103,18 @@ async fn connection(
     router: Router,
     watcher: Watcher,
 ) -> io::Result<()> {
-    let Some(tls) = tls else { return converse(patience, stream, router, watcher).await };
+    let peer = Peer(stream.peer_addr()?.ip());
+    let Some(tls) = tls else { return converse(patience, stream, peer, router, watcher).await };
     let stream = tokio::time::timeout(patience.head, tls.accept(stream))
         .await
         .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long"))??;
-    converse(patience, stream, router, watcher).await
+    converse(patience, stream, peer, router, watcher).await
 }
 
 async fn converse(
     patience: Patience,
     stream: impl AsyncRead + AsyncWrite + Send + 'static,
+    peer: Peer,
     router: Router,
     watcher: Watcher,
 ) -> io::Result<()> {
@@ -112,7 +122,12 @@ async fn converse(
     http.timer(TokioTimer::new()).header_read_timeout(patience.head).max_buf_size(HTTP_BUFFER_BYTES);
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(patience.write));
-    let connection = http.serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(router));
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        router.call(request)
+    });
+    let connection = http.serve_connection(TokioIo::new(Box::pin(stream)), service);
     watcher.watch(connection).await.map_err(io::Error::other)
 }
 

@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use futures_util::FutureExt as _;
+use keros_protocol::KeyPurpose;
 use keros_protocol::topics::Prefix;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::bounds::{DEADLINE_PERIOD, NUDGES, SWEEP_PERIOD, TIDY_PERIOD_S};
-use crate::broker::{self, BrokerSettings, GatewayAccess, Listener, Running};
+use crate::broker::{self, BrokerSettings, Gate, GatewayAccess, Listener, Running};
+use crate::enroll;
 use crate::listen::{self, Entrance};
 use crate::mqtt::{self, Connection};
 use crate::registry::Registry;
@@ -22,8 +24,10 @@ use crate::service::{Center, unix_now};
 use crate::settings::{DataFolder, read_keys, read_secret};
 use crate::store::Store;
 
+mod enrolment;
 mod registry;
 
+pub(crate) use enrolment::EnrolSettings;
 pub(crate) use registry::RegistrySettings;
 
 /// Open requests get this long to end at a stop.
@@ -48,6 +52,8 @@ pub(crate) struct ServeSettings {
     pub(crate) database_url: Option<String>,
     /// The store of Magic Links, and how gateways fetch from it.
     pub(crate) registry: RegistrySettings,
+    /// How gateways join.
+    pub(crate) enrol: EnrolSettings,
 }
 
 /// Which MQTT broker serves. The center is an ordinary client of either.
@@ -105,7 +111,7 @@ pub(crate) struct Ready {
 /// # Errors
 /// What keeps the center from starting or from going on, with what to do.
 pub(crate) async fn serve(
-    settings: ServeSettings,
+    mut settings: ServeSettings,
     ready: oneshot::Sender<Ready>,
     stop: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
@@ -114,15 +120,21 @@ pub(crate) async fn serve(
     let token = Arc::new(Token::new(&folder.api_token()?));
     let store = Store::open(folder.path(), settings.database_url.as_deref()).await?;
     let (nudges, nudges_receiver) = mpsc::channel(NUDGES);
-    let entrances = registry::open(&settings.registry).await?;
+    let entrances = registry::open(&settings.registry, &settings.enrol).await?;
     let links = registry::links(&settings.registry, &folder, &entrances)?;
+    let authority = enrolment::authority(&folder, &mut settings.broker)?;
+    let gate = Arc::<Gate>::default();
+    let public =
+        [(KeyPurpose::Command, keys.command.public()), (KeyPurpose::Statement, keys.statement.public())];
     let center = Arc::new(Center::new(store.clone(), keys, settings.topic_prefix.clone(), links, nudges));
     center.forget_presence().await?;
     center.expire(unix_now()).await?;
 
-    let (connection, broker) =
-        connection(settings.broker, settings.topic_prefix, folder.mqtt_client_id()?).await?;
+    let (connection, broker) = connection(&settings, folder.mqtt_client_id()?, Arc::clone(&gate)).await?;
     let mqtt_addresses = broker.as_ref().map(|broker| broker.addresses.clone()).unwrap_or_default();
+    let office = enrolment::office(&settings, &store, public, authority, &entrances, &mqtt_addresses, gate)?;
+    let office = Arc::new(office);
+    office.close_gate(unix_now()).await?;
     let listener = TcpListener::bind(settings.rest_address)
         .await
         .with_context(|| format!("cannot listen on {} for the REST API", settings.rest_address))?;
@@ -135,10 +147,15 @@ pub(crate) async fn serve(
     let registry_addresses: Vec<_> = entrances.iter().map(|(address, _)| *address).collect();
     let registry = Registry::new(Arc::clone(&center), Arc::clone(&token), settings.registry.pulls).router();
     for (_, entrance) in entrances {
-        tasks.spawn(listen::serve(entrance, registry.clone(), stop.clone()).map(Ok));
+        // A token would cross the network readable.
+        let router = match &entrance.tls {
+            Some(_) => enroll::router(Arc::clone(&office), registry.clone()),
+            None => registry.clone(),
+        };
+        tasks.spawn(listen::serve(entrance, router, stop.clone()).map(Ok));
     }
     let entrance = Entrance { name: "REST API", listener, tls: None };
-    let router = Api::new(center, token, stop.clone()).router();
+    let router = Api::new(center, office, token, stop.clone()).router();
     tasks.spawn(listen::serve(entrance, router, stop.clone()).map(Ok));
     tracing::info!(%rest_address, ?mqtt_addresses, "the center serves");
     // Nobody waiting for it is no error.
@@ -227,13 +244,14 @@ async fn sweep(center: Arc<Center>, mut stop: watch::Receiver<bool>) -> anyhow::
 
 /// How the center reaches its broker, and the broker itself when it is inside this process.
 async fn connection(
-    broker: BrokerChoice,
-    topic_prefix: Prefix,
+    settings: &ServeSettings,
     client_id: String,
+    gate: Arc<Gate>,
 ) -> anyhow::Result<(Connection, Option<Running>)> {
-    match broker {
+    match settings.broker.clone() {
         BrokerChoice::Embedded { listen, gateways } => {
-            let running = broker::start(BrokerSettings { listen, topic_prefix, gateways }).await?;
+            let topic_prefix = settings.topic_prefix.clone();
+            let running = broker::start(BrokerSettings { listen, topic_prefix, gateways, gate }).await?;
             let connection = Connection {
                 host: running.center_address.ip().to_string(),
                 port: running.center_address.port(),

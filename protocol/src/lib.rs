@@ -5,11 +5,14 @@
 //!
 //! Reading order: who ([`Eui`]), what is ordered ([`Command`]), how it is signed ([`Envelope`]), how it travels
 //! ([`topics`], [`Telemetry`], [`Downlink`], [`Report`]), whether it may run ([`eligibility`], [`magic_link`]), how the
-//! executor is asked and answers ([`executor`]).
+//! executor is asked and answers ([`executor`]), how a gateway joins a center ([`enroll`]).
 
+pub mod certificate;
 mod command;
+mod der;
 mod downlink;
 pub mod eligibility;
+pub mod enroll;
 mod envelope;
 mod eui;
 pub mod executor;

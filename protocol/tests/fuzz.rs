@@ -31,6 +31,48 @@ fn a_title_source_range_or_pattern_has_one_spelling_that_says_what_it_means() {
     });
 }
 
+#[test]
+fn an_enrolment_line_answer_or_certificate_is_read_or_refused() {
+    in_a_limited_process("an_enrolment_line_answer_or_certificate_is_read_or_refused", || {
+        let mut seeds = files_in(Path::new("tests/corpus/enrolment"));
+        for name in [
+            "enrol_line.txt",
+            "enrol_issued_password.json",
+            "enrol_issued_certificate.json",
+            "enrol_renewed.json",
+        ] {
+            seeds.push(std::fs::read(Path::new("tests/wire/v1").join(name)).unwrap());
+        }
+        fuzz(&seeds, ENROLMENT_WORDS, &mut |input| properties::enrolment(&input));
+    });
+}
+
+const ENROLMENT_WORDS: &[&str] = &[
+    "KEROS1/",
+    "KEROS2/",
+    "/",
+    ":",
+    "::1",
+    "\n",
+    " ",
+    "U",
+    "\"",
+    "{",
+    "}",
+    "[",
+    "]",
+    "null",
+    "65536",
+    "-----BEGIN CERTIFICATE-----\\n",
+    "-----END CERTIFICATE-----\\n",
+    "-----BEGIN PRIVATE KEY-----\\n",
+    "\"kind\":\"password\"",
+    "\u{30}\u{82}",
+    "\u{2}\u{1}",
+    "\u{7f}",
+    "é",
+];
+
 const MANIFEST_WORDS: &[&str] = &[
     "{",
     "}",

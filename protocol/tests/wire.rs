@@ -458,3 +458,66 @@ fn counts_of_any_size_can_be_summed() {
     let summary = Summary { created: u32::MAX, modified: 1, failed: u32::MAX, ..Summary::default() };
     assert_eq!((summary.changed(), summary.total()), (u32::MAX, u32::MAX));
 }
+
+#[test]
+fn joining_a_center() {
+    use keros_protocol::enroll::{
+        ConfirmRequest, EnrolLine, EnrolProblem, EnrolReason, EnrolToken, IssueRequest, Issued, Login,
+        RenewRequest, Renewed,
+    };
+    let token = EnrolToken::from_bytes([0x5a; 16]);
+    let line = EnrolLine {
+        eui: EUI,
+        entrance: "center.example:8443".parse().unwrap(),
+        pin: [0xa5; 32],
+        token,
+        issued_at_unix_s: 1_795_000_000,
+    };
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/wire/v1/enrol_line.txt");
+    if !path.exists() && std::env::var_os("KEROS_BLESS").is_some() {
+        std::fs::write(&path, format!("{line}\n")).unwrap();
+    }
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(line.to_string(), text.trim_end(), "the line is written otherwise than its frozen form");
+    assert_eq!(text.parse(), Ok(line));
+    assert_eq!(
+        token.digest(),
+        "46733a37f3564beceac4d73bc35637a552fa4c17b5e9d6710073e77948907246",
+        "what centers keep of a token"
+    );
+
+    let request = || "MAA=".to_owned();
+    frozen("enrol_issue_request", &IssueRequest { eui: EUI, token: token.to_string(), request: request() });
+    frozen("enrol_confirm_request", &ConfirmRequest { eui: EUI, token: token.to_string() });
+    let (serial, signature) = ("4A5B".to_owned(), request());
+    frozen("enrol_renew_request", &RenewRequest { eui: EUI, serial, request: request(), signature });
+    let pem = || "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n".to_owned();
+    frozen("enrol_renewed", &Renewed { certificate: pem() });
+    let issued = |login| Issued {
+        eui: EUI,
+        time_unix_s: 1_795_000_000,
+        broker: "center.example:8883".parse().unwrap(),
+        topic_prefix: "keros".to_owned(),
+        authorities: vec![pem()],
+        login,
+        command_keys: vec![key().public().to_pem()],
+        statement_keys: vec![key().public().to_pem()],
+    };
+    frozen("enrol_issued_certificate", &issued(Login::Certificate { certificate: pem() }));
+    frozen("enrol_issued_password", &issued(Login::Password { password: "0123abcd".to_owned() }));
+    let detail = || "in words".to_owned();
+    for (name, reason) in [
+        ("unknown_token", EnrolReason::UnknownToken),
+        ("other_gateway", EnrolReason::OtherGateway),
+        ("expired", EnrolReason::Expired),
+        ("used", EnrolReason::Used),
+        ("other_key", EnrolReason::OtherKey),
+        ("bad_request", EnrolReason::BadRequest),
+        ("too_many", EnrolReason::TooMany),
+        ("not_possible", EnrolReason::NotPossible),
+        ("unknown_certificate", EnrolReason::UnknownCertificate),
+        ("certificate_expired", EnrolReason::CertificateExpired),
+    ] {
+        frozen(&format!("enrol_problem_{name}"), &EnrolProblem { reason, detail: detail() });
+    }
+}

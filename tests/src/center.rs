@@ -120,6 +120,12 @@ impl Center {
         self.process.as_mut().is_some_and(Process::is_running)
     }
 
+    /// The address of its REST API.
+    #[must_use]
+    pub fn rest(&self) -> SocketAddr {
+        self.rest
+    }
+
     /// The port of the broker that it uses.
     #[must_use]
     pub fn mqtt_port(&self) -> u16 {

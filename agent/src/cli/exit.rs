@@ -5,6 +5,7 @@ use std::io::Write as _;
 use super::Failure;
 use super::logs::LogsError;
 use super::text::clean;
+use crate::enroll::Kind;
 use crate::local::{CONTROL, ClientError};
 
 /// Done.
@@ -80,6 +81,17 @@ fn table(failure: &Failure) -> (u8, &'static str) {
             (FAILED, "Should it not start, it ends as cancelled. Ask again, to stop it when it has")
         }
         Failure::Refused(_) => (REFUSED, "Nothing was run"),
+        Failure::Line(_) => (REFUSED, "Nothing was changed. A new line: keros-center enroll EUI"),
+        Failure::Enrol(error) => {
+            let code = match error.kind() {
+                Kind::NotRoot => NOT_ROOT,
+                Kind::Refused => REFUSED,
+                Kind::Unreachable => UNREACHABLE,
+                Kind::Configuration => CONFIG,
+                Kind::Failed => FAILED,
+            };
+            (code, error.advice())
+        }
         Failure::Logs(LogsError::NotAllowed) => (
             NOT_ROOT,
             "Use sudo, or become a member of the group keros: usermod -aG keros USER, then log in again",

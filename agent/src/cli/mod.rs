@@ -1,10 +1,11 @@
 //! The technician's commands: ask, print, and say by the exit code how it went. The daemon is never needed for anything
-//! but its answers, and nothing here changes the gateway but `apply` and `cancel`.
+//! but its answers, and nothing here changes the gateway but `apply` and `cancel`, and `enroll` and `renew`, which write files.
 
 mod apply;
 mod cancel;
 mod configuration;
 mod doctor;
+mod enroll;
 pub(crate) mod exit;
 mod logs;
 mod text;
@@ -21,6 +22,7 @@ use serde::Serialize;
 
 use crate::arguments::{Arguments, Command, Format};
 use crate::config;
+use crate::enroll::EnrolError;
 use crate::local::{self, Client, ClientError, JobView, JobsView, StatusView, TelemetryAnswer};
 
 /// Runs one command.
@@ -39,6 +41,8 @@ pub(crate) fn run(command: &Command, arguments: &Arguments) -> ExitCode {
         Command::Jobs(format) => jobs(arguments, *format),
         Command::Job { id, format } => job(arguments, id, *format),
         Command::Telemetry { format, .. } => telemetry(arguments, *format),
+        Command::Enroll(what) => enroll::enroll(what, arguments.config.as_deref()),
+        Command::Renew(what) => enroll::renew(what, arguments.config.as_deref()),
         Command::Logs(what) if what.serve => return logs::serve(),
         Command::Logs(what) => logs::logs(what),
         Command::Watch(what) => {
@@ -104,6 +108,10 @@ enum Failure {
     OnItsWay(CommandId),
     #[error("refused: {0}")]
     Refused(String),
+    #[error(transparent)]
+    Line(#[from] keros_protocol::enroll::LineError),
+    #[error(transparent)]
+    Enrol(#[from] EnrolError),
     #[error(transparent)]
     Logs(#[from] logs::LogsError),
     #[error("the terminal cannot be used")]

@@ -47,6 +47,11 @@ impl Loaded {
         }
     }
 
+    /// The settings as far as they could be read: an option that is wrong or missing has no sensible value there.
+    pub(crate) fn settings_so_far(&self) -> &Settings {
+        &self.settings
+    }
+
     /// Whether all that keeps the daemon from starting is that nobody has named its center.
     pub(crate) fn lacks_only_the_center(&self) -> bool {
         let mut wrong = self.findings.iter().filter(|finding| finding.severity == Severity::Wrong);
@@ -71,8 +76,17 @@ impl Loaded {
 /// Reads the file (the default one when `None`) and its drop-ins.
 #[must_use]
 pub(crate) fn load(file: Option<&Path>) -> Loaded {
+    load_with(file, Files::default())
+}
+
+/// The same, as it will be when a file of `config.d` has this text.
+#[must_use]
+pub(crate) fn load_as_if(file: Option<&Path>, drop_in: &Path, text: &str) -> Loaded {
+    load_with(file, Files { as_if: Some((drop_in.to_owned(), text.to_owned())), ..Files::default() })
+}
+
+fn load_with(file: Option<&Path>, mut loaded: Files) -> Loaded {
     let main = file.unwrap_or(Path::new(paths::AGENT_CONFIG_FILE));
-    let mut loaded = Files::default();
     loaded.read(main, file.is_none());
     loaded.read_drop_ins(&main.with_file_name("config.d"));
     let mut merged = loaded.merged;
@@ -84,11 +98,17 @@ pub(crate) fn load(file: Option<&Path>) -> Loaded {
 struct Files {
     files: Vec<PathBuf>,
     merged: Merged,
+    /// A file of `config.d`, and the text that counts for it.
+    as_if: Option<(PathBuf, String)>,
 }
 
 impl Files {
     fn read(&mut self, path: &Path, may_be_absent: bool) {
-        match read_bounded(path) {
+        let text = match &self.as_if {
+            Some((given, text)) if given == path => Ok(text.clone()),
+            _ => read_bounded(path),
+        };
+        match text {
             Ok(text) => {
                 self.files.push(path.to_owned());
                 let fragment = fragment::parse(path, text, &mut self.merged.findings);
@@ -107,9 +127,11 @@ impl Files {
         };
         let mut paths: Vec<PathBuf> = entries
             .filter_map(|entry| Some(entry.ok()?.path()))
+            .chain(self.as_if.iter().map(|(path, _)| path.clone()))
             .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
             .collect();
         paths.sort();
+        paths.dedup();
         if paths.len() > MAX_DROP_INS {
             self.wrong(folder, format!("has {} files, at most {MAX_DROP_INS} are read", paths.len()));
         }

@@ -20,7 +20,7 @@ mod tests;
 pub(crate) use finding::Finding;
 #[cfg(test)]
 use finding::Severity;
-pub(crate) use load::{DEFAULT_TEXT, Loaded, load};
+pub(crate) use load::{DEFAULT_TEXT, Loaded, load, load_as_if};
 pub(crate) use settings::{
     BrokerSettings, ExecutorAccess, MagicLinkSettings, RegistryLogin, Settings, TlsSettings,
 };

@@ -1,7 +1,7 @@
 //! The names of all options. It knows nothing of their values: those are read in `valid`.
 
 /// Every option by its full name. What stands before a dot is a section.
-pub(super) const ALL: [&str; 31] = [
+pub(super) const ALL: [&str; 32] = [
     "broker.host",
     "broker.port",
     "broker.tls.ca_file",
@@ -33,6 +33,7 @@ pub(super) const ALL: [&str; 31] = [
     "runtime_folder",
     "trust_folder",
     "platform_root",
+    "time_floor_unix_s",
 ];
 
 /// What a name is.

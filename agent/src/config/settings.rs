@@ -27,6 +27,8 @@ pub(crate) struct Settings {
     pub(crate) executor: ExecutorAccess,
     /// How Magic Links are fetched.
     pub(crate) magic_links: MagicLinkSettings,
+    /// It is not earlier than this, whatever the clock says.
+    pub(crate) time_floor_unix_s: u64,
 }
 
 /// The broker and how to log in.

@@ -71,6 +71,7 @@ fn tree(settings: &Settings) -> Value {
         "runtime_folder": settings.runtime_folder,
         "trust_folder": settings.trust_folder,
         "platform_root": settings.platform_root,
+        "time_floor_unix_s": settings.time_floor_unix_s,
     })
 }
 

@@ -13,6 +13,9 @@ use super::settings::{
     TlsSettings,
 };
 
+/// The end of 2099: a floor beyond it is a mistake.
+const LAST_FLOOR_UNIX_S: u64 = 4_102_444_799;
+
 /// As the protocol has it.
 const MAX_BUNDLE_MIB: u64 = MAX_BUNDLE_BYTES / 1024 / 1024;
 
@@ -29,6 +32,7 @@ pub(super) fn settings(merged: &mut Merged) -> Settings {
         runtime_folder: folder(merged, "runtime_folder", paths::AGENT_RUNTIME_FOLDER),
         trust_folder: folder(merged, "trust_folder", paths::TRUST_FOLDER),
         platform_root: folder(merged, "platform_root", "/"),
+        time_floor_unix_s: merged.number("time_floor_unix_s", 0..=LAST_FLOOR_UNIX_S, "").unwrap_or(0),
     }
 }
 

@@ -39,6 +39,7 @@ pub(crate) use attempt::Order;
 pub(crate) use brought::BringError;
 use progress::{Bytes, Progress};
 use rate::RateLimit;
+pub(crate) use secure::{SecureConnector, SetUp};
 use stop::Stop;
 pub(crate) use store::BlobStore;
 use traffic::Traffic;

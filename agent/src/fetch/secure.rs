@@ -12,22 +12,22 @@ use ureq::unversioned::transport::{
 };
 
 /// Sets TLS up, or says in words why that cannot be.
-pub(super) type SetUp = Box<dyn Fn() -> Result<Arc<ClientConfig>, String> + Send + Sync>;
+pub(crate) type SetUp = Box<dyn Fn() -> Result<Arc<ClientConfig>, String> + Send + Sync>;
 
 /// Wraps connections for `https`. TLS is set up when it is first needed.
-pub(super) struct SecureConnector {
+pub(crate) struct SecureConnector {
     set_up: SetUp,
     config: OnceLock<Result<Arc<ClientConfig>, String>>,
 }
 
 impl SecureConnector {
-    pub(super) fn new(set_up: SetUp) -> Self {
+    pub(crate) fn new(set_up: SetUp) -> Self {
         Self { set_up, config: OnceLock::new() }
     }
 }
 
 /// A connection with TLS.
-pub(super) struct Secure<T: Transport> {
+pub(crate) struct Secure<T: Transport> {
     buffers: LazyBuffers,
     stream: StreamOwned<ClientConnection, TransportAdapter<T>>,
 }

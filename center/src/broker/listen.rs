@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use keros_protocol::certificate::Certificate;
 use mqtt5::broker::DynamicStorage;
+use mqtt5::broker::auth::AuthProvider;
 use mqtt5::broker::client_handler::ClientHandler;
 use mqtt5::broker::config::BrokerConfig;
 use mqtt5::broker::resource_monitor::ResourceMonitor;
@@ -19,8 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc};
 use tokio_rustls::TlsAcceptor;
 
 use super::TlsFiles;
-use super::certificate::common_name;
-use super::login::{Entrance, Guard, Login};
+use super::login::{ClientCertificate, Entrance, Guard, Login};
 
 /// From the TCP connection to the end of the TLS handshake: slow cellular links need some seconds.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(30);
@@ -109,20 +110,30 @@ async fn connection(
             _ = shutdown.recv() => return Ok(()),
         },
     };
-    let login = Login { guard: Arc::clone(&core.guard), entrance };
+    // Of this connection alone: the broker's end, and a gateway that is locked out, are told by it.
+    let (end, ended) = broadcast::channel(1);
+    let login = Arc::new(Login::new(Arc::clone(&core.guard), entrance, end.clone()));
     let handler = ClientHandler::new(
         transport,
         address,
         Arc::clone(&core.config),
         Arc::clone(&core.router),
-        Arc::new(login),
+        Arc::clone(&login) as Arc<dyn AuthProvider>,
         Some(Arc::clone(&core.storage)),
         Arc::clone(&core.stats),
         Arc::clone(&core.monitor),
-        shutdown,
+        ended,
     );
     drop(core);
-    let ended = handler.run().await;
+    let mut run = std::pin::pin!(handler.run());
+    let ended = tokio::select! {
+        ended = &mut run => ended,
+        _ = shutdown.recv() => {
+            let _ = end.send(());
+            run.await
+        }
+    };
+    login.left();
     drop((open, place));
     Ok(ended?)
 }
@@ -136,15 +147,16 @@ async fn tls_handshake(
     let stream = tokio::time::timeout(HANDSHAKE_LIMIT, handshake)
         .await
         .context("the TLS handshake took too long")??;
-    let certificate_name = certificate_name(&stream)?;
-    Ok((BrokerTransport::tls(stream), Entrance::Gateways { certificate_name }))
+    let certificate = client_certificate(&stream)?;
+    Ok((BrokerTransport::tls(stream), Entrance::Gateways { certificate }))
 }
 
-fn certificate_name(stream: &TlsStreamWrapper) -> anyhow::Result<Option<String>> {
+fn client_certificate(stream: &TlsStreamWrapper) -> anyhow::Result<Option<ClientCertificate>> {
     let Some(chain) = stream.client_cert_chain() else { return Ok(None) };
-    let certificate = chain.first().context("the client's certificate chain is empty")?;
-    let name = common_name(certificate).context("the client's certificate has no single common name")?;
-    Ok(Some(name))
+    let der = chain.first().context("the client's certificate chain is empty")?;
+    let certificate = Certificate::parse(der).context("the client's certificate cannot be read")?;
+    let name = certificate.common_name.context("the client's certificate has no single common name")?;
+    Ok(Some(ClientCertificate { name, serial: certificate.serial }))
 }
 
 /// Reads certificate, key and authorities. A client certificate may be left out: then a password is asked for.
@@ -161,10 +173,14 @@ pub(super) async fn tls_acceptor(files: &TlsFiles) -> anyhow::Result<TlsAcceptor
         .await
         .with_context(|| format!("cannot read the broker's private key {}", files.key.display()))?;
     let mut config = TlsAcceptorConfig::new(chain, key);
-    if let Some(path) = &files.client_ca {
-        let authorities = TlsAcceptorConfig::load_cert_chain_from_file(path).await.with_context(|| {
+    let mut authorities = Vec::new();
+    for path in &files.client_cas {
+        let more = TlsAcceptorConfig::load_cert_chain_from_file(path).await;
+        authorities.extend(more.with_context(|| {
             format!("cannot read the authorities of client certificates {}", path.display())
-        })?;
+        })?);
+    }
+    if !authorities.is_empty() {
         config = config.with_client_ca_certs(authorities);
     }
     config.build_acceptor().context("the broker's TLS files do not fit together")

@@ -3,7 +3,7 @@
 use std::future::{Future, ready};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use keros_protocol::Eui;
 use keros_protocol::topics::Prefix;
@@ -11,8 +11,10 @@ use mqtt5::broker::auth::{AuthProvider, AuthResult};
 use mqtt5::packet::connect::ConnectPacket;
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
 use ring::hmac;
+use tokio::sync::broadcast;
 
 use super::access::Client;
+use super::gate::Gate;
 use super::passwords::PasswordFile;
 
 /// The center's user name.
@@ -22,6 +24,7 @@ pub(super) const CENTER_USERNAME: &str = "center";
 pub(super) struct Guard {
     pub(super) prefix: Prefix,
     pub(super) passwords: Option<PasswordFile>,
+    pub(super) gate: Arc<Gate>,
     /// A key made of the center's password: comparing HMACs takes the same time whatever is wrong.
     pub(super) center_key: hmac::Key,
     pub(super) center_tag: hmac::Tag,
@@ -32,23 +35,60 @@ pub(super) struct Guard {
 pub(super) enum Entrance {
     /// The loopback port that only this center knows.
     Center,
-    /// A listener for gateways; with the common name of the verified client certificate, if one was shown.
-    Gateways { certificate_name: Option<String> },
+    /// A listener for gateways; with the verified client certificate, if one was shown.
+    Gateways { certificate: Option<ClientCertificate> },
+}
+
+/// What counts of a verified client certificate.
+#[derive(Debug, Clone)]
+pub(super) struct ClientCertificate {
+    pub(super) name: String,
+    pub(super) serial: String,
 }
 
 /// One connection's log-in.
 pub(super) struct Login {
-    pub(super) guard: Arc<Guard>,
-    pub(super) entrance: Entrance,
+    guard: Arc<Guard>,
+    entrance: Entrance,
+    /// Ends the connection.
+    end: broadcast::Sender<()>,
+    admitted: OnceLock<Eui>,
 }
 
 impl Login {
+    pub(super) fn new(guard: Arc<Guard>, entrance: Entrance, end: broadcast::Sender<()>) -> Self {
+        Self { guard, entrance, end, admitted: OnceLock::new() }
+    }
+
+    /// The connection has ended.
+    pub(super) fn left(&self) {
+        if let Some(eui) = self.admitted.get() {
+            self.guard.gate.left(&self.end, *eui);
+        }
+    }
+
+    /// Who this is, when nobody has locked it out.
+    fn admit(&self, connect: &ConnectPacket) -> Result<Client, String> {
+        let client = self.identify(connect)?;
+        let Client::Gateway(eui) = client else { return Ok(client) };
+        let serial = match &self.entrance {
+            Entrance::Gateways { certificate } => certificate.as_ref().map(|shown| shown.serial.as_str()),
+            Entrance::Center => None,
+        };
+        if !self.guard.gate.admit(eui, serial, &self.end) {
+            return Err(format!("the certificate of {eui} was revoked"));
+        }
+        let _ = self.admitted.set(eui);
+        // A password may have been taken away just before the gate knew of this connection.
+        self.identify(connect)
+    }
+
     /// Who this is, or why not, for the log; the client is only told that it may not.
     fn identify(&self, connect: &ConnectPacket) -> Result<Client, String> {
         let client = match &self.entrance {
             Entrance::Center => self.identify_center(connect)?,
-            Entrance::Gateways { certificate_name: Some(name) } => by_certificate(name, connect)?,
-            Entrance::Gateways { certificate_name: None } => self.by_password(connect)?,
+            Entrance::Gateways { certificate: Some(shown) } => by_certificate(&shown.name, connect)?,
+            Entrance::Gateways { certificate: None } => self.by_password(connect)?,
         };
         if !client.may_be_called(&connect.client_id) {
             let id = keros_protocol::limits::shorten(&connect.client_id, 64);
@@ -116,7 +156,7 @@ impl AuthProvider for Login {
         connect: &'a ConnectPacket,
         client_addr: SocketAddr,
     ) -> Pin<Box<dyn Future<Output = mqtt5::Result<AuthResult>> + Send + 'a>> {
-        let result = match self.identify(connect) {
+        let result = match self.admit(connect) {
             Ok(Client::Center) => AuthResult::success_with_user(CENTER_USERNAME),
             Ok(Client::Gateway(eui)) => AuthResult::success_with_user(eui.to_string()),
             Err(why) => {

@@ -5,7 +5,7 @@
 //! messages: the center's own MQTT client does that, and works the same with any other MQTT 5 broker.
 
 mod access;
-mod certificate;
+mod gate;
 mod listen;
 mod login;
 pub(crate) mod passwords;
@@ -30,6 +30,7 @@ use ring::hmac;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, broadcast, mpsc};
 
+pub(crate) use gate::Gate;
 use listen::{Core, Door};
 use login::{CENTER_USERNAME, Entrance, Guard};
 use passwords::PasswordFile;
@@ -65,6 +66,8 @@ pub(crate) struct BrokerSettings {
     pub(crate) topic_prefix: Prefix,
     /// How gateways log in.
     pub(crate) gateways: GatewayAccess,
+    /// Who is locked out all the same.
+    pub(crate) gate: Arc<Gate>,
 }
 
 /// One address where gateways come in.
@@ -84,7 +87,7 @@ pub(crate) struct TlsFiles {
     /// Its private key.
     pub(crate) key: PathBuf,
     /// Authorities whose client certificates log a gateway in: common name = EUI.
-    pub(crate) client_ca: Option<PathBuf>,
+    pub(crate) client_cas: Vec<PathBuf>,
 }
 
 /// How gateways log in. Without a password file, only by client certificate.
@@ -131,7 +134,7 @@ impl Drop for Running {
 /// When an address cannot be used, a file cannot be read, or nobody could log in.
 pub(crate) async fn start(settings: BrokerSettings) -> anyhow::Result<Running> {
     let with_certificates =
-        settings.listen.iter().any(|l| l.tls.as_ref().is_some_and(|t| t.client_ca.is_some()));
+        settings.listen.iter().any(|l| l.tls.as_ref().is_some_and(|t| !t.client_cas.is_empty()));
     if settings.gateways.password_file.is_none() && !with_certificates && !settings.listen.is_empty() {
         anyhow::bail!(
             "no gateway could log in to the broker: give it a password file, or a TLS listener with a client authority"
@@ -167,7 +170,8 @@ fn guard(settings: &BrokerSettings, center_password: &str) -> anyhow::Result<Gua
     let passwords = settings.gateways.password_file.as_deref().map(PasswordFile::open).transpose()?;
     let center_key = hmac::Key::new(hmac::HMAC_SHA256, passwords::random_text()?.as_bytes());
     let center_tag = hmac::sign(&center_key, center_password.as_bytes());
-    Ok(Guard { prefix: settings.topic_prefix.clone(), passwords, center_key, center_tag })
+    let gate = Arc::clone(&settings.gate);
+    Ok(Guard { prefix: settings.topic_prefix.clone(), passwords, gate, center_key, center_tag })
 }
 
 async fn core(
@@ -235,7 +239,7 @@ async fn gateway_door(listener: &Listener) -> anyhow::Result<Door> {
     let socket = TcpListener::bind(listener.address)
         .await
         .with_context(|| format!("the broker cannot listen on {}", listener.address))?;
-    Ok(Door { socket, entrance: Entrance::Gateways { certificate_name: None }, tls })
+    Ok(Door { socket, entrance: Entrance::Gateways { certificate: None }, tls })
 }
 
 async fn sweep(core: Arc<Core>) {

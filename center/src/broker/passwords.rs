@@ -2,6 +2,8 @@
 //!
 //! Passwords are made here, with 160 random bits, never chosen by people: one HMAC is as good as any slow hash then, and a
 //! whole fleet that reconnects costs nothing.
+//!
+//! A gateway that is enrolled anew has several lines: until it has confirmed that it uses the last one, the others stay good.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -20,10 +22,13 @@ const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
 /// Longer texts are no password of ours.
 const MAX_PASSWORD_BYTES: usize = 256;
 
+/// Passwords of one gateway: the first is in use, the others were given to one that has not confirmed. Beyond it the oldest goes.
+const MAX_PASSWORDS: usize = 40;
+
 /// The passwords as stored: no password can be found from it.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 struct Passwords {
-    by_eui: BTreeMap<Eui, Stored>,
+    by_eui: BTreeMap<Eui, Vec<Stored>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,11 +74,36 @@ impl PasswordFile {
 /// # Errors
 /// When the file cannot be read or written.
 pub(crate) fn set_new_password(path: &Path, eui: Eui) -> anyhow::Result<String> {
+    let password = add_password(path, eui)?;
+    keep_newest(path, eui)?;
+    Ok(password)
+}
+
+/// Makes one more password for a gateway and stores it: those that it has stay good. Returns the password.
+///
+/// # Errors
+/// When the file cannot be read or written.
+pub(crate) fn add_password(path: &Path, eui: Eui) -> anyhow::Result<String> {
     let mut passwords = Passwords::read(path)?;
     let password = random_text()?;
-    passwords.set(eui, &password)?;
+    passwords.add(eui, &password)?;
     passwords.write(path)?;
     Ok(password)
+}
+
+/// Removes all passwords of a gateway but the last.
+///
+/// # Errors
+/// When the file cannot be read or written.
+pub(crate) fn keep_newest(path: &Path, eui: Eui) -> anyhow::Result<()> {
+    let mut passwords = Passwords::read(path)?;
+    match passwords.by_eui.get_mut(&eui) {
+        Some(stored) if stored.len() > 1 => {
+            stored.drain(..stored.len() - 1);
+            passwords.write(path)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Removes a gateway's password; `false` when it had none.
@@ -122,7 +152,7 @@ impl Passwords {
     }
 
     fn parse(text: &str) -> anyhow::Result<Self> {
-        let mut by_eui = BTreeMap::new();
+        let mut by_eui: BTreeMap<Eui, Vec<Stored>> = BTreeMap::new();
         for (number, line) in text.lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
@@ -134,29 +164,29 @@ impl Passwords {
                     number + 1
                 )
             })?;
-            by_eui.insert(eui, stored);
+            by_eui.entry(eui).or_default().push(stored);
         }
         Ok(Self { by_eui })
     }
 
-    fn set(&mut self, eui: Eui, password: &str) -> anyhow::Result<()> {
+    fn add(&mut self, eui: Eui, password: &str) -> anyhow::Result<()> {
         let salt = random::<16>()?.to_vec();
         let tag = hmac::sign(&key(&salt), password.as_bytes()).as_ref().to_vec();
-        self.by_eui.insert(eui, Stored { salt, tag });
+        let stored = self.by_eui.entry(eui).or_default();
+        stored.push(Stored { salt, tag });
+        stored.drain(..stored.len().saturating_sub(MAX_PASSWORDS));
         Ok(())
     }
 
     fn verify(&self, eui: Eui, password: &[u8]) -> bool {
-        password.len() <= MAX_PASSWORD_BYTES
-            && self
-                .by_eui
-                .get(&eui)
-                .is_some_and(|stored| hmac::verify(&key(&stored.salt), password, &stored.tag).is_ok())
+        let is_it = |stored: &Stored| hmac::verify(&key(&stored.salt), password, &stored.tag).is_ok();
+        password.len() <= MAX_PASSWORD_BYTES && self.by_eui.get(&eui).is_some_and(|all| all.iter().any(is_it))
     }
 
     fn to_text(&self) -> String {
         let mut text = String::from("# Passwords of gateways; made by `keros-center broker-user add EUI`.\n");
-        for (eui, Stored { salt, tag }) in &self.by_eui {
+        let all = self.by_eui.iter().flat_map(|(eui, stored)| stored.iter().map(move |stored| (eui, stored)));
+        for (eui, Stored { salt, tag }) in all {
             let _ = writeln!(text, "{eui}:$hmac-sha256${}${}", hex(salt), hex(tag));
         }
         text
@@ -229,6 +259,25 @@ mod tests {
         assert!(remove(&path, EUI).unwrap());
         assert!(!file.is_password_of(EUI, second.as_bytes()));
         assert_eq!(list(&path).unwrap(), [OTHER]);
+    }
+
+    #[test]
+    fn a_gateway_that_is_enrolled_anew_has_both_passwords_until_it_confirms() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("passwords");
+        let old = set_new_password(&path, EUI).unwrap();
+        let lost = add_password(&path, EUI).unwrap();
+        let new = add_password(&path, EUI).unwrap();
+        let is_good =
+            |password: &str| PasswordFile::open(&path).unwrap().is_password_of(EUI, password.as_bytes());
+        assert!([&old, &lost, &new].into_iter().all(|password| is_good(password)));
+        keep_newest(&path, EUI).unwrap();
+        assert!(is_good(&new) && !is_good(&old) && !is_good(&lost));
+        for _ in 0..2 * MAX_PASSWORDS {
+            add_password(&path, EUI).unwrap();
+        }
+        assert_eq!(Passwords::read(&path).unwrap().by_eui[&EUI].len(), MAX_PASSWORDS);
+        assert_eq!(list(&path).unwrap(), [EUI]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use keros_protocol::UpdateId;
+use keros_protocol::enroll::HostPort;
 use keros_protocol::magic_link::{Source, SourceError};
 use keros_protocol::topics::Prefix;
 
@@ -24,7 +25,13 @@ const EXAMPLES: &str = "\
 Try it first, without any gateway:
   keros-center demo
 
-Set up a center, and a gateway's log-in:
+Set up a center that gateways can join:
+  keros-center keys generate
+  keros-center serve --mqtt-tls 0.0.0.0:8883 --registry-tls 0.0.0.0:8443 --enroll-at center.example:8443 \
+    --cert center.pem --cert-key center.key.pem
+  keros-center enroll 7076FF0056070123
+
+Set up a center, and a gateway's log-in by hand:
   keros-center keys generate
   keros-center broker-user add 7076FF0056070123
   keros-center serve --mqtt-tls 0.0.0.0:8883 --cert broker.pem --cert-key broker.key.pem
@@ -59,6 +66,21 @@ pub(crate) enum Command {
     Keys {
         #[command(subcommand)]
         command: KeysCommand,
+    },
+    /// Make or show the authority that signs gateways' certificates
+    Ca {
+        #[command(subcommand)]
+        command: CaCommand,
+    },
+    /// Let gateways join: print for each the line that is pasted there
+    #[command(args_conflicts_with_subcommands = true, after_long_help = ENROLL_EXAMPLES)]
+    Enroll {
+        #[command(flatten)]
+        access: Access,
+        #[command(subcommand)]
+        command: Option<EnrollCommand>,
+        #[command(flatten)]
+        order: EnrollOrder,
     },
     /// Give gateways passwords for the embedded broker
     BrokerUser {
@@ -197,6 +219,18 @@ pub(crate) struct ServeArguments {
     /// it is a single one]
     #[arg(long, value_name = "URL", value_parser = parse_registry_url)]
     pub(crate) registry_url: Option<Source>,
+    /// Authority that signed --cert, PEM: gateways that enrol trust it [default: the last certificate in --cert]
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Where gateways enrol, as they reach it: the address of --registry-tls [default: what --registry-url says]
+    #[arg(long, value_name = "HOST:PORT", requires = "registry_tls")]
+    pub(crate) enroll_at: Option<HostPort>,
+    /// The broker as gateways reach it, with TLS [default: the host of --enroll-at, the port of --mqtt-tls]
+    #[arg(long, value_name = "HOST:PORT", requires = "registry_tls")]
+    pub(crate) broker_at: Option<HostPort>,
+    /// For how long a gateway's certificate is good; it renews it when a third is left
+    #[arg(long, value_name = "TIME", default_value = "365d", value_parser = parse_duration_s)]
+    pub(crate) certificate_life: u32,
     /// The most that the store of Magic Links may take of the disk, GiB
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub(crate) links_gib: u32,
@@ -219,6 +253,10 @@ Gateways with client certificates (CN = EUI):
 With a registry, so that gateways can fetch Magic Links:
   keros-center serve --mqtt-tls 0.0.0.0:8883 --registry-tls 0.0.0.0:8443 --registry-url https://center.example:8443 \
     --cert center.pem --cert-key center.key.pem
+
+So that gateways can enrol (`keros-center enroll EUI`): over the registry's TLS; --ca is who signed center.pem:
+  keros-center serve --mqtt-tls 0.0.0.0:8883 --registry-tls 0.0.0.0:8443 --registry-url https://center.example:8443 \
+    --cert center.pem --cert-key center.key.pem --ca site-ca.pem
 
 With mosquitto or a cluster of another broker:
   keros-center serve --external-broker 127.0.0.1:1883 --external-broker-user center \
@@ -283,6 +321,62 @@ impl KeysFolder {
         self.folder.clone().unwrap_or_else(|| self.data_folder.join("keys"))
     }
 }
+
+/// `ca …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CaCommand {
+    /// Make the authority; never overwrites. From its next start on, the center gives gateways certificates instead of passwords
+    Create(CaFolder),
+    /// Tell where it is
+    Show(CaFolder),
+}
+
+/// Where the authority is.
+#[derive(Debug, Args)]
+pub(crate) struct CaFolder {
+    /// The center's data folder
+    #[arg(long, value_name = "DIR", env = "KEROS_CENTER_DATA", default_value = DEFAULT_DATA_FOLDER)]
+    pub(crate) data_folder: PathBuf,
+}
+
+/// `enroll EUI…`.
+#[derive(Debug, Args)]
+pub(crate) struct EnrollOrder {
+    /// The gateways
+    #[arg(value_name = "EUI", value_delimiter = ',', required = true)]
+    pub(crate) gateways: Vec<keros_protocol::Eui>,
+    /// For how long each line is good, at most 30d
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = parse_duration_s)]
+    pub(crate) valid: u32,
+}
+
+/// `enroll …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum EnrollCommand {
+    /// List the lines that were made, and how far their gateways are
+    List,
+    /// Take back a line that is not used up
+    Cancel {
+        /// The gateway
+        eui: keros_protocol::Eui,
+    },
+    /// Lock a gateway out: its line, its certificates and its password are no longer good, its connection is ended
+    Revoke {
+        /// The gateway
+        eui: keros_protocol::Eui,
+    },
+}
+
+const ENROLL_EXAMPLES: &str = "\
+At the center, which serves with --mqtt-tls and --registry-tls:
+  keros-center enroll 7076FF0056070123
+
+At the gateway, as root: paste the line, then Enter
+  sudo keros-agent enroll -
+
+What became of it, and locking a stolen gateway out:
+  keros-center enroll list
+  keros-center enroll revoke 7076FF0056070123";
 
 /// `broker-user …`.
 #[derive(Debug, Subcommand)]

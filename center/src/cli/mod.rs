@@ -1,9 +1,11 @@
 //! The command line over the REST API, and the commands that work on files of this machine.
 
 pub(crate) mod arguments;
+mod authority;
 mod broker_user;
 mod cancel;
 pub(crate) mod client;
+mod enroll;
 mod gateways;
 mod groups;
 mod key_files;
@@ -70,6 +72,10 @@ fn dispatch(command: Command, out: &mut dyn Write) -> anyhow::Result<Ended> {
         Command::Serve(arguments) => serve::serve(*arguments),
         Command::Demo(arguments) => crate::demo::run(&arguments, out),
         Command::Keys { command } => key_files::run(&command, out),
+        Command::Ca { command } => authority::run(&command, out),
+        Command::Enroll { access, command, order } => {
+            enroll::run(&connect(&access)?, command, &order, access.json, out)
+        }
         Command::BrokerUser { command } => broker_user::run(&command, out),
         Command::Gateways { access, command } => gateways::run(&connect(&access)?, command, access.json, out),
         Command::Groups { access, command } => groups::run(&connect(&access)?, command, access.json, out),

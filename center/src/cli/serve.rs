@@ -9,7 +9,9 @@ use super::arguments::{ServeArguments, broker_users_file};
 use super::logging;
 use crate::broker::{GatewayAccess, Listener, TlsFiles};
 use crate::keys;
-use crate::server::{self, BrokerChoice, BrokerTls, ExternalBroker, Ready, RegistrySettings, ServeSettings};
+use crate::server::{
+    self, BrokerChoice, BrokerTls, EnrolSettings, ExternalBroker, Ready, RegistrySettings, ServeSettings,
+};
 use keros_protocol::KeyPurpose;
 
 /// Plain MQTT on this machine alone.
@@ -67,6 +69,12 @@ fn settings(arguments: ServeArguments) -> ServeSettings {
         statement_key_file: keys::private_path(&keys, KeyPurpose::Statement),
         database_url: None,
         registry: registry(&arguments),
+        enrol: EnrolSettings {
+            entrance: arguments.enroll_at.clone(),
+            broker: arguments.broker_at.clone(),
+            authority: arguments.ca.clone(),
+            certificate_life_s: arguments.certificate_life.into(),
+        },
         broker: broker(arguments),
     }
 }
@@ -80,7 +88,11 @@ fn registry(arguments: &ServeArguments) -> RegistrySettings {
     RegistrySettings {
         plain: arguments.registry.or_else(|| is_alone.then(|| DEFAULT_REGISTRY.into())),
         // Gateways show their token, not a certificate.
-        tls: arguments.registry_tls.zip(tls.map(|(cert, key)| TlsFiles { cert, key, client_ca: None })),
+        tls: arguments.registry_tls.zip(tls.map(|(cert, key)| TlsFiles {
+            cert,
+            key,
+            client_cas: Vec::new(),
+        })),
         source: arguments.registry_url.clone(),
         limit_bytes: u64::from(arguments.links_gib) << 30,
         ..RegistrySettings::default()
@@ -103,7 +115,7 @@ fn embedded(arguments: ServeArguments) -> BrokerChoice {
     let tls = arguments.cert.zip(arguments.cert_key).map(|(cert, key)| TlsFiles {
         cert,
         key,
-        client_ca: arguments.client_ca,
+        client_cas: arguments.client_ca.into_iter().collect(),
     });
     let mut listen: Vec<Listener> =
         arguments.mqtt.into_iter().map(|address| Listener { address, tls: None }).collect();
@@ -157,7 +169,7 @@ mod tests {
                 .unwrap();
         let BrokerChoice::Embedded { listen, .. } = settings.broker else { panic!("not embedded") };
         assert_eq!(listen.len(), 1);
-        assert!(listen[0].tls.as_ref().unwrap().client_ca.is_some());
+        assert_eq!(listen[0].tls.as_ref().unwrap().client_cas.len(), 1);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use crate::broker::{GatewayAccess, Listener, passwords};
 use crate::cli::client::Client;
 use crate::keys;
-use crate::server::{self, BrokerChoice, Ready, RegistrySettings, ServeSettings};
+use crate::server::{self, BrokerChoice, EnrolSettings, Ready, RegistrySettings, ServeSettings};
 
 /// Until it answers.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -114,6 +114,7 @@ fn settings(data_folder: &Path, keys_folder: &Path) -> ServeSettings {
         statement_key_file: keys::private_path(keys_folder, KeyPurpose::Statement),
         database_url: None,
         registry: RegistrySettings { plain: Some(([127, 0, 0, 1], 0).into()), ..RegistrySettings::default() },
+        enrol: EnrolSettings::default(),
     }
 }
 

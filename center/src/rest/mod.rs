@@ -3,6 +3,7 @@
 mod auth;
 mod blobs;
 mod body;
+mod enrolments;
 mod events;
 mod gateways;
 mod groups;
@@ -20,6 +21,7 @@ use axum::{Json, Router};
 use tokio::sync::{Semaphore, watch};
 
 use crate::bounds::{ANSWER_LIMIT, STREAMS, UPLOADS};
+use crate::enroll::Office;
 use crate::service::Center;
 use problem::Failure;
 
@@ -32,6 +34,7 @@ const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
 #[derive(Clone)]
 pub(crate) struct Api {
     center: Arc<Center>,
+    office: Arc<Office>,
     token: Arc<Token>,
     streams: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
@@ -40,9 +43,14 @@ pub(crate) struct Api {
 
 impl Api {
     /// An API of a center, that ends its streams when `stop` says so.
-    pub(crate) fn new(center: Arc<Center>, token: Arc<Token>, stop: watch::Receiver<bool>) -> Self {
+    pub(crate) fn new(
+        center: Arc<Center>,
+        office: Arc<Office>,
+        token: Arc<Token>,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
         let (streams, uploads) = (Arc::new(Semaphore::new(STREAMS)), Arc::new(Semaphore::new(UPLOADS)));
-        Self { center, token, streams, uploads, stop }
+        Self { center, office, token, streams, uploads, stop }
     }
 
     /// All paths.
@@ -51,6 +59,9 @@ impl Api {
             .route("/gateways", get(gateways::list).post(gateways::declare))
             .route("/gateways/{eui}", get(gateways::show))
             .route("/gateways/{eui}/nudge", post(gateways::nudge))
+            .route("/gateways/{eui}/lock-out", post(enrolments::lock_out))
+            .route("/enrolments", get(enrolments::list).post(enrolments::order))
+            .route("/enrolments/{eui}", delete(enrolments::cancel))
             .route("/groups", get(groups::list).post(groups::create))
             .route("/groups/{name}", get(groups::show).delete(groups::remove))
             .route(

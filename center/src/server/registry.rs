@@ -6,11 +6,12 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use keros_protocol::magic_link::Source;
 use rustls::ServerConfig;
-use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
+use super::enrolment::{self, EnrolSettings};
 use crate::bounds::PULLS;
 use crate::broker::TlsFiles;
 use crate::links::{Blobs, Links, REPOSITORY, TokenKey};
@@ -41,37 +42,47 @@ impl Default for RegistrySettings {
 }
 
 /// Opens the entrances.
-pub(super) async fn open(settings: &RegistrySettings) -> anyhow::Result<Vec<(SocketAddr, Entrance)>> {
+pub(super) async fn open(
+    settings: &RegistrySettings,
+    enrol: &EnrolSettings,
+) -> anyhow::Result<Vec<(SocketAddr, Entrance)>> {
     let mut entrances = Vec::new();
     if let Some(address) = settings.plain {
         entrances.push(bind(address, None).await?);
     }
     if let Some((address, files)) = &settings.tls {
-        entrances.push(bind(*address, Some(files)).await?);
+        let tls = tls_acceptor(files, enrolment::authorities(enrol, files)?)?;
+        entrances.push(bind(*address, Some(tls)).await?);
     }
     Ok(entrances)
 }
 
-async fn bind(address: SocketAddr, tls: Option<&TlsFiles>) -> anyhow::Result<(SocketAddr, Entrance)> {
+async fn bind(address: SocketAddr, tls: Option<TlsAcceptor>) -> anyhow::Result<(SocketAddr, Entrance)> {
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address} for the registry"))?;
     let address = listener.local_addr().context("cannot find out the registry's port")?;
-    let tls = tls.map(tls_acceptor).transpose()?;
     Ok((address, Entrance { name: "registry", listener, tls }))
 }
 
-/// Not the broker's own: that one speaks MQTT alone, and says so in the handshake.
-fn tls_acceptor(files: &TlsFiles) -> anyhow::Result<TlsAcceptor> {
+/// Not the broker's own: that one speaks MQTT alone, and says so in the handshake. The authority is shown with the chain: a gateway that
+/// enrols knows no more of it than its digest.
+fn tls_acceptor(files: &TlsFiles, authorities: Vec<CertificateDer<'static>>) -> anyhow::Result<TlsAcceptor> {
     let TlsFiles { cert, key, .. } = files;
     let private = PrivateKeyDer::from_pem_file(key)
         .with_context(|| format!("cannot read a private key from {}", key.display()))?;
+    let mut chain = certificates(cert)?;
+    for authority in authorities {
+        if !chain.contains(&authority) {
+            chain.push(authority);
+        }
+    }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .context("TLS has no protocol version")?
         .with_no_client_auth()
-        .with_single_cert(certificates(cert)?, private)
+        .with_single_cert(chain, private)
         .with_context(|| format!("cannot use {} with {}", cert.display(), key.display()))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))

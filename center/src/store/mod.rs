@@ -1,6 +1,8 @@
 //! What the center keeps, in SQL that SQLite and PostgreSQL both understand. It must decide nothing: rules are in `service`.
 
 pub(crate) mod cancellations;
+pub(crate) mod certificates;
+pub(crate) mod enrolments;
 pub(crate) mod gateways;
 pub(crate) mod groups;
 pub(crate) mod links;

@@ -93,3 +93,31 @@ fn declares_what_it_says(text: &str, pattern: &GatewayPattern) {
         "{text}"
     );
 }
+
+/// A line that was read is written and read again as the same; what a center or gateway says is checked without a panic, and what passes
+/// is of use: PEM texts have nothing but certificates in them.
+pub(crate) fn enrolment(bytes: &[u8]) {
+    use keros_protocol::certificate::{Certificate, CertificateRequest};
+    use keros_protocol::enroll::{EnrolLine, Issued, Login, Renewed};
+    let text = String::from_utf8_lossy(bytes);
+    if let Ok(line) = text.parse::<EnrolLine>() {
+        assert_eq!(line.to_string().parse(), Ok(line));
+    }
+    let _ = Certificate::parse(bytes);
+    let _ = CertificateRequest::verified(bytes);
+    let only_certificates =
+        |pem: &str| assert!(!pem.contains("KEY-----") && pem.contains("BEGIN CERTIFICATE"));
+    if let Ok(issued) = serde_json::from_slice::<Issued>(bytes)
+        && issued.check(issued.eui).is_ok()
+    {
+        issued.authorities.iter().for_each(|pem| only_certificates(pem));
+        if let Login::Password { password } = &issued.login {
+            assert!(password.bytes().all(|byte| byte.is_ascii_graphic()));
+        }
+    }
+    if let Ok(renewed) = serde_json::from_slice::<Renewed>(bytes)
+        && renewed.check().is_ok()
+    {
+        only_certificates(&renewed.certificate);
+    }
+}

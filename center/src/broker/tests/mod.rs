@@ -56,6 +56,7 @@ fn settings(password_file: &Path) -> BrokerSettings {
         listen: vec![Listener { address: ([127, 0, 0, 1], 0).into(), tls: None }],
         topic_prefix: Prefix::default(),
         gateways: GatewayAccess { password_file: Some(password_file.to_owned()) },
+        gate: std::sync::Arc::default(),
     }
 }
 

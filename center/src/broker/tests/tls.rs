@@ -71,11 +71,12 @@ impl Authority {
 
 async fn broker(authority: &Authority, password_file: Option<&Path>) -> Running {
     let (cert, key) = authority.issue("broker", "/CN=broker");
-    let tls = TlsFiles { cert, key, client_ca: Some(authority.path("ca.pem")) };
+    let tls = TlsFiles { cert, key, client_cas: vec![authority.path("ca.pem")] };
     start(BrokerSettings {
         listen: vec![Listener { address: ([127, 0, 0, 1], 0).into(), tls: Some(tls) }],
         topic_prefix: Prefix::default(),
         gateways: GatewayAccess { password_file: password_file.map(Path::to_owned) },
+        gate: std::sync::Arc::default(),
     })
     .await
     .unwrap()

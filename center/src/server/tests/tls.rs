@@ -102,7 +102,7 @@ async fn curl_fetches_a_part_of_a_blob_over_tls() {
     let files = TlsFiles {
         cert: folder.path().join("server.pem"),
         key: folder.path().join("server.key"),
-        client_ca: None,
+        client_cas: Vec::new(),
     };
     let mut settings = settings(folder.path(), external(1));
     settings.registry.plain = None;

@@ -1,0 +1,1 @@
+//! Tokens, certificates and who is locked out, against a real store.
