@@ -99,7 +99,7 @@ fn sessions_have_a_slice_of_their_own() {
         assert!(text(name).lines().any(|line| line == "Slice=keros-executor.slice"), "{name}");
     }
     let slice = text("keros-executor.slice");
-    for directive in ["MemoryHigh=", "MemoryMax=", "TasksMax=", "CPUWeight=", "IOWeight="] {
+    for directive in ["MemoryMax=", "TasksMax=", "CPUWeight=", "IOWeight="] {
         assert!(slice.lines().any(|line| line.starts_with(directive)), "{directive}");
     }
     assert!(!text("keros-agent.service").contains("Slice="), "the agent is not among them");
