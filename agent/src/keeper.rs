@@ -199,3 +199,59 @@ impl Keeper {
         self.unsaved.as_ref().map(|unsaved| unsaved.error.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use keros_machine::Setup;
+    use keros_protocol::{Eui, ReportPosition};
+
+    use super::*;
+
+    const EUI: Eui = Eui::from_u64(0x7076_FF00_5607_0123);
+
+    struct Clock(u64);
+
+    impl Hands for Clock {
+        fn now(&self) -> Now {
+            Now { unix_s: 1_800_000_000, monotonic_ms: self.0 }
+        }
+
+        fn act(&mut self, _: &State, _: &Store, _: Effect) -> Option<Event> {
+            None
+        }
+    }
+
+    fn answered(digest: &str) -> Vec<Event> {
+        vec![Event::TelemetryAnswered { packages_known: Some(digest.to_owned()) }]
+    }
+
+    #[test]
+    fn what_comes_again_anyway_is_stored_two_seconds_later_or_at_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let stream = ReportPosition { stream: uuid::Uuid::from_u128(1), number: 0 };
+        let (store, kept, _) = Store::open(folder.path(), EUI, stream, 1_800_000_000).unwrap();
+        let setup = Setup {
+            eui: EUI,
+            telemetry_interval_ms: 3_600_000,
+            telemetry_min_interval_ms: 60_000,
+            built_at_unix_s: 1_700_000_000,
+        };
+        let mut keeper = Keeper::new(State::new(setup, kept), store);
+        let mut clock = Clock(10_000);
+        keeper.boot(&mut clock);
+        let on_disk = || std::fs::read_to_string(folder.path().join("state.json")).unwrap();
+
+        keeper.apply(answered("sha256:first"), &mut clock);
+        assert!(!on_disk().contains("first"), "nobody was told anything by it");
+        let wake_ms = keeper.next_wake_ms(clock.now()).unwrap();
+        assert!(wake_ms <= clock.0 + BEHIND_MS, "{wake_ms}");
+        clock.0 += BEHIND_MS;
+        keeper.apply(vec![Event::Woken], &mut clock);
+        assert!(on_disk().contains("first"));
+
+        keeper.apply(answered("sha256:second"), &mut clock);
+        assert!(!on_disk().contains("second"));
+        keeper.flush();
+        assert!(on_disk().contains("second"));
+    }
+}

@@ -247,6 +247,10 @@ impl TroubleKind {
             Self::OtherProtocol => format!(
                 "is `broker.port` {port} the port of an MQTT 5 broker? A TLS port needs `broker.tls.ca_file`"
             ),
+            Self::Closed if broker.tls.is_none() => format!(
+                "a TLS port hangs up on who does not speak TLS: if {port} is one, set `broker.tls.ca_file`. Otherwise see \
+                 the broker's log for {eui} at this moment"
+            ),
             Self::Closed | Self::Busy | Self::LogInRefused => {
                 format!("at the center: see the broker's log for {eui} at this moment; try again in a minute")
             }

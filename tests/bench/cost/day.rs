@@ -19,6 +19,8 @@ const PINGS: usize = 8;
 const STATUSES: usize = 10;
 const JOBS: usize = 5;
 const WAKES: usize = 20;
+/// After a start.
+const SETTLED: usize = 8;
 /// A third of it is the loop's longest sleep.
 const WATCHDOG: Duration = Duration::from_secs(3);
 /// Of `/proc/*/stat`, sysconf(3).
@@ -126,6 +128,8 @@ fn wake(site: &mut Site, flash: &Flash, ping: &Spent) -> Result<Spent> {
     let manager = Manager::new(site.folder(), WATCHDOG)?;
     site.gateway.start_program(&manager.program)?;
     manager.hear("connected")?;
+    // The first telemetry's answer is stored by then.
+    (0..SETTLED).try_for_each(|_| manager.hear("WATCHDOG=1"))?;
     let before = Meter::read(site, flash)?;
     for _ in 0..WAKES {
         manager.hear("WATCHDOG=1")?;

@@ -72,7 +72,7 @@ fn builds() -> Result<Vec<(&'static str, PathBuf)>> {
     let mut builds = vec![("(glibc)", gateway_program("keros-agent")?)];
     let others = [
         ("(glibc, feature libsystemd)", "target/libsystemd/gateway/keros-agent"),
-        ("(static, musl)", "target/x86_64-unknown-linux-musl/gateway/keros-agent"),
+        ("(glibc, static)", "target/static/x86_64-unknown-linux-gnu/gateway/keros-agent"),
     ];
     for (name, path) in others {
         let path = project_root().join(path);

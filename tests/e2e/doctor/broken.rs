@@ -297,3 +297,25 @@ fn tls_with_a_broker_of_an_unknown_authority() -> Result<()> {
         at_mosquitto(|_, other| Ok(other.path("ca.pem")), |pki, _| pki.issue("gateway", EUI).map(Some))?;
     seen.is_golden("unknown_authority", &[])
 }
+
+#[test]
+fn tls_at_a_port_that_does_not_speak_it() -> Result<()> {
+    let site = Site::start()?;
+    let pki = Pki::new(&site.folder.path().join("pki"))?;
+    let options = GatewayOptions { ca: Some(pki.path("ca.pem")), ..site.options()? };
+    let gateway = site.gateway(KEROS_6, &options)?;
+    tried(&gateway, "no connection to the broker")?;
+    site.seen(&gateway)?.is_golden("no_tls_there", &[])
+}
+
+#[test]
+fn no_tls_at_a_port_that_speaks_it() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let pki = Pki::new(&folder.path().join("pki"))?;
+    let broker = Mosquitto::start(&folder.path().join("broker"), MosquittoMode::Shipped(&pki))?;
+    let trust = trusted(folder.path())?;
+    let options = GatewayOptions { port: broker.port, trust, ..GatewayOptions::default() };
+    let gateway = Gateway::start(&folder.path().join("gateway"), EUI, KEROS_6, &options)?;
+    tried(&gateway, "no connection to the broker")?;
+    Seen::of(&gateway, folder.path())?.is_golden("tls_forgotten", &[])
+}

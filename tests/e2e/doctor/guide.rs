@@ -9,7 +9,7 @@ const BEGIN: &str = "<!-- made of tests/e2e/doctor/golden by tests/e2e/doctor/gu
 const END: &str = "<!-- end -->\n";
 
 /// What a technician or the center sees, and the file with the doctor's words for it.
-const SYMPTOMS: [(&str, &str); 18] = [
+const SYMPTOMS: [(&str, &str); 20] = [
     ("the center calls the gateway silent; no cable, no coverage", "no_route"),
     ("the same; the other end of the cable is dead", "pulled_cable"),
     ("the same; names are not found", "no_dns"),
@@ -19,6 +19,8 @@ const SYMPTOMS: [(&str, &str); 18] = [
     ("a gateway is refused; it has a certificate of another authority", "client_certificate_refused"),
     ("a gateway is refused; it has no certificate", "client_certificate_wanted"),
     ("the broker's authority has changed", "unknown_authority"),
+    ("TLS is set, and the port is the one without", "no_tls_there"),
+    ("TLS is not set, and the port wants it", "tls_forgotten"),
     ("the clock begins at 1970", "wrong_time"),
     ("the gateway does not know who it is", "no_eui"),
     ("nothing can be stored", "full_disk"),
