@@ -14,7 +14,7 @@ use keros_protocol::{
     Command as Order, CommandId, Envelope, Eui, Job, JobLimits, JobOptions, SigningKey, UpdateId,
 };
 use keros_skip::skipped;
-use keros_tests::{Booted, keros_program, project_root, run_ok, system_program, wait_for};
+use keros_tests::{Booted, keros_program, packages, system_program, wait_for};
 
 const EUI: &str = "7076FF0056070123";
 
@@ -45,12 +45,7 @@ fn key() -> Result<SigningKey> {
 
 /// Our programs and units; and a job whose process is lost in its window, before the system boots.
 fn prepare(root: &Path) -> Result<()> {
-    let binaries = tempfile::tempdir()?;
-    for program in ["keros-agent", "keros-executor"] {
-        fs::copy(keros_program(program)?, binaries.path().join(program))?;
-    }
-    run_ok(&project_root().join("packaging/install.sh"), [root, binaries.path()])?;
-    run_ok(&system_program("systemd-sysusers")?, [format!("--root={}", root.display())])?;
+    packages::unpack_agent(root)?;
     fs::write(root.join("etc/keros-agent/trust/command-a.pem"), key()?.public().to_pem())?;
     fs::write(root.join("etc/version"), "6.3.1\n")?;
     let identity = format!("f /run/boardinfo.env 0644 root root - export EUI64={EUI}\\n\n");

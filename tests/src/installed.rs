@@ -1,11 +1,11 @@
-//! Our programs as `packaging/install.sh` installs them, in a tree that boots, with its configuration.
+//! Our programs as the package installs them, in a tree that boots, with its configuration.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
 
-use crate::{booted, keros_program, project_root, run_ok, system_program};
+use crate::{booted, packages, run_ok, system_program};
 
 /// What the gateway in that tree is, and how it reaches its center.
 #[derive(Debug, Clone, Copy)]
@@ -32,13 +32,7 @@ impl Installed<'_> {
     /// # Errors
     /// When a file cannot be written.
     pub fn into(self, root: &Path) -> Result<()> {
-        let binaries = tempfile::tempdir()?;
-        for program in ["keros-agent", "keros-executor"] {
-            let to = binaries.path().join(program);
-            strip(&keros_program(program)?, &to)?;
-        }
-        let install = project_root().join("packaging/install.sh");
-        run_ok(&install, [root, binaries.path()])?;
+        packages::unpack_agent(root)?;
         let config = format!(
             "broker: {{ host: {}, port: {}, reconnect_max_s: 1 }}\n\
              telemetry: {{ interval_s: 3600, min_interval_s: 1 }}\n{}",
@@ -49,7 +43,6 @@ impl Installed<'_> {
             let key = key?;
             fs::copy(key.path(), root.join("etc/keros-agent/trust").join(key.file_name()))?;
         }
-        run_ok(&system_program("systemd-sysusers")?, [format!("--root={}", root.display())])?;
         fs::write(root.join("etc/version"), format!("{}\n", self.keros))?;
         let identity = format!(
             "f /run/boardinfo.env 0644 root root - export EUI64={}\\nexport CODENAME=wiis\\n\n",

@@ -11,8 +11,8 @@ use anyhow::{Context as _, Result, ensure};
 use crate::installed::strip;
 use crate::{keros_program, project_root, run_ok, system_program};
 
-/// Where they are kept.
-const FOLDER: &str = "target/packages-of-tests";
+/// Where they are kept, beside the programs that are in them.
+const FOLDER: &str = "packages";
 /// The version of this build.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// A newer one, made of the same programs: it takes as much room in them as this build's own.
@@ -24,6 +24,18 @@ pub const NEWER: &str = "9.9.9";
 /// When it cannot be made.
 pub fn agent_package() -> Result<PathBuf> {
     package(VERSION, "amd64", "deb")
+}
+
+/// What installing [`agent_package`] does on a tree that has not booted.
+///
+/// # Errors
+/// When a program is missing.
+pub fn unpack_agent(root: &Path) -> Result<()> {
+    let package = agent_package()?;
+    run_ok(&system_program("dpkg-deb")?, ["-x".as_ref(), package.as_os_str(), root.as_os_str()])?;
+    let tree = format!("--root={}", root.display());
+    run_ok(&system_program("systemd-sysusers")?, [&tree, "keros-agent.conf"])?;
+    run_ok(&system_program("systemd-tmpfiles")?, [&tree, "--create", "keros-agent.conf"]).map(drop)
 }
 
 /// The same with programs that say they are [`NEWER`].
@@ -39,11 +51,11 @@ pub fn newer_agent_package() -> Result<PathBuf> {
 /// # Errors
 /// When it cannot be made.
 pub fn armhf_package() -> Result<PathBuf> {
-    let folder = project_root().join(FOLDER);
+    let manual = keros_program("keros-manual")?;
+    let folder = manual.with_file_name(FOLDER);
     fs::create_dir_all(&folder)?;
     let binaries = project_root().join("target/gateway-armv7-unknown-linux-gnueabihf");
     ensure!(binaries.exists(), "{} is missing: ./run arm", binaries.display());
-    let manual = keros_program("keros-manual")?;
     let mut arguments = vec![OsStr::new("--manual"), manual.as_os_str(), OsStr::new("--binaries")];
     arguments.extend([binaries.as_os_str(), OsStr::new("--out"), folder.as_os_str(), OsStr::new("armhf")]);
     run_ok(&project_root().join("packaging/build"), arguments)?;
@@ -67,7 +79,8 @@ pub fn newer_keros_5_package() -> Result<PathBuf> {
 }
 
 fn package(version: &str, architecture: &str, form: &str) -> Result<PathBuf> {
-    let folder = project_root().join(FOLDER);
+    let manual = keros_program("keros-manual")?;
+    let folder = manual.with_file_name(FOLDER);
     fs::create_dir_all(&folder)?;
     // Test programs run at the same time; one builds.
     let lock = File::create(folder.join("lock"))?;
@@ -89,7 +102,6 @@ fn package(version: &str, architecture: &str, form: &str) -> Result<PathBuf> {
             rename_version(&to, version)?;
         }
     }
-    let manual = keros_program("keros-manual")?;
     let arguments = [
         ("--version", version.as_ref()),
         ("--out", folder.as_os_str()),

@@ -39,6 +39,13 @@ fn every_unit_and_every_page_is_in_the_package_and_nothing_of_keros_5() -> Resul
     ] {
         ensure!(paths.contains(&format!("./usr/share/{completion}")), "{completion}: {paths:#?}");
     }
+    // A gateway whose agent is broken, or was never enabled, finishes what its jobs are owed all the same.
+    for link in [
+        "multi-user.target.wants/keros-executor-settle.service",
+        "timers.target.wants/keros-executor-settle.timer",
+    ] {
+        ensure!(paths.contains(&format!("./usr/lib/systemd/system/{link}")), "{link}: {paths:#?}");
+    }
     ensure!(!paths.iter().any(|path| path.contains("monit") || path.contains("init.d")), "{paths:#?}");
     Ok(())
 }

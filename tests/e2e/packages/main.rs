@@ -4,6 +4,7 @@
 mod armhf;
 mod contents;
 mod keros_5;
+mod life;
 mod site;
 
 use std::fs;
@@ -15,7 +16,7 @@ use serde_json::json;
 use site::{EUI, Site};
 
 /// Whether this machine can boot a Debian at all.
-fn can_boot() -> bool {
+pub(crate) fn can_boot() -> bool {
     let can = nix::unistd::geteuid().is_root();
     if !can {
         skipped("only root can boot a container");
