@@ -96,7 +96,13 @@ fn an_answer_without_end_or_measure_is_given_up() {
                 endless(s, &chunked, format!("1000\r\n{}\r\n", " ".repeat(4096)).as_bytes(), Duration::ZERO)
             }),
         ),
-        ("cannot reach", Box::new(move |_| Ok(std::thread::sleep(SHORT.whole * 2)))),
+        (
+            "cannot reach",
+            Box::new(|_| {
+                std::thread::sleep(SHORT.whole * 2);
+                Ok(())
+            }),
+        ),
     ];
     for (number, (words, reply)) in cases.into_iter().enumerate() {
         let said = failed(&entrance(&pki, reply));
