@@ -135,6 +135,8 @@ impl Keeper {
             log::tell(Named::StateNotStored, &text);
         }
         self.unsaved = Some(Unsaved { error, retry_at_ms: now.monotonic_ms + STORE_RETRY_MS });
+        // From here on it is the retry that brings it to the disk.
+        self.behind_since_ms = None;
         if events.iter().any(|event| matches!(event, Event::CommandArrived(_))) {
             batches.push_back(self.without_commands(events));
             return Vec::new();
@@ -164,9 +166,8 @@ impl Keeper {
 
     /// Stores what the disk does not have yet, at the end.
     pub fn flush(&mut self) {
-        if self.behind_since_ms.take().is_some()
-            && let Err(error) = self.store.save(self.state.kept())
-        {
+        let is_behind = self.behind_since_ms.take().is_some() || self.unsaved.is_some();
+        if is_behind && let Err(error) = self.store.save(self.state.kept()) {
             tracing::error!(%error, "the state cannot be stored; free some room on the disk");
         }
     }
@@ -225,11 +226,9 @@ mod tests {
         vec![Event::TelemetryAnswered { packages_known: Some(digest.to_owned()) }]
     }
 
-    #[test]
-    fn what_comes_again_anyway_is_stored_two_seconds_later_or_at_the_end() {
-        let folder = tempfile::tempdir().unwrap();
+    fn keeper(folder: &std::path::Path, clock: &mut Clock) -> Keeper {
         let stream = ReportPosition { stream: uuid::Uuid::from_u128(1), number: 0 };
-        let (store, kept, _) = Store::open(folder.path(), EUI, stream, 1_800_000_000).unwrap();
+        let (store, kept, _) = Store::open(folder, EUI, stream, 1_800_000_000).unwrap();
         let setup = Setup {
             eui: EUI,
             telemetry_interval_ms: 3_600_000,
@@ -237,8 +236,15 @@ mod tests {
             built_at_unix_s: 1_700_000_000,
         };
         let mut keeper = Keeper::new(State::new(setup, kept), store);
+        keeper.boot(clock);
+        keeper
+    }
+
+    #[test]
+    fn what_comes_again_anyway_is_stored_two_seconds_later_or_at_the_end() {
+        let folder = tempfile::tempdir().unwrap();
         let mut clock = Clock(10_000);
-        keeper.boot(&mut clock);
+        let mut keeper = keeper(folder.path(), &mut clock);
         let on_disk = || std::fs::read_to_string(folder.path().join("state.json")).unwrap();
 
         keeper.apply(answered("sha256:first"), &mut clock);
@@ -253,5 +259,25 @@ mod tests {
         assert!(!on_disk().contains("second"));
         keeper.flush();
         assert!(on_disk().contains("second"));
+    }
+
+    #[test]
+    fn with_a_full_disk_what_is_behind_waits_for_the_next_try() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut clock = Clock(10_000);
+        let mut keeper = keeper(folder.path(), &mut clock);
+        keeper.apply(answered("sha256:first"), &mut clock);
+        // As a full disk: nothing can be written there any more.
+        let elsewhere = folder.path().with_extension("away");
+        std::fs::rename(folder.path(), &elsewhere).unwrap();
+        clock.0 += BEHIND_MS;
+        keeper.apply(vec![Event::Woken], &mut clock);
+        assert!(keeper.store_problem().is_some());
+        let wake_ms = keeper.next_wake_ms(clock.now()).unwrap();
+        assert_eq!(wake_ms, clock.0 + STORE_RETRY_MS, "or the agent would try without a pause");
+
+        std::fs::rename(&elsewhere, folder.path()).unwrap();
+        keeper.flush();
+        assert!(std::fs::read_to_string(folder.path().join("state.json")).unwrap().contains("first"));
     }
 }

@@ -148,7 +148,7 @@ fn mosquitto_lets_in_whom_the_centers_authority_vouches_for() -> Result<()> {
         Broker::External(broker.port, external),
         more.to_vec(),
     )?;
-    let site = Site::of(center, pki, folder);
+    let site = Site::of(center, folder);
     let mut gateway = site.gateway(EUI)?;
     let ended = enroll(&gateway, &site.line(EUI)?, &[])?;
     assert_eq!(ended.code, 0, "{}\n{}", ended.text, broker.log());

@@ -13,7 +13,6 @@ pub(crate) const EUI: &str = "7076FF0000000001";
 /// All of it in one folder.
 pub(crate) struct Site {
     pub(crate) center: Center,
-    pub(crate) pki: Pki,
     folder: tempfile::TempDir,
 }
 
@@ -48,12 +47,12 @@ impl Site {
         arguments.extend(more.iter().map(ToString::to_string));
         let broker = Broker::EmbeddedTls(cert, key);
         let center = Center::start_with(&folder.path().join("center"), broker, arguments)?;
-        Ok(Self { center, pki, folder })
+        Ok(Self { center, folder })
     }
 
     /// One that was started otherwise.
-    pub(crate) fn of(center: Center, pki: Pki, folder: tempfile::TempDir) -> Self {
-        Self { center, pki, folder }
+    pub(crate) fn of(center: Center, folder: tempfile::TempDir) -> Self {
+        Self { center, folder }
     }
 
     /// A line for a gateway.
