@@ -20,10 +20,17 @@ use crate::config::TlsSettings;
 use crate::fetch::{SecureConnector, SetUp};
 use crate::tls;
 
-/// For a name to be resolved, for a connection to be made, for each part of an exchange; a slow cellular link needs some seconds.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// All of one exchange.
-const LIMIT: Duration = Duration::from_secs(120);
+/// How long an exchange may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// For a name to be resolved, for a connection to be made, for each part of an exchange.
+    pub(super) patience: Duration,
+    /// For all of it.
+    pub(super) whole: Duration,
+}
+
+/// A slow cellular link needs some seconds.
+const LIMITS: Limits = Limits { patience: Duration::from_secs(30), whole: Duration::from_secs(120) };
 /// Headers of an answer; ours has some 200 bytes.
 const MAX_HEADERS_BYTES: usize = 16 * 1024;
 
@@ -36,12 +43,17 @@ pub(super) struct Center {
 impl Center {
     /// One that is known by the digest of its authority.
     pub(super) fn pinned(entrance: &HostPort, pin: Pin, time: &SharedTime) -> Self {
+        Self::pinned_within(entrance, pin, time, LIMITS)
+    }
+
+    /// The same within other limits.
+    pub(super) fn pinned_within(entrance: &HostPort, pin: Pin, time: &SharedTime, limits: Limits) -> Self {
         let time = time.clone();
         let set_up: SetUp = Box::new(move || {
             let config = tls::config_by_verifier(Arc::new(Pinned::new(pin)), &time);
             config.map(Arc::new).map_err(|error| crate::mqtt::chain(&error))
         });
-        Self::new(entrance, set_up)
+        Self::new(entrance, set_up, limits)
     }
 
     /// One whose certificate these authorities have signed.
@@ -51,22 +63,23 @@ impl Center {
             let config = tls::client_config(&authorities, &time, 0);
             config.map(Arc::new).map_err(|error| crate::mqtt::chain(&error))
         });
-        Self::new(entrance, set_up)
+        Self::new(entrance, set_up, LIMITS)
     }
 
-    fn new(entrance: &HostPort, set_up: SetUp) -> Self {
+    fn new(entrance: &HostPort, set_up: SetUp, limits: Limits) -> Self {
+        let patience = Some(limits.patience);
         let config = Agent::config_builder()
             .proxy(None)
             .max_redirects(0)
             .max_redirects_will_error(false)
             .http_status_as_error(false)
             .max_response_header_size(MAX_HEADERS_BYTES)
-            .timeout_resolve(Some(PATIENCE))
-            .timeout_connect(Some(PATIENCE))
-            .timeout_send_request(Some(PATIENCE))
-            .timeout_recv_response(Some(PATIENCE))
-            .timeout_per_read(Some(PATIENCE))
-            .timeout_global(Some(LIMIT))
+            .timeout_resolve(patience)
+            .timeout_connect(patience)
+            .timeout_send_request(patience)
+            .timeout_recv_response(patience)
+            .timeout_per_read(patience)
+            .timeout_global(Some(limits.whole))
             .user_agent(concat!("keros-agent/", env!("CARGO_PKG_VERSION")));
         let connector = ().chain(TcpConnector::default()).chain(SecureConnector::new(set_up));
         let agent = Agent::with_parts(config.build(), connector, DefaultResolver::default());

@@ -1,5 +1,5 @@
 //! The gateway's private key, on P-256, and the request for its certificate (PKCS #10, RFC 2986). A request has one name and no
-//! attributes, so it is put together by hand: a crate for all kinds of certificates would cost this binary a hundred times as much.
+//! attributes, so it is put together by hand: a crate for all kinds of certificates brings much that is never used here.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

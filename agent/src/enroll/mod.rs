@@ -16,6 +16,8 @@ mod pinned;
 mod place;
 mod renew;
 mod service;
+#[cfg(test)]
+mod tests;
 mod trial;
 
 use keros_protocol::KeyPurpose;

@@ -6,8 +6,8 @@ mod elsewhere;
 mod folder;
 mod hostile;
 mod resume;
-mod secure;
-mod server;
+pub(crate) mod secure;
+pub(crate) mod server;
 mod space;
 
 use std::path::{Path, PathBuf};

@@ -11,17 +11,18 @@ use super::server::{Asked, Counts, Server, Stream, say};
 use super::*;
 
 /// An authority of its own, and a certificate of it for `localhost` that is good for so many days.
-struct Pki(tempfile::TempDir);
+pub(crate) struct Pki(tempfile::TempDir);
 
 impl Pki {
-    fn new(days: u32) -> Option<Self> {
+    pub(crate) fn new(days: u32) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let script = format!(
             "set -e
             openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -subj /CN=ca -days 400
             openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem -out csr.pem -subj /CN=localhost
             printf 'subjectAltName=DNS:localhost\\nbasicConstraints=critical,CA:FALSE' > ext
-            openssl x509 -req -in csr.pem -CA ca.pem -CAkey ca.key -CAcreateserial -out cert.pem -days {days} -extfile ext"
+            openssl x509 -req -in csr.pem -CA ca.pem -CAkey ca.key -CAcreateserial -out cert.pem -days {days} -extfile ext
+            cat ca.pem >> cert.pem"
         );
         let output =
             Command::new("/bin/sh").args(["-c", &script]).current_dir(folder.path()).output().unwrap();
@@ -32,7 +33,7 @@ impl Pki {
         Some(Self(folder))
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
@@ -41,7 +42,7 @@ impl Pki {
         self.answering(move |asked, stream, counts| bundle.serve(asked, stream, counts))
     }
 
-    fn answering(
+    pub(crate) fn answering(
         &self,
         answer: impl Fn(&Asked, &mut dyn Stream, &Counts) -> std::io::Result<()> + Send + Sync + 'static,
     ) -> Server {

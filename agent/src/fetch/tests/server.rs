@@ -9,14 +9,14 @@ use std::time::Duration;
 
 /// What was asked.
 #[derive(Debug, Clone)]
-pub(super) struct Asked {
-    pub(super) path: String,
-    pub(super) headers: BTreeMap<String, String>,
+pub(crate) struct Asked {
+    pub(crate) path: String,
+    pub(crate) headers: BTreeMap<String, String>,
 }
 
 impl Asked {
     /// The first byte that is asked for.
-    pub(super) fn from(&self) -> u64 {
+    pub(crate) fn from(&self) -> u64 {
         let range =
             self.headers.get("range").map(|range| range.trim_start_matches("bytes=").trim_end_matches('-'));
         range.map_or(0, |from| from.parse().unwrap())
@@ -25,30 +25,30 @@ impl Asked {
 
 /// Counts, shared with the connections.
 #[derive(Debug, Default)]
-pub(super) struct Counts {
-    pub(super) asked: Mutex<Vec<Asked>>,
+pub(crate) struct Counts {
+    pub(crate) asked: Mutex<Vec<Asked>>,
     /// Bytes of bodies given.
-    pub(super) given: AtomicU64,
+    pub(crate) given: AtomicU64,
 }
 
-pub(super) trait Stream: Read + Write + Send {}
+pub(crate) trait Stream: Read + Write + Send {}
 impl<T: Read + Write + Send> Stream for T {}
 
 /// Ends with the test.
-pub(super) struct Server {
-    pub(super) address: SocketAddr,
-    pub(super) counts: Arc<Counts>,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) counts: Arc<Counts>,
 }
 
 impl Server {
-    pub(super) fn start(
+    pub(crate) fn start(
         answer: impl Fn(&Asked, &mut dyn Stream, &Counts) -> std::io::Result<()> + Send + Sync + 'static,
     ) -> Self {
         Self::wrapped(answer, |stream| Some(Box::new(stream)))
     }
 
     /// With something around each connection.
-    pub(super) fn wrapped(
+    pub(crate) fn wrapped(
         answer: impl Fn(&Asked, &mut dyn Stream, &Counts) -> std::io::Result<()> + Send + Sync + 'static,
         wrap: impl Fn(TcpStream) -> Option<Box<dyn Stream>> + Send + Sync + 'static,
     ) -> Self {
@@ -75,15 +75,15 @@ impl Server {
         Self { address, counts }
     }
 
-    pub(super) fn asked(&self) -> Vec<Asked> {
+    pub(crate) fn asked(&self) -> Vec<Asked> {
         self.counts.asked.lock().unwrap().clone()
     }
 
-    pub(super) fn paths(&self) -> Vec<String> {
+    pub(crate) fn paths(&self) -> Vec<String> {
         self.asked().into_iter().map(|asked| asked.path).collect()
     }
 
-    pub(super) fn given(&self) -> u64 {
+    pub(crate) fn given(&self) -> u64 {
         self.counts.given.load(Ordering::SeqCst)
     }
 }
@@ -103,14 +103,14 @@ fn read_request(stream: &mut BufReader<Box<dyn Stream>>) -> Option<Asked> {
 }
 
 /// A whole answer.
-pub(super) fn say(stream: &mut dyn Stream, status: &str, headers: &str, body: &[u8]) -> std::io::Result<()> {
+pub(crate) fn say(stream: &mut dyn Stream, status: &str, headers: &str, body: &[u8]) -> std::io::Result<()> {
     write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\n{headers}\r\n", body.len())?;
     stream.write_all(body)?;
     stream.flush()
 }
 
 /// Part of a body.
-pub(super) fn give(stream: &mut dyn Stream, counts: &Counts, body: &[u8]) -> std::io::Result<()> {
+pub(crate) fn give(stream: &mut dyn Stream, counts: &Counts, body: &[u8]) -> std::io::Result<()> {
     stream.write_all(body)?;
     stream.flush()?;
     counts.given.fetch_add(body.len() as u64, Ordering::SeqCst);
@@ -118,6 +118,6 @@ pub(super) fn give(stream: &mut dyn Stream, counts: &Counts, body: &[u8]) -> std
 }
 
 /// To end a connection.
-pub(super) fn cut<T>() -> std::io::Result<T> {
+pub(crate) fn cut<T>() -> std::io::Result<T> {
     Err(std::io::Error::other("cut"))
 }
