@@ -24,6 +24,7 @@ use crate::service::{Center, unix_now};
 use crate::settings::{DataFolder, read_keys, read_secret};
 use crate::store::Store;
 
+mod believed;
 mod enrolment;
 mod registry;
 

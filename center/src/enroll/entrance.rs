@@ -10,6 +10,7 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use keros_protocol::Eui;
 use keros_protocol::enroll::{EnrolProblem, EnrolReason, REQUEST_BYTES, paths};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -44,7 +45,7 @@ async fn issue(State(desk): State<Desk>, body: Bytes) -> Answer {
         Ok(ask) => ask,
         Err(refused) => return Answer::no(&refused),
     };
-    Answer::of(desk.office.issue(&ask, unix_now()).await)
+    Answer::of(desk.office.issue(&ask, unix_now()).await).to(ask.eui)
 }
 
 async fn confirm(State(desk): State<Desk>, body: Bytes) -> Answer {
@@ -52,7 +53,7 @@ async fn confirm(State(desk): State<Desk>, body: Bytes) -> Answer {
         Ok(ask) => ask,
         Err(refused) => return Answer::no(&refused),
     };
-    Answer::of(desk.office.confirm(&ask, unix_now()).await)
+    Answer::of(desk.office.confirm(&ask, unix_now()).await).to(ask.eui)
 }
 
 async fn renew(State(desk): State<Desk>, body: Bytes) -> Answer {
@@ -60,7 +61,7 @@ async fn renew(State(desk): State<Desk>, body: Bytes) -> Answer {
         Ok(ask) => ask,
         Err(refused) => return Answer::no(&refused),
     };
-    Answer::of(desk.office.renew(&ask, unix_now()).await)
+    Answer::of(desk.office.renew(&ask, unix_now()).await).to(ask.eui)
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
@@ -87,20 +88,24 @@ async fn admit(
     };
     if response.status().is_client_error() {
         desk.attempts.refused(address, Instant::now());
-        tracing::warn!(%address, path, status = response.status().as_u16(), "enrolment: refused");
+        let eui = response.extensions().get::<Asker>().map(|asker| tracing::field::display(asker.0));
+        tracing::warn!(%address, path, eui, status = response.status().as_u16(), "enrolment: refused");
     }
     response
 }
 
-/// An answer on its way out.
-struct Answer(StatusCode, Vec<u8>);
+/// Who an asker says that it is: for the log.
+#[derive(Debug, Clone, Copy)]
+struct Asker(Eui);
+
+/// An answer on its way out, and to whom.
+struct Answer(StatusCode, Vec<u8>, Option<Asker>);
 
 impl Answer {
     fn of<T: Serialize>(decided: anyhow::Result<Result<T, Refused>>) -> Self {
         match decided {
-            Ok(Ok(value)) => {
-                serde_json::to_vec(&value).map_or_else(|_| Self::broken(), |body| Self(StatusCode::OK, body))
-            }
+            Ok(Ok(value)) => serde_json::to_vec(&value)
+                .map_or_else(|_| Self::broken(), |body| Self(StatusCode::OK, body, None)),
             Ok(Err(refused)) => Self::no(&refused),
             Err(error) => {
                 tracing::error!("enrolment: {error:#}");
@@ -116,18 +121,27 @@ impl Answer {
             EnrolReason::NotPossible => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::FORBIDDEN,
         };
-        Self(status, serde_json::to_vec(refused).unwrap_or_default())
+        Self(status, serde_json::to_vec(refused).unwrap_or_default(), None)
     }
 
     fn broken() -> Self {
         let detail = "the center failed: its log says more".to_owned();
         let problem = EnrolProblem { reason: EnrolReason::Other, detail };
-        Self(StatusCode::INTERNAL_SERVER_ERROR, serde_json::to_vec(&problem).unwrap_or_default())
+        Self(StatusCode::INTERNAL_SERVER_ERROR, serde_json::to_vec(&problem).unwrap_or_default(), None)
+    }
+
+    /// To this gateway, as it says.
+    fn to(self, eui: Eui) -> Self {
+        Self(self.0, self.1, Some(Asker(eui)))
     }
 }
 
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
-        (self.0, [(header::CONTENT_TYPE, "application/json")], self.1).into_response()
+        let mut response = (self.0, [(header::CONTENT_TYPE, "application/json")], self.1).into_response();
+        if let Some(asker) = self.2 {
+            response.extensions_mut().insert(asker);
+        }
+        response
     }
 }

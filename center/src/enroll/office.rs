@@ -190,7 +190,9 @@ impl Office {
             Ok(row) => row,
             Err(refused) => return Ok(Err(refused)),
         };
-        enrolments::asked(&mut transaction, &row.token_digest, &key).await?;
+        if !enrolments::asked(&mut transaction, &row.token_digest, &key).await? {
+            return Ok(Err(other_key(ask.eui)));
+        }
         let login = match &self.logins.authority {
             Some(authority) => {
                 let made = self.certificate(&mut transaction, authority, ask.eui, &request, now).await?;
@@ -226,7 +228,7 @@ impl Office {
         };
         let mut transaction = self.store.begin().await?;
         let row = enrolments::find(&mut transaction, &token.digest()).await?;
-        let Some(row) = row.filter(|row| row.eui == ask.eui && row.issued_count > 0) else {
+        let Some(row) = row.filter(|row| may_confirm(row, ask.eui)) else {
             return Ok(Err(unknown_token()));
         };
         if row.confirmed_at.is_some() {
@@ -396,10 +398,24 @@ fn unknown_token() -> Refused {
     refuse(EnrolReason::UnknownToken, "the center does not know this token, or it was taken back or replaced")
 }
 
+/// It may be a gateway whose disk was exchanged, or somebody who has read the line, and has a log-in now.
+fn other_key(eui: Eui) -> Refused {
+    let detail = format!(
+        "another key has asked with this token before; if that was not this gateway, somebody else has its log-in: \
+         `keros-center enroll revoke {eui}` takes it back"
+    );
+    refuse(EnrolReason::OtherKey, &detail)
+}
+
 fn unknown_certificate() -> Refused {
     let detail =
         "no certificate of this center has this number and key, or it was revoked: enrol this gateway anew";
     refuse(EnrolReason::UnknownCertificate, detail)
+}
+
+/// A token that was taken back is none any more, though it was asked with; a late word of a gateway is heard.
+fn may_confirm(row: &EnrolmentRow, eui: Eui) -> bool {
+    row.eui == eui && row.issued_count > 0 && row.cancelled_at.is_none()
 }
 
 /// Whether a token is still good for this gateway.
@@ -422,9 +438,7 @@ fn judge(row: Option<EnrolmentRow>, eui: Eui, now: UnixSeconds) -> Result<Enrolm
 
 fn with_key(row: EnrolmentRow, key: &str) -> Result<EnrolmentRow, Refused> {
     match &row.request_key {
-        Some(first) if first != key => {
-            Err(refuse(EnrolReason::OtherKey, "another key has asked with this token before"))
-        }
+        Some(first) if first != key => Err(other_key(row.eui)),
         _ => Ok(row),
     }
 }

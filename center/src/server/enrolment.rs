@@ -12,6 +12,7 @@ use keros_protocol::magic_link::Source;
 use keros_protocol::{KeyPurpose, TrustedKey};
 use rustls::pki_types::CertificateDer;
 
+use super::believed::believed;
 use super::{BrokerChoice, ServeSettings};
 use crate::broker::{Gate, Listener, TlsFiles};
 use crate::enroll::{self, Authority, Logins, Office, Told, Way, pin};
@@ -113,9 +114,14 @@ fn way(
         return Ok(Err(text.to_owned()));
     };
     let mut trusted = authorities(&settings.enrol, files)?;
-    let Some(pin) = trusted.first().map(|der| pin(der)) else {
+    let Some(first) = trusted.first() else {
         return Ok(Err("there is no certificate in the file of --ca".to_owned()));
     };
+    let shown = [certificates(&files.cert)?, trusted.clone()].concat();
+    if let Err(why) = believed(&shown, first, entrance.host()) {
+        return Ok(Err(why));
+    }
+    let pin = pin(first);
     let broker = match &settings.broker {
         BrokerChoice::Embedded { listen, .. } => embedded(listen, mqtt_addresses, &entrance),
         BrokerChoice::External(broker) => match &broker.tls {

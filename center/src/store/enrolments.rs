@@ -78,20 +78,22 @@ pub(crate) async fn list(connection: &mut AnyConnection, limit: u32) -> Result<V
     rows.iter().map(enrolment_row).collect()
 }
 
-/// This key has asked with this token.
+/// This key asks with this token: `false` when another one did, or it was used or taken back meanwhile. One statement: of two that ask at
+/// the same time one waits for the other, and sees it.
 pub(crate) async fn asked(
     connection: &mut AnyConnection,
     token_digest: &str,
     request_key: &str,
-) -> Result<()> {
-    sqlx::query(
-        "UPDATE enrolments SET request_key = $2, issued_count = issued_count + 1 WHERE token_digest = $1",
+) -> Result<bool> {
+    let done = sqlx::query(
+        "UPDATE enrolments SET request_key = $2, issued_count = issued_count + 1 WHERE token_digest = $1 \
+         AND (request_key IS NULL OR request_key = $2) AND confirmed_at IS NULL AND cancelled_at IS NULL",
     )
     .bind(token_digest.to_owned())
     .bind(request_key.to_owned())
     .execute(connection)
     .await?;
-    Ok(())
+    Ok(done.rows_affected() == 1)
 }
 
 /// The gateway has all.

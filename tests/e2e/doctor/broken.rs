@@ -137,25 +137,14 @@ fn a_full_disk() -> Result<()> {
 
 #[test]
 fn a_wrong_time() -> Result<()> {
-    let library = Path::new("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1");
-    if !library.exists() {
-        skipped("libfaketime is not installed");
-        return Ok(());
-    }
     let site = Site::start()?;
     let mut gateway = site.gateway(KEROS_6, &site.options()?)?;
     site.center.wait_for_telemetry(&[EUI])?;
     gateway.kill()?;
     // The gateway starts anew, with the clock of one that has no battery. Only these programs see it.
-    let in_1970 = site.folder.path().join("in-1970");
-    let agent = keros_program("keros-agent")?;
-    let script = format!(
-        "#!/bin/sh\nLD_PRELOAD={} FAKETIME='@1970-01-01 00:10:00' FAKETIME_DONT_FAKE_MONOTONIC=1 TZ=UTC exec {} \"$@\"\n",
-        library.display(),
-        agent.display()
-    );
-    std::fs::write(&in_1970, script)?;
-    std::fs::set_permissions(&in_1970, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    let Some(in_1970) = keros_tests::in_1970(site.folder.path(), &keros_program("keros-agent")?)? else {
+        return Ok(());
+    };
     gateway.start_program(&in_1970)?;
     let arguments = ["doctor", "--json", "--config"];
     let look =

@@ -8,12 +8,13 @@ mod site;
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::Result;
 use keros_skip::skipped;
-use keros_tests::{Gateway, run_ok, system_program};
+use keros_tests::{Gateway, in_1970, keros_program, run_ok, system_program};
 
-use site::{EUI, Site, enroll, folder};
+use site::{EUI, Site, enroll, feed, folder};
 
 /// Only root may enrol.
 fn is_root() -> bool {
@@ -89,4 +90,25 @@ fn with_an_authority_of_the_centers_own_it_gives_a_certificate() -> Result<()> {
     let told = run_ok(&system_program("openssl")?, arguments)?;
     assert!(told.contains(EUI) && told.contains("TLS Web Client Authentication"), "{told}");
     works(&site, &mut gateway)
+}
+
+#[test]
+fn a_gateway_whose_clock_says_1970_joins_and_keeps_the_time_of_the_line() -> Result<()> {
+    if !is_root() {
+        return Ok(());
+    }
+    let site = Site::with_certificates(&[])?;
+    let mut gateway = site.gateway(EUI)?;
+    let Some(agent) = in_1970(&folder(&gateway)?, &keros_program("keros-agent")?)? else { return Ok(()) };
+    let line = site.line(EUI)?;
+    let made: keros_protocol::enroll::EnrolLine = line.parse()?;
+    let mut command = Command::new(&agent);
+    let ended = feed(command.args(["enroll", "-", "--config"]).arg(gateway.config()), &line)?;
+    assert_eq!(ended.code, 0, "{}\n{}", ended.text, site.center.log());
+    let drop_in = std::fs::read_to_string(folder(&gateway)?.join("config.d/50-enrolled.yaml"))?;
+    let floor = format!("\ntime_floor_unix_s: {}\n", made.issued_at_unix_s);
+    assert!(drop_in.contains(&floor), "{drop_in}");
+    // The center's certificate is younger than this program: by its own floor the agent would not believe it yet.
+    gateway.start_program(&agent)?;
+    site.center.wait_for_telemetry(&[EUI])
 }

@@ -166,3 +166,23 @@ fn a_center_that_cannot_enrol_says_what_it_lacks() -> Result<()> {
     assert!(error.contains("--registry-tls"), "{error}");
     Ok(())
 }
+
+#[test]
+fn no_line_is_printed_for_a_center_that_no_gateway_would_believe() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let pki = keros_tests::Pki::new(&folder.path().join("pki"))?;
+    let (cert, key) = pki.issue("center", "localhost")?;
+    let ca = pki.path("ca.pem").display().to_string();
+    for (name, more, word) in [
+        ("leaf", vec![], "--ca FILE"),
+        ("name", vec!["--ca", &ca, "--enroll-at", "center.example:8443"], "--enroll-at"),
+    ] {
+        let registry = format!("127.0.0.1:{}", free_port()?);
+        let arguments = ["--registry-tls", &registry].into_iter().chain(more).map(str::to_owned).collect();
+        let broker = Broker::EmbeddedTls(cert.clone(), key.clone());
+        let center = Center::start_with(&folder.path().join(name), broker, arguments)?;
+        let error = format!("{:#}", center.command_line(&["enroll", EUI]).err().context("it must refuse")?);
+        assert!(error.contains("would not believe") && error.contains(word), "{error}");
+    }
+    Ok(())
+}
