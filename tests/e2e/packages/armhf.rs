@@ -14,7 +14,8 @@ fn on_arm_after_apt_get_install_a_script_succeeds_and_the_journal_tells_its_stor
     let site = Site::start_armhf()?;
     let architecture = site.debian.run_ok(&["dpkg", "--print-architecture"])?;
     ensure!(architecture == "armhf\n", "it is {architecture}");
-    site.apt_get(&["install", "keros-agent"])?;
+    println!("$ dpkg --print-architecture\n{architecture}");
+    println!("$ apt-get install keros-agent\n{}", site.apt_get(&["install", "keros-agent"])?);
     site.configure()?;
     site.center.wait_for_telemetry(&[EUI]).map_err(|error| error.context(site.journal()))?;
 
@@ -31,10 +32,15 @@ fn on_arm_after_apt_get_install_a_script_succeeds_and_the_journal_tells_its_stor
         Ok(told.contains("succeeded").then_some(told))
     })?;
     let jobs: serde_json::Value = serde_json::from_str(&jobs)?;
-    let id = jobs["jobs"][0]["id"].as_str().or(jobs[0]["id"].as_str()).context("a job has an id")?;
+    let id =
+        jobs["ended_jobs"][0]["command_id"].as_str().with_context(|| format!("a job has an id: {jobs:#}"))?;
     let job = format!("KEROS_JOB_ID={id}");
     let story = site.debian.run_ok(&["journalctl", "--no-pager", "-o", "short-iso", &job])?;
-    ensure!(story.contains("keros-agent"), "{story}");
+    for teller in ["keros-agent[", "keros-executor["] {
+        ensure!(story.contains(teller), "{story}");
+    }
+    println!("$ systemctl show -p User keros-agent\n{}", site.property("keros-agent", "User")?);
+    println!("$ keros-agent job {id}\n{}", site.debian.run_ok(&["keros-agent", "job", id])?);
     println!("$ journalctl {job}\n{story}");
     Ok(())
 }

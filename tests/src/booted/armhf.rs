@@ -28,7 +28,8 @@ pub(super) fn unpack(root: &Path) -> Result<()> {
 fn register() -> Result<()> {
     let kernel = Path::new(KERNEL);
     if !kernel.join("register").exists() {
-        run_ok(&system_program("mount")?, ["-t", "binfmt_misc", "binfmt_misc", KERNEL])?;
+        run_ok(&system_program("mount")?, ["-t", "binfmt_misc", "binfmt_misc", KERNEL])
+            .context("this kernel cannot be told of emulators: mount binfmt_misc outside of the container")?;
     }
     if kernel.join("qemu-arm").exists() {
         return Ok(());
