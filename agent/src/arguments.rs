@@ -194,6 +194,7 @@ Examples:
 #[derive(Debug, Args)]
 pub(crate) struct Enroll {
     /// The line, or - to read it from standard input
+    #[arg(default_value = "-")]
     pub(crate) line: String,
     /// Replace what is configured, without asking
     #[arg(long)]
@@ -353,5 +354,12 @@ mod tests {
         ] {
             assert_eq!(short(line), None, "{line:?}");
         }
+    }
+
+    /// As the doctor and the package advise it.
+    #[test]
+    fn enroll_without_a_line_asks_for_it() {
+        let arguments = Arguments::try_parse_from(["keros-agent", "enroll"]).unwrap();
+        assert!(matches!(arguments.command, Command::Enroll(Enroll { line, .. }) if line == "-"));
     }
 }

@@ -92,7 +92,9 @@ impl Merged {
     pub(super) fn file(&mut self, option: &'static str) -> Option<PathBuf> {
         let path = self.path(option)?;
         if let Err(error) = std::fs::metadata(&path) {
-            let message = format!("`{option}`: cannot look at {}: {error}", path.display());
+            let hidden = error.kind() == std::io::ErrorKind::PermissionDenied;
+            let advice = if hidden { ". Use sudo: only root and the agent may" } else { "" };
+            let message = format!("`{option}`: cannot look at {}: {error}{advice}", path.display());
             self.report(Severity::Missing, option, message);
         }
         Some(path)

@@ -33,6 +33,9 @@ pub(crate) enum EnrolError {
     /// The certificate or key that is in use.
     #[error("{} has no certificate and key that can be used", .0.display())]
     Damaged(PathBuf),
+    /// Its undoing would bring the former keys back.
+    #[error("job {0} has not ended: if it is undone, the keys that are trusted now come back")]
+    OpenJob(String),
     /// Another enrolment is under way here.
     #[error("another keros-agent enrols or renews on this gateway just now")]
     Busy,
@@ -115,6 +118,9 @@ impl EnrolError {
             Self::AlreadyEnrolled(_) => "Nothing was changed. To replace it: --force",
             Self::NotEnrolled | Self::Damaged(_) => {
                 "At the center: keros-center enroll EUI. Here: sudo keros-agent enroll -"
+            }
+            Self::OpenJob(_) => {
+                "Nothing was changed. Wait for its end (keros-agent jobs), or end it: sudo keros-agent cancel ID"
             }
             Self::Busy => "Wait for it, then try again",
             Self::Folder { .. } => {

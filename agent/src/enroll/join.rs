@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use keros_machine::TimeJudge;
 use keros_platform::Identity;
-use keros_protocol::Eui;
 use keros_protocol::enroll::{ConfirmRequest, EnrolLine, EnrolReason, IssueRequest, Issued, Login, paths};
+use keros_protocol::{Eui, Outcome};
 
 use super::ask::Center;
 use super::error::EnrolError;
@@ -16,6 +16,7 @@ use super::place::Place;
 use super::{service, trial};
 use crate::clock::{BUILT_AT_UNIX_S, Clock, SharedTime};
 use crate::config::{self, BrokerSettings, Loaded};
+use crate::local::{Client, JobsView};
 
 /// How often the center is told that all is well here.
 const CONFIRM_ATTEMPTS: u32 = 3;
@@ -44,6 +45,7 @@ pub(crate) fn enroll(wanted: &Wanted<'_>) -> Result<(), EnrolError> {
     let settings = loaded.settings_so_far();
     own_eui(&loaded, line.eui)?;
     let place = Place::open(wanted.config, &settings.trust_folder)?;
+    no_open_job(crate::local::socket_path(&settings.runtime_folder))?;
     let (key, is_resumed) = own_key(&place, line)?;
     if !is_resumed
         && let Some(what) = in_force(&place, &loaded)
@@ -138,6 +140,16 @@ fn own_eui(loaded: &Loaded, expected: Eui) -> Result<(), EnrolError> {
     let identity = Identity::read(&settings.platform_root, &settings.identity, environment_eui.as_deref());
     let own = identity.map_err(|error| EnrolError::Identity(error.to_string()))?.eui;
     if own == expected { Ok(()) } else { Err(EnrolError::OtherGateway { own, line: expected }) }
+}
+
+/// When a job is undone, the trusted keys go back to what they were before it: those of an enrolment meanwhile would be lost. An agent that
+/// does not answer knows of none.
+fn no_open_job(socket: PathBuf) -> Result<(), EnrolError> {
+    let jobs: Option<JobsView> = Client::new(socket).get("/v1/jobs").ok();
+    let open = jobs.map(|jobs| jobs.open_jobs).unwrap_or_default();
+    // What only waits has changed nothing, and is refused when its turn comes: the keys are others then.
+    let begun = open.iter().find(|job| !matches!(job.outcome, Outcome::Received {} | Outcome::Accepted {}));
+    begun.map_or(Ok(()), |job| Err(EnrolError::OpenJob(job.command_id.to_string())))
 }
 
 /// The key of an earlier attempt with this line, or a new one, which is on the disk before anybody hears of it.

@@ -65,7 +65,7 @@ pub(crate) fn renew(renewal: &Renewal<'_>) -> Result<(), EnrolError> {
         return Ok(());
     }
 
-    let new_key = next_key(&place, &generation)?;
+    let new_key = next_key(&place, &generation, &old_key)?;
     let request = new_key.request(eui)?;
     let ask = RenewRequest {
         eui,
@@ -102,11 +102,13 @@ fn days_left(certificate: &Certificate, now: UnixSeconds) -> u64 {
     certificate.not_after_unix_s.saturating_sub(now) / 86_400
 }
 
-/// The key of an attempt that failed, or a new one: for the same key the center makes no second certificate.
-fn next_key(place: &Place, generation: &Generation) -> Result<Key, EnrolError> {
+/// The key of an attempt that failed, or a new one: for the same key the center makes no second certificate. So the key in force is not
+/// taken for the next one, where the last renewal was cut off before it removed the file: the center would give the old certificate until it
+/// has expired.
+fn next_key(place: &Place, generation: &Generation, in_force: &Key) -> Result<Key, EnrolError> {
     let path = generation.file(NEXT_KEY_FILE);
     let kept = keros_platform::read_small(&path, key::MAX_FILE_BYTES).and_then(|pem| Key::from_pem(&pem));
-    if let Some(key) = kept {
+    if let Some(key) = kept.filter(|key| key.point() != in_force.point()) {
         return Ok(key);
     }
     let key = Key::make()?;

@@ -17,7 +17,7 @@ use super::ask::{Center, Limits};
 use super::{EnrolError, Wanted, enroll};
 use crate::clock::{BUILT_AT_UNIX_S, Clock, SharedTime};
 use crate::fetch::tests::secure::Pki;
-use crate::fetch::tests::server::{Stream, cut, say};
+use crate::fetch::tests::server::{Stream, say};
 
 const EUI: Eui = Eui::from_u64(0x7076_FF00_5607_0123);
 const SHORT: Limits = Limits { patience: Duration::from_millis(1500), whole: Duration::from_secs(3) };
@@ -30,8 +30,8 @@ type Reply = dyn Fn(&mut dyn Stream) -> io::Result<()> + Send + Sync;
 fn entrance(pki: &Pki, reply: Box<Reply>) -> EnrolLine {
     let server = pki.answering(move |_, stream, _| {
         reply(stream)?;
-        stream.flush()?;
-        cut()
+        // The connection is the client's to end: one that is ended with something unread in it may take the answer along.
+        stream.flush()
     });
     line(pki, server.address.port())
 }
@@ -238,5 +238,58 @@ fn what_a_gateway_cannot_use_is_refused_and_nothing_is_written() {
         // The key that was made here is for the next attempt.
         let pending = format!("tls/pending-{}.key", &wanted.line.token.digest()[..16]);
         assert_eq!(all_below(folder.path()), ["config.yaml", "tls/lock", &pending], "{shown}");
+    }
+}
+
+/// An agent that says this of its jobs, once.
+fn agent_with(folder: &Path, outcome: Value) -> String {
+    let listener = std::os::unix::net::UnixListener::bind(folder.join("status.sock")).unwrap();
+    let job = json!({
+        "command_id": "0192f0ab-1234-7000-8000-000000000000", "update_id": null, "kind": "jetporch",
+        "received_at_unix_s": 1, "changed_at_unix_s": 1, "outcome": outcome,
+    });
+    let body = json!({"open_jobs": [job], "ended_jobs": []}).to_string();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut asked = Vec::new();
+        while !asked.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            io::Read::read_exact(&mut stream, &mut byte).unwrap();
+            asked.extend(byte);
+        }
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        let _ = io::Write::write_all(&mut stream, (head + &body).as_bytes());
+    });
+    folder.display().to_string()
+}
+
+#[test]
+fn nobody_enrols_while_a_job_may_still_bring_the_former_keys_back() {
+    if !geteuid().is_root() {
+        return keros_skip::skipped("only root can enrol a gateway");
+    }
+    let Some(pki) = Pki::new(300) else { return };
+    for (outcome, words) in [
+        (
+            json!({"status": "running", "task": null}),
+            "job 0192f0ab-1234-7000-8000-000000000000 has not ended",
+        ),
+        (json!({"status": "accepted"}), "it is 404"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let runtime = agent_with(folder.path(), outcome);
+        let config = folder.path().join("config.yaml");
+        let text = format!(
+            "identity: {{eui: \"{EUI}\"}}\nruntime_folder: {runtime}\ntrust_folder: {runtime}/trust\n"
+        );
+        std::fs::write(&config, text).unwrap();
+        let line = entrance(&pki, Box::new(|stream| say(stream, "404 Not Found", "", b"")));
+        let wanted =
+            Wanted { line, config: Some(&config), may_replace: &|_| false, no_restart: true, tell: &|_| {} };
+        let error = enroll(&wanted).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
     }
 }

@@ -89,8 +89,9 @@ impl Kept {
     /// # Errors
     /// The first one; what could be put back before it is.
     pub(crate) fn put_back(&self, folder: &Path) -> io::Result<()> {
+        // An earlier attempt may have been cut off before all of it was on the disk.
         if Self::read(folder).is_ok_and(|now| now == *self) {
-            return Ok(());
+            return sync_folder(folder);
         }
         self.put_folder_back(folder)?;
         for file in &self.files {

@@ -155,10 +155,9 @@ fn what_is_just_being_handed_over_is_stopped_or_never_started() -> Result<()> {
         ensure!(outcome["status"] == "cancelled" && outcome["by_root"] == true, "{said}: {outcome:#}");
         let never = outcome.get("task").is_none();
         ensure!(never || said["result"] == "stopping", "{said}: {outcome:#}");
-        ensure!(
-            never == site.done(&second).is_empty() && site.done(&second).len() < 3,
-            "{said}: {outcome:#}"
-        );
+        // A job that was started may be stopped before its first step.
+        let done = site.done(&second);
+        ensure!((!never || done.is_empty()) && done.len() < 3, "{said}: {outcome:#}");
     }
     Ok(())
 }

@@ -103,3 +103,25 @@ fn killed_at_every_sync_a_renewal_leaves_a_certificate_and_its_key() -> Result<(
     assert!(kills >= 3, "{kills} kills");
     works(&site, &mut gateway).context("after the last renewal")
 }
+
+#[test]
+fn a_renewal_that_was_cut_off_behind_its_rename_does_not_keep_the_next_from_a_new_certificate() -> Result<()>
+{
+    if !is_root() {
+        return Ok(());
+    }
+    let site = Site::with_certificates(&[])?;
+    let mut gateway = site.gateway(EUI)?;
+    assert_eq!(enroll(&gateway, &site.line(EUI)?, &[])?.code, 0);
+    let tls = folder(&gateway)?.join("tls/e1");
+    let first = std::fs::read_to_string(tls.join("gateway.pem"))?;
+    let at = first.find("-----BEGIN PRIVATE KEY").context("a key behind the certificate")?;
+    // As the cut leaves it: the new certificate and key are in force, and the key is still noted as the next one.
+    std::fs::write(tls.join("next.key"), first.get(at..).unwrap_or_default())?;
+    let (code, text) = gateway.technician(&["renew", "--now"])?;
+    assert_eq!(code, 0, "{text}");
+    let second = std::fs::read_to_string(tls.join("gateway.pem"))?;
+    assert_ne!(first, second, "otherwise it would be the old certificate each time, until it has expired");
+    assert!(!tls.join("next.key").exists());
+    works(&site, &mut gateway)
+}

@@ -1,5 +1,6 @@
 //! A gateway joins a center by one pasted line: with a real center, its broker and registry over TLS, and real agents.
 
+mod booted;
 mod cut;
 mod refused;
 mod renewal;

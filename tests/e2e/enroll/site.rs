@@ -24,24 +24,29 @@ impl Site {
 
     /// With further arguments of `keros-center serve`.
     pub(crate) fn start_with(more: &[&str]) -> Result<Self> {
-        Self::prepared(more, |_| Ok(()))
+        Self::prepared(free_port()?, more, |_| Ok(()))
     }
 
     /// With certificates, by the center's own authority.
     pub(crate) fn with_certificates(more: &[&str]) -> Result<Self> {
-        Self::prepared(more, |folder| {
+        Self::with_certificates_at(free_port()?, more)
+    }
+
+    /// The same, with the registry at this port.
+    pub(crate) fn with_certificates_at(registry: u16, more: &[&str]) -> Result<Self> {
+        Self::prepared(registry, more, |folder| {
             let data = folder.join("center/data");
             let arguments = ["ca", "create", "--data-folder", &data.to_string_lossy()].map(str::to_owned);
             keros_tests::run_ok(&keros_program("keros-center")?, arguments).map(drop)
         })
     }
 
-    fn prepared(more: &[&str], prepare: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
+    fn prepared(registry: u16, more: &[&str], prepare: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let pki = Pki::new(&folder.path().join("pki"))?;
         let (cert, key) = pki.issue("center", "localhost")?;
         prepare(folder.path())?;
-        let registry = format!("127.0.0.1:{}", free_port()?);
+        let registry = format!("127.0.0.1:{registry}");
         let ca = pki.path("ca.pem").display().to_string();
         let mut arguments = vec!["--registry-tls".to_owned(), registry, "--ca".to_owned(), ca];
         arguments.extend(more.iter().map(ToString::to_string));

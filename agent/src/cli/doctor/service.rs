@@ -152,7 +152,7 @@ fn without_systemd(patient: &Patient) -> Finding {
 pub(super) fn socket(patient: &Patient) -> Finding {
     let metadata = match patient.socket.metadata() {
         Ok(metadata) if metadata.file_type().is_socket() => metadata,
-        _ => return Finding::not_checked("socket", "the agent does not run: see the line `service`"),
+        _ => return Finding::not_checked("socket", "the agent does not answer: see the line `service`"),
     };
     if let Err(ClientError::NotAllowed(_)) = &patient.agent {
         return Finding::failed(

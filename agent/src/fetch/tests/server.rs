@@ -97,9 +97,13 @@ fn read_request(stream: &mut BufReader<Box<dyn Stream>>) -> Option<Asked> {
     let mut headers = BTreeMap::new();
     loop {
         let text = line()?;
-        let Some((name, value)) = text.split_once(": ") else { return Some(Asked { path, headers }) };
+        let Some((name, value)) = text.split_once(": ") else { break };
         headers.insert(name.to_lowercase(), value.to_owned());
     }
+    // A body that nobody has read makes the end of the connection a reset, and the answer may be lost by it.
+    let length = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
+    std::io::copy(&mut stream.take(length), &mut std::io::sink()).ok()?;
+    Some(Asked { path, headers })
 }
 
 /// A whole answer.
