@@ -95,11 +95,8 @@ async fn through_socket(path: &Path, request: &Request, sender: &Sender) -> End 
         }
     };
     let (output, input) = stream.into_split();
-    if let Err(error) = hand_over(input, request).await {
-        return End {
-            handed_over: true,
-            message: format!("cannot send the request to the executor: {error}"),
-        };
+    if let Err(broken) = hand_over(input, request).await {
+        return End { handed_over: broken.is_readable, message: broken.to_string() };
     }
     End { handed_over: true, message: follow(output, sender).await }
 }
@@ -122,13 +119,13 @@ async fn through_program(arguments: &[String], request: &Request, sender: &Sende
     // A program that ends before it reads its input says why in its output or exit code.
     let handed = hand_over(input, request).await;
     let mut message = follow(output, sender).await;
-    if let Err(error) = handed {
-        message = format!("cannot send the request to the executor: {error}; {message}");
+    if let Err(broken) = &handed {
+        message = format!("{broken}; {message}");
     }
     if let Ok(Ok(status)) = time::timeout(EXIT_LIMIT, child.wait()).await {
         message = format!("{message} ({status})");
     }
-    End { handed_over: true, message }
+    End { handed_over: handed.map_or_else(|broken| broken.is_readable, |()| true), message }
 }
 
 fn spawn(arguments: &[String]) -> io::Result<Child> {
@@ -147,14 +144,32 @@ fn spawn(arguments: &[String]) -> io::Result<Child> {
         .spawn()
 }
 
-async fn hand_over(mut input: impl AsyncWrite + Unpin, request: &Request) -> io::Result<()> {
-    let mut line = serde_json::to_vec(request)?;
+/// The request did not go over whole.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot send the request to the executor: {error}")]
+struct Broken {
+    error: io::Error,
+    /// Nothing but the end of the line may be missing: the executor may act on it.
+    is_readable: bool,
+}
+
+async fn hand_over(mut input: impl AsyncWrite + Unpin, request: &Request) -> Result<(), Broken> {
+    let broken = |error, is_readable| Broken { error, is_readable };
+    let mut line = serde_json::to_vec(request).map_err(|error| broken(error.into(), false))?;
     line.push(b'\n');
+    let mut rest = line.as_slice();
     let write = async {
-        input.write_all(&line).await?;
+        while !rest.is_empty() {
+            match input.write(rest).await? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                written => rest = &rest[written..],
+            }
+        }
         input.shutdown().await
     };
-    time::timeout(HAND_OVER_LIMIT, write).await?
+    let written = time::timeout(HAND_OVER_LIMIT, write).await.unwrap_or_else(|late| Err(late.into()));
+    // Without its last brace no JSON object can be read.
+    written.map_err(|error| broken(error, rest.len() <= 1))
 }
 
 /// Passes the events on; the text says how it ended.
@@ -289,8 +304,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_program_that_ends_at_once_may_have_seen_the_request() {
-        let (events, handed_over, _) = session("exit 1").await;
+        let (events, handed_over, _) = session("read -r line; exit 1").await;
         assert!(events.is_empty() && handed_over);
+    }
+
+    #[tokio::test]
+    async fn a_request_that_breaks_off_was_never_handed_over() {
+        for (missing, readable) in [(0, true), (1, true), (2, false), (20, false)] {
+            let request = Request::Status {};
+            let length = serde_json::to_vec(&request).unwrap().len() + 1;
+            let mut room = vec![0; length - missing];
+            let broken = hand_over(io::Cursor::new(room.as_mut_slice()), &request).await;
+            assert_eq!(broken.map_or_else(|broken| broken.is_readable, |()| true), readable, "{missing}");
+        }
     }
 
     #[tokio::test]
