@@ -72,6 +72,8 @@ impl<'a> Store<'a> {
     /// `not_found` and `digest_mismatch` for files of the bundle, `no_space`.
     pub(crate) fn take(&self, state: &State, offer: &Offer) -> Result<Bundle, Trouble> {
         if let Ok(bundle) = self.open(offer.digest) {
+            // Who made it may have been ended before its name was on the disk; a reboot of the job would lose it.
+            self.disk.sync_folder(&self.folder).map_err(writing("the folder of bundles", offer))?;
             return Ok(bundle);
         }
         self.remove(offer.digest)?;
