@@ -4,7 +4,7 @@
 mod job;
 mod status;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub(super) use job::{job, jobs, named, short_id};
 pub(super) use status::status;

@@ -9,7 +9,7 @@ use super::*;
 use crate::local::{ConnectionView, FetchView, JobView, JobsView, StatusView, TelemetryView};
 
 /// 2026-11-23 23:19:52 UTC.
-const NOW: u64 = 1_795_475_992;
+pub(in crate::cli) const NOW: u64 = 1_795_475_992;
 
 fn job_view(id: u128, outcome: Outcome) -> JobView {
     JobView {
@@ -44,7 +44,8 @@ fn failed() -> Outcome {
     }
 }
 
-fn status_view() -> StatusView {
+/// A gateway that is well and has nothing to do.
+pub(in crate::cli) fn status_view() -> StatusView {
     StatusView {
         agent_version: "0.1.0".to_owned(),
         eui: Eui::from_u64(0x7076_FF00_5607_0123),

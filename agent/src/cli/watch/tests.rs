@@ -1,16 +1,15 @@
 //! Screens and lines as snapshots, at a fixed time.
 
-use keros_protocol::{Eui, Summary, TaskRef};
+use keros_protocol::{Summary, TaskRef};
 
 use super::changes::Told;
 use super::frame::{Size, frame};
 use super::screen::Drawn;
 use super::*;
-use crate::local::{ConnectionView, FetchView, JobView, TelemetryView};
+use crate::cli::text::tests::{NOW, status_view};
+use crate::local::{FetchView, JobView};
 use keros_protocol::Outcome;
 
-/// 2026-11-23 23:19:52 UTC.
-const NOW: u64 = 1_795_475_992;
 const USUAL: Size = Size { rows: 24, columns: 80 };
 
 fn job(id: u128, outcome: Outcome) -> JobView {
@@ -36,34 +35,6 @@ fn succeeded() -> Outcome {
     Outcome::Succeeded { summary: Summary::default(), dry_run: false }
 }
 
-fn view() -> StatusView {
-    StatusView {
-        agent_version: "0.1.0".to_owned(),
-        eui: Eui::from_u64(0x7076_FF00_5607_0123),
-        identity_source: "board_info_env".to_owned(),
-        codename: Some("wiis".to_owned()),
-        keros_version: Some("6.3.1".to_owned()),
-        started_at_unix_s: NOW - 93_600,
-        connection: ConnectionView {
-            state: "connected".to_owned(),
-            broker: "center.example.org:8883".to_owned(),
-            tls: "mutual".to_owned(),
-            since_unix_s: NOW - 7260,
-            last_error: None,
-        },
-        telemetry: TelemetryView {
-            last_sent_unix_s: Some(NOW - 720),
-            last_answered_unix_s: Some(NOW - 719),
-            next_unix_s: NOW + 2880,
-        },
-        reports_pending: 0,
-        open_jobs: Vec::new(),
-        ended_jobs: Vec::new(),
-        ended_total: std::collections::BTreeMap::new(),
-        warnings: Vec::new(),
-    }
-}
-
 fn seen(view: StatusView) -> Seen {
     let mut seen = Seen::default();
     seen.hear(Ok(view), NOW);
@@ -79,7 +50,7 @@ fn text(seen: &Seen, size: Size) -> String {
 }
 
 fn busy_view() -> StatusView {
-    let mut view = view();
+    let mut view = status_view();
     let mut waiting = job(2, Outcome::Accepted {});
     waiting.kind = Some("magic_link".to_owned());
     waiting.digest = Some(keros_protocol::magic_link::Digest::of(b"x"));
@@ -140,7 +111,7 @@ fn it_fits_on_every_screen() {
 
 #[test]
 fn an_agent_that_is_away_is_told_with_its_last_word() {
-    let mut seen = seen(view());
+    let mut seen = seen(status_view());
     seen.hear(Err(ClientError::NotRunning("/run/keros-agent/status.sock".into())), NOW - 40);
     seen.hear(Err(ClientError::NotRunning("/run/keros-agent/status.sock".into())), NOW);
     let screen = text(&seen, USUAL);
@@ -149,7 +120,7 @@ fn an_agent_that_is_away_is_told_with_its_last_word() {
     {
         assert!(screen.contains(words), "{words}:\n{screen}");
     }
-    seen.hear(Ok(view()), NOW);
+    seen.hear(Ok(status_view()), NOW);
     assert!(!text(&seen, USUAL).contains("not reachable"));
 }
 
@@ -175,10 +146,10 @@ fn each_change_is_told_once() {
     let mut sentences = |seen: &Seen| -> Vec<String> {
         told.news(seen, false).into_iter().map(|(_, sentence)| sentence).collect()
     };
-    let mut seen = seen(view());
+    let mut seen = seen(status_view());
     assert_eq!(sentences(&seen).len(), 4, "agent, connection, telemetry, reports");
     assert_eq!(sentences(&seen), [""; 0]);
-    let mut busy = view();
+    let mut busy = status_view();
     busy.open_jobs = vec![job(1, running(3))];
     seen.hear(Ok(busy.clone()), NOW);
     assert_eq!(
