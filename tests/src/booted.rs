@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::{Context as _, Result, bail, ensure};
 
 mod armhf;
+mod control_group;
+
+use control_group::ControlGroup;
 
 use crate::{Process, project_root, run_ok, system_program, wait_for};
 
@@ -23,6 +26,8 @@ pub struct Booted {
     folder: tempfile::TempDir,
     container: Process,
     leader: u32,
+    /// Removed when the container has ended.
+    _group: ControlGroup,
 }
 
 impl Booted {
@@ -77,7 +82,8 @@ impl Booted {
         make(&root)?;
         let number = MACHINES.fetch_add(1, Ordering::Relaxed);
         let name = format!("keros-test-{}-{number}", std::process::id());
-        let mut command = Command::new(system_program("systemd-nspawn")?);
+        let group = ControlGroup::make(&name)?;
+        let mut command = group.command(&system_program("systemd-nspawn")?);
         command.arg("-q").arg("-D").arg(&root).arg(format!("--machine={name}"));
         // With a namespace of another's making, it would not be given the right to change its network by itself.
         command.args(["--capability=CAP_NET_ADMIN", "--register=no", "--keep-unit", network]);
@@ -87,11 +93,11 @@ impl Booted {
             ensure!(container.is_running(), "the container ended: {}", container.log());
             process_one(container.id())
         })?;
-        let booted = Self { folder, container, leader };
+        let booted = Self { folder, container, leader, _group: group };
         wait_for("the container has booted", || {
             let output = booted.run(&["systemctl", "is-system-running"])?;
             let state = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-            ensure!(state != "degraded", "it is degraded:\n{}", booted.run_ok(&["systemctl", "--failed"])?);
+            ensure!(state != "degraded", "it is degraded:\n{}", booted.why_degraded()?);
             let told = String::from_utf8_lossy(&output.stderr).into_owned();
             ensure!(state == "running", "its state is {state:?} {told}\n{}", booted.container.log());
             Ok(Some(()))
@@ -120,6 +126,12 @@ impl Booted {
             .stdin(Stdio::null())
             .output()
             .context("starting nsenter")
+    }
+
+    /// The units that failed, and what systemd and they said.
+    fn why_degraded(&self) -> Result<String> {
+        let failed = self.run_ok(&["systemctl", "--failed"])?;
+        Ok(failed + &self.run_ok(&["journalctl", "-b", "-p", "warning", "-o", "short", "--no-pager"])?)
     }
 
     /// Runs a program in it, and gives what it printed.
