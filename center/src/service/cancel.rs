@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use keros_protocol::{CommandId, Delivery, Eui, Outcome, UnixSeconds, UpdateId};
 
-use super::center::{Center, no_update};
+use super::center::Center;
 use super::changes::Change;
 use super::order::OrderError;
+use super::updates::no_update;
 use crate::api::{CancelAnswer, CancelView, CancelledDelivery};
 use crate::store::{LineRow, StoreError, cancellations, updates};
 

@@ -4,9 +4,10 @@ use keros_protocol::magic_link::{LinkGateway, MagicLink};
 use keros_protocol::{Eui, Job, KerosVersion, RefusalReason, UnixSeconds};
 
 use super::batch::not_json;
-use super::center::{Center, in_thread, no_gateway};
+use super::center::{Center, in_thread};
 use super::changes::Change;
 use super::downlink::command_envelope;
+use super::gateways::no_gateway;
 use super::links::require_link;
 use super::order::{OrderError, Way, invalid, new_update};
 use crate::api::{LinkView, SendUpdate, SignLink, SignedLink};

@@ -8,6 +8,8 @@ mod cancel;
 mod center;
 mod changes;
 mod downlink;
+mod gateways;
+mod groups;
 mod incoming;
 mod link_orders;
 mod links;
@@ -16,6 +18,7 @@ mod overdue;
 mod rate;
 mod report;
 mod state;
+mod updates;
 mod views;
 
 pub(crate) use batch::{Handled, Message};

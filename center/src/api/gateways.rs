@@ -1,0 +1,44 @@
+//! Gateways.
+
+use keros_protocol::{Eui, Telemetry, UnixSeconds};
+use serde::{Deserialize, Serialize};
+
+/// `GET /gateways/{eui}`, and the elements of `GET /gateways`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct GatewayView {
+    /// The gateway.
+    pub(crate) eui: Eui,
+    /// Its name; `klk-<codename>-<last six hex digits>` or the EUI when none was given.
+    pub(crate) name: String,
+    /// Free text.
+    #[serde(default)]
+    pub(crate) description: String,
+    /// Declared by an operator, not only seen.
+    pub(crate) declared: bool,
+    /// Groups that it is in.
+    pub(crate) groups: Vec<String>,
+    /// By its presence message.
+    pub(crate) online: bool,
+    /// When its last telemetry arrived, by the center's clock.
+    pub(crate) last_telemetry_unix_s: Option<UnixSeconds>,
+    /// Its last telemetry, without the package list (only in `GET /gateways/{eui}`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) telemetry: Option<Telemetry>,
+    /// KerOS version as last stated.
+    pub(crate) keros_version: Option<String>,
+    /// Agent version as last stated.
+    pub(crate) agent_version: Option<String>,
+}
+
+/// `POST /gateways`: declare one beforehand, or name one that is known.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct DeclareGateway {
+    /// The gateway, in any spelling that people use.
+    pub(crate) eui: String,
+    /// Its name.
+    #[serde(default)]
+    pub(crate) name: Option<String>,
+    /// Free text.
+    #[serde(default)]
+    pub(crate) description: String,
+}

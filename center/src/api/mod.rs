@@ -1,0 +1,17 @@
+//! The JSON of the REST API, for the server and for the command line that asks it. All paths are below `/api/v1`; every request
+//! but `GET /health` needs `Authorization: Bearer TOKEN`; errors are RFC 9457 problem details. `GET`, `HEAD` and `PUT
+//! /blobs/{digest}` carry plain bytes.
+
+mod enrolments;
+mod gateways;
+mod groups;
+mod links;
+mod problem;
+mod updates;
+
+pub(crate) use enrolments::*;
+pub(crate) use gateways::*;
+pub(crate) use groups::*;
+pub(crate) use links::*;
+pub(crate) use problem::*;
+pub(crate) use updates::*;

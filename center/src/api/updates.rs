@@ -1,0 +1,153 @@
+//! Updates, and cancelling them.
+
+use keros_protocol::magic_link::Digest;
+use keros_protocol::{CommandId, Delivery, Eui, Job, JobLimits, Outcome, UnixSeconds, UpdateId};
+use serde::{Deserialize, Serialize};
+
+/// `POST /updates`. A Magic Link without `source` is one of the center's own store.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SendUpdate {
+    /// The group.
+    pub(crate) group: String,
+    /// What is to be done.
+    pub(crate) job: Job,
+    /// How much it may use.
+    #[serde(default)]
+    pub(crate) limits: JobLimits,
+    /// How it is to be done.
+    #[serde(default)]
+    pub(crate) options: SendOptions,
+    /// Seconds until the commands expire; 7 days by default.
+    #[serde(default)]
+    pub(crate) expires_in_s: Option<u64>,
+}
+
+/// How the job is to be done. A field that is not stated has its default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct SendOptions {
+    /// Change nothing, report what would change.
+    pub(crate) dry_run: bool,
+    /// Undo the job unless the center is reached again within this many seconds, up to 86,400; 0: no such window. Absent: 1800, or 0
+    /// for what is carried by hand. A dry run has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) confirm_window_s: Option<u32>,
+}
+
+/// `GET /updates/{id}`, the answer to `POST /updates`, and the elements of `GET /updates` (without `gateways`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct UpdateView {
+    /// The update.
+    pub(crate) update_id: UpdateId,
+    /// The group that it was sent to.
+    pub(crate) group: String,
+    /// Kind of its job.
+    pub(crate) kind: String,
+    /// The Magic Link that it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) magic_link: Option<Digest>,
+    /// It is the command of `POST /magic-links/{digest}/sign`: a person carries it to its one gateway; `group` is empty.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) by_hand: bool,
+    /// When it was sent.
+    pub(crate) created_at_unix_s: UnixSeconds,
+    /// When its commands expire.
+    pub(crate) expires_at_unix_s: UnixSeconds,
+    /// `in_progress`, `sent`, `partially_sent`, `cancelled`, `expired`: about delivery only.
+    pub(crate) state: String,
+    /// Whether every gateway has a terminal outcome, or will never get the command.
+    pub(crate) ended: bool,
+    /// How many gateways have neither.
+    #[serde(default)]
+    pub(crate) open: u32,
+    /// How many of these have been silent for longer than their command may take.
+    #[serde(default)]
+    pub(crate) overdue: u32,
+    /// How many gateways have which delivery and which outcome, by name (`none` when not received).
+    pub(crate) deliveries: std::collections::BTreeMap<String, u32>,
+    /// As above, for outcomes.
+    pub(crate) outcomes: std::collections::BTreeMap<String, u32>,
+    /// One line per gateway.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) gateways: Vec<DeliveryView>,
+}
+
+/// One gateway of an update; also the data of each `gateway` event of `GET /updates/{id}/events` (server-sent events: first
+/// one for every gateway, then one per change; an `overdue` event with the [`UpdateView`] whenever all that have not ended are
+/// overdue; after the last terminal outcome one `ended` event with the [`UpdateView`]).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct DeliveryView {
+    /// The gateway.
+    pub(crate) eui: Eui,
+    /// Its name.
+    pub(crate) name: String,
+    /// Its command.
+    pub(crate) command_id: CommandId,
+    /// How far the command has come.
+    pub(crate) delivery: Delivery,
+    /// What became of it; absent until received.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) outcome: Option<Outcome>,
+    /// How often it was sent.
+    pub(crate) times_sent: u32,
+    /// When any of this last changed, by the center's clock.
+    pub(crate) changed_at_unix_s: UnixSeconds,
+    /// When an operator asked for its end, by the center's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cancel_requested_at_unix_s: Option<UnixSeconds>,
+    /// The gateway has been silent for longer than the command may take. Its word is taken whenever it comes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) overdue: bool,
+}
+
+/// The answer to `POST /updates/{id}/cancel` and `POST /updates/{id}/gateways/{eui}/cancel`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct CancelView {
+    /// The update.
+    pub(crate) update_id: UpdateId,
+    /// How many gateways have which answer.
+    pub(crate) answers: std::collections::BTreeMap<String, u32>,
+    /// One line per gateway.
+    pub(crate) gateways: Vec<CancelledDelivery>,
+}
+
+/// What cancelling comes to for one gateway.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct CancelledDelivery {
+    /// The gateway.
+    pub(crate) eui: Eui,
+    /// Its name.
+    pub(crate) name: String,
+    /// Its command.
+    pub(crate) command_id: CommandId,
+    /// What it comes to.
+    pub(crate) answer: CancelAnswer,
+    /// How far the command has come.
+    pub(crate) delivery: Delivery,
+    /// What is known of it; absent until received.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) outcome: Option<Outcome>,
+}
+
+/// What cancelling a command comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum CancelAnswer {
+    /// The gateway was never sent it, and never will be.
+    NeverDelivered,
+    /// The gateway may have it, and is asked to end it: its outcome will say what came of that.
+    Asked,
+    /// It had ended already.
+    TooLate,
+}
+
+impl CancelAnswer {
+    /// The name in the REST API.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::NeverDelivered => "never_delivered",
+            Self::Asked => "asked",
+            Self::TooLate => "too_late",
+        }
+    }
+}
