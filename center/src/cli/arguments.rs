@@ -155,6 +155,18 @@ impl Access {
 /// Where the center keeps its things when nothing else is said.
 pub(crate) const DEFAULT_DATA_FOLDER: &str = "/var/lib/keros-center";
 
+/// Which database.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DatabaseArguments {
+    /// The PostgreSQL database, postgres://USER@HOST/DATABASE, for which several centers may serve; its password comes from
+    /// --database-password-file, PGPASSWORD or ~/.pgpass [default: SQLite in the data folder]
+    #[arg(long, value_name = "URL", env = "KEROS_CENTER_DATABASE", hide_env_values = true)]
+    pub(crate) database: Option<String>,
+    /// File with the password for the database in its first line
+    #[arg(long, value_name = "FILE", env = "KEROS_CENTER_DATABASE_PASSWORD_FILE", requires = "database")]
+    pub(crate) database_password_file: Option<PathBuf>,
+}
+
 /// `serve`.
 #[derive(Debug, Args)]
 #[command(after_long_help = SERVE_EXAMPLES)]
@@ -162,6 +174,8 @@ pub(crate) struct ServeArguments {
     /// Folder for the database, the access token (api-token), keys and broker passwords
     #[arg(long, value_name = "DIR", env = "KEROS_CENTER_DATA", default_value = DEFAULT_DATA_FOLDER)]
     pub(crate) data_folder: PathBuf,
+    #[command(flatten)]
+    pub(crate) database: DatabaseArguments,
     /// Address of the REST API; port 0 is any free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8480")]
     pub(crate) rest: SocketAddr,

@@ -5,6 +5,7 @@ mod authority;
 mod broker_user;
 mod cancel;
 pub(crate) mod client;
+mod database;
 mod enroll;
 mod gateways;
 mod groups;

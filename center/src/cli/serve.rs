@@ -22,7 +22,8 @@ const DEFAULT_REGISTRY: ([u8; 4], u16) = ([127, 0, 0, 1], 8481);
 
 pub(super) fn serve(arguments: ServeArguments) -> anyhow::Result<Ended> {
     logging::start();
-    let settings = settings(arguments);
+    let database_url = super::database::url(&arguments.database)?;
+    let settings = ServeSettings { database_url, ..settings(arguments) };
     let token_file = settings.data_folder.join(crate::settings::TOKEN_FILE);
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     runtime.block_on(async {

@@ -39,7 +39,7 @@ pub(super) async fn run(
             .iter()
             .filter(|arrival| message(arrival).is_none_or(|message| center.admits(&message, now_ms)))
             .collect();
-        match handle(&center, &admitted).await {
+        match handle_when_it_can_be(&center, &admitted).await {
             Ok(handled) => act(&center, &client, handled).await,
             // One message may be the reason: each is given alone, so that it does not hold up the others.
             Err(error) => {
@@ -58,6 +58,26 @@ pub(super) async fn run(
                 return;
             }
         }
+    }
+}
+
+/// Waits for a database that is away, and says so now and then. The messages are not acknowledged meanwhile: the broker keeps what comes
+/// beside them.
+async fn handle_when_it_can_be(center: &Center, arrivals: &[&Arrival]) -> Result<Handled, StoreError> {
+    let mut pause = FIRST_PAUSE;
+    let mut attempts: u32 = 0;
+    loop {
+        match handle(center, arrivals).await {
+            Err(error) if error.is_for_now() => {
+                attempts += 1;
+                if attempts.is_power_of_two() {
+                    complain(&error, "messages could not be stored for now: tried again");
+                }
+            }
+            result => return result,
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 

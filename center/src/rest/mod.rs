@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::HeaderMap;
+use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
@@ -105,15 +106,21 @@ impl Api {
     }
 }
 
-async fn health(State(api): State<Api>) -> Json<serde_json::Value> {
-    Json(serde_json::json!({
-        "status": "ok",
+async fn health(State(api): State<Api>) -> (StatusCode, Json<serde_json::Value>) {
+    let has_database = api.center.has_database().await;
+    // Whoever spreads requests over several centers goes by the number.
+    let (status, word) =
+        if has_database { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "no database") };
+    let health = serde_json::json!({
+        "status": word,
+        "database_answers": has_database,
         "version": env!("CARGO_PKG_VERSION"),
         "broker_connected": api.center.is_connected(),
         "messages_left_out": api.center.unusable(),
         "messages_over_rate": api.center.over_rate(),
         "magic_links_bytes": api.center.links().blobs.used_bytes(),
-    }))
+    });
+    (status, Json(health))
 }
 
 /// Below `/api`, where nothing is.

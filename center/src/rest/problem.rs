@@ -8,6 +8,10 @@ use crate::api::Problem;
 use crate::links::BlobError;
 use crate::service::OrderError;
 
+/// A connection that breaks at a commit does not say whether it was one.
+const DATABASE_AWAY: &str = "the database is away, busy or full: look whether the change was made, and try again when `/health` says that the \
+                             database answers; the center's log says more";
+
 /// An error on its way to the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Failure {
@@ -53,6 +57,10 @@ pub(crate) fn status_of(error: OrderError) -> (StatusCode, String) {
         OrderError::Conflict(_) => (StatusCode::CONFLICT, detail),
         OrderError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, detail),
         OrderError::Blob(error) => status_of_blob(error),
+        OrderError::Store(error) if error.is_for_now() => {
+            failed("the database failed", error.into());
+            (StatusCode::SERVICE_UNAVAILABLE, DATABASE_AWAY.to_owned())
+        }
         OrderError::Store(error) => failed("the database failed", error.into()),
     }
 }

@@ -71,7 +71,8 @@ impl Center {
         if incoming.is_empty() {
             return Ok(Handled::default());
         }
-        let mut transaction = self.store.begin().await?;
+        let gateways: Vec<Eui> = incoming.iter().map(|(incoming, _)| incoming.eui()).collect();
+        let mut transaction = self.store.begin_for(&gateways).await?;
         let mut work = Work::default();
         for (incoming, correlation) in incoming {
             match incoming {

@@ -94,6 +94,11 @@ impl Center {
         self.connected.load(Ordering::Relaxed)
     }
 
+    /// Whether the database answers.
+    pub(crate) async fn has_database(&self) -> bool {
+        self.store.answers().await
+    }
+
     /// Keeps whether the center is connected to its broker and hears the gateways.
     pub(crate) fn set_connected(&self, connected: bool) {
         self.connected.store(connected, Ordering::Relaxed);

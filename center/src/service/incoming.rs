@@ -25,6 +25,17 @@ pub(crate) enum Incoming {
     },
 }
 
+impl Incoming {
+    /// The gateway that it is of.
+    pub(crate) fn eui(&self) -> Eui {
+        match self {
+            Self::Telemetry(telemetry) => telemetry.eui,
+            Self::Report(report) => report.eui,
+            Self::Presence { eui, .. } => *eui,
+        }
+    }
+}
+
 /// A report, with the text that it came as.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ReceivedReport {

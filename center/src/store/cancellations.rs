@@ -3,7 +3,7 @@
 use keros_protocol::{CommandId, Eui, UnixSeconds};
 use sqlx::{AnyConnection, QueryBuilder};
 
-use super::{Result, parsed, to_big};
+use super::{Result, numbered, parsed, to_big};
 
 /// Ids in one statement: far below SQLite's 32,766 values.
 const IDS_PER_STATEMENT: usize = 500;
@@ -20,7 +20,7 @@ pub(crate) async fn end_waiting(
         update.push_bind(to_big(now)).push(", cancel_requested_at = ").push_bind(to_big(now));
         update.push(" WHERE delivery = 'waiting' AND ");
         push_ids(&mut update, part);
-        update.build().persistent(false).execute(&mut *connection).await?;
+        numbered(update)?.execute(&mut *connection).await?;
     }
     Ok(())
 }
@@ -35,7 +35,7 @@ pub(crate) async fn ask(
         let mut update = QueryBuilder::<sqlx::Any>::new("UPDATE commands SET cancel_requested_at = ");
         update.push_bind(to_big(now)).push(" WHERE cancel_requested_at IS NULL AND ");
         push_ids(&mut update, part);
-        update.build().persistent(false).execute(&mut *connection).await?;
+        numbered(update)?.execute(&mut *connection).await?;
     }
     Ok(())
 }

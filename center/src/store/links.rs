@@ -6,7 +6,7 @@ use keros_protocol::magic_link::{Descriptor, Digest, KerosRange, Title};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, QueryBuilder, Row as _};
 
-use super::{Result, count, from_json, number, optional_number, parsed, to_big, to_json};
+use super::{Result, count, from_json, number, numbered, optional_number, parsed, to_big, to_json};
 
 /// Rows of one INSERT: 3 values each, far below SQLite's 32,766 values for one statement.
 const ROWS_PER_INSERT: usize = 1000;
@@ -121,7 +121,7 @@ pub(crate) async fn create(
                 .push_bind(blob.digest.to_string())
                 .push_bind(to_big(blob.size));
         });
-        insert.build().persistent(false).execute(&mut *connection).await?;
+        numbered(insert)?.execute(&mut *connection).await?;
     }
     Ok(())
 }

@@ -2,204 +2,67 @@
 
 pub(crate) mod cancellations;
 pub(crate) mod certificates;
+mod database;
 pub(crate) mod enrolments;
+mod error;
 pub(crate) mod gateways;
 pub(crate) mod groups;
 pub(crate) mod links;
+mod locks;
 mod migrations;
+mod postgres;
 pub(crate) mod reports;
 pub(crate) mod silence;
+mod sqlite;
 pub(crate) mod updates;
 
-use std::path::{Path, PathBuf};
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::query::Query;
+use sqlx::{Any, Execute as _, QueryBuilder, Row as _};
 
-use sqlx::any::{AnyPoolOptions, AnyRow};
-use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _, Row as _};
-
+pub(crate) use database::{Store, Transaction};
+pub(crate) use error::StoreError;
 pub(crate) use gateways::GatewayRow;
 use gateways::shown_name;
 pub(crate) use links::LinkRow;
+pub(crate) use postgres::with_password;
 pub(crate) use reports::{Kept, NewReport};
 pub(crate) use updates::{
     Allowance, CommandRow, CountRow, DueCommand, KnownCommand, LineRow, NewUpdate, UpdateRow,
 };
 
-/// Connections to the database: one writes, the others read.
-const MAX_CONNECTIONS: u32 = 4;
-
-/// Name of the SQLite file in the data folder.
-const FILE_NAME: &str = "center.db";
-
-/// Why the store could not do it.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum StoreError {
-    /// The database cannot be opened.
-    #[error("cannot open the database {place}: is the folder writable, and has the disk room?")]
-    Open {
-        place: String,
-        #[source]
-        source: sqlx::Error,
-    },
-    /// Another program's database.
-    #[error("no database for {url:?}: this build knows `sqlite:` addresses")]
-    Scheme { url: String },
-    /// The file is no database, or parts of it are lost.
-    #[error(
-        "the database {place} is damaged ({detail}): stop the center, keep a copy of the file for analysis, and put back the last backup"
-    )]
-    Damaged { place: String, detail: String },
-    /// Made by a newer center.
-    #[error(
-        "the database {place} is of version {version}, which this center does not know: start the newer keros-center that made it, or put back the backup from before"
-    )]
-    TooNew { place: String, version: i64 },
-    /// The tables cannot be brought up to date.
-    #[error("cannot bring the tables of the database {place} up to date")]
-    Migrate {
-        place: String,
-        #[source]
-        source: sqlx::migrate::MigrateError,
-    },
-    /// A statement failed.
-    #[error("the database refused a statement")]
-    Sql(#[from] sqlx::Error),
-    /// A row holds what was never written.
-    #[error("column {column} of the database holds what it should not: {value:?}")]
-    Row { column: &'static str, value: String },
-}
-
-impl StoreError {
-    /// Whether the reason is the data and not the database, so that trying again will not help.
-    pub(crate) fn is_about_data(&self) -> bool {
-        match self {
-            Self::Row { .. } => true,
-            Self::Sql(sqlx::Error::Database(error)) => {
-                error.is_unique_violation() || error.is_foreign_key_violation() || error.is_check_violation()
-            }
-            Self::Sql(error) => matches!(
-                error,
-                sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::Encode(_)
-            ),
-            _ => false,
-        }
-    }
-}
-
 /// What every function of the store returns.
 pub(crate) type Result<T> = std::result::Result<T, StoreError>;
 
-/// A transaction: everything is committed together, or nothing.
-pub(crate) type Transaction = sqlx::Transaction<'static, sqlx::Any>;
-
-/// The database.
-#[derive(Debug, Clone)]
-pub(crate) struct Store {
-    pool: AnyPool,
-    begin: &'static str,
-}
-
-impl Store {
-    /// Opens the SQLite file in the data folder, or the database at `url`, and brings its tables up to date.
-    pub(crate) async fn open(data_folder: &Path, url: Option<&str>) -> Result<Self> {
-        sqlx::any::install_default_drivers();
-        let (place, url) = place_and_url(data_folder, url)?;
-        // Before the pool, which would try again and again where only an error helps.
-        check(&place, &url).await?;
-        let pool = AnyPoolOptions::new()
-            .max_connections(MAX_CONNECTIONS)
-            .after_connect(|connection, _| Box::pin(prepare_sqlite(connection)))
-            // A commit that the disk refuses leaves a connection that believes in its transaction for ever, and begins no other.
-            .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
-            .connect(&url)
-            .await
-            .map_err(|source| open_error(&place, source))?;
-        migrations::run(&pool, &place).await?;
-        Ok(Self { pool, begin: "BEGIN IMMEDIATE" })
-    }
-
-    /// Begins a transaction that will write.
-    pub(crate) async fn begin(&self) -> Result<Transaction> {
-        // SQLite: take the write lock now and not at the first write, where waiting for it is not possible.
-        Ok(self.pool.begin_with(self.begin).await?)
-    }
-
-    /// A connection for reading.
-    pub(crate) async fn read(&self) -> Result<sqlx::pool::PoolConnection<sqlx::Any>> {
-        Ok(self.pool.acquire().await?)
-    }
-
-    /// Closes all connections.
-    pub(crate) async fn close(&self) {
-        self.pool.close().await;
-    }
-}
-
-/// SQLite finds damage only where it reads: reads everything once.
-async fn check(place: &str, url: &str) -> Result<()> {
-    let error = |source| open_error(place, source);
-    let mut connection = AnyConnection::connect(url).await.map_err(error)?;
-    prepare_sqlite(&mut connection).await.map_err(error)?;
-    let row = connection.fetch_one("PRAGMA quick_check(1)").await.map_err(error)?;
-    let found: String = row.try_get(0)?;
-    connection.close().await.map_err(error)?;
-    if found == "ok" {
-        return Ok(());
-    }
-    Err(StoreError::Damaged { place: place.to_owned(), detail: found })
-}
-
-fn place_and_url(data_folder: &Path, url: Option<&str>) -> Result<(String, String)> {
-    match url {
-        None => {
-            let path: PathBuf = data_folder.join(FILE_NAME);
-            Ok((path.display().to_string(), sqlite_url(&path)))
+/// A statement of which no two are alike: not kept prepared, and its values are numbered, since PostgreSQL knows no `?`. The text that was
+/// pushed must have none either.
+fn numbered(mut builder: QueryBuilder<Any>) -> Result<Query<'static, Any, AnyArguments>> {
+    let mut query = builder.build();
+    let arguments = query.take_arguments().map_err(sqlx::Error::Encode)?.unwrap_or_default();
+    let query_text = query.sql();
+    let mut sql = String::with_capacity(query_text.as_str().len() * 2);
+    for (index, part) in query_text.as_str().split('?').enumerate() {
+        if index > 0 {
+            sql.push('$');
+            sql.push_str(&index.to_string());
         }
-        Some(url) if url.starts_with("sqlite:") => Ok((url.to_owned(), url.to_owned())),
-        Some(url) => {
-            // Only the scheme is shown: the rest may hold a password.
-            let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
-            Err(StoreError::Scheme { url: format!("{scheme}:…") })
-        }
+        sql.push_str(part);
     }
+    Ok(sqlx::query_with(sqlx::AssertSqlSafe(sql), arguments).persistent(false))
 }
 
-/// `sqlite:` address of a file, whatever bytes its path has (RFC 3986, section 2.1).
-fn sqlite_url(path: &Path) -> String {
+/// For a part of an address (RFC 3986, section 2.1); a slash stays.
+fn percent_encoded(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    use std::os::unix::ffi::OsStrExt as _;
-    let mut url = "sqlite://".to_owned();
-    for byte in path.as_os_str().as_bytes() {
+    let mut text = String::with_capacity(bytes.len());
+    for byte in bytes {
         if byte.is_ascii_alphanumeric() || b"/-_.~".contains(byte) {
-            url.push(char::from(*byte));
+            text.push(char::from(*byte));
         } else {
-            let _ = write!(url, "%{byte:02X}");
+            let _ = write!(text, "%{byte:02X}");
         }
     }
-    url + "?mode=rwc"
-}
-
-/// Every connection: readers beside the writer, a commit that is on the disk when it returns, references checked.
-async fn prepare_sqlite(connection: &mut AnyConnection) -> sqlx::Result<()> {
-    for statement in [
-        "PRAGMA busy_timeout = 5000",
-        "PRAGMA journal_mode = WAL",
-        "PRAGMA synchronous = FULL",
-        "PRAGMA foreign_keys = ON",
-    ] {
-        sqlx::query(statement).fetch_all(&mut *connection).await?;
-    }
-    Ok(())
-}
-
-fn open_error(place: &str, source: sqlx::Error) -> StoreError {
-    // Codes of sqlite.org/rescode.html: 11 SQLITE_CORRUPT, 26 SQLITE_NOTADB.
-    let damaged =
-        source.as_database_error().is_some_and(|error| matches!(error.code().as_deref(), Some("11" | "26")));
-    if damaged {
-        StoreError::Damaged { place: place.to_owned(), detail: source.to_string() }
-    } else {
-        StoreError::Open { place: place.to_owned(), source }
-    }
+    text
 }
 
 /// A number for a BIGINT column; more than it can hold is held at its most.
@@ -244,5 +107,7 @@ fn to_json<T: serde::Serialize>(column: &'static str, value: &T) -> Result<Strin
     serde_json::to_string(value).map_err(|error| StoreError::Row { column, value: error.to_string() })
 }
 
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

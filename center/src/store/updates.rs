@@ -8,7 +8,8 @@ use sqlx::{QueryBuilder, Row as _};
 use uuid::Uuid;
 
 use super::{
-    Result, StoreError, count, from_json, number, optional_number, parsed, shown_name, to_big, to_json,
+    Result, StoreError, count, from_json, number, numbered, optional_number, parsed, shown_name, to_big,
+    to_json,
 };
 
 /// Rows of one INSERT: 7 values each, far below SQLite's 32,766 values for one statement.
@@ -210,7 +211,7 @@ pub(crate) async fn create(connection: &mut AnyConnection, update: &NewUpdate) -
                 .push_bind(times_sent)
                 .push_bind(to_big(row.created_at));
         });
-        insert.build().persistent(false).execute(&mut *connection).await?;
+        numbered(insert)?.execute(&mut *connection).await?;
     }
     Ok(())
 }
