@@ -10,7 +10,7 @@ use crate::service::OrderError;
 
 /// An error on its way to the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Failure {
+pub(crate) struct Failure {
     status: StatusCode,
     detail: String,
 }
@@ -44,6 +44,7 @@ impl From<OrderError> for Failure {
             OrderError::Invalid(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail),
             OrderError::NotFound(_) => Self::not_found(detail),
             OrderError::Conflict(_) => Self::new(StatusCode::CONFLICT, detail),
+            OrderError::Forbidden(_) => Self::new(StatusCode::FORBIDDEN, detail),
             OrderError::Unavailable(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, detail),
             OrderError::Blob(error) => blob_failure(error),
             OrderError::Store(error) => {
