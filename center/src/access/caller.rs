@@ -109,7 +109,7 @@ impl Caller {
     }
 
     /// The same, asking from this address.
-    pub(crate) fn from_address(mut self, address: Option<String>) -> Self {
+    pub(crate) fn at(mut self, address: Option<String>) -> Self {
         self.address = address;
         self
     }

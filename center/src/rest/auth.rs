@@ -2,7 +2,7 @@
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use ring::digest::{SHA256, digest};
@@ -45,20 +45,19 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     }
 }
 
-/// Lets only requests through that carry the token (RFC 6750, section 2.1).
+/// The token that a request carries (RFC 6750, section 2.1).
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// Lets only requests through that carry the token.
 pub(super) async fn check(
     State(api): State<Api>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, Failure> {
-    let given = request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .map(|(_, token)| token.trim());
-    if given.is_some_and(|given| api.token.is(given.as_bytes())) {
+    if api.holds_token(request.headers()) {
         request.extensions_mut().insert(Caller::root());
         return Ok(next.run(request).await);
     }
