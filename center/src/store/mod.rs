@@ -1,7 +1,10 @@
 //! What the center keeps, in SQL that SQLite and PostgreSQL both understand. It must decide nothing: rules are in `service`.
 
+mod among;
+pub(crate) mod audit;
 pub(crate) mod cancellations;
 pub(crate) mod certificates;
+pub(crate) mod customers;
 mod database;
 pub(crate) mod enrolments;
 mod error;
@@ -20,15 +23,17 @@ use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, Execute as _, QueryBuilder, Row as _};
 
+pub(crate) use customers::Customer;
 pub(crate) use database::{Store, Transaction};
 pub(crate) use error::StoreError;
 pub(crate) use gateways::GatewayRow;
 use gateways::shown_name;
+pub(crate) use groups::GroupRow;
 pub(crate) use links::LinkRow;
 pub(crate) use postgres::with_password;
 pub(crate) use reports::{Kept, NewReport};
 pub(crate) use updates::{
-    Allowance, CommandRow, CountRow, DueCommand, KnownCommand, LineRow, NewUpdate, UpdateRow,
+    Allowance, CommandRow, CountRow, DueCommand, KnownCommand, LineRow, NewUpdate, Origin, UpdateRow,
 };
 
 /// What every function of the store returns.

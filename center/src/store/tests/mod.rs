@@ -5,10 +5,11 @@ mod sqlite;
 
 use std::path::Path;
 
+use keros_protocol::{Delivery, Eui, Outcome};
 use sqlx::any::AnyPoolOptions;
 
 use super::*;
-use keros_protocol::{Delivery, Eui, Outcome};
+use crate::access::CustomerId;
 
 const EUI: Eui = Eui::from_u64(0x7076_FF00_5607_0123);
 
@@ -21,7 +22,7 @@ async fn what_was_committed_is_there_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path()).await.unwrap();
     let mut transaction = store.begin().await.unwrap();
-    gateways::declare(&mut transaction, EUI, Some("mast"), "north", 5).await.unwrap();
+    gateways::declare(&mut transaction, EUI, CustomerId::MAIN, Some("mast"), "north", 5).await.unwrap();
     transaction.commit().await.unwrap();
     store.close().await;
     let store = open(folder.path()).await.unwrap();
@@ -218,7 +219,8 @@ async fn a_database_of_the_first_version_is_brought_up_to_date_with_what_is_in_i
 mod tests_support {
     use keros_protocol::{CommandId, Eui, Job, UpdateId};
 
-    use super::{NewUpdate, UpdateRow};
+    use super::{Customer, NewUpdate, Origin, UpdateRow};
+    use crate::access::{CustomerId, GroupId};
 
     pub(super) fn update(gateways: u64) -> NewUpdate {
         NewUpdate {
@@ -230,6 +232,12 @@ mod tests_support {
                 created_at: 1,
                 expires_at: 100,
                 by_hand: false,
+                origin: Origin {
+                    customer: Customer { id: CustomerId::MAIN, name: "main".to_owned() },
+                    group_id: Some(GroupId::new()),
+                    created_by_id: None,
+                    created_by: "ada".to_owned(),
+                },
             },
             job: Job::JetPorch { script: String::new(), vars: serde_json::Map::new() },
             limits: keros_protocol::JobLimits::default(),

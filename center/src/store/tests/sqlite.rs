@@ -20,7 +20,7 @@ async fn every_connection_writes_through_and_checks_references() {
         let row = sqlx::query("PRAGMA journal_mode").fetch_one(&mut **connection).await.unwrap();
         assert_eq!(row.try_get::<String, _>(0).unwrap(), "wal");
     }
-    let error = groups::add_member(&mut connections[0], "none", EUI).await.unwrap_err();
+    let error = groups::add_member(&mut connections[0], &"none".to_owned().into(), EUI).await.unwrap_err();
     assert!(error.is_about_data(), "{error:?}");
 }
 
@@ -39,7 +39,9 @@ async fn a_damaged_page_is_found_at_the_start() {
     let store = open(folder.path()).await.unwrap();
     let mut transaction = store.begin().await.unwrap();
     for number in 0..500 {
-        gateways::declare(&mut transaction, Eui::from_u64(number), Some("name"), "text", 5).await.unwrap();
+        gateways::declare(&mut transaction, Eui::from_u64(number), CustomerId::MAIN, Some("name"), "text", 5)
+            .await
+            .unwrap();
     }
     transaction.commit().await.unwrap();
     store.close().await;
