@@ -2,12 +2,13 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Api;
-use super::body::{Body, digest};
+use super::body::{Body, Query, digest};
 use super::problem::Failure;
 use crate::api::{CollectLinks, LinkView, RemovedLinks, SignLink, SignedLink};
 use crate::service::unix_now;
@@ -17,8 +18,9 @@ pub(super) async fn list(State(api): State<Api>) -> Result<Json<Vec<LinkView>>, 
 }
 
 /// For which group a link is to be looked at.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct ForGroup {
+    /// Says which of its gateways the link is not declared for, or does not fit.
     group: Option<String>,
 }
 
