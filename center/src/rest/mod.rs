@@ -23,8 +23,9 @@ mod updates;
 use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::HeaderMap;
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use tokio::sync::{Semaphore, watch};
 
@@ -32,9 +33,11 @@ use crate::api::Health;
 use crate::bounds::{ANSWER_LIMIT, STREAMS, UPLOADS};
 use crate::enroll::Office;
 use crate::service::Center;
+use crate::web;
 use problem::Failure;
 
 pub(crate) use auth::Token;
+pub(crate) use problem::status_of;
 
 /// A script of the greatest size, with every byte escaped in JSON, and its variables.
 const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
@@ -62,7 +65,17 @@ impl Api {
         Self { center, office, token, streams, uploads, stop }
     }
 
-    /// All paths.
+    /// The center that it speaks for.
+    pub(crate) fn center(&self) -> &Arc<Center> {
+        &self.center
+    }
+
+    /// Whether a request carries the API's token.
+    pub(crate) fn holds_token(&self, headers: &HeaderMap) -> bool {
+        auth::bearer(headers).is_some_and(|given| self.token.is(given.as_bytes()))
+    }
+
+    /// All paths: of the API, and of the pages.
     pub(crate) fn router(self) -> Router {
         let mut open = Router::new();
         let mut guarded = Router::new();
@@ -76,14 +89,15 @@ impl Api {
             let routes = if route.action.is_some() { &mut guarded } else { &mut open };
             *routes = std::mem::take(routes).route(route.path, handler);
         }
-        let guarded = guarded
+        let api = guarded
             .fallback(nothing_there)
             .method_not_allowed_fallback(not_so)
-            .layer(middleware::from_fn_with_state(self.clone(), auth::check));
+            .layer(middleware::from_fn_with_state(self.clone(), auth::check))
+            .merge(open)
+            .layer(middleware::from_fn(problem::fence));
         Router::new()
-            .nest("/api/v1", open.merge(guarded))
-            .fallback(nothing_there)
-            .layer(middleware::from_fn(problem::fence))
+            .nest("/api/v1", api)
+            .merge(web::router(self.clone()))
             .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
             .with_state(self)
     }
@@ -100,7 +114,8 @@ async fn health(State(api): State<Api>) -> Json<Health> {
     })
 }
 
-async fn nothing_there() -> Failure {
+/// Below `/api`, where nothing is.
+pub(crate) async fn nothing_there() -> impl IntoResponse {
     Failure::not_found("nothing has this path; the API is below /api/v1")
 }
 

@@ -4,6 +4,7 @@ mod edge;
 mod events;
 mod links;
 mod mqtt;
+mod pages;
 mod registry;
 mod rest;
 mod tls;
