@@ -1,5 +1,7 @@
 //! Lists in parts: `limit` elements from `cursor` on, and a `Link` header (RFC 8288) that leads to the next part.
 
+use std::num::NonZeroU32;
+
 use axum::Json;
 use axum::http::{HeaderMap, HeaderValue, header};
 use schemars::JsonSchema;
@@ -9,8 +11,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 pub(crate) struct Page {
     /// Elements at most.
-    #[schemars(range(min = 1))]
-    pub(crate) limit: Option<u32>,
+    pub(crate) limit: Option<NonZeroU32>,
     /// Where the part begins: as the `Link` of the part before says, else at the first element.
     pub(crate) cursor: Option<String>,
 }
@@ -18,7 +19,7 @@ pub(crate) struct Page {
 impl Page {
     /// How many are wanted, when so many are usual and so many are the most.
     pub(crate) fn limit(&self, usual: u32, most: u32) -> u32 {
-        self.limit.unwrap_or(usual).clamp(1, most)
+        self.limit.map_or(usual, NonZeroU32::get).clamp(1, most)
     }
 }
 

@@ -9,27 +9,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::Api;
 use super::paging::Page;
+use crate::access::Action;
 
 /// The schema of a type, made when the document is.
 pub(super) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
-
-/// What a route does, for who may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Action {
-    SeeGateways,
-    EditGateways,
-    AskTelemetry,
-    SeeGroups,
-    EditGroups,
-    SeeUpdates,
-    SendUpdates,
-    CancelUpdates,
-    SeeLinks,
-    EditLinks,
-    SignByHand,
-    Enrol,
-    LockOut,
-}
 
 /// What a body is.
 #[derive(Debug, Clone, Copy)]

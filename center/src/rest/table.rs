@@ -1,21 +1,22 @@
 //! Every route of the API. A new one is a line here and its handler:
 //!
 //! ```text
-//! Route::post("/groups", EditGroups, "Makes a group.", groups::create).body::<NewGroup>().json::<GroupView>(201),
+//! Route::post("/groups", EditGroups, "Makes a group.", groups::create).body::<CreateGroup>().json::<GroupView>(201),
 //! ```
 //!
 //! Types in `body`, `json` and `query` derive `schemars::JsonSchema`, their doc comments become the document's descriptions. Then
 //! `KEROS_BLESS=1 cargo test -p keros-center --lib rest` writes `docs/center-api.openapi.json` and the table of `docs/rest.md` anew.
 
-use super::route::Action::{
+use super::route::Route;
+use super::{blobs, enrolments, events, gateways, groups, health, links, openapi, updates};
+use crate::access::Action::{
     AskTelemetry, CancelUpdates, EditGateways, EditGroups, EditLinks, Enrol, LockOut, SeeGateways, SeeGroups,
     SeeLinks, SeeUpdates, SendUpdates, SignByHand,
 };
-use super::route::Route;
-use super::{blobs, enrolments, events, gateways, groups, health, links, openapi, updates};
 use crate::api::{
-    CancelView, CollectLinks, DeclareGateway, EnrolOrder, EnrolmentLine, EnrolmentView, GatewayView,
-    GroupView, Health, LinkView, LockedOut, RemovedLinks, SendUpdate, SignLink, SignedLink, UpdateView,
+    CancelView, CollectLinks, CreateGroup, DeclareGateway, EnrolOrder, EnrolmentLine, EnrolmentView,
+    GatewayView, GroupView, Health, LinkView, LockedOut, RemovedLinks, SendUpdate, SignLink, SignedLink,
+    UpdateView,
 };
 
 /// Media types of what is not JSON.
@@ -51,7 +52,8 @@ fn about_gateways() -> Vec<Route> {
             gateways::declare,
         )
         .body::<DeclareGateway>()
-        .json::<GatewayView>(201),
+        .json::<GatewayView>(201)
+        .refuses(&[409]),
         Route::get("/gateways/{eui}", SeeGateways, "One gateway with its last telemetry.", gateways::show)
             .json::<GatewayView>(200),
         Route::post(
@@ -89,8 +91,9 @@ fn about_groups() -> Vec<Route> {
         Route::get("/groups", SeeGroups, "The groups, in the order of their names.", groups::list)
             .json::<Vec<GroupView>>(200),
         Route::post("/groups", EditGroups, "Makes a group.", groups::create)
-            .body::<GroupView>()
-            .json::<GroupView>(201),
+            .body::<CreateGroup>()
+            .json::<GroupView>(201)
+            .refuses(&[409]),
         Route::get("/groups/{name}", SeeGroups, "One group with its members.", groups::show)
             .json::<GroupView>(200),
         Route::delete("/groups/{name}", EditGroups, "Removes a group; its gateways stay.", groups::remove)
@@ -121,7 +124,8 @@ fn about_updates() -> Vec<Route> {
         .paged(),
         Route::post("/updates", SendUpdates, "Sends a job to a group.", updates::send)
             .body::<SendUpdate>()
-            .json::<UpdateView>(201),
+            .json::<UpdateView>(201)
+            .refuses(&[409]),
         Route::get("/updates/{id}", SeeUpdates, "One update, a line for each gateway.", updates::show)
             .json::<UpdateView>(200),
         Route::get(
@@ -158,13 +162,14 @@ fn about_links() -> Vec<Route> {
         Route::get("/magic-links/{digest}", SeeLinks, "One Magic Link.", links::show)
             .query::<links::ForGroup>()
             .json::<LinkView>(200)
-            .refuses(&[409]),
+            .refuses(&[409, 422]),
         Route::put(
             "/magic-links/{digest}",
             EditLinks,
             "Puts a link into the store: its manifest.",
             links::put,
         )
+        .query::<links::ForCustomer>()
         .body_bytes(MANIFEST)
         .json::<LinkView>(200)
         .json::<LinkView>(201)
@@ -176,7 +181,7 @@ fn about_links() -> Vec<Route> {
             links::remove,
         )
         .json::<RemovedLinks>(200)
-        .refuses(&[409]),
+        .refuses(&[409, 422]),
         Route::post(
             "/magic-links/{digest}/sign",
             SignByHand,
@@ -184,7 +189,8 @@ fn about_links() -> Vec<Route> {
             links::sign,
         )
         .body::<SignLink>()
-        .json::<SignedLink>(201),
+        .json::<SignedLink>(201)
+        .refuses(&[409]),
         Route::get("/blobs/{digest}", SeeLinks, "The bytes of a blob.", blobs::get)
             .bytes(200, OCTETS)
             .bytes(206, OCTETS)
