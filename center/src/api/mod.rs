@@ -7,6 +7,7 @@ mod gateways;
 mod groups;
 mod links;
 mod problem;
+mod scripts;
 mod updates;
 
 pub(crate) use enrolments::*;
@@ -14,4 +15,5 @@ pub(crate) use gateways::*;
 pub(crate) use groups::*;
 pub(crate) use links::*;
 pub(crate) use problem::*;
+pub(crate) use scripts::*;
 pub(crate) use updates::*;

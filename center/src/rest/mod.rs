@@ -9,6 +9,7 @@ mod gateways;
 mod groups;
 mod links;
 mod problem;
+mod scripts;
 mod updates;
 
 use std::sync::Arc;
@@ -86,6 +87,7 @@ impl Api {
             .route("/updates/{id}/events", get(events::stream))
             .route("/updates/{id}/cancel", post(updates::cancel))
             .route("/updates/{id}/gateways/{eui}/cancel", post(updates::cancel_one))
+            .route("/scripts/check", post(scripts::check))
             .route("/magic-links", get(links::list))
             .route("/magic-links/collect", post(links::collect))
             .route("/magic-links/{digest}", get(links::show).put(links::put).delete(links::remove))

@@ -19,6 +19,7 @@ mod order;
 mod overdue;
 mod rate;
 mod report;
+mod script_check;
 mod state;
 mod updates;
 mod views;

@@ -1,0 +1,16 @@
+//! `/scripts`.
+
+use axum::Json;
+use axum::extract::State;
+
+use super::Api;
+use super::body::Body;
+use super::problem::Failure;
+use crate::api::{CheckScript, ScriptCheckView};
+
+pub(super) async fn check(
+    State(api): State<Api>,
+    Body(order): Body<CheckScript>,
+) -> Result<Json<ScriptCheckView>, Failure> {
+    Ok(Json(api.center.check_script(order).await?))
+}
