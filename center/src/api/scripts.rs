@@ -47,3 +47,13 @@ pub(crate) enum Severity {
     /// This version of the engine cannot do it: gateways of the same version refuse, as `unsupported`.
     Warning,
 }
+
+impl Severity {
+    /// The name in the REST API.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+}

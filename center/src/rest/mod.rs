@@ -83,6 +83,7 @@ impl Api {
                 put(groups::add_member).merge(delete(groups::remove_member)),
             )
             .route("/updates", get(updates::list).post(updates::send))
+            .route("/updates/preview", post(updates::preview))
             .route("/updates/{id}", get(updates::show))
             .route("/updates/{id}/events", get(events::stream))
             .route("/updates/{id}/cancel", post(updates::cancel))

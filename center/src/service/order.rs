@@ -178,11 +178,8 @@ pub(super) fn is_judged_by_gateways(finding: &Diagnostic) -> bool {
 
 /// Refuses with the findings that any gateway would refuse for.
 pub(super) fn judge_findings(findings: Vec<Diagnostic>) -> Result<(), OrderError> {
-    let wrong: Vec<String> = findings
-        .iter()
-        .filter(|finding| !is_judged_by_gateways(finding))
-        .map(ToString::to_string)
-        .collect();
+    let wrong: Vec<String> =
+        findings.iter().filter(|finding| !is_judged_by_gateways(finding)).map(ToString::to_string).collect();
     if wrong.is_empty() {
         return Ok(());
     }
