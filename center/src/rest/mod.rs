@@ -16,6 +16,7 @@ mod openapi;
 mod paging;
 mod problem;
 mod route;
+mod scripts;
 mod shape;
 mod table;
 mod updates;

@@ -8,15 +8,15 @@
 //! `KEROS_BLESS=1 cargo test -p keros-center --lib rest` writes `docs/center-api.openapi.json` and the table of `docs/rest.md` anew.
 
 use super::route::Route;
-use super::{blobs, enrolments, events, gateways, groups, health, links, openapi, updates};
+use super::{blobs, enrolments, events, gateways, groups, health, links, openapi, scripts, updates};
 use crate::access::Action::{
     AskTelemetry, CancelUpdates, EditGateways, EditGroups, EditLinks, Enrol, LockOut, SeeGateways, SeeGroups,
     SeeLinks, SeeUpdates, SendUpdates, SignByHand,
 };
 use crate::api::{
-    CancelView, CollectLinks, CreateGroup, DeclareGateway, EnrolOrder, EnrolmentLine, EnrolmentView,
-    GatewayView, GroupView, Health, LinkView, LockedOut, RemovedLinks, SendUpdate, SignLink, SignedLink,
-    UpdateView,
+    CancelView, CheckScript, CollectLinks, CreateGroup, DeclareGateway, EnrolOrder, EnrolmentLine,
+    EnrolmentView, GatewayView, GroupView, Health, LinkView, LockedOut, PreviewView, RemovedLinks,
+    ScriptCheckView, SendUpdate, SignLink, SignedLink, UpdateView,
 };
 
 /// Media types of what is not JSON.
@@ -126,6 +126,18 @@ fn about_updates() -> Vec<Route> {
             .body::<SendUpdate>()
             .json::<UpdateView>(201)
             .refuses(&[409]),
+        Route::post(
+            "/updates/preview",
+            SendUpdates,
+            "What an update would come to; nothing is sent.",
+            updates::preview,
+        )
+        .body::<SendUpdate>()
+        .json::<PreviewView>(200)
+        .refuses(&[409]),
+        Route::post("/scripts/check", SendUpdates, "What a gateway would say of a script.", scripts::check)
+            .body::<CheckScript>()
+            .json::<ScriptCheckView>(200),
         Route::get("/updates/{id}", SeeUpdates, "One update, a line for each gateway.", updates::show)
             .json::<UpdateView>(200),
         Route::get(
