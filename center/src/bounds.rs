@@ -26,6 +26,12 @@ pub(crate) const SEND_MAXIMUM: u16 = 256;
 /// Lists of gateways that wait to be nudged. Beyond it nobody is nudged: the next telemetry does it.
 pub(crate) const NUDGES: usize = 64;
 
+/// Gateways that are nudged when another center has gone: at 1,000 a second some seconds. The others come by themselves.
+pub(crate) const NUDGED_AFTER_LOSS: usize = 10_000;
+
+/// A center whose sign of life has stood still for so long has gone: four of them were left out.
+pub(crate) const CENTER_SILENCE: Duration = Duration::from_secs(20);
+
 // To people.
 
 /// Changes that a slow listener may be behind, before it has to read everything again.
@@ -34,6 +40,9 @@ pub(crate) const CHANGES: usize = 1024;
 /// Streams of events at the same time, and events on their way to one of them.
 pub(crate) const STREAMS: usize = 256;
 pub(crate) const STREAM_EVENTS: usize = 16;
+
+/// Scripts that are checked at the same time, for people who are writing them: each is 256 KiB at most, and takes a thread. More wait.
+pub(crate) const SCRIPT_CHECKS: usize = 4;
 
 // Time.
 

@@ -26,6 +26,7 @@ use crate::store::Store;
 
 mod believed;
 mod enrolment;
+mod others;
 mod registry;
 
 pub(crate) use enrolment::EnrolSettings;
@@ -122,16 +123,22 @@ pub(crate) async fn serve(
     let store = Store::open(folder.path(), settings.database_url.as_deref()).await?;
     let (nudges, nudges_receiver) = mpsc::channel(NUDGES);
     let entrances = registry::open(&settings.registry, &settings.enrol).await?;
-    let links = registry::links(&settings.registry, &folder, &entrances)?;
+    let shared =
+        others::shared(&store, &folder, &registry::blobs_folder(&settings.registry, &folder)).await?;
+    let links = registry::links(&settings.registry, &folder, shared.as_ref(), &entrances)?;
     let authority = enrolment::authority(&folder, &mut settings.broker)?;
     let gate = Arc::<Gate>::default();
     let public =
         [(KeyPurpose::Command, keys.command.public()), (KeyPurpose::Statement, keys.statement.public())];
     let center = Arc::new(Center::new(store.clone(), keys, settings.topic_prefix.clone(), links, nudges));
-    center.forget_presence().await?;
+    let client_id = folder.mqtt_client_id()?;
+    let member = shared.as_ref().map(|_| others::member(&client_id, &settings, &public, center.links()));
+    if center.is_alone(&client_id, unix_now()).await? {
+        center.forget_presence().await?;
+    }
     center.expire(unix_now()).await?;
 
-    let (connection, broker) = connection(&settings, folder.mqtt_client_id()?, Arc::clone(&gate)).await?;
+    let (connection, broker) = connection(&settings, client_id, member.is_some(), Arc::clone(&gate)).await?;
     let mqtt_addresses = broker.as_ref().map(|broker| broker.addresses.clone()).unwrap_or_default();
     let office = enrolment::office(&settings, &store, public, authority, &entrances, &mqtt_addresses, gate)?;
     let office = Arc::new(office);
@@ -145,6 +152,11 @@ pub(crate) async fn serve(
     tasks.spawn(mqtt::run(Arc::clone(&center), connection, nudges_receiver, stop.clone()));
     tasks.spawn(deadlines(Arc::clone(&center), stop.clone()));
     tasks.spawn(sweep(Arc::clone(&center), stop.clone()));
+    if let Some(member) = member {
+        tasks.spawn(others::beat(Arc::clone(&center), member.clone(), stop.clone()));
+        tasks.spawn(others::tell(Arc::clone(&center), store.clone(), member.clone(), stop.clone()));
+        tasks.spawn(others::hear(Arc::clone(&center), store.clone(), member, stop.clone()));
+    }
     let registry_addresses: Vec<_> = entrances.iter().map(|(address, _)| *address).collect();
     let registry = Registry::new(Arc::clone(&center), Arc::clone(&token), settings.registry.pulls).router();
     for (_, entrance) in entrances {
@@ -247,6 +259,7 @@ async fn sweep(center: Arc<Center>, mut stop: watch::Receiver<bool>) -> anyhow::
 async fn connection(
     settings: &ServeSettings,
     client_id: String,
+    is_shared: bool,
     gate: Arc<Gate>,
 ) -> anyhow::Result<(Connection, Option<Running>)> {
     match settings.broker.clone() {
@@ -259,6 +272,8 @@ async fn connection(
                 tls: None,
                 credentials: Some((running.center_username.clone(), running.center_password.clone())),
                 client_id,
+                // Nobody else is connected to it.
+                is_shared: false,
             };
             Ok((connection, Some(running)))
         }
@@ -271,6 +286,7 @@ async fn connection(
                 tls: broker.tls.as_ref().map(mqtt::client_config).transpose()?,
                 credentials: broker.username.map(|username| (username, password)),
                 client_id,
+                is_shared,
             };
             Ok((connection, None))
         }

@@ -74,13 +74,21 @@ impl DataFolder {
         self.secret_text("registry-secret", 32)
     }
 
+    /// The name that a folder which several centers share has in itself; made by the first one.
+    pub(crate) fn mark_of(&self, folder: &Path) -> anyhow::Result<String> {
+        Self::text_in(&folder.join("mark"), 16)
+    }
+
     fn secret_text(&self, name: &str, bytes: usize) -> anyhow::Result<String> {
-        let path = self.path.join(name);
+        Self::text_in(&self.path.join(name), bytes)
+    }
+
+    fn text_in(path: &Path, bytes: usize) -> anyhow::Result<String> {
         if !path.exists() {
             let text = random_hex(bytes)?;
-            create_secret(&path, &text).with_context(|| format!("cannot write {}", path.display()))?;
+            create_secret(path, &text).with_context(|| format!("cannot write {}", path.display()))?;
         }
-        let text = read_secret(&path)?.trim().to_owned();
+        let text = read_secret(path)?.trim().to_owned();
         if text.len() < 2 * bytes {
             bail!("{} is too short: remove it, and the center makes a new one", path.display());
         }

@@ -245,6 +245,10 @@ pub(crate) struct ServeArguments {
     /// For how long a gateway's certificate is good; it renews it when a third is left
     #[arg(long, value_name = "TIME", default_value = "365d", value_parser = parse_duration_s)]
     pub(crate) certificate_life: u32,
+    /// Folder of the Magic Links' files; centers that serve from one database must all have the same, on storage that they share [default:
+    /// blobs in the data folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) links_folder: Option<PathBuf>,
     /// The most that the store of Magic Links may take of the disk, GiB
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub(crate) links_gib: u32,

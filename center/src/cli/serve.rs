@@ -95,6 +95,7 @@ fn registry(arguments: &ServeArguments) -> RegistrySettings {
             client_cas: Vec::new(),
         })),
         source: arguments.registry_url.clone(),
+        folder: arguments.links_folder.clone(),
         limit_bytes: u64::from(arguments.links_gib) << 30,
         ..RegistrySettings::default()
     }

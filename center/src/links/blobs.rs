@@ -50,6 +50,10 @@ pub(crate) enum BlobError {
 #[derive(Debug)]
 pub(crate) struct Blobs {
     folder: PathBuf,
+    /// Where uploads are written before they are whole.
+    partial: PathBuf,
+    /// Other centers use the folder too: a lock on this file keeps them apart.
+    lock: Option<Arc<File>>,
     limit_bytes: u64,
     used_bytes: AtomicU64,
     /// Held while blobs are removed, and while it matters that they are not.
@@ -63,13 +67,50 @@ pub(crate) struct Blobs {
 #[derive(Debug)]
 pub(crate) struct Removing {
     _guard: OwnedMutexGuard<()>,
+    lock: Option<Arc<File>>,
+}
+
+impl Removing {
+    fn new(guard: OwnedMutexGuard<()>, lock: Option<Arc<File>>) -> Self {
+        if let Some(Err(error)) = lock.as_ref().map(|file| file.lock()) {
+            tracing::error!(%error, "the folder of Magic Links cannot be locked against other centers");
+        }
+        Self { _guard: guard, lock }
+    }
+}
+
+impl Drop for Removing {
+    fn drop(&mut self) {
+        // It fails where locking failed.
+        let _ = self.lock.as_ref().map(|file| file.unlock());
+    }
 }
 
 impl Blobs {
     /// Makes the folder when it is not there, removes what uploads have left in the middle, and adds up what is there.
     pub(crate) fn open(folder: PathBuf, limit_bytes: u64) -> Result<Self, BlobError> {
+        let partial = folder.join("partial");
+        Self::open_with(folder, partial, limit_bytes)
+    }
+
+    /// The same for a folder that other centers use too. Each writes its uploads in a place of its own.
+    pub(crate) fn open_shared(folder: PathBuf, limit_bytes: u64, center: &str) -> Result<Self, BlobError> {
+        let partial = folder.join(format!("partial-{center}"));
+        let mut blobs = Self::open_with(folder, partial, limit_bytes)?;
+        let path = blobs.folder.join("lock");
+        let lock = || -> io::Result<File> {
+            let file = File::options().write(true).create(true).truncate(false).open(&path)?;
+            file.lock()?;
+            file.unlock()?;
+            Ok(file)
+        };
+        blobs.lock = Some(Arc::new(lock().map_err(|source| io_error(&path, source))?));
+        Ok(blobs)
+    }
+
+    fn open_with(folder: PathBuf, partial: PathBuf, limit_bytes: u64) -> Result<Self, BlobError> {
         let (used_bytes, removing, asked) = (AtomicU64::new(0), Arc::default(), std::sync::Mutex::default());
-        let blobs = Self { folder, limit_bytes, used_bytes, removing, asked };
+        let blobs = Self { folder, partial, lock: None, limit_bytes, used_bytes, removing, asked };
         let _ = std::fs::remove_dir_all(blobs.partial());
         for folder in [blobs.partial(), blobs.folder.join("sha256")] {
             files::create_private_folder(&folder).map_err(|source| io_error(&folder, source))?;
@@ -118,12 +159,19 @@ impl Blobs {
 
     /// Keeps others from removing blobs.
     pub(crate) async fn removing(&self) -> Removing {
-        Removing { _guard: Arc::clone(&self.removing).lock_owned().await }
+        let guard = Arc::clone(&self.removing).lock_owned().await;
+        let Some(lock) = self.lock.clone() else { return Removing::new(guard, None) };
+        // It waits for other centers, and so not in a thread that serves others.
+        let waited = tokio::task::spawn_blocking(move || Removing::new(guard, Some(lock))).await;
+        match waited {
+            Ok(removing) => removing,
+            Err(_) => Removing::new(Arc::clone(&self.removing).lock_owned().await, self.lock.clone()),
+        }
     }
 
     /// The same in a thread that may wait.
     pub(super) fn blocking_removing(&self) -> Removing {
-        Removing { _guard: Arc::clone(&self.removing).blocking_lock_owned() }
+        Removing::new(Arc::clone(&self.removing).blocking_lock_owned(), self.lock.clone())
     }
 
     /// Somebody who uploads has been told that this blob is here: it stays for a while, whether a link names it or not.
@@ -226,7 +274,7 @@ impl Blobs {
 
     /// Where uploads are written before they are whole.
     pub(super) fn partial(&self) -> PathBuf {
-        self.folder.join("partial")
+        self.partial.clone()
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use keros_protocol::topics::Leaf;
+use keros_protocol::topics::{Leaf, Prefix};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{Filter, Packet, Publish, SubscribeReasonCode};
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttState};
@@ -22,10 +22,25 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// A farewell to the broker takes no longer.
 const FAREWELL: Duration = Duration::from_millis(500);
 
+/// What a center hears. Of several centers each message of a gateway goes to one, but for presence: what a broker retains it does not give to
+/// subscriptions that are shared (MQTT 5, section 4.8.2).
+pub(super) fn filters(prefix: &Prefix, is_shared: bool) -> Vec<Filter> {
+    let filter = |leaf| match leaf {
+        Leaf::Telemetry | Leaf::Report if is_shared => {
+            format!("$share/keros-center/{}", prefix.all_gateways(leaf))
+        }
+        _ => prefix.all_gateways(leaf),
+    };
+    [Leaf::Presence, Leaf::Telemetry, Leaf::Report]
+        .map(|leaf| Filter::new(filter(leaf), QoS::AtLeastOnce))
+        .into()
+}
+
 /// One center's connection.
 pub(super) struct Link {
     center: Arc<Center>,
     client: AsyncClient,
+    filters: Vec<Filter>,
     arrivals: mpsc::Sender<Arrival>,
     /// Raised whenever the connection ends: packet ids mean nothing in the next one.
     session: Arc<AtomicU64>,
@@ -39,12 +54,14 @@ impl Link {
     pub(super) fn new(
         center: Arc<Center>,
         client: AsyncClient,
+        filters: Vec<Filter>,
         arrivals: mpsc::Sender<Arrival>,
         session: Arc<AtomicU64>,
     ) -> Self {
         Self {
             center,
             client,
+            filters,
             arrivals,
             session,
             subscribed: true,
@@ -134,11 +151,8 @@ impl Link {
     }
 
     fn subscribe(&self) -> bool {
-        let prefix = self.center.prefix();
-        let filters = [Leaf::Presence, Leaf::Telemetry, Leaf::Report]
-            .map(|leaf| Filter::new(prefix.all_gateways(leaf), QoS::AtLeastOnce));
         // It fails only while the queue is full, and is then tried again after the next event.
-        self.client.try_subscribe_many(filters).is_ok()
+        self.client.try_subscribe_many(self.filters.clone()).is_ok()
     }
 
     fn lost(&mut self, reason: &str) {

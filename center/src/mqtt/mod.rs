@@ -47,15 +47,21 @@ pub(crate) struct Connection {
     pub(crate) credentials: Option<(String, String)>,
     /// The same after a restart.
     pub(crate) client_id: String,
+    /// Other centers share the messages.
+    pub(crate) is_shared: bool,
 }
 
 impl Connection {
     fn options(self) -> MqttOptions {
         let mut options = MqttOptions::new(self.client_id, self.host, self.port);
+        // A broker would go on giving a center that is away its share, and mosquitto gives it to nobody else when the session ends. So the
+        // session ends with the connection, all that comes goes to the others, and what was on its way is sent again: reports by their
+        // gateways until they are acknowledged, telemetry by those that are asked for it.
+        let session_expiry_s = if self.is_shared { 0 } else { SESSION_EXPIRY_S };
         options
             .set_keep_alive(KEEP_ALIVE)
-            .set_clean_start(false)
-            .set_session_expiry_interval(Some(SESSION_EXPIRY_S))
+            .set_clean_start(self.is_shared)
+            .set_session_expiry_interval(Some(session_expiry_s))
             .set_receive_maximum(Some(RECEIVE_MAXIMUM))
             .set_max_packet_size(u32::try_from(MAX_PACKET_BYTES).ok())
             .set_outgoing_inflight_upper_limit(SEND_MAXIMUM)
@@ -77,10 +83,11 @@ pub(crate) async fn run(
     nudges: mpsc::Receiver<Vec<Eui>>,
     stop: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
+    let filters = link::filters(center.prefix(), connection.is_shared);
     let (client, event_loop) = AsyncClient::new(connection.options(), REQUESTS);
     let (arrivals, inbox) = mpsc::channel(INBOX);
     let session = Arc::new(AtomicU64::new(0));
-    let link = link::Link::new(Arc::clone(&center), client.clone(), arrivals, Arc::clone(&session));
+    let link = link::Link::new(Arc::clone(&center), client.clone(), filters, arrivals, Arc::clone(&session));
     let mut helpers = JoinSet::new();
     helpers.spawn(inbox::run(Arc::clone(&center), client.clone(), inbox, session));
     helpers.spawn(nudge(center, client, nudges));

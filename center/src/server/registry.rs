@@ -1,6 +1,7 @@
 //! The store of Magic Links and the entrances of the registry, from the settings.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -12,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use super::enrolment::{self, EnrolSettings};
+use super::others::Shared;
 use crate::bounds::PULLS;
 use crate::broker::TlsFiles;
 use crate::links::{Blobs, Links, REPOSITORY, TokenKey};
@@ -28,6 +30,8 @@ pub(crate) struct RegistrySettings {
     pub(crate) tls: Option<(SocketAddr, TlsFiles)>,
     /// What gateways are told; `None`: what follows from the above, if it does.
     pub(crate) source: Option<Source>,
+    /// Where the blobs are; `None`: in the data folder.
+    pub(crate) folder: Option<PathBuf>,
     /// All blobs together.
     pub(crate) limit_bytes: u64,
     /// Blobs on their way out at the same time.
@@ -37,7 +41,7 @@ pub(crate) struct RegistrySettings {
 impl Default for RegistrySettings {
     /// No entrance; a store of 10 GiB.
     fn default() -> Self {
-        Self { plain: None, tls: None, source: None, limit_bytes: 10 << 30, pulls: PULLS }
+        Self { plain: None, tls: None, source: None, folder: None, limit_bytes: 10 << 30, pulls: PULLS }
     }
 }
 
@@ -88,15 +92,27 @@ fn tls_acceptor(files: &TlsFiles, authorities: Vec<CertificateDer<'static>>) -> 
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
+/// Where the blobs are.
+pub(super) fn blobs_folder(settings: &RegistrySettings, folder: &DataFolder) -> PathBuf {
+    settings.folder.clone().unwrap_or_else(|| folder.path().join("blobs"))
+}
+
 /// Opens the store.
 pub(super) fn links(
     settings: &RegistrySettings,
     folder: &DataFolder,
+    shared: Option<&Shared>,
     entrances: &[(SocketAddr, Entrance)],
 ) -> anyhow::Result<Links> {
-    let blobs = Blobs::open(folder.path().join("blobs"), settings.limit_bytes)
-        .context("cannot open the store of Magic Links")?;
-    let tokens = TokenKey::new(&folder.registry_secret()?);
+    let blobs = blobs_folder(settings, folder);
+    let blobs = match shared {
+        None => Blobs::open(blobs, settings.limit_bytes),
+        Some(shared) => Blobs::open_shared(blobs, settings.limit_bytes, &shared.center_id),
+    };
+    let blobs = blobs.context("cannot open the store of Magic Links")?;
+    let secret =
+        shared.map_or_else(|| folder.registry_secret(), |shared| Ok(shared.registry_secret.clone()))?;
+    let tokens = TokenKey::new(&secret);
     let source = settings.source.clone().or_else(|| derived(entrances));
     match &source {
         Some(source) => {

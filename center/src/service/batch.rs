@@ -309,6 +309,7 @@ async fn take(
     };
     let known = Known {
         position: reports::position(connection, eui, position.stream).await?,
+        has_lost_reports: reports::has_lost(connection, eui).await?,
         is_kept: reports::is_kept(connection, eui, position).await?,
         command: command.as_ref().map(|command| &command.row),
     };
@@ -333,6 +334,9 @@ async fn take(
             };
             gateways::ensure(connection, eui, now).await?;
             let kept = reports::keep(connection, &row, now).await?;
+            if known.has_lost_reports {
+                reports::count_again(connection, eui).await?;
+            }
             if known.position.is_none() {
                 reports::prune_streams(connection, eui, position.stream, MAX_STREAMS).await?;
             }

@@ -1,18 +1,18 @@
 //! The thin shell that MQTT and REST call: it reads and writes the store, and tells listeners what changed.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use keros_protocol::topics::Prefix;
 use keros_protocol::{Eui, SigningKey, UnixSeconds, UpdateId};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{Semaphore, broadcast, mpsc};
 
 use super::batch::Message;
 use super::changes::Change;
 use super::order::OrderError;
 use super::rate::{Admission, Rates};
-use crate::bounds::{CHANGES, REPORT_AGE_S};
+use crate::bounds::{CHANGES, REPORT_AGE_S, SCRIPT_CHECKS};
 use crate::links::Links;
 use crate::store::{Store, StoreError, gateways, reports, silence, updates};
 
@@ -37,11 +37,15 @@ pub(crate) struct Center {
     pub(super) prefix: Prefix,
     pub(super) links: Arc<Links>,
     changes: broadcast::Sender<Change>,
+    /// Those of this center alone, for the other centers.
+    own_changes: broadcast::Sender<Change>,
+    pub(super) others: AtomicUsize,
     pub(super) nudges: mpsc::Sender<Vec<Eui>>,
     connected: AtomicBool,
     unusable: AtomicU64,
     rates: Mutex<Rates>,
     over_rate: AtomicU64,
+    pub(super) script_checks: Semaphore,
 }
 
 /// The center's clock. It is only read at the edges: rules are given the time.
@@ -64,11 +68,14 @@ impl Center {
             prefix,
             links: Arc::new(links),
             changes: broadcast::Sender::new(CHANGES),
+            own_changes: broadcast::Sender::new(CHANGES),
+            others: AtomicUsize::new(0),
             nudges,
             connected: AtomicBool::new(false),
             unusable: AtomicU64::new(0),
             rates: Mutex::default(),
             over_rate: AtomicU64::new(0),
+            script_checks: Semaphore::new(SCRIPT_CHECKS),
         }
     }
 
@@ -85,8 +92,21 @@ impl Center {
     /// Tells listeners. Nobody listening is no error.
     pub(crate) fn tell(&self, changes: &[Change]) {
         for change in changes {
+            let _ = self.own_changes.send(*change);
+        }
+        self.tell_from_others(changes);
+    }
+
+    /// Tells listeners of what another center did.
+    pub(crate) fn tell_from_others(&self, changes: &[Change]) {
+        for change in changes {
             let _ = self.changes.send(*change);
         }
+    }
+
+    /// Changes that this center makes, from now on.
+    pub(crate) fn listen_to_own(&self) -> broadcast::Receiver<Change> {
+        self.own_changes.subscribe()
     }
 
     /// Whether the center is connected to its broker and hears the gateways.

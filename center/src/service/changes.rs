@@ -1,9 +1,11 @@
 //! What listeners are told: that something changed, never what. They read the store again, so a missed word costs nothing.
 
 use keros_protocol::{Eui, UpdateId};
+use serde::{Deserialize, Serialize};
 
 /// What changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Change {
     /// One delivery of an update.
     Delivery {

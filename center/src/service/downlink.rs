@@ -89,6 +89,11 @@ fn job(eui: Eui, due: &DueCommand, links: &Links) -> Option<Job> {
 
 /// What one answer brings: first what the gateway has lost, since one of these may be running, then what it never had.
 pub(crate) fn to_send(lost: Vec<DueCommand>, due: Vec<DueCommand>) -> Vec<DueCommand> {
+    // After a restored backup one may be both.
+    let due = due
+        .into_iter()
+        .filter(|due| !lost.iter().any(|lost| lost.command_id == due.command_id))
+        .collect::<Vec<_>>();
     lost.into_iter().chain(due).take(MAX_COMMANDS_PER_DOWNLINK).collect()
 }
 

@@ -16,9 +16,13 @@ mod incoming;
 mod link_orders;
 mod links;
 mod order;
+mod others;
 mod overdue;
+mod preview;
 mod rate;
 mod report;
+mod script_check;
+mod software_update;
 mod state;
 mod updates;
 mod views;
@@ -30,6 +34,8 @@ pub(crate) use changes::Change;
 pub(crate) use downlink::Outgoing;
 pub(crate) use gateways::no_gateway;
 pub(crate) use order::OrderError;
+pub(crate) use others::{Member, Watch};
+pub(crate) use software_update::{Addressed, Addressee, Pending, kind_name};
 
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,8 @@ use crate::store::CommandRow;
 pub(crate) struct Known<'a> {
     /// Up to where the report's stream is kept.
     pub(crate) position: Option<ReportPosition>,
+    /// A backup was restored since: what the gateway was told before is not known.
+    pub(crate) has_lost_reports: bool,
     /// This very report is kept already.
     pub(crate) is_kept: bool,
     /// The command of the report's name, whoever it is for.
@@ -63,7 +65,7 @@ pub(crate) fn judge(report: &ReceivedReport, known: Known<'_>) -> Verdict {
         return Verdict::Duplicate;
     }
     let kept_up_to = known.position.map_or(0, |position| position.number);
-    if report.after > kept_up_to {
+    if report.after > kept_up_to && !known.has_lost_reports {
         return Verdict::Gap { missing: report.after };
     }
     let Some(command) = known.command else { return noted(Note::UnknownCommand) };

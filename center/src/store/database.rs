@@ -33,11 +33,22 @@ enum Kind {
     Postgres,
 }
 
+/// The address, which may hold a password: it is not shown.
+#[derive(Clone)]
+struct Url(String);
+
+impl std::fmt::Debug for Url {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("…")
+    }
+}
+
 /// The database.
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
     pub(super) pool: AnyPool,
     kind: Kind,
+    url: Url,
 }
 
 impl Store {
@@ -54,7 +65,16 @@ impl Store {
             Kind::Postgres => postgres_pool(&place, &url).await?,
         };
         migrations::run(&pool, &place).await?;
-        Ok(Self { pool, kind })
+        Ok(Self { pool, kind, url: Url(url) })
+    }
+
+    /// Whether other centers may use it at the same time.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.kind == Kind::Postgres
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url.0
     }
 
     /// Begins a transaction that will write, and that nobody else writes beside.

@@ -3,6 +3,7 @@
 mod among;
 pub(crate) mod audit;
 pub(crate) mod cancellations;
+pub(crate) mod centers;
 pub(crate) mod certificates;
 pub(crate) mod customers;
 mod database;
@@ -13,6 +14,7 @@ pub(crate) mod groups;
 pub(crate) mod links;
 mod locks;
 mod migrations;
+pub(crate) mod notices;
 mod postgres;
 pub(crate) mod reports;
 pub(crate) mod silence;
@@ -23,6 +25,7 @@ use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, Execute as _, QueryBuilder, Row as _};
 
+pub(crate) use centers::CenterRow;
 pub(crate) use customers::Customer;
 pub(crate) use database::{Store, Transaction};
 pub(crate) use error::StoreError;

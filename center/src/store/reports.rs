@@ -38,6 +38,24 @@ pub(crate) async fn is_kept(
     Ok(row.is_some())
 }
 
+/// Whether a backup was restored since the gateway's last report, so that reports which it was told to be kept may not be.
+pub(crate) async fn has_lost(connection: &mut AnyConnection, eui: Eui) -> Result<bool> {
+    let row = sqlx::query("SELECT reports_lost FROM gateways WHERE eui = $1 AND reports_lost <> 0")
+        .bind(eui.to_string())
+        .fetch_optional(connection)
+        .await?;
+    Ok(row.is_some())
+}
+
+/// From the report that was just kept on nothing may be missing again.
+pub(crate) async fn count_again(connection: &mut AnyConnection, eui: Eui) -> Result<()> {
+    sqlx::query("UPDATE gateways SET reports_lost = 0 WHERE eui = $1")
+        .bind(eui.to_string())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// Up to where a stream is kept.
 pub(crate) async fn position(
     connection: &mut AnyConnection,

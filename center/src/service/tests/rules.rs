@@ -75,7 +75,8 @@ fn position(number: u64) -> Option<ReportPosition> {
 /// What becomes of a command with the outcome `old` when `new` is reported next.
 fn follow(old: Option<Outcome>, new: Outcome) -> (Option<Outcome>, Option<Note>) {
     let command = command(Delivery::Received, old);
-    let known = Known { position: position(4), is_kept: false, command: Some(&command) };
+    let known =
+        Known { position: position(4), has_lost_reports: false, is_kept: false, command: Some(&command) };
     match judge(&report(5, 4, Some(new)), known) {
         Verdict::Keep { outcome, note } => (outcome, note),
         other => panic!("{other:?}"),
@@ -108,7 +109,8 @@ fn progress_within_running_is_followed() {
 #[test]
 fn progress_that_comes_late_does_not_go_back() {
     let command = command(Delivery::Received, Some(running(3)));
-    let known = Known { position: position(7), is_kept: false, command: Some(&command) };
+    let known =
+        Known { position: position(7), has_lost_reports: false, is_kept: false, command: Some(&command) };
     let verdict = judge(&report(5, 4, Some(running(2))), known);
     assert_eq!(verdict, Verdict::Keep { outcome: None, note: Some(Note::Stale("running")) });
 }
@@ -126,13 +128,14 @@ fn the_first_terminal_outcome_stays() {
 #[test]
 fn a_report_twice_changes_nothing() {
     let command = command(Delivery::Received, Some(Outcome::Received {}));
-    let known = Known { position: position(5), is_kept: true, command: Some(&command) };
+    let known =
+        Known { position: position(5), has_lost_reports: false, is_kept: true, command: Some(&command) };
     assert_eq!(judge(&report(5, 4, Some(succeeded())), known), Verdict::Duplicate);
 }
 
 #[test]
 fn a_report_waits_for_the_one_before_it() {
-    let known = |position| Known { position, is_kept: false, command: None };
+    let known = |position| Known { position, has_lost_reports: false, is_kept: false, command: None };
     let judged = |after, at| judge(&report(9, after, Some(succeeded())), known(at));
     assert_eq!(judged(8, None), Verdict::Gap { missing: 8 });
     assert_eq!(judged(8, position(7)), Verdict::Gap { missing: 8 });
@@ -146,7 +149,8 @@ fn whatever_is_reported_the_command_is_received() {
     for delivery in Delivery::ALL {
         for outcome in [Outcome::Received {}, running(1), refused()] {
             let row = command(delivery, None);
-            let known = Known { position: None, is_kept: false, command: Some(&row) };
+            let known =
+                Known { position: None, has_lost_reports: false, is_kept: false, command: Some(&row) };
             let verdict = judge(&report(1, 0, Some(outcome.clone())), known);
             assert_eq!(verdict, Verdict::Keep { outcome: Some(outcome), note: None }, "{delivery}");
         }
@@ -157,10 +161,10 @@ fn whatever_is_reported_the_command_is_received() {
 fn a_report_about_anothers_command_changes_nothing() {
     let mut row = command(Delivery::Sent, None);
     row.eui = OTHER;
-    let known = Known { position: None, is_kept: false, command: Some(&row) };
+    let known = Known { position: None, has_lost_reports: false, is_kept: false, command: Some(&row) };
     let verdict = judge(&report(1, 0, Some(refused())), known);
     assert_eq!(verdict, Verdict::Keep { outcome: None, note: Some(Note::OthersCommand(OTHER)) });
-    let known = Known { position: None, is_kept: false, command: None };
+    let known = Known { position: None, has_lost_reports: false, is_kept: false, command: None };
     let verdict = judge(&report(1, 0, Some(refused())), known);
     assert_eq!(verdict, Verdict::Keep { outcome: None, note: Some(Note::UnknownCommand) });
 }
@@ -168,7 +172,7 @@ fn a_report_about_anothers_command_changes_nothing() {
 #[test]
 fn a_status_of_a_newer_agent_is_kept_and_changes_nothing() {
     let row = command(Delivery::Sent, None);
-    let known = Known { position: None, is_kept: false, command: Some(&row) };
+    let known = Known { position: None, has_lost_reports: false, is_kept: false, command: Some(&row) };
     let verdict = judge(&report(1, 0, None), known);
     assert_eq!(verdict, Verdict::Keep { outcome: None, note: Some(Note::UnknownStatus) });
 }
@@ -324,4 +328,13 @@ fn the_package_list_is_asked_for_when_it_is_another_one() {
         assert_eq!(packages_wanted(Some(&gateway(kept)), &stated), wanted, "{kept:?} {stated:?}");
     }
     assert!(packages_wanted(None, &stated(Some("b"), false)));
+}
+
+#[test]
+fn after_a_restored_backup_a_report_is_taken_from_wherever_its_gateway_counts() {
+    let known = Known { position: position(7), has_lost_reports: true, is_kept: false, command: None };
+    let odd = Verdict::Keep { outcome: None, note: Some(Note::UnknownCommand) };
+    assert_eq!(judge(&report(51, 50, Some(succeeded())), known), odd);
+    let known = Known { has_lost_reports: false, ..known };
+    assert_eq!(judge(&report(51, 50, Some(succeeded())), known), Verdict::Gap { missing: 50 });
 }
