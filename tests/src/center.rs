@@ -58,6 +58,32 @@ impl Center {
         Ok(center)
     }
 
+    /// Starts one more center with the same keys and the same external broker, its files in `folder`.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn beside(&self, folder: &Path, more: Vec<String>) -> Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        run_ok(
+            Path::new("/bin/cp"),
+            ["-r".as_ref(), self.keys().as_os_str(), folder.join("keys").as_os_str()],
+        )?;
+        let rest = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+        let (broker, mqtt_port) = (self.broker.clone(), self.mqtt_port);
+        let mut center = Self { folder: folder.to_owned(), rest, mqtt_port, broker, more, process: None };
+        center.restart()?;
+        Ok(center)
+    }
+
+    /// The name by which its broker knows it.
+    ///
+    /// # Errors
+    /// When it has not made one.
+    pub fn client_id(&self) -> Result<String> {
+        let id = std::fs::read_to_string(self.folder.join("data/client-id"))?;
+        Ok(format!("keros-center-{}", id.trim()))
+    }
+
     /// Starts it again, after a kill.
     ///
     /// # Errors

@@ -60,6 +60,10 @@ Exit codes:
 pub(crate) enum Command {
     /// Run the center: broker, database, REST API
     Serve(Box<ServeArguments>),
+    /// Write all that the center keeps into one file, while it serves or not: the rows of its database and the files of Magic Links
+    Backup(BackupArguments),
+    /// Put a backup into an empty data folder or database: SQLite or PostgreSQL, whichever it was made of
+    Restore(RestoreArguments),
     /// Show all of it at work on this machine: center, broker and three agents, in a temporary folder
     Demo(DemoArguments),
     /// Make or show the keys that sign what gateways are ordered
@@ -154,6 +158,43 @@ impl Access {
 
 /// Where the center keeps its things when nothing else is said.
 pub(crate) const DEFAULT_DATA_FOLDER: &str = "/var/lib/keros-center";
+
+/// Where a center keeps its things.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StorageArguments {
+    /// The center's data folder
+    #[arg(long, value_name = "DIR", env = "KEROS_CENTER_DATA", default_value = DEFAULT_DATA_FOLDER)]
+    pub(crate) data_folder: PathBuf,
+    #[command(flatten)]
+    pub(crate) database: DatabaseArguments,
+    /// Folder of the Magic Links' files [default: blobs in the data folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) links_folder: Option<PathBuf>,
+}
+
+/// `backup`.
+#[derive(Debug, Args)]
+pub(crate) struct BackupArguments {
+    /// The file to write; it must not be there
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) storage: StorageArguments,
+}
+
+/// `restore`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RestoreArguments {
+    /// The backup
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) storage: StorageArguments,
+    /// No center has served since the backup was made, as when it moves to another machine or database: commands go on as they were
+    #[arg(long)]
+    pub(crate) nothing_since: bool,
+    /// Only read the backup, and say whether it is whole
+    #[arg(long)]
+    pub(crate) check: bool,
+}
 
 /// Which database.
 #[derive(Debug, Clone, Args)]

@@ -2,6 +2,7 @@
 
 pub(crate) mod arguments;
 mod authority;
+mod backup;
 mod broker_user;
 mod cancel;
 pub(crate) mod client;
@@ -71,6 +72,8 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
 fn dispatch(command: Command, out: &mut dyn Write) -> anyhow::Result<Ended> {
     match command {
         Command::Serve(arguments) => serve::serve(*arguments),
+        Command::Backup(arguments) => backup::backup(&arguments, out),
+        Command::Restore(arguments) => backup::restore(&arguments, out),
         Command::Demo(arguments) => crate::demo::run(&arguments, out),
         Command::Keys { command } => key_files::run(&command, out),
         Command::Ca { command } => authority::run(&command, out),

@@ -126,9 +126,7 @@ impl Blobs {
 
     /// Where a blob is, or would be.
     pub(crate) fn path(&self, digest: Digest) -> PathBuf {
-        let hex = digest.hex();
-        let shard = hex.get(..2).unwrap_or_default();
-        self.folder.join("sha256").join(shard).join(&hex)
+        blob_path(&self.folder, digest)
     }
 
     /// Opens a blob, with its length; `None`: it is not there.
@@ -276,6 +274,13 @@ impl Blobs {
     pub(super) fn partial(&self) -> PathBuf {
         self.partial.clone()
     }
+}
+
+/// Where a blob is in a folder of blobs.
+pub(crate) fn blob_path(folder: &Path, digest: Digest) -> PathBuf {
+    let hex = digest.hex();
+    let shard = hex.get(..2).unwrap_or_default();
+    folder.join("sha256").join(shard).join(&hex)
 }
 
 pub(super) fn io_error(path: &Path, source: io::Error) -> BlobError {

@@ -14,7 +14,7 @@ mod upload;
 
 use keros_protocol::magic_link::Source;
 
-pub(crate) use blobs::{BlobError, Blobs, Removing};
+pub(crate) use blobs::{BlobError, Blobs, Removing, blob_path};
 pub(crate) use declared::Declared;
 pub(crate) use token::{Grant, TokenKey};
 pub(crate) use upload::Upload;

@@ -26,7 +26,7 @@ pub(crate) type Transaction = sqlx::Transaction<'static, sqlx::Any>;
 
 /// Which database it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     /// A file.
     Sqlite,
     /// A server, which several centers may use.
@@ -47,7 +47,7 @@ impl std::fmt::Debug for Url {
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
     pub(super) pool: AnyPool,
-    kind: Kind,
+    pub(super) kind: Kind,
     url: Url,
 }
 
@@ -60,11 +60,34 @@ impl Store {
         #[cfg(test)]
         let url = on_postgres.as_deref().or(url);
         let (kind, place, url) = place_and_url(data_folder, url)?;
+        let store = Self::connect(kind, &place, url).await?;
+        migrations::run(&store.pool, &place).await?;
+        Ok(store)
+    }
+
+    /// Opens it without bringing its tables up to date, and gives its name for people. A file has to be there, unless it is to be made.
+    pub(crate) async fn open_as_it_is(
+        data_folder: &Path,
+        url: Option<&str>,
+        may_be_new: bool,
+    ) -> Result<(Self, String)> {
+        sqlx::any::install_default_drivers();
+        #[cfg(test)]
+        let on_postgres = super::testing::database(data_folder, url).await;
+        #[cfg(test)]
+        let url = on_postgres.as_deref().or(url);
+        let (kind, place, address) = place_and_url(data_folder, url)?;
+        if url.is_none() && !may_be_new && !sqlite::file(data_folder).exists() {
+            return Err(StoreError::Nothing { place });
+        }
+        Ok((Self::connect(kind, &place, address).await?, place))
+    }
+
+    async fn connect(kind: Kind, place: &str, url: String) -> Result<Self> {
         let pool = match kind {
-            Kind::Sqlite => sqlite_pool(&place, &url).await?,
-            Kind::Postgres => postgres_pool(&place, &url).await?,
+            Kind::Sqlite => sqlite_pool(place, &url).await?,
+            Kind::Postgres => postgres_pool(place, &url).await?,
         };
-        migrations::run(&pool, &place).await?;
         Ok(Self { pool, kind, url: Url(url) })
     }
 

@@ -30,6 +30,9 @@ pub(crate) enum StoreError {
          `createdb --template=template0 --encoding=UTF8 --locale=C NAME`"
     )]
     Collation { place: String, encoding: String, collation: String },
+    /// There is none.
+    #[error("there is no database {place}: name the center's data folder, or its database with --database")]
+    Nothing { place: String },
     /// The file is no database, or parts of it are lost.
     #[error(
         "the database {place} is damaged ({detail}): stop the center, keep a copy of the file for analysis, and put back the last backup"

@@ -20,11 +20,25 @@ pub(super) async fn run(pool: &AnyPool, place: &str) -> Result<(), StoreError> {
     run_up_to(pool, place, STEPS.len()).await
 }
 
+/// Only these steps.
+pub(super) async fn run_versions(pool: &AnyPool, place: &str, versions: &[i64]) -> Result<(), StoreError> {
+    if let Some(version) = versions.iter().find(|version| STEPS.iter().all(|step| step.0 != **version)) {
+        return Err(StoreError::TooNew { place: place.to_owned(), version: *version });
+    }
+    run_steps(pool, place, STEPS.into_iter().filter(|step| versions.contains(&step.0))).await
+}
+
 /// Only the first steps.
 pub(super) async fn run_up_to(pool: &AnyPool, place: &str, steps: usize) -> Result<(), StoreError> {
-    let steps: Vec<Migration> = STEPS
-        .into_iter()
-        .take(steps)
+    run_steps(pool, place, STEPS.into_iter().take(steps)).await
+}
+
+async fn run_steps(
+    pool: &AnyPool,
+    place: &str,
+    steps: impl Iterator<Item = (i64, &'static str, &'static str)>,
+) -> Result<(), StoreError> {
+    let steps: Vec<Migration> = steps
         .map(|(version, description, sql)| {
             let sql = sql.into_sql_str();
             Migration::new(version, description.into(), MigrationType::Simple, sql, false)

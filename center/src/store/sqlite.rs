@@ -1,7 +1,7 @@
 //! What only SQLite needs: its file, its settings, the search for damage.
 
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sqlx::{AnyConnection, Connection as _, Executor as _, Row as _};
 
@@ -9,6 +9,11 @@ use super::{Result, StoreError};
 
 /// Name of the file in the data folder.
 pub(super) const FILE_NAME: &str = "center.db";
+
+/// The file in a data folder.
+pub(crate) fn file(data_folder: &Path) -> PathBuf {
+    data_folder.join(FILE_NAME)
+}
 
 /// `sqlite:` address of a file, whatever bytes its path has (RFC 3986, section 2.1).
 pub(super) fn url(path: &Path) -> String {

@@ -33,7 +33,7 @@ pub(super) fn key(seed: u8) -> SigningKey {
 pub(super) struct World {
     pub(super) center: Center,
     pub(super) nudges: mpsc::Receiver<Vec<Eui>>,
-    folder: tempfile::TempDir,
+    pub(super) folder: tempfile::TempDir,
 }
 
 impl World {
