@@ -19,6 +19,7 @@ mod rest;
 mod server;
 mod service;
 mod settings;
+pub mod simulation;
 mod store;
 
 use std::process::ExitCode;
