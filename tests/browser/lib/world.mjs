@@ -1,0 +1,137 @@
+// What a story has: a browser, the center's REST API, and whoever moves the gateways.
+
+import { createInterface } from 'node:readline';
+
+import { chromium } from 'playwright-core';
+
+import { checkPage } from './look.mjs';
+
+// No talk with anybody but the center: each would be refused in a closed network, and none is wanted in an open one.
+const CHROMIUM = {
+  executablePath: process.env.KEROS_CHROMIUM ?? '/usr/bin/chromium',
+  args: [
+    '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+    '--disable-component-update', '--disable-sync',
+  ],
+};
+
+// Long enough for a loaded machine: a story that waits this long has failed.
+const LIMIT_MS = 60_000;
+
+export class World {
+  static async open(stage) {
+    const world = new World();
+    world.stage = stage;
+    world.pages = [];
+    world.troubles = [];
+    world.answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+    world.browser = await chromium.launch(CHROMIUM);
+    return world;
+  }
+
+  /** A page of a browser that nobody has used yet. */
+  async page({ width = 1280, height = 900, dark = false, scripts = true } = {}) {
+    const context = await this.browser.newContext({
+      baseURL: this.stage.center,
+      viewport: { width, height },
+      colorScheme: dark ? 'dark' : 'light',
+      reducedMotion: 'reduce',
+      javaScriptEnabled: scripts,
+      locale: 'en-GB',
+    });
+    context.setDefaultTimeout(LIMIT_MS);
+    const page = await context.newPage();
+    page.on('console', (message) => {
+      if (message.type() === 'error') this.troubles.push(`${page.url()}: ${message.text()}`);
+    });
+    page.on('pageerror', (error) => this.troubles.push(`${page.url()}: ${error}`));
+    this.pages.push(page);
+    return page;
+  }
+
+  /** A page of somebody who has logged in: the administrator, unless told otherwise. */
+  async loggedIn(how = {}) {
+    const page = await this.page(how);
+    await this.logIn(page, how.user, how.password);
+    return page;
+  }
+
+  async logIn(page, user = this.stage.user, password = this.stage.password) {
+    await page.goto('/login');
+    await page.getByLabel('User name', { exact: false }).fill(user);
+    await page.getByLabel('Password', { exact: false }).fill(password);
+    await page.getByRole('button', { name: /log in/i }).click();
+    await page.waitForURL((url) => url.pathname !== '/login');
+  }
+
+  /** The REST API with the token of the center's file; gives the answer's body. */
+  async rest(method, path, body) {
+    const response = await fetch(`${this.stage.center}/api/v1${path}`, {
+      method,
+      headers: { authorization: `Bearer ${this.stage.token}`, 'content-type': 'application/json' },
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
+    return text === '' ? null : JSON.parse(text);
+  }
+
+  /** A wish to the one who has started the stage: `start EUI KEROS`, `stop EUI`. */
+  async wish(words) {
+    console.log(`keros:${words}`);
+    const { value, done } = await this.answers.next();
+    if (done || value !== 'ok') throw new Error(`${words}: ${value}`);
+  }
+
+  /** Tries again until it no longer throws. */
+  async eventually(what, attempt) {
+    const end = Date.now() + LIMIT_MS;
+    for (;;) {
+      try {
+        return await attempt();
+      } catch (error) {
+        if (Date.now() > end) throw new Error(`still not so after ${LIMIT_MS} ms: ${what}`, { cause: error });
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+    }
+  }
+
+  /** Accessibility and layout of the page as it is now; keeps its picture where pictures are wanted. */
+  async check(page, picture) {
+    await checkPage(page, picture);
+  }
+
+  /** The same page for narrow and wide, light and dark: each is checked. */
+  async checkAllLooks(path, picture) {
+    for (const width of [1280, 390]) {
+      for (const dark of [false, true]) {
+        const page = await this.loggedIn({ width, dark });
+        await page.goto(path);
+        const name = picture && `${picture}-${width}-${dark ? 'dark' : 'light'}`;
+        // Four pictures of a page say little more than two.
+        await this.check(page, (width === 1280) !== dark ? name : undefined);
+        await page.context().close();
+      }
+    }
+  }
+
+  async close() {
+    await this.browser.close();
+    if (this.troubles.length > 0) throw new Error(`the browser complained:\n${this.troubles.join('\n')}`);
+  }
+
+  async tellOfFailure(error) {
+    console.log(error?.stack ?? error);
+    if (error?.cause) console.log('because of', error.cause?.stack ?? error.cause);
+    for (const page of this.pages.filter((page) => !page.isClosed())) {
+      const text = await page.locator('body').innerText({ timeout: 2000 }).catch(String);
+      console.log(`--- ${page.url()}\n${text}`);
+      if (process.env.KEROS_FAILURES) {
+        const path = `${process.env.KEROS_FAILURES}/${Date.now()}.png`;
+        await page.screenshot({ path, fullPage: true }).catch(console.log);
+      }
+    }
+    console.log(this.troubles.join('\n'));
+    await this.browser.close().catch(console.log);
+  }
+}

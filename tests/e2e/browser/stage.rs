@@ -1,0 +1,168 @@
+//! A center with an administrator, real agents on scratch trees, and the process that drives the browser.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::PathBuf;
+use std::process::{ChildStdin, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use keros_tests::{Broker, Center, Gateway, GatewayOptions, free_port, project_root, run_ok};
+use serde_json::json;
+
+/// The gateways of a stage that are there from the beginning: EUI and KerOS version.
+pub(crate) type Gateways = &'static [(&'static str, &'static str)];
+
+/// None: the story starts its own, if any.
+pub(crate) const NONE: Gateways = &[];
+
+/// A story that takes so long hangs: a browser that waits for nothing, say.
+const STORY_LIMIT: Duration = Duration::from_secs(300);
+
+/// Plays one story to its end.
+///
+/// # Errors
+/// When it does not end well; the message has what it printed.
+pub(crate) fn play(sentence: &str, gateways: Gateways) -> Result<()> {
+    if !is_possible()? {
+        return Ok(());
+    }
+    let mut stage = Stage::set(gateways)?;
+    let mut story = Command::new("timeout")
+        .args(["--kill-after=5", &STORY_LIMIT.as_secs().to_string(), "node"])
+        .arg(folder().join("story.mjs"))
+        .arg(sentence)
+        .env("KEROS_STAGE", stage.described().to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .context("starting node")?;
+    let mut answers = story.stdin.take().context("a story has an input")?;
+    let mut printed = String::new();
+    for line in BufReader::new(story.stdout.take().context("a story has an output")?).lines() {
+        let line = line?;
+        match line.strip_prefix("keros:") {
+            Some(wish) => stage.grant(wish, &mut answers)?,
+            None => printed.extend([line.as_str(), "\n"]),
+        }
+    }
+    let status = story.wait()?;
+    ensure!(
+        status.success(),
+        "{sentence} ended with {status}:\n{printed}\n--- the center\n{}",
+        stage.center.log()
+    );
+    Ok(())
+}
+
+/// Whether there are a browser and a program to drive it.
+///
+/// # Errors
+/// When the packages of `tests/browser` cannot be installed.
+pub(crate) fn is_possible() -> Result<bool> {
+    for program in ["chromium", "node", "npm"] {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        if !std::env::split_paths(&path).any(|folder| folder.join(program).exists()) {
+            keros_skip::skipped(&format!("{program} is not installed"));
+            return Ok(false);
+        }
+    }
+    static INSTALLED: OnceLock<Result<(), String>> = OnceLock::new();
+    INSTALLED
+        .get_or_init(|| install().map_err(|error| format!("{error:#}")))
+        .clone()
+        .map_err(anyhow::Error::msg)?;
+    Ok(true)
+}
+
+/// The names of all stories.
+///
+/// # Errors
+/// When node does not list them.
+pub(crate) fn all_stories() -> Result<BTreeSet<String>> {
+    let story = folder().join("story.mjs");
+    let list = run_ok("node".as_ref(), [story.as_os_str(), "--list".as_ref()])?;
+    Ok(list.lines().map(str::to_owned).collect())
+}
+
+fn folder() -> PathBuf {
+    project_root().join("tests/browser")
+}
+
+/// What package-lock.json names, unless that is there.
+fn install() -> Result<()> {
+    let kept = folder().join("node_modules/.package-lock.json");
+    let changed = |path: PathBuf| path.metadata().and_then(|metadata| metadata.modified());
+    if let (Ok(kept), Ok(named)) = (changed(kept), changed(folder().join("package-lock.json")))
+        && kept >= named
+    {
+        return Ok(());
+    }
+    let prefix = folder().display().to_string();
+    run_ok("npm".as_ref(), ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", &prefix])
+        .map(drop)
+}
+
+/// The center, and the gateways that it knows.
+struct Stage {
+    // They come first, so that they end first.
+    gateways: BTreeMap<String, Gateway>,
+    center: Center,
+    folder: tempfile::TempDir,
+}
+
+impl Stage {
+    fn set(gateways: Gateways) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let registry = ["--registry".to_owned(), format!("127.0.0.1:{}", free_port()?)];
+        let center = Center::start_with(&folder.path().join("center"), Broker::Embedded, registry.to_vec())?;
+        let mut stage = Self { gateways: BTreeMap::new(), center, folder };
+        for (eui, keros) in gateways {
+            stage.start(eui, keros)?;
+        }
+        let euis: Vec<&str> = gateways.iter().map(|(eui, _)| *eui).collect();
+        stage.center.wait_for_telemetry(&euis)?;
+        Ok(stage)
+    }
+
+    /// What the story is told.
+    fn described(&self) -> serde_json::Value {
+        json!({
+            "center": format!("http://{}", self.center.rest()),
+            "token": self.center.token(),
+            "folder": self.folder.path(),
+            "gateways": self.gateways.keys().collect::<Vec<_>>(),
+        })
+    }
+
+    /// Does what a story wishes, and says `ok` when it is done.
+    fn grant(&mut self, wish: &str, answers: &mut ChildStdin) -> Result<()> {
+        let words: Vec<&str> = wish.split(' ').collect();
+        let done = match words[..] {
+            ["start", eui, keros] => self.start(eui, keros),
+            ["stop", eui] => self.gateways.get_mut(eui).context("no such gateway").and_then(Gateway::kill),
+            ["go-on", eui] => {
+                self.gateways.get_mut(eui).context("no such gateway").and_then(Gateway::restart)
+            }
+            _ => bail!("nobody knows what this wish means: {wish}"),
+        };
+        let answer = done.map_or_else(|error| format!("{error:#}").replace('\n', " "), |()| "ok".to_owned());
+        Ok(writeln!(answers, "{answer}")?)
+    }
+
+    fn start(&mut self, eui: &str, keros: &str) -> Result<()> {
+        let options = GatewayOptions {
+            port: self.center.mqtt_port(),
+            trust: self.center.keys().join("trust"),
+            password: self.center.gateway_password(eui)?,
+            // The center's registry is on the loopback interface, without TLS.
+            more: "magic_links: { allow_http: true }\n".to_owned(),
+            ..GatewayOptions::default()
+        };
+        let gateway = Gateway::start(&self.folder.path().join(eui), eui, keros, &options)?;
+        self.gateways.insert(eui.to_owned(), gateway);
+        Ok(())
+    }
+}
