@@ -92,6 +92,15 @@ struct Asked {
     at_us: u64,
 }
 
+/// A telemetry was answered.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Answered {
+    /// How long it took.
+    pub(crate) us: u64,
+    /// It had the list of packages, as the first one of each gateway.
+    pub(crate) with_packages: bool,
+}
+
 /// One gateway.
 #[derive(Debug)]
 pub(crate) struct Gateway {
@@ -214,8 +223,8 @@ impl Gateway {
         self.random.below(bound)
     }
 
-    /// A message of the center. Gives how long the answer to a telemetry took, microseconds.
-    pub(crate) fn message(&mut self, at: At, payload: &[u8]) -> Option<u64> {
+    /// A message of the center. Says when it was the answer to a telemetry.
+    pub(crate) fn message(&mut self, at: At, payload: &[u8]) -> Option<Answered> {
         let Ok(downlink) = serde_json::from_slice::<Downlink>(payload) else {
             self.disbelieved += 1;
             return None;
@@ -241,8 +250,7 @@ impl Gateway {
             events.push(Event::TelemetryWanted);
         }
         self.happen(at, events);
-        // The first one has a list of packages, as a real gateway's: it counts like the others.
-        asked.map(|asked| at.us - asked.at_us).filter(|_| asked.is_some_and(|asked| !asked.with_packages))
+        asked.map(|asked| Answered { us: at.us - asked.at_us, with_packages: asked.with_packages })
     }
 
     fn statement(&self, envelope: &Envelope) -> Option<Statement> {

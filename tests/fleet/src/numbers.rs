@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
 
+use crate::gateway::Answered;
+
 /// Parts of each power of two: a value is known to 1/32, 3 %.
 const PARTS: u64 = 32;
 /// From 1 µs to an hour.
@@ -63,9 +65,12 @@ pub(crate) fn read(counter: &AtomicU64) -> u64 {
 }
 
 impl Numbers {
-    /// An answer took so long, microseconds.
-    pub(crate) fn answer(&self, us: u64) {
-        count(&self.latency.0[bucket(us)]);
+    /// A telemetry was answered. One with a list of packages is of another size, and counts for no quantile.
+    pub(crate) fn answer(&self, answered: Answered) {
+        count(&self.answered);
+        if !answered.with_packages {
+            count(&self.latency.0[bucket(answered.us)]);
+        }
     }
 
     /// What was counted up to now.
@@ -173,7 +178,7 @@ mod tests {
         let numbers = Numbers::default();
         let before = numbers.snapshot();
         for us in 1..=100_000 {
-            numbers.answer(us);
+            numbers.answer(Answered { us, with_packages: false });
         }
         let stretch = numbers.snapshot().since(&before, 1.0);
         for (found, true_ms) in [(stretch.p50_ms, 50.0), (stretch.p99_ms, 99.0), (stretch.max_ms, 100.0)] {

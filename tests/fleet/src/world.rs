@@ -185,8 +185,8 @@ impl World {
                 Some(Event::Incoming(Packet::Publish(message))) => {
                     count(&self.numbers.downlinks);
                     let mut slot = self.slots[index].borrow_mut();
-                    if let Some(us) = slot.gateway.message(self.at(), &message.payload) {
-                        self.numbers.answer(us);
+                    if let Some(answered) = slot.gateway.message(self.at(), &message.payload) {
+                        self.numbers.answer(answered);
                     }
                     let _ = client.try_ack(&message);
                     self.send(&mut slot);
