@@ -1,13 +1,18 @@
 //! Gateways.
 
 use keros_protocol::{Eui, Telemetry, UnixSeconds};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::access::CustomerId;
+
 /// `GET /gateways/{eui}`, and the elements of `GET /gateways`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct GatewayView {
     /// The gateway.
     pub(crate) eui: Eui,
+    /// The customer that it belongs to.
+    pub(crate) customer_id: CustomerId,
     /// Its name; `klk-<codename>-<last six hex digits>` or the EUI when none was given.
     pub(crate) name: String,
     /// Free text.
@@ -31,7 +36,7 @@ pub(crate) struct GatewayView {
 }
 
 /// `POST /gateways`: declare one beforehand, or name one that is known.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct DeclareGateway {
     /// The gateway, in any spelling that people use.
     pub(crate) eui: String,
@@ -41,4 +46,7 @@ pub(crate) struct DeclareGateway {
     /// Free text.
     #[serde(default)]
     pub(crate) description: String,
+    /// The customer of one that is not known yet, by id or name; the caller's only one, or `main`, when nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) customer: Option<String>,
 }

@@ -2,12 +2,15 @@
 
 use keros_protocol::magic_link::Digest;
 use keros_protocol::{CommandId, Delivery, Eui, Job, JobLimits, Outcome, UnixSeconds, UpdateId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::access::{CustomerId, GroupId, UserId};
+
 /// `POST /updates`. A Magic Link without `source` is one of the center's own store.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct SendUpdate {
-    /// The group.
+    /// The group, by id or name.
     pub(crate) group: String,
     /// What is to be done.
     pub(crate) job: Job,
@@ -23,7 +26,7 @@ pub(crate) struct SendUpdate {
 }
 
 /// How the job is to be done. A field that is not stated has its default.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct SendOptions {
     /// Change nothing, report what would change.
@@ -35,12 +38,24 @@ pub(crate) struct SendOptions {
 }
 
 /// `GET /updates/{id}`, the answer to `POST /updates`, and the elements of `GET /updates` (without `gateways`).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct UpdateView {
     /// The update.
     pub(crate) update_id: UpdateId,
-    /// The group that it was sent to.
+    /// The name that the group had that it was sent to.
     pub(crate) group: String,
+    /// The group's id; absent when it is carried by hand. The group may be gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) group_id: Option<GroupId>,
+    /// Whose it is.
+    pub(crate) customer_id: CustomerId,
+    /// That customer's name.
+    pub(crate) customer: String,
+    /// The log-in name of who sent it; empty in what was sent before there were users.
+    pub(crate) created_by: String,
+    /// That user; absent for the center's own token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) created_by_id: Option<UserId>,
     /// Kind of its job.
     pub(crate) kind: String,
     /// The Magic Link that it runs.
@@ -75,7 +90,7 @@ pub(crate) struct UpdateView {
 /// One gateway of an update; also the data of each `gateway` event of `GET /updates/{id}/events` (server-sent events: first
 /// one for every gateway, then one per change; an `overdue` event with the [`UpdateView`] whenever all that have not ended are
 /// overdue; after the last terminal outcome one `ended` event with the [`UpdateView`]).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct DeliveryView {
     /// The gateway.
     pub(crate) eui: Eui,
@@ -101,7 +116,7 @@ pub(crate) struct DeliveryView {
 }
 
 /// The answer to `POST /updates/{id}/cancel` and `POST /updates/{id}/gateways/{eui}/cancel`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct CancelView {
     /// The update.
     pub(crate) update_id: UpdateId,
@@ -112,7 +127,7 @@ pub(crate) struct CancelView {
 }
 
 /// What cancelling comes to for one gateway.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct CancelledDelivery {
     /// The gateway.
     pub(crate) eui: Eui,
@@ -130,7 +145,7 @@ pub(crate) struct CancelledDelivery {
 }
 
 /// What cancelling a command comes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum CancelAnswer {
     /// The gateway was never sent it, and never will be.

@@ -3,10 +3,12 @@
 //! [`incoming`], [`report`], [`downlink`], [`state`], [`overdue`], [`rate`] and [`order`] are pure: they are given rows, a message and the time,
 //! and say what is to be kept and sent. [`Center`] is the thin shell that reads, asks them, commits, and only then acts.
 
+mod audit;
 mod batch;
 mod cancel;
 mod center;
 mod changes;
+mod customers;
 mod downlink;
 mod gateways;
 mod groups;
@@ -15,17 +17,23 @@ mod link_orders;
 mod links;
 mod order;
 mod overdue;
+mod preview;
 mod rate;
 mod report;
+mod script_check;
+mod software_update;
 mod state;
 mod updates;
 mod views;
 
+pub(crate) use audit::{What, audit};
 pub(crate) use batch::{Handled, Message};
 pub(crate) use center::{Center, Keys, unix_now};
 pub(crate) use changes::Change;
 pub(crate) use downlink::Outgoing;
+pub(crate) use gateways::no_gateway;
 pub(crate) use order::OrderError;
+pub(crate) use software_update::{Addressed, Addressee, Pending, kind_name};
 
 #[cfg(test)]
 mod tests;

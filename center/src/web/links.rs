@@ -13,9 +13,9 @@ use crate::rest::Api;
 const MOST_SHOWN: usize = 500;
 
 /// A link as a line of the list.
-struct Line {
-    link: LinkView,
-    size: String,
+pub(super) struct Line {
+    pub(super) link: LinkView,
+    pub(super) size: String,
     created: Option<At>,
 }
 
@@ -33,9 +33,23 @@ struct List {
 }
 
 pub(super) async fn list(State(api): State<Api>, visitor: Visitor) -> Result<Response, Failure> {
-    let links = api.center().list_links().await?;
+    let links = api.center().list_links(&visitor.caller).await?;
     let page = Page::new(&visitor, Section::MagicLinks, "Magic Links");
     html(&List { page, lines: links.into_iter().map(Line::new).collect() })
+}
+
+/// A link as it is described where it is chosen.
+pub(super) struct Described {
+    /// The link.
+    pub(super) line: Line,
+    /// When its time is over.
+    pub(super) expires: Option<At>,
+}
+
+impl Described {
+    pub(super) fn new(link: LinkView) -> Self {
+        Self { expires: link.expires_at_unix_s.map(At::new), line: Line::new(link) }
+    }
 }
 
 #[derive(Template)]
@@ -54,7 +68,7 @@ pub(super) async fn show(
     visitor: Visitor,
     Path(digest): Path<String>,
 ) -> Result<Response, Failure> {
-    let mut link = api.center().link(&digest).await?;
+    let mut link = api.center().link(&visitor.caller, &digest).await?;
     let more_gateways = link.gateways.len().saturating_sub(MOST_SHOWN);
     let more_files = link.files.len().saturating_sub(MOST_SHOWN);
     link.gateways.truncate(MOST_SHOWN);
