@@ -9,7 +9,8 @@ use keros_protocol::topics::{Leaf, Prefix};
 use keros_protocol::{Eui, Job, JobLimits, SigningKey, UnixSeconds, UpdateId};
 use tokio::sync::mpsc;
 
-use crate::api::{GroupView, SendOptions, SendUpdate};
+use crate::access::Caller;
+use crate::api::{CreateGroup, SendOptions, SendUpdate};
 use crate::bounds::NUDGES;
 use crate::links::{Blobs, Links, TokenKey};
 use crate::service::{Center, Keys, Message, Outgoing};
@@ -110,9 +111,10 @@ impl Simulation {
     ///
     /// # Errors
     /// When a gateway was never heard of.
-    pub async fn group(&self, name: &str, gateways: Vec<Eui>) -> anyhow::Result<()> {
-        let group = GroupView { name: name.to_owned(), description: String::new(), gateways };
-        Ok(self.center.create_group(&group).await.map(drop)?)
+    pub async fn group(&self, name: &str, gateways: Vec<Eui>, now: UnixSeconds) -> anyhow::Result<()> {
+        let (name, description) = (name.to_owned(), String::new());
+        let order = CreateGroup { name, description, customer: None, gateways };
+        Ok(self.center.create_group(&Caller::root(), &order, now).await.map(drop)?)
     }
 
     /// Sends a script to a group.
@@ -127,7 +129,7 @@ impl Simulation {
             options: SendOptions { dry_run: false, confirm_window_s: Some(0) },
             expires_in_s: None,
         };
-        Ok(self.center.send_update(order, now).await?.update_id)
+        Ok(self.center.send_update(&Caller::root(), order, now).await?.update_id)
     }
 
     /// Asks for telemetry whom an order has named for it; all at once.
@@ -149,7 +151,7 @@ impl Simulation {
     /// # Errors
     /// When there is no such update.
     pub async fn progress(&self, update_id: UpdateId, now: UnixSeconds) -> anyhow::Result<Progress> {
-        let view = self.center.update(update_id, now).await?;
+        let view = self.center.update(&Caller::root(), update_id, now).await?;
         Ok(Progress { ended: view.ended, outcomes: view.outcomes })
     }
 

@@ -335,7 +335,8 @@ impl Day {
 
     fn group(&mut self) -> Result<()> {
         let gateways = self.gateways.iter().map(|gateway| gateway.eui).collect();
-        self.center.ask(&Ask::Group { name: "fleet".to_owned(), gateways }).map(drop)
+        let now = unix_s(self.now_ms);
+        self.center.ask(&Ask::Group { name: "fleet".to_owned(), gateways, now }).map(drop)
     }
 
     fn send(&mut self) -> Result<UpdateId> {

@@ -25,7 +25,7 @@ pub(crate) enum Ask {
     /// Five seconds have passed.
     Deadlines { since: UnixSeconds, now: UnixSeconds },
     /// Make a group.
-    Group { name: String, gateways: Vec<Eui> },
+    Group { name: String, gateways: Vec<Eui>, now: UnixSeconds },
     /// Send it a script.
     Send { group: String, script: String, now: UnixSeconds },
     /// Nudge whom that order names.
@@ -94,7 +94,9 @@ async fn answer(center: &mut Simulation, ask: Ask) -> Result<Told> {
             Told::Downs(texts(center.hear(&ups, now).await?))
         }
         Ask::Deadlines { since, now } => center.deadlines(since, now).await.map(|()| Told::Done)?,
-        Ask::Group { name, gateways } => center.group(&name, gateways).await.map(|()| Told::Done)?,
+        Ask::Group { name, gateways, now } => {
+            center.group(&name, gateways, now).await.map(|()| Told::Done)?
+        }
         Ask::Send { group, script, now } => Told::Accepted(center.send(&group, &script, now).await?),
         Ask::Nudge { now } => Told::Downs(texts(center.nudge(now).await?)),
         Ask::Progress { update_id, now } => {
