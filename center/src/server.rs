@@ -20,7 +20,7 @@ use crate::listen::{self, Entrance};
 use crate::mqtt::{self, Connection};
 use crate::registry::Registry;
 use crate::rest::{Api, Token};
-use crate::service::{Center, unix_now};
+use crate::service::{Center, Retention, unix_now};
 use crate::settings::{DataFolder, read_keys, read_secret};
 use crate::store::Store;
 
@@ -54,6 +54,8 @@ pub(crate) struct ServeSettings {
     pub(crate) database_url: Option<String>,
     /// The store of Magic Links, and how gateways fetch from it.
     pub(crate) registry: RegistrySettings,
+    /// For how long what is over is kept.
+    pub(crate) retention: Retention,
     /// How gateways join.
     pub(crate) enrol: EnrolSettings,
 }
@@ -150,7 +152,7 @@ pub(crate) async fn serve(
 
     let mut tasks = JoinSet::new();
     tasks.spawn(mqtt::run(Arc::clone(&center), connection, nudges_receiver, stop.clone()));
-    tasks.spawn(deadlines(Arc::clone(&center), stop.clone()));
+    tasks.spawn(deadlines(Arc::clone(&center), settings.retention, stop.clone()));
     tasks.spawn(sweep(Arc::clone(&center), stop.clone()));
     if let Some(member) = member {
         tasks.spawn(others::beat(Arc::clone(&center), member.clone(), stop.clone()));
@@ -208,7 +210,11 @@ async fn until_stopped(
     Ok(())
 }
 
-async fn deadlines(center: Arc<Center>, mut stop: watch::Receiver<bool>) -> anyhow::Result<()> {
+async fn deadlines(
+    center: Arc<Center>,
+    keep: Retention,
+    mut stop: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
     let mut next_tidy_s = 0;
     let mut looked_at = unix_now();
     loop {
@@ -223,7 +229,7 @@ async fn deadlines(center: Arc<Center>, mut stop: watch::Receiver<bool>) -> anyh
         }
         if result.is_ok() && now >= next_tidy_s {
             next_tidy_s = now.saturating_add(TIDY_PERIOD_S);
-            result = center.tidy(now).await;
+            result = center.tidy(&keep, now).await;
         }
         if result.is_ok() {
             looked_at = now;

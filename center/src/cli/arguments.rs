@@ -286,6 +286,15 @@ pub(crate) struct ServeArguments {
     /// For how long a gateway's certificate is good; it renews it when a third is left
     #[arg(long, value_name = "TIME", default_value = "365d", value_parser = parse_duration_s)]
     pub(crate) certificate_life: u32,
+    /// Reports as they came are kept for so many days; what became of each command is kept with its update
+    #[arg(long, value_name = "DAYS", default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) keep_reports: u32,
+    /// Updates that have ended are kept for so many days
+    #[arg(long, value_name = "DAYS", default_value_t = 730, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) keep_updates: u32,
+    /// The audit log is kept for so many days
+    #[arg(long, value_name = "DAYS", default_value_t = 730, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) keep_audit: u32,
     /// Folder of the Magic Links' files; centers that serve from one database must all have the same, on storage that they share [default:
     /// blobs in the data folder]
     #[arg(long, value_name = "DIR")]

@@ -12,6 +12,7 @@ use crate::keys;
 use crate::server::{
     self, BrokerChoice, BrokerTls, EnrolSettings, ExternalBroker, Ready, RegistrySettings, ServeSettings,
 };
+use crate::service::Retention;
 use keros_protocol::KeyPurpose;
 
 /// Plain MQTT on this machine alone.
@@ -69,6 +70,11 @@ fn settings(arguments: ServeArguments) -> ServeSettings {
         command_key_file: keys::private_path(&keys, KeyPurpose::Command),
         statement_key_file: keys::private_path(&keys, KeyPurpose::Statement),
         database_url: None,
+        retention: Retention {
+            reports_days: arguments.keep_reports,
+            updates_days: arguments.keep_updates,
+            audit_days: arguments.keep_audit,
+        },
         registry: registry(&arguments),
         enrol: EnrolSettings {
             entrance: arguments.enroll_at.clone(),

@@ -113,6 +113,7 @@ fn settings(data_folder: &Path, keys_folder: &Path) -> ServeSettings {
         command_key_file: keys::private_path(keys_folder, KeyPurpose::Command),
         statement_key_file: keys::private_path(keys_folder, KeyPurpose::Statement),
         database_url: None,
+        retention: crate::service::Retention::default(),
         registry: RegistrySettings { plain: Some(([127, 0, 0, 1], 0).into()), ..RegistrySettings::default() },
         enrol: EnrolSettings::default(),
     }

@@ -12,9 +12,9 @@ use super::batch::Message;
 use super::changes::Change;
 use super::order::OrderError;
 use super::rate::{Admission, Rates};
-use crate::bounds::{CHANGES, REPORT_AGE_S, SCRIPT_CHECKS};
+use crate::bounds::{CHANGES, SCRIPT_CHECKS};
 use crate::links::Links;
-use crate::store::{Store, StoreError, gateways, reports, silence, updates};
+use crate::store::{Store, StoreError, gateways, silence, updates};
 
 /// Characters of a name, bytes of a description.
 const MAX_NAME_CHARS: usize = 64;
@@ -184,13 +184,6 @@ impl Center {
             self.tell(&[Change::Update(update_id)]);
         }
         Ok(())
-    }
-
-    /// Removes reports that nobody needs any more: what became of each command is kept apart.
-    pub(crate) async fn tidy(&self, now: UnixSeconds) -> Result<(), StoreError> {
-        let mut transaction = self.store.begin().await?;
-        reports::prune(&mut transaction, now.saturating_sub(REPORT_AGE_S)).await?;
-        Ok(transaction.commit().await?)
     }
 
     /// Asks gateways for telemetry, if there is room among those that wait: the others are served at their next telemetry.

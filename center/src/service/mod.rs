@@ -21,6 +21,7 @@ mod overdue;
 mod preview;
 mod rate;
 mod report;
+mod retention;
 mod script_check;
 mod software_update;
 mod state;
@@ -35,6 +36,7 @@ pub(crate) use downlink::Outgoing;
 pub(crate) use gateways::no_gateway;
 pub(crate) use order::OrderError;
 pub(crate) use others::{Member, Watch};
+pub(crate) use retention::Retention;
 pub(crate) use software_update::{Addressed, Addressee, Pending, kind_name};
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod histories;
 mod links;
 mod lost;
 mod restored;
+mod retention;
 mod rules;
 mod silence;
 mod world;

@@ -19,6 +19,7 @@ pub(crate) mod notices;
 mod postgres;
 pub(crate) mod reports;
 pub(crate) mod restored;
+pub(crate) mod retention;
 pub(crate) mod silence;
 mod sqlite;
 pub(crate) mod updates;

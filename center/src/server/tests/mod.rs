@@ -179,6 +179,7 @@ fn settings(folder: &Path, broker: BrokerChoice) -> ServeSettings {
         command_key_file: key("command.pem", 1),
         statement_key_file: key("statement.pem", 2),
         database_url: None,
+        retention: crate::service::Retention::default(),
         registry: RegistrySettings {
             plain: Some("127.0.0.1:0".parse().unwrap()),
             ..RegistrySettings::default()

@@ -188,6 +188,19 @@ impl World {
         self.center.update(&Caller::root(), update_id, now).await.unwrap()
     }
 
+    /// The ids of all updates.
+    pub(super) async fn list_updates(&self) -> Vec<UpdateId> {
+        let mut snapshot = self.center.store.snapshot().await.unwrap();
+        let mut ids: Vec<UpdateId> = Vec::new();
+        let take = |rows: &crate::store::Rows| -> Result<(), crate::store::StoreError> {
+            let place = rows.columns.iter().position(|column| column == "update_id").unwrap();
+            ids.extend(rows.rows.iter().map(|row| row[place].as_str().unwrap().parse::<UpdateId>().unwrap()));
+            Ok(())
+        };
+        snapshot.rows("updates", 1 << 20, take).await.unwrap();
+        ids
+    }
+
     pub(super) async fn view(&self, update_id: UpdateId) -> UpdateView {
         self.center.update(&Caller::root(), update_id, NOW).await.unwrap()
     }
