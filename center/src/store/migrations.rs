@@ -5,13 +5,14 @@ use sqlx::{AnyPool, SqlSafeStr as _};
 
 use super::StoreError;
 
-const STEPS: [(i64, &str, &str); 7] = [
+const STEPS: &[(i64, &str, &str)] = &[
     (1, "begin", include_str!("../../migrations/0001_begin.sql")),
     (2, "cancel and overdue", include_str!("../../migrations/0002_cancel_and_overdue.sql")),
     (3, "lost states", include_str!("../../migrations/0003_lost_states.sql")),
     (4, "magic links", include_str!("../../migrations/0004_magic_links.sql")),
     (5, "enrolment", include_str!("../../migrations/0005_enrolment.sql")),
     (6, "accounts", include_str!("../../migrations/0006_accounts.sql")),
+    (9, "rest", include_str!("../../migrations/0009_rest.sql")),
     (10, "storage", include_str!("../../migrations/0010_storage.sql")),
 ];
 
@@ -25,12 +26,12 @@ pub(super) async fn run_versions(pool: &AnyPool, place: &str, versions: &[i64]) 
     if let Some(version) = versions.iter().find(|version| STEPS.iter().all(|step| step.0 != **version)) {
         return Err(StoreError::TooNew { place: place.to_owned(), version: *version });
     }
-    run_steps(pool, place, STEPS.into_iter().filter(|step| versions.contains(&step.0))).await
+    run_steps(pool, place, STEPS.iter().copied().filter(|step| versions.contains(&step.0))).await
 }
 
 /// Only the first steps.
 pub(super) async fn run_up_to(pool: &AnyPool, place: &str, steps: usize) -> Result<(), StoreError> {
-    run_steps(pool, place, STEPS.into_iter().take(steps)).await
+    run_steps(pool, place, STEPS.iter().copied().take(steps)).await
 }
 
 async fn run_steps(

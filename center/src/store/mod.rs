@@ -12,6 +12,7 @@ pub(crate) mod enrolments;
 mod error;
 pub(crate) mod gateways;
 pub(crate) mod groups;
+pub(crate) mod idempotency;
 pub(crate) mod links;
 mod locks;
 mod migrations;
