@@ -257,6 +257,7 @@ async fn hear(
     let packages = packages.transpose().map_err(not_json)?.zip(telemetry.packages_digest.clone());
     let heard = gateways::Heard { telemetry, packages };
     gateways::keep_telemetry(connection, &heard, now).await?;
+    work.changes.push(Change::Gateway(heard.telemetry.eui));
     if let Some(job) = &heard.telemetry.job {
         hear_of_job(connection, heard.telemetry.eui, job.command_id, now, work).await?;
     }
