@@ -15,6 +15,7 @@ mod groups;
 mod incoming;
 mod link_orders;
 mod links;
+mod once;
 mod order;
 mod overdue;
 mod preview;
@@ -32,6 +33,7 @@ pub(crate) use center::{Center, Keys, unix_now};
 pub(crate) use changes::Change;
 pub(crate) use downlink::Outgoing;
 pub(crate) use gateways::no_gateway;
+pub(crate) use once::Once;
 pub(crate) use order::OrderError;
 pub(crate) use software_update::{Addressed, Addressee, Pending, kind_name};
 
