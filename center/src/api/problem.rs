@@ -36,7 +36,7 @@ pub(crate) struct FieldProblem {
 /// `GET /health`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Health {
-    /// `ok`, or `no database` with the status 503.
+    /// `ok`; without a database the answer is a problem, 503.
     pub(crate) status: String,
     /// The center's version.
     pub(crate) version: String,

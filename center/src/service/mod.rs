@@ -24,6 +24,7 @@ mod rate;
 mod report;
 mod retention;
 mod script_check;
+mod seen;
 mod software_update;
 mod state;
 mod updates;
