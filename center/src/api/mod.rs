@@ -5,6 +5,7 @@
 mod enrolments;
 mod gateways;
 mod groups;
+mod lines;
 mod links;
 mod problem;
 mod updates;
@@ -12,6 +13,7 @@ mod updates;
 pub(crate) use enrolments::*;
 pub(crate) use gateways::*;
 pub(crate) use groups::*;
+pub(crate) use lines::*;
 pub(crate) use links::*;
 pub(crate) use problem::*;
 pub(crate) use updates::*;

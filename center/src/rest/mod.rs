@@ -7,6 +7,7 @@ mod enrolments;
 mod events;
 mod gateways;
 mod groups;
+mod lines;
 mod links;
 mod problem;
 mod updates;
@@ -71,6 +72,9 @@ impl Api {
             .route("/updates", get(updates::list).post(updates::send))
             .route("/updates/{id}", get(updates::show))
             .route("/updates/{id}/events", get(events::stream))
+            .route("/updates/{id}/gateways", get(lines::list))
+            .route("/updates/{id}/gateways/{eui}", get(lines::show))
+            .route("/updates/{id}/differences", get(lines::differences))
             .route("/updates/{id}/cancel", post(updates::cancel))
             .route("/updates/{id}/gateways/{eui}/cancel", post(updates::cancel_one))
             .route("/magic-links", get(links::list))

@@ -11,6 +11,7 @@ mod downlink;
 mod gateways;
 mod groups;
 mod incoming;
+mod lines;
 mod link_orders;
 mod links;
 mod order;
@@ -25,6 +26,7 @@ pub(crate) use batch::{Handled, Message};
 pub(crate) use center::{Center, Keys, unix_now};
 pub(crate) use changes::Change;
 pub(crate) use downlink::Outgoing;
+pub(crate) use lines::filter as line_filter;
 pub(crate) use order::OrderError;
 
 #[cfg(test)]

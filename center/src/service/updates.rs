@@ -56,6 +56,18 @@ impl Center {
         Ok(list)
     }
 
+    /// One update, without its lines.
+    pub(crate) async fn update_summary(
+        &self,
+        update_id: UpdateId,
+        now: UnixSeconds,
+    ) -> Result<UpdateView, OrderError> {
+        let mut connection = self.store.read().await?;
+        let row = updates::find(&mut connection, update_id).await?.ok_or_else(|| no_update(update_id))?;
+        let counts = updates::counts(&mut connection, update_id, now).await?;
+        Ok(views::update(row, Counts::of(&counts)))
+    }
+
     /// One update, with a line for each gateway.
     pub(crate) async fn update(
         &self,

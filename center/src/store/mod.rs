@@ -2,9 +2,11 @@
 
 pub(crate) mod cancellations;
 pub(crate) mod certificates;
+pub(crate) mod differences;
 pub(crate) mod enrolments;
 pub(crate) mod gateways;
 pub(crate) mod groups;
+pub(crate) mod lines;
 pub(crate) mod links;
 mod migrations;
 pub(crate) mod reports;
@@ -18,8 +20,9 @@ use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _, Row as _};
 
 pub(crate) use gateways::GatewayRow;
 use gateways::shown_name;
+pub(crate) use lines::LineFilter;
 pub(crate) use links::LinkRow;
-pub(crate) use reports::{Kept, NewReport};
+pub(crate) use reports::{Kept, KeptReport, NewReport};
 pub(crate) use updates::{
     Allowance, CommandRow, CountRow, DueCommand, KnownCommand, LineRow, NewUpdate, UpdateRow,
 };

@@ -288,14 +288,15 @@ pub(crate) async fn lines(
     .bind(eui.map(|eui| eui.to_string()).unwrap_or_default())
     .fetch_all(connection)
     .await?;
-    let line = |row: &AnyRow| {
-        let command = command_row(row)?;
-        let (name, codename): (Option<String>, Option<String>) =
-            (row.try_get("name")?, row.try_get("codename")?);
-        let name = shown_name(command.eui, name.as_deref(), codename.as_deref());
-        Ok(LineRow { command, name, online: number(row, "online")? != 0 })
-    };
-    rows.iter().map(line).collect()
+    rows.iter().map(line_row).collect()
+}
+
+/// A command, and what is shown of its gateway.
+pub(super) fn line_row(row: &AnyRow) -> Result<LineRow> {
+    let command = command_row(row)?;
+    let (name, codename): (Option<String>, Option<String>) = (row.try_get("name")?, row.try_get("codename")?);
+    let name = shown_name(command.eui, name.as_deref(), codename.as_deref());
+    Ok(LineRow { command, name, online: number(row, "online")? != 0 })
 }
 
 /// One command.
