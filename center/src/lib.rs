@@ -20,6 +20,8 @@ mod server;
 mod service;
 mod settings;
 mod store;
+#[allow(dead_code, reason = "what pages are made of comes before all the pages that use it")]
+mod web;
 
 use std::process::ExitCode;
 

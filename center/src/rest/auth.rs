@@ -1,7 +1,7 @@
 //! The one token that opens the API.
 
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use ring::digest::{SHA256, digest};
@@ -34,16 +34,15 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
     array
 }
 
-/// Lets only requests through that carry the token (RFC 6750, section 2.1).
+/// The token that a request carries (RFC 6750, section 2.1).
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// Lets only requests through that carry the token.
 pub(super) async fn check(State(api): State<Api>, request: Request, next: Next) -> Result<Response, Failure> {
-    let given = request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .map(|(_, token)| token.trim());
-    if given.is_some_and(|given| api.token.is(given.as_bytes())) {
+    if api.holds_token(request.headers()) {
         return Ok(next.run(request).await);
     }
     Err(Failure::new(

@@ -15,8 +15,9 @@ mod updates;
 use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::HeaderMap;
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
 use tokio::sync::{Semaphore, watch};
@@ -24,9 +25,11 @@ use tokio::sync::{Semaphore, watch};
 use crate::bounds::{ANSWER_LIMIT, STREAMS, UPLOADS};
 use crate::enroll::Office;
 use crate::service::Center;
+use crate::web;
 use problem::Failure;
 
 pub(crate) use auth::Token;
+pub(crate) use problem::status_of;
 
 /// A script of the greatest size, with every byte escaped in JSON, and its variables.
 const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
@@ -54,7 +57,17 @@ impl Api {
         Self { center, office, token, streams, uploads, stop }
     }
 
-    /// All paths.
+    /// The center that it speaks for.
+    pub(crate) fn center(&self) -> &Arc<Center> {
+        &self.center
+    }
+
+    /// Whether a request carries the API's token.
+    pub(crate) fn holds_token(&self, headers: &HeaderMap) -> bool {
+        auth::bearer(headers).is_some_and(|given| self.token.is(given.as_bytes()))
+    }
+
+    /// All paths: of the API, and of the pages.
     pub(crate) fn router(self) -> Router {
         let guarded = Router::new()
             .route("/gateways", get(gateways::list).post(gateways::declare))
@@ -90,7 +103,7 @@ impl Api {
         let api = Router::new().route("/health", get(health)).merge(guarded);
         Router::new()
             .nest("/api/v1", api)
-            .fallback(nothing_there)
+            .merge(web::router(self.clone()))
             .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
             .with_state(self)
     }
@@ -107,7 +120,8 @@ async fn health(State(api): State<Api>) -> Json<serde_json::Value> {
     }))
 }
 
-async fn nothing_there() -> Failure {
+/// Below `/api`, where nothing is.
+pub(crate) async fn nothing_there() -> impl IntoResponse {
     Failure::not_found("nothing has this path; the API is below /api/v1")
 }
 

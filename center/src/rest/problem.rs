@@ -39,43 +39,38 @@ impl Failure {
 
 impl From<OrderError> for Failure {
     fn from(error: OrderError) -> Self {
-        let detail = error.to_string();
-        match error {
-            OrderError::Invalid(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail),
-            OrderError::NotFound(_) => Self::not_found(detail),
-            OrderError::Conflict(_) => Self::new(StatusCode::CONFLICT, detail),
-            OrderError::Unavailable(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, detail),
-            OrderError::Blob(error) => blob_failure(error),
-            OrderError::Store(error) => {
-                let error = anyhow::Error::from(error);
-                tracing::error!(error = format!("{error:#}"), "the store failed");
-                Self::new(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "the database failed: the center's log says more",
-                )
-            }
-        }
+        let (status, detail) = status_of(error);
+        Self::new(status, detail)
     }
 }
 
-fn blob_failure(error: BlobError) -> Failure {
+/// The status of a refused order, and what the client is told. What is nobody's business but the operator's goes into the log.
+pub(crate) fn status_of(error: OrderError) -> (StatusCode, String) {
     let detail = error.to_string();
     match error {
-        BlobError::TooLarge { .. } => Failure::new(StatusCode::PAYLOAD_TOO_LARGE, detail),
-        BlobError::Full { .. } | BlobError::DiskFull { .. } => {
-            Failure::new(StatusCode::INSUFFICIENT_STORAGE, detail)
-        }
-        BlobError::OtherDigest { .. } => Failure::new(StatusCode::UNPROCESSABLE_ENTITY, detail),
-        BlobError::Cut { .. } => Failure::bad_request(detail),
-        BlobError::Io { .. } => {
-            let error = anyhow::Error::from(error);
-            tracing::error!(error = format!("{error:#}"), "the store of Magic Links failed");
-            Failure::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "the store of Magic Links failed: the center's log says more",
-            )
-        }
+        OrderError::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, detail),
+        OrderError::NotFound(_) => (StatusCode::NOT_FOUND, detail),
+        OrderError::Conflict(_) => (StatusCode::CONFLICT, detail),
+        OrderError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, detail),
+        OrderError::Blob(error) => status_of_blob(error),
+        OrderError::Store(error) => failed("the database failed", error.into()),
     }
+}
+
+fn status_of_blob(error: BlobError) -> (StatusCode, String) {
+    let detail = error.to_string();
+    match error {
+        BlobError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, detail),
+        BlobError::Full { .. } | BlobError::DiskFull { .. } => (StatusCode::INSUFFICIENT_STORAGE, detail),
+        BlobError::OtherDigest { .. } => (StatusCode::UNPROCESSABLE_ENTITY, detail),
+        BlobError::Cut { .. } => (StatusCode::BAD_REQUEST, detail),
+        BlobError::Io { .. } => failed("the store of Magic Links failed", error.into()),
+    }
+}
+
+fn failed(what: &str, error: anyhow::Error) -> (StatusCode, String) {
+    tracing::error!(error = format!("{error:#}"), "{what}");
+    (StatusCode::INTERNAL_SERVER_ERROR, format!("{what}: the center's log says more"))
 }
 
 impl IntoResponse for Failure {

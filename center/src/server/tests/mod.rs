@@ -3,6 +3,7 @@
 mod events;
 mod links;
 mod mqtt;
+mod pages;
 mod registry;
 mod rest;
 mod tls;

@@ -1,0 +1,87 @@
+//! The pages of groups.
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use serde::Deserialize;
+
+use super::{Failure, Page, Posted, Section, Visitor, html, place, to};
+use crate::api::GroupView;
+use crate::rest::Api;
+
+/// Gateways of a group that its page lists: the list of gateways shows all of them, in parts.
+const MOST_MEMBERS: usize = 200;
+
+#[derive(Template)]
+#[template(path = "groups/list.html")]
+struct List {
+    page: Page,
+    groups: Vec<GroupView>,
+}
+
+pub(super) async fn list(State(api): State<Api>, visitor: Visitor) -> Result<Response, Failure> {
+    let groups = api.center().groups().await?;
+    html(&List { page: Page::new(&visitor, Section::Groups, "Groups"), groups })
+}
+
+#[derive(Template)]
+#[template(path = "groups/show.html")]
+struct Show {
+    page: Page,
+    group: GroupView,
+    /// Members that are not listed.
+    more: usize,
+}
+
+pub(super) async fn show(
+    State(api): State<Api>,
+    visitor: Visitor,
+    Path(name): Path<String>,
+) -> Result<Response, Failure> {
+    let mut group = api.center().group(&name).await?;
+    let more = group.gateways.len().saturating_sub(MOST_MEMBERS);
+    group.gateways.truncate(MOST_MEMBERS);
+    html(&Show { page: Page::new(&visitor, Section::Groups, group.name.clone()), group, more })
+}
+
+/// What the form of a group says.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Fields {
+    name: String,
+    #[serde(default)]
+    description: String,
+}
+
+#[derive(Template)]
+#[template(path = "groups/new.html")]
+struct New {
+    page: Page,
+    fields: Fields,
+    /// Why it could not be made.
+    refused: Option<String>,
+}
+
+pub(super) async fn new(visitor: Visitor) -> Result<Response, Failure> {
+    form(&visitor, Fields::default(), None)
+}
+
+fn form(visitor: &Visitor, fields: Fields, refused: Option<String>) -> Result<Response, Failure> {
+    html(&New { page: Page::new(visitor, Section::Groups, "New group"), fields, refused })
+}
+
+pub(super) async fn create(
+    State(api): State<Api>,
+    Posted { visitor, form: fields }: Posted<Fields>,
+) -> Result<Response, Failure> {
+    let Fields { name, description } = &fields;
+    let group = GroupView { name: name.clone(), description: description.clone(), gateways: Vec::new() };
+    match api.center().create_group(&group).await {
+        Ok(group) => Ok(to(&place("/groups", &group.name), "the group is made")),
+        Err(error) => {
+            let refusal = Failure::from(error);
+            let mut answer = form(&visitor, fields, Some(refusal.detail))?;
+            *answer.status_mut() = refusal.status;
+            Ok(answer)
+        }
+    }
+}
