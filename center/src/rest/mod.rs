@@ -20,7 +20,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::bounds::{ANSWER_LIMIT, STREAMS, UPLOADS};
 use crate::enroll::Office;
@@ -60,6 +60,16 @@ impl Api {
     /// The center that it speaks for.
     pub(crate) fn center(&self) -> &Arc<Center> {
         &self.center
+    }
+
+    /// Room for one more stream of events, unless too many are open.
+    pub(crate) fn stream_permit(&self) -> Option<OwnedSemaphorePermit> {
+        self.streams.clone().try_acquire_owned().ok()
+    }
+
+    /// Holds true when streams have to end.
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stop.clone()
     }
 
     /// Whether a request carries the API's token.

@@ -10,7 +10,7 @@ use super::updates::no_update;
 use super::views;
 use crate::api::{DeliveryView, DifferencesGroup, DifferencesView, LineQuery, LineView, ReportView};
 use crate::bounds::{DIFFERENCES_SHOWN, GATEWAYS_OF_DIFFERENCES, REPORTS_SHOWN};
-use crate::store::{KeptReport, LineFilter, differences, lines, reports, updates};
+use crate::store::{KeptReport, LineFilter, OrderedJob, differences, jobs, lines, reports, updates};
 
 impl Center {
     /// Lines of an update by the EUIs of their gateways, those after `after`.
@@ -47,6 +47,12 @@ impl Center {
             reports: reports.into_iter().map(report).collect(),
             delivery: views::delivery(row, now),
         })
+    }
+
+    /// What an update orders.
+    pub(crate) async fn ordered(&self, update_id: UpdateId) -> Result<OrderedJob, OrderError> {
+        let mut connection = self.store.read().await?;
+        jobs::find(&mut connection, update_id).await?.ok_or_else(|| no_update(update_id))
     }
 
     /// What the dry run of an update would change, and on how many gateways the same.

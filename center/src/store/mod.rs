@@ -6,6 +6,7 @@ pub(crate) mod differences;
 pub(crate) mod enrolments;
 pub(crate) mod gateways;
 pub(crate) mod groups;
+pub(crate) mod jobs;
 pub(crate) mod lines;
 pub(crate) mod links;
 mod migrations;
@@ -20,6 +21,7 @@ use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _, Row as _};
 
 pub(crate) use gateways::GatewayRow;
 use gateways::shown_name;
+pub(crate) use jobs::OrderedJob;
 pub(crate) use lines::LineFilter;
 pub(crate) use links::LinkRow;
 pub(crate) use reports::{Kept, KeptReport, NewReport};

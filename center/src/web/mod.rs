@@ -6,6 +6,7 @@
 //! `Result<Response, Failure>`, by [`html`] or [`to`]; a line in [`router`]. All that a template shows is escaped.
 
 mod assets;
+mod diff;
 mod failure;
 mod flash;
 mod form;
@@ -13,7 +14,9 @@ mod groups;
 mod guard;
 mod links;
 mod page;
+mod status;
 mod text;
+mod updates;
 mod visitor;
 
 use axum::Router;
@@ -38,6 +41,7 @@ pub(crate) fn router(api: Api) -> Router<Api> {
         .route("/groups/{group}", get(groups::show))
         .route("/magic-links", get(links::list))
         .route("/magic-links/{digest}", get(links::show))
+        .merge(updates::router())
         .route("/static/{name}", get(assets::get))
         .fallback(nowhere)
         .layer(middleware::from_fn_with_state(api, guard::finish))

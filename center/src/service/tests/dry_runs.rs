@@ -35,7 +35,7 @@ async fn gateways_on_which_the_same_would_happen_are_one_group() {
         (would(None), failed(), vec![], 1, 1),
         (would(Some("a\0b")), failed(), vec![("a\u{fffd}b", 1)], 0, 1),
     ] {
-        let world = World::new(&[A, B]).await;
+        let world = World::new().await;
         let update_id = reported(&world, &[(A, of_a), (B, of_b)]).await;
         let view = world.center.differences(update_id, NOW).await.unwrap();
         let mut found: Vec<_> =
@@ -55,7 +55,7 @@ async fn gateways_on_which_the_same_would_happen_are_one_group() {
 
 #[tokio::test]
 async fn a_difference_is_shown_with_its_gateway_and_not_in_every_list() {
-    let world = World::new(&[A, B]).await;
+    let world = World::new().await;
     let long = "x".repeat(4 * MAX_DIFFERENCES_BYTES);
     let update_id = reported(&world, &[(A, would(Some(&long)))]).await;
     assert!(serde_json::to_string(&world.view(update_id).await).unwrap().len() < MAX_DIFFERENCES_BYTES);
@@ -69,7 +69,7 @@ async fn a_difference_is_shown_with_its_gateway_and_not_in_every_list() {
 
 #[tokio::test]
 async fn the_same_end_said_again_by_a_gateway_that_lost_its_state_is_no_contradiction() {
-    let world = World::new(&[A]).await;
+    let world = World::new().await;
     let update_id = reported(&world, &[(A, would(Some("x")))]).await;
     let command_id = line(&world, update_id, A).await.delivery.command_id;
     world.give(&[report(A, 2, 1, command_id, would(Some("x")))], NOW).await;
@@ -79,7 +79,7 @@ async fn the_same_end_said_again_by_a_gateway_that_lost_its_state_is_no_contradi
 
 #[tokio::test]
 async fn a_click_on_a_status_lists_only_the_gateways_in_it() {
-    let world = World::new(&[A, B]).await;
+    let world = World::new().await;
     let update_id = reported(&world, &[(A, failed())]).await;
     let listed = async |query: &str| {
         let query: LineQuery = serde_json::from_str(query).unwrap();
