@@ -2,6 +2,7 @@
 //!
 //! One binary: `serve` runs the center, `demo` shows it with agents, the rest asks a running center over its REST API.
 
+mod access;
 mod api;
 mod bounds;
 mod broker;

@@ -3,11 +3,15 @@
 use keros_protocol::{Eui, Telemetry, UnixSeconds};
 use serde::{Deserialize, Serialize};
 
+use crate::access::CustomerId;
+
 /// `GET /gateways/{eui}`, and the elements of `GET /gateways`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct GatewayView {
     /// The gateway.
     pub(crate) eui: Eui,
+    /// The customer that it belongs to.
+    pub(crate) customer_id: CustomerId,
     /// Its name; `klk-<codename>-<last six hex digits>` or the EUI when none was given.
     pub(crate) name: String,
     /// Free text.
@@ -41,4 +45,7 @@ pub(crate) struct DeclareGateway {
     /// Free text.
     #[serde(default)]
     pub(crate) description: String,
+    /// The customer of one that is not known yet, by id or name; the caller's only one, or `main`, when nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) customer: Option<String>,
 }

@@ -3,10 +3,34 @@
 use keros_protocol::Eui;
 use serde::{Deserialize, Serialize};
 
-/// `GET /groups/{name}`, the elements of `GET /groups`, and the body of `POST /groups`.
-/// `PUT` and `DELETE /groups/{name}/gateways/{eui}` change its members, `DELETE /groups/{name}` removes it.
+use crate::access::{CustomerId, GroupId};
+
+/// The body of `POST /groups`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct CreateGroup {
+    /// Its name.
+    pub(crate) name: String,
+    /// Free text.
+    #[serde(default)]
+    pub(crate) description: String,
+    /// Its members.
+    #[serde(default)]
+    pub(crate) gateways: Vec<Eui>,
+    /// Whose it is, by id or name; the caller's only customer, or `main`, when nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) customer: Option<String>,
+}
+
+/// `GET /groups/{group}`, where the group is named by its id or its name, and the elements of `GET /groups`.
+/// `PUT` and `DELETE /groups/{group}/gateways/{eui}` change its members, `DELETE /groups/{group}` removes it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct GroupView {
+    /// Its id.
+    pub(crate) group_id: GroupId,
+    /// Whose it is.
+    pub(crate) customer_id: CustomerId,
+    /// That customer's name.
+    pub(crate) customer: String,
     /// Its name.
     pub(crate) name: String,
     /// Free text.

@@ -4,10 +4,12 @@ use keros_protocol::magic_link::Digest;
 use keros_protocol::{CommandId, Delivery, Eui, Job, JobLimits, Outcome, UnixSeconds, UpdateId};
 use serde::{Deserialize, Serialize};
 
+use crate::access::{CustomerId, GroupId, UserId};
+
 /// `POST /updates`. A Magic Link without `source` is one of the center's own store.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct SendUpdate {
-    /// The group.
+    /// The group, by id or name.
     pub(crate) group: String,
     /// What is to be done.
     pub(crate) job: Job,
@@ -39,8 +41,20 @@ pub(crate) struct SendOptions {
 pub(crate) struct UpdateView {
     /// The update.
     pub(crate) update_id: UpdateId,
-    /// The group that it was sent to.
+    /// The name that the group had that it was sent to.
     pub(crate) group: String,
+    /// The group's id; absent when it is carried by hand. The group may be gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) group_id: Option<GroupId>,
+    /// Whose it is.
+    pub(crate) customer_id: CustomerId,
+    /// That customer's name.
+    pub(crate) customer: String,
+    /// The log-in name of who sent it; empty in what was sent before there were users.
+    pub(crate) created_by: String,
+    /// That user; absent for the center's own token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) created_by_id: Option<UserId>,
     /// Kind of its job.
     pub(crate) kind: String,
     /// The Magic Link that it runs.

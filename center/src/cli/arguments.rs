@@ -441,6 +441,9 @@ pub(crate) enum GatewaysCommand {
         /// Free text
         #[arg(long, default_value = "")]
         description: String,
+        /// Its customer, by id or name; your only one, or `main`, when nothing is said
+        #[arg(long, value_name = "CUSTOMER")]
+        customer: Option<String>,
     },
     /// Ask a gateway to send telemetry now, and so to fetch what waits for it
     Nudge {
@@ -469,6 +472,9 @@ pub(crate) enum GroupsCommand {
         /// Free text
         #[arg(long, default_value = "")]
         description: String,
+        /// Its customer, by id or name; your only one, or `main`, when nothing is said
+        #[arg(long, value_name = "CUSTOMER")]
+        customer: Option<String>,
     },
     /// Add gateways to a group
     Add {

@@ -23,8 +23,8 @@ pub(super) fn run(
             let view: GatewayView = client.get(&format!("/gateways/{eui}"))?;
             if json { print_json(out, &view) } else { show(&view, out) }
         }
-        GatewaysCommand::Declare { eui, name, description } => {
-            let body = DeclareGateway { eui: eui.to_string(), name, description };
+        GatewaysCommand::Declare { eui, name, description, customer } => {
+            let body = DeclareGateway { eui: eui.to_string(), name, description, customer };
             let view: GatewayView = client.post("/gateways", &body)?;
             if json { print_json(out, &view) } else { show(&view, out) }
         }

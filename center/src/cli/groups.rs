@@ -6,7 +6,7 @@ use super::arguments::GroupsCommand;
 use super::client::{Client, path_part};
 use super::text::{printable, table};
 use super::{Ended, print_json};
-use crate::api::GroupView;
+use crate::api::{CreateGroup, GroupView};
 
 pub(super) fn run(
     client: &Client,
@@ -23,9 +23,9 @@ pub(super) fn run(
             if json { print_json(out, &views) } else { list(&views, out) }
         }
         GroupsCommand::Show { name } => show_group(out, &get(client, &name)?),
-        GroupsCommand::Create { name, gateways, description } => {
-            let view = GroupView { name, description, gateways };
-            show_group(out, &client.post::<GroupView>("/groups", &view)?)
+        GroupsCommand::Create { name, gateways, description, customer } => {
+            let order = CreateGroup { name, description, gateways, customer };
+            show_group(out, &client.post::<GroupView>("/groups", &order)?)
         }
         GroupsCommand::Add { name, gateways } => {
             for eui in gateways {

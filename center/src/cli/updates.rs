@@ -221,6 +221,11 @@ pub(super) mod tests {
         UpdateView {
             update_id: UpdateId("01920000-0000-7000-8000-000000000002".parse().unwrap()),
             group: "north".to_owned(),
+            group_id: Some("group-north".to_owned().into()),
+            customer_id: crate::access::CustomerId::MAIN,
+            customer: "main".to_owned(),
+            created_by: "ada".to_owned(),
+            created_by_id: None,
             kind: "jetporch".to_owned(),
             magic_link: None,
             by_hand: false,

@@ -13,7 +13,7 @@ use super::Programs;
 use super::center::Center;
 use super::gateway::{self, Agent, Folders, Keros, PLANS, Plan};
 use super::link;
-use crate::api::{GatewayView, GroupView, SendOptions, SendUpdate, UpdateView};
+use crate::api::{CreateGroup, GatewayView, GroupView, SendOptions, SendUpdate, UpdateView};
 use crate::cli::client::Client;
 use crate::cli::text::{printable, table};
 use crate::cli::updates::{ROW_HEAD, row};
@@ -199,10 +199,11 @@ async fn send_script(client: &Client, out: &mut dyn Write) -> anyhow::Result<Upd
     for line in SCRIPT.lines() {
         writeln!(out, "{}", format!("     | {line}").trim_end())?;
     }
-    let group = GroupView {
+    let group = CreateGroup {
         name: GROUP.to_owned(),
         description: "Made by the demo".to_owned(),
         gateways: PLANS.iter().map(|plan| plan.eui).collect(),
+        customer: None,
     };
     ask(client, move |client| client.post::<GroupView>("/groups", &group)).await?;
     let vars = serde_json::Map::from_iter([("site".to_owned(), SITE.into())]);

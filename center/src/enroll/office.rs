@@ -17,12 +17,13 @@ use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 
 use super::authority::Authority;
 use super::told::{Told, Way};
+use crate::access::{Action, Caller, CustomerId};
 use crate::api::{EnrolOrder, EnrolmentLine, EnrolmentState, EnrolmentView, LockedOut};
 use crate::broker::{Gate, passwords};
-use crate::service::OrderError;
+use crate::service::{OrderError, What, audit, no_gateway};
 use crate::store::certificates::CertificateRow;
 use crate::store::enrolments::EnrolmentRow;
-use crate::store::{Store, StoreError, Transaction, certificates, enrolments};
+use crate::store::{Store, StoreError, Transaction, certificates, enrolments, gateways};
 
 /// A token is good for a day, unless the operator says something else, and for 30 days at most.
 const DEFAULT_VALID_S: u64 = 86_400;
@@ -66,6 +67,22 @@ pub(crate) struct Office {
     writing: Mutex<()>,
 }
 
+/// The customer of a gateway, on whom the caller may do this. One that is not known yet will be of `main`.
+async fn customer_of(
+    transaction: &mut Transaction,
+    caller: &Caller,
+    eui: Eui,
+    action: Action,
+) -> Result<CustomerId, OrderError> {
+    let known = gateways::find(transaction, eui).await?;
+    let customer = known.map_or(CustomerId::MAIN, |row| row.customer_id);
+    if !caller.sees(&customer) {
+        return Err(no_gateway(eui));
+    }
+    caller.require(action, &customer)?;
+    Ok(customer)
+}
+
 /// A request that is not granted.
 pub(super) type Refused = EnrolProblem;
 
@@ -96,6 +113,7 @@ impl Office {
     /// Makes a line for each gateway; an earlier one that was not used is no longer good.
     pub(crate) async fn order(
         &self,
+        caller: &Caller,
         order: &EnrolOrder,
         now: UnixSeconds,
     ) -> Result<Vec<EnrolmentLine>, OrderError> {
@@ -113,9 +131,12 @@ impl Office {
         certificates::prune(&mut transaction, now.saturating_sub(KEEP_S)).await?;
         let mut lines = Vec::new();
         for eui in &order.gateways {
+            let customer = customer_of(&mut transaction, caller, *eui, Action::Enrol).await?;
             let token = token().map_err(|_| OrderError::Unavailable("no random numbers".to_owned()))?;
             enrolments::cancel(&mut transaction, *eui, now).await?;
             enrolments::insert(&mut transaction, &token.digest(), *eui, now, expires_at_unix_s).await?;
+            let what = What::of(customer, format!("gateway {eui}"), "a line was made");
+            audit(&mut transaction, caller, Action::Enrol, what).await?;
             let line = EnrolLine {
                 eui: *eui,
                 entrance: way.entrance.clone(),
@@ -132,16 +153,25 @@ impl Office {
         Ok(lines)
     }
 
-    /// The newest enrolments.
-    pub(crate) async fn list(&self, now: UnixSeconds) -> Result<Vec<EnrolmentView>, OrderError> {
-        let rows = enrolments::list(&mut *self.store.read().await?, MAX_LISTED).await?;
+    /// The newest enrolments of the caller's customers.
+    pub(crate) async fn list(
+        &self,
+        caller: &Caller,
+        now: UnixSeconds,
+    ) -> Result<Vec<EnrolmentView>, OrderError> {
+        caller.require_somewhere(Action::Enrol)?;
+        let visible = caller.where_may(Action::Enrol);
+        let rows = enrolments::list(&mut *self.store.read().await?, &visible, MAX_LISTED).await?;
         Ok(rows.iter().map(|row| view(row, now)).collect())
     }
 
     /// Takes back what a gateway has not confirmed.
-    pub(crate) async fn cancel(&self, eui: Eui, now: UnixSeconds) -> Result<(), OrderError> {
+    pub(crate) async fn cancel(&self, caller: &Caller, eui: Eui, now: UnixSeconds) -> Result<(), OrderError> {
         let mut transaction = self.store.begin().await?;
+        let customer = customer_of(&mut transaction, caller, eui, Action::Enrol).await?;
         let count = enrolments::cancel(&mut transaction, eui, now).await?;
+        let what = What::of(customer, format!("gateway {eui}"), format!("{count} lines taken back"));
+        audit(&mut transaction, caller, Action::Enrol, what).await?;
         transaction.commit().await.map_err(StoreError::from)?;
         if count == 0 {
             return Err(OrderError::NotFound(format!("no enrolment of {eui} is pending")));
@@ -151,8 +181,16 @@ impl Office {
     }
 
     /// Locks a gateway out: its tokens, its certificates, its password; and ends its connection.
-    pub(crate) async fn lock_out(&self, eui: Eui, now: UnixSeconds) -> Result<LockedOut, OrderError> {
+    pub(crate) async fn lock_out(
+        &self,
+        caller: &Caller,
+        eui: Eui,
+        now: UnixSeconds,
+    ) -> Result<LockedOut, OrderError> {
         let mut transaction = self.store.begin().await?;
+        let customer = customer_of(&mut transaction, caller, eui, Action::LockOut).await?;
+        let what = What::of(customer, format!("gateway {eui}"), "locked out");
+        audit(&mut transaction, caller, Action::LockOut, what).await?;
         let tokens = enrolments::cancel(&mut transaction, eui, now).await?;
         let certificates = certificates::revoke(&mut transaction, eui, now).await?;
         transaction.commit().await.map_err(StoreError::from)?;

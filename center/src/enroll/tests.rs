@@ -10,6 +10,7 @@ use rcgen::{CertificateParams, DnType, KeyPair};
 
 use super::office::Refused;
 use super::{Logins, Office, Told, Way, create_authority};
+use crate::access::Caller;
 use crate::api::EnrolOrder;
 use crate::broker::Gate;
 use crate::store::Store;
@@ -47,7 +48,7 @@ impl World {
     /// The token of a new line.
     async fn token(&self) -> String {
         let order = EnrolOrder { gateways: vec![EUI], valid_s: Some(VALID_S) };
-        let lines = self.office.order(&order, NOW).await.unwrap();
+        let lines = self.office.order(&Caller::root(), &order, NOW).await.unwrap();
         lines[0].line.parse::<EnrolLine>().unwrap().token.to_string()
     }
 
@@ -109,7 +110,7 @@ async fn a_token_ends_with_its_time_and_when_it_was_tried_too_often() {
     assert_eq!(reason(world.issue(EUI, &token, &key, NOW).await), Some(EnrolReason::TooMany));
     for valid_s in [0, 30 * 86_400 + 1] {
         let order = EnrolOrder { gateways: vec![EUI], valid_s: Some(valid_s) };
-        assert!(world.office.order(&order, NOW).await.is_err(), "{valid_s} s");
+        assert!(world.office.order(&Caller::root(), &order, NOW).await.is_err(), "{valid_s} s");
     }
 }
 
@@ -121,10 +122,10 @@ async fn a_line_that_was_taken_back_or_replaced_gives_nothing_and_confirms_nothi
     assert_eq!(reason(world.issue(EUI, &first, &key, NOW).await), Some(EnrolReason::UnknownToken));
     assert_eq!(reason(world.confirm(&second).await), Some(EnrolReason::UnknownToken), "nobody asked with it");
     world.issue(EUI, &second, &key, NOW).await.unwrap();
-    world.office.cancel(EUI, NOW).await.unwrap();
+    world.office.cancel(&Caller::root(), EUI, NOW).await.unwrap();
     assert_eq!(reason(world.issue(EUI, &second, &key, NOW).await), Some(EnrolReason::UnknownToken));
     assert_eq!(reason(world.confirm(&second).await), Some(EnrolReason::UnknownToken));
-    assert!(world.office.cancel(EUI, NOW).await.is_err(), "there is none any more");
+    assert!(world.office.cancel(&Caller::root(), EUI, NOW).await.is_err(), "there is none any more");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -135,6 +136,6 @@ async fn of_two_that_ask_at_the_same_time_with_one_token_one_gets_in() {
         let (a, b) = tokio::join!(world.issue(EUI, &token, &one, NOW), world.issue(EUI, &token, &other, NOW));
         assert!(a.is_ok() != b.is_ok(), "{a:?} {b:?}");
         assert_eq!(reason(a).or(reason(b)), Some(EnrolReason::OtherKey));
-        world.office.lock_out(EUI, NOW).await.unwrap();
+        world.office.lock_out(&Caller::root(), EUI, NOW).await.unwrap();
     }
 }

@@ -1,6 +1,7 @@
 //! The one token that opens the API.
 
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -8,6 +9,7 @@ use ring::digest::{SHA256, digest};
 
 use super::Api;
 use super::problem::Failure;
+use crate::access::Caller;
 
 /// The API's token, as its digest: comparing digests takes the same time wherever the first difference is, and tells nothing of
 /// the token's length.
@@ -34,6 +36,15 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
     array
 }
 
+/// Who asks: [`check`] has put him there.
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Failure> {
+        parts.extensions.get().cloned().ok_or_else(not_logged_in)
+    }
+}
+
 /// The token that a request carries (RFC 6750, section 2.1).
 pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
@@ -41,12 +52,21 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Lets only requests through that carry the token.
-pub(super) async fn check(State(api): State<Api>, request: Request, next: Next) -> Result<Response, Failure> {
+pub(super) async fn check(
+    State(api): State<Api>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Failure> {
     if api.holds_token(request.headers()) {
+        request.extensions_mut().insert(Caller::root());
         return Ok(next.run(request).await);
     }
-    Err(Failure::new(
+    Err(not_logged_in())
+}
+
+fn not_logged_in() -> Failure {
+    Failure::new(
         StatusCode::UNAUTHORIZED,
         "send the header `Authorization: Bearer TOKEN`; the token is in the file `api-token` of the center's data folder",
-    ))
+    )
 }

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::Api;
 use super::body::{digest, stated_length};
 use super::problem::Failure;
+use crate::access::{Action, Caller};
 use crate::bounds::{UPLOAD_IDLE_LIMIT, UPLOAD_PARTS};
 use crate::links::answer::OpenBlob;
 use crate::links::{BlobError, Links, Upload};
@@ -22,11 +23,13 @@ use crate::service::OrderError;
 /// To who asks before an upload, the blob stays here for a while.
 pub(super) async fn get(
     State(api): State<Api>,
+    caller: Caller,
     Path(name): Path<String>,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let digest = digest(&name)?;
+    api.center.require_blob(&caller, digest).await?;
     let blobs = &api.center.links().blobs;
     let held = blobs.removing().await;
     let found = blobs.find(digest).map_err(OrderError::from)?;
@@ -44,11 +47,13 @@ pub(super) async fn get(
 /// 201: it is new; 200: it was here.
 pub(super) async fn put(
     State(api): State<Api>,
+    caller: Caller,
     Path(name): Path<String>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, Failure> {
     let digest = digest(&name)?;
+    caller.require_somewhere(Action::EditLinks)?;
     let _place = api.uploads.try_acquire().map_err(|_| {
         Failure::new(StatusCode::SERVICE_UNAVAILABLE, "too many uploads are under way: try again later")
     })?;

@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc};
 use super::Api;
 use super::body::update_id;
 use super::problem::Failure;
+use crate::access::Caller;
 use crate::api::{DeliveryView, UpdateView};
 use crate::bounds::STREAM_EVENTS;
 use crate::service::{Change, OrderError, unix_now};
@@ -28,6 +29,7 @@ const PAUSE_PER_LINE_US: u64 = 50;
 
 pub(super) async fn stream(
     State(api): State<Api>,
+    caller: Caller,
     Path(id): Path<String>,
 ) -> Result<impl IntoResponse, Failure> {
     let update_id = update_id(&id)?;
@@ -36,9 +38,9 @@ pub(super) async fn stream(
     })?;
     // Listen first, then read: what changes between is read twice, and never missed.
     let changes = api.center.listen();
-    let view = api.center.update(update_id, unix_now()).await?;
+    let view = api.center.update(&caller, update_id, unix_now()).await?;
     let (events, receiver) = mpsc::channel(STREAM_EVENTS);
-    tokio::spawn(follow(api, update_id, changes, view, events, permit));
+    tokio::spawn(follow(api, caller, update_id, changes, view, events, permit));
     let stream = futures_util::stream::unfold(receiver, |mut receiver| async {
         receiver.recv().await.map(|event| (Ok::<_, Infallible>(event), receiver))
     });
@@ -47,6 +49,7 @@ pub(super) async fn stream(
 
 async fn follow(
     api: Api,
+    caller: Caller,
     update_id: UpdateId,
     mut changes: broadcast::Receiver<Change>,
     mut view: UpdateView,
@@ -72,7 +75,7 @@ async fn follow(
         tokio::time::sleep(Duration::from_micros(lines.saturating_mul(PAUSE_PER_LINE_US))).await;
         // Changes that wait already are all in what is read next.
         while matches!(changes.try_recv(), Ok(_) | Err(TryRecvError::Lagged(_))) {}
-        view = match api.center.update(update_id, unix_now()).await {
+        view = match api.center.update(&caller, update_id, unix_now()).await {
             Ok(view) => view,
             Err(OrderError::Store(error)) => {
                 tracing::error!(%error, "a stream of events ends: the store failed");

@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use super::Api;
 use super::body::{Body, Part, eui};
 use super::problem::Failure;
+use crate::access::Caller;
 use crate::api::{DeclareGateway, GatewayView};
 use crate::service::unix_now;
 
@@ -16,11 +17,12 @@ const MOST: u32 = 100_000;
 /// In the order of their EUIs; a `Link` header (RFC 8288) leads to those that did not fit.
 pub(super) async fn list(
     State(api): State<Api>,
+    caller: Caller,
     Query(part): Query<Part>,
 ) -> Result<(HeaderMap, Json<Vec<GatewayView>>), Failure> {
     let limit = part.limit.unwrap_or(MOST).clamp(1, MOST);
     let after = part.after.as_deref().map(eui).transpose()?;
-    let gateways = api.center.gateways(after, limit).await?;
+    let gateways = api.center.gateways(&caller, after, limit).await?;
     let mut headers = HeaderMap::new();
     if gateways.len() >= limit as usize
         && let Some(last) = gateways.last()
@@ -33,19 +35,25 @@ pub(super) async fn list(
 
 pub(super) async fn show(
     State(api): State<Api>,
+    caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<GatewayView>, Failure> {
-    Ok(Json(api.center.gateway(eui(&id)?).await?))
+    Ok(Json(api.center.gateway(&caller, eui(&id)?).await?))
 }
 
 pub(super) async fn declare(
     State(api): State<Api>,
+    caller: Caller,
     Body(order): Body<DeclareGateway>,
 ) -> Result<(StatusCode, Json<GatewayView>), Failure> {
-    Ok((StatusCode::CREATED, Json(api.center.declare(&order, unix_now()).await?)))
+    Ok((StatusCode::CREATED, Json(api.center.declare(&caller, &order, unix_now()).await?)))
 }
 
-pub(super) async fn nudge(State(api): State<Api>, Path(id): Path<String>) -> Result<StatusCode, Failure> {
-    api.center.nudge(eui(&id)?).await?;
+pub(super) async fn nudge(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Failure> {
+    api.center.nudge(&caller, eui(&id)?).await?;
     Ok(StatusCode::ACCEPTED)
 }

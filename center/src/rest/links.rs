@@ -9,11 +9,12 @@ use serde::Deserialize;
 use super::Api;
 use super::body::{Body, digest};
 use super::problem::Failure;
+use crate::access::Caller;
 use crate::api::{CollectLinks, LinkView, RemovedLinks, SignLink, SignedLink};
 use crate::service::unix_now;
 
-pub(super) async fn list(State(api): State<Api>) -> Result<Json<Vec<LinkView>>, Failure> {
-    Ok(Json(api.center.list_links().await?))
+pub(super) async fn list(State(api): State<Api>, caller: Caller) -> Result<Json<Vec<LinkView>>, Failure> {
+    Ok(Json(api.center.list_links(&caller).await?))
 }
 
 /// For which group a link is to be looked at.
@@ -24,46 +25,61 @@ pub(super) struct ForGroup {
 
 pub(super) async fn show(
     State(api): State<Api>,
+    caller: Caller,
     Path(name): Path<String>,
     Query(wanted): Query<ForGroup>,
 ) -> Result<Json<LinkView>, Failure> {
     let view = match wanted.group {
-        Some(group) => api.center.link_for_group(&name, &group, unix_now()).await?,
-        None => api.center.link(&name).await?,
+        Some(group) => api.center.link_for_group(&caller, &name, &group, unix_now()).await?,
+        None => api.center.link(&caller, &name).await?,
     };
     Ok(Json(view))
+}
+
+/// For which customer a link is.
+#[derive(Debug, Deserialize)]
+pub(super) struct ForCustomer {
+    customer: Option<String>,
 }
 
 /// 201: it is new; 200: it was here.
 pub(super) async fn put(
     State(api): State<Api>,
+    caller: Caller,
     Path(name): Path<String>,
+    Query(wanted): Query<ForCustomer>,
     manifest: Bytes,
 ) -> Result<(StatusCode, Json<LinkView>), Failure> {
-    let (view, is_new) = api.center.put_link(digest(&name)?, manifest.into(), unix_now()).await?;
+    let (view, is_new) = api
+        .center
+        .put_link(&caller, wanted.customer.as_deref(), digest(&name)?, manifest.into(), unix_now())
+        .await?;
     Ok((if is_new { StatusCode::CREATED } else { StatusCode::OK }, Json(view)))
 }
 
 pub(super) async fn remove(
     State(api): State<Api>,
+    caller: Caller,
     Path(name): Path<String>,
 ) -> Result<Json<RemovedLinks>, Failure> {
-    Ok(Json(api.center.remove_link(&name).await?))
+    Ok(Json(api.center.remove_link(&caller, &name).await?))
 }
 
 pub(super) async fn collect(
     State(api): State<Api>,
+    caller: Caller,
     Body(order): Body<CollectLinks>,
 ) -> Result<Json<RemovedLinks>, Failure> {
-    Ok(Json(api.center.collect_links(unix_now().saturating_sub(order.older_than_s)).await?))
+    Ok(Json(api.center.collect_links(&caller, unix_now().saturating_sub(order.older_than_s)).await?))
 }
 
 pub(super) async fn sign(
     State(api): State<Api>,
+    caller: Caller,
     Path(name): Path<String>,
     Body(order): Body<SignLink>,
 ) -> Result<(StatusCode, HeaderMap, Json<SignedLink>), Failure> {
-    let signed = api.center.sign_link(&name, order, unix_now()).await?;
+    let signed = api.center.sign_link(&caller, &name, order, unix_now()).await?;
     let mut headers = HeaderMap::new();
     let place = format!("/api/v1/updates/{}", signed.update.update_id);
     headers.extend(place.parse().ok().map(|place| (header::LOCATION, place)));

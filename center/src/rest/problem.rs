@@ -10,7 +10,7 @@ use crate::service::OrderError;
 
 /// An error on its way to the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Failure {
+pub(crate) struct Failure {
     status: StatusCode,
     detail: String,
 }
@@ -51,6 +51,7 @@ pub(crate) fn status_of(error: OrderError) -> (StatusCode, String) {
         OrderError::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, detail),
         OrderError::NotFound(_) => (StatusCode::NOT_FOUND, detail),
         OrderError::Conflict(_) => (StatusCode::CONFLICT, detail),
+        OrderError::Forbidden(_) => (StatusCode::FORBIDDEN, detail),
         OrderError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, detail),
         OrderError::Blob(error) => status_of_blob(error),
         OrderError::Store(error) => failed("the database failed", error.into()),

@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use super::Api;
 use super::body::{Body, Part, eui, update_id};
 use super::problem::Failure;
+use crate::access::Caller;
 use crate::api::{CancelView, SendUpdate, UpdateView};
 use crate::service::unix_now;
 
@@ -17,11 +18,12 @@ const USUAL: u32 = 100;
 /// Newest first; a `Link` header (RFC 8288) leads to older ones.
 pub(super) async fn list(
     State(api): State<Api>,
+    caller: Caller,
     Query(part): Query<Part>,
 ) -> Result<(HeaderMap, Json<Vec<UpdateView>>), Failure> {
     let limit = part.limit.unwrap_or(USUAL).clamp(1, MOST);
     let before = part.before.as_deref().map(update_id).transpose()?;
-    let updates = api.center.updates(before, limit, unix_now()).await?;
+    let updates = api.center.updates(&caller, before, limit, unix_now()).await?;
     let mut headers = HeaderMap::new();
     if updates.len() >= limit as usize
         && let Some(last) = updates.last()
@@ -34,16 +36,18 @@ pub(super) async fn list(
 
 pub(super) async fn show(
     State(api): State<Api>,
+    caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<UpdateView>, Failure> {
-    Ok(Json(api.center.update(update_id(&id)?, unix_now()).await?))
+    Ok(Json(api.center.update(&caller, update_id(&id)?, unix_now()).await?))
 }
 
 pub(super) async fn send(
     State(api): State<Api>,
+    caller: Caller,
     Body(order): Body<SendUpdate>,
 ) -> Result<(StatusCode, HeaderMap, Json<UpdateView>), Failure> {
-    let update = api.center.send_update(order, unix_now()).await?;
+    let update = api.center.send_update(&caller, order, unix_now()).await?;
     let mut headers = HeaderMap::new();
     let place = format!("/api/v1/updates/{}", update.update_id);
     headers.extend(place.parse().ok().map(|place| (header::LOCATION, place)));
@@ -52,14 +56,16 @@ pub(super) async fn send(
 
 pub(super) async fn cancel(
     State(api): State<Api>,
+    caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<CancelView>, Failure> {
-    Ok(Json(api.center.cancel(update_id(&id)?, None, unix_now()).await?))
+    Ok(Json(api.center.cancel(&caller, update_id(&id)?, None, unix_now()).await?))
 }
 
 pub(super) async fn cancel_one(
     State(api): State<Api>,
+    caller: Caller,
     Path((id, gateway)): Path<(String, String)>,
 ) -> Result<Json<CancelView>, Failure> {
-    Ok(Json(api.center.cancel(update_id(&id)?, Some(eui(&gateway)?), unix_now()).await?))
+    Ok(Json(api.center.cancel(&caller, update_id(&id)?, Some(eui(&gateway)?), unix_now()).await?))
 }

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use keros_protocol::{CommandId, Delivery, Eui, Outcome, UnixSeconds, UpdateId};
 
+use super::audit::{What, audit};
 use super::center::Center;
 use super::changes::Change;
 use super::order::OrderError;
-use super::updates::no_update;
+use super::updates::find_update;
+use crate::access::{Action, Caller};
 use crate::api::{CancelAnswer, CancelView, CancelledDelivery};
 use crate::store::{LineRow, StoreError, cancellations, updates};
 
@@ -51,13 +53,14 @@ impl Center {
     /// Asks for the end of an update's commands, or of one gateway's, and says of each what that comes to.
     pub(crate) async fn cancel(
         &self,
+        caller: &Caller,
         update_id: UpdateId,
         eui: Option<Eui>,
         now: UnixSeconds,
     ) -> Result<CancelView, OrderError> {
         // One transaction that writes at a time: what waits in it is not being sent by another one.
         let mut transaction = self.store.begin().await?;
-        updates::find(&mut transaction, update_id).await?.ok_or_else(|| no_update(update_id))?;
+        let row = find_update(&mut transaction, caller, update_id, Action::CancelUpdates).await?;
         let expired = updates::expire(&mut transaction, now).await?;
         let lines = updates::lines(&mut transaction, update_id, eui).await?;
         if let (Some(eui), true) = (eui, lines.is_empty()) {
@@ -76,6 +79,9 @@ impl Center {
         };
         cancellations::end_waiting(&mut transaction, &ids(Decision::EndDelivery), now).await?;
         cancellations::ask(&mut transaction, &ids(Decision::Ask), now).await?;
+        let detail = eui.map_or_else(|| "all gateways".to_owned(), |eui| format!("gateway {eui}"));
+        let what = What::of(row.origin.customer.id, format!("update {update_id}"), detail);
+        audit(&mut transaction, caller, Action::CancelUpdates, what).await?;
         transaction.commit().await.map_err(StoreError::from)?;
 
         self.tell_expired(expired);

@@ -1,22 +1,28 @@
 //! Gateways: who they are, and asking one for telemetry.
 
 use keros_protocol::{Eui, UnixSeconds};
+use sqlx::AnyConnection;
 
+use super::audit::{What, audit};
 use super::center::{Center, check_description, check_name};
+use super::customers::customer_for;
 use super::order::OrderError;
 use super::views;
+use crate::access::{Action, Caller};
 use crate::api::{DeclareGateway, GatewayView};
-use crate::store::{StoreError, gateways, groups};
+use crate::store::{GatewayRow, StoreError, gateways, groups};
 
 impl Center {
-    /// Gateways in the order of their EUIs, those after `after`.
+    /// The gateways that the caller may see, in the order of their EUIs, those after `after`.
     pub(crate) async fn gateways(
         &self,
+        caller: &Caller,
         after: Option<Eui>,
         limit: u32,
     ) -> Result<Vec<GatewayView>, OrderError> {
         let mut connection = self.store.read().await?;
-        let rows = gateways::list(&mut connection, after, limit).await?;
+        let rows =
+            gateways::list(&mut connection, &caller.where_may(Action::SeeGateways), after, limit).await?;
         let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(Vec::new()) };
         let mut groups = groups::of_gateways(&mut connection, first.eui, last.eui).await?;
         Ok(rows
@@ -29,9 +35,9 @@ impl Center {
     }
 
     /// One gateway, with its last telemetry.
-    pub(crate) async fn gateway(&self, eui: Eui) -> Result<GatewayView, OrderError> {
+    pub(crate) async fn gateway(&self, caller: &Caller, eui: Eui) -> Result<GatewayView, OrderError> {
         let mut connection = self.store.read().await?;
-        let row = gateways::find(&mut connection, eui).await?.ok_or_else(|| no_gateway(eui))?;
+        let row = find_gateway(&mut connection, caller, eui, Action::SeeGateways).await?;
         let groups = groups::of_gateways(&mut connection, eui, eui).await?.remove(&eui);
         let telemetry = gateways::telemetry(&mut connection, eui).await?;
         Ok(GatewayView { telemetry, ..views::gateway(row, groups.unwrap_or_default()) })
@@ -40,6 +46,7 @@ impl Center {
     /// Declares a gateway, or names one that is known.
     pub(crate) async fn declare(
         &self,
+        caller: &Caller,
         order: &DeclareGateway,
         now: UnixSeconds,
     ) -> Result<GatewayView, OrderError> {
@@ -49,15 +56,24 @@ impl Center {
         }
         check_description(&order.description)?;
         let mut transaction = self.store.begin().await?;
-        gateways::declare(&mut transaction, eui, order.name.as_deref(), &order.description, now).await?;
+        let customer = match gateways::find(&mut transaction, eui).await? {
+            Some(_) => find_gateway(&mut transaction, caller, eui, Action::EditGateways).await?.customer_id,
+            None => {
+                let name = order.customer.as_deref();
+                customer_for(&mut transaction, caller, name, Action::EditGateways).await?.id
+            }
+        };
+        let name = order.name.as_deref();
+        gateways::declare(&mut transaction, eui, customer, name, &order.description, now).await?;
+        let what = What::of(customer, format!("gateway {eui}"), "declared");
+        audit(&mut transaction, caller, Action::EditGateways, what).await?;
         transaction.commit().await.map_err(StoreError::from)?;
-        self.gateway(eui).await
+        self.gateway(caller, eui).await
     }
 
     /// Asks one gateway for telemetry.
-    pub(crate) async fn nudge(&self, eui: Eui) -> Result<(), OrderError> {
-        let gateway = gateways::find(&mut *self.store.read().await?, eui).await?;
-        let gateway = gateway.ok_or_else(|| no_gateway(eui))?;
+    pub(crate) async fn nudge(&self, caller: &Caller, eui: Eui) -> Result<(), OrderError> {
+        let gateway = find_gateway(&mut *self.store.read().await?, caller, eui, Action::AskTelemetry).await?;
         if !gateway.online {
             return Err(OrderError::Conflict(format!(
                 "gateway {eui} is not connected: it sends telemetry by itself when it comes back"
@@ -72,6 +88,19 @@ impl Center {
     }
 }
 
-pub(super) fn no_gateway(eui: Eui) -> OrderError {
+/// A gateway that the caller sees; he may do this to it.
+pub(crate) async fn find_gateway(
+    connection: &mut AnyConnection,
+    caller: &Caller,
+    eui: Eui,
+    action: Action,
+) -> Result<GatewayRow, OrderError> {
+    let found = gateways::find(connection, eui).await?.filter(|row| caller.sees(&row.customer_id));
+    let row = found.ok_or_else(|| no_gateway(eui))?;
+    caller.require(action, &row.customer_id)?;
+    Ok(row)
+}
+
+pub(crate) fn no_gateway(eui: Eui) -> OrderError {
     OrderError::NotFound(format!("gateway {eui} is not known: declare it, or wait for its first telemetry"))
 }

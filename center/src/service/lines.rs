@@ -6,8 +6,9 @@ use serde::Deserialize;
 use super::center::Center;
 use super::order::{OrderError, invalid};
 use super::state::Counts;
-use super::updates::no_update;
+use super::updates::{find_update, no_update};
 use super::views;
+use crate::access::{Action, Caller};
 use crate::api::{DeliveryView, DifferencesGroup, DifferencesView, LineQuery, LineView, ReportView};
 use crate::bounds::{DIFFERENCES_SHOWN, GATEWAYS_OF_DIFFERENCES, REPORTS_SHOWN};
 use crate::store::{KeptReport, LineFilter, OrderedJob, differences, jobs, lines, reports, updates};
@@ -16,6 +17,7 @@ impl Center {
     /// Lines of an update by the EUIs of their gateways, those after `after`.
     pub(crate) async fn lines(
         &self,
+        caller: &Caller,
         update_id: UpdateId,
         filter: &LineFilter,
         after: Option<Eui>,
@@ -23,7 +25,7 @@ impl Center {
         now: UnixSeconds,
     ) -> Result<Vec<DeliveryView>, OrderError> {
         let mut connection = self.store.read().await?;
-        updates::find(&mut connection, update_id).await?.ok_or_else(|| no_update(update_id))?;
+        find_update(&mut connection, caller, update_id, Action::SeeUpdates).await?;
         let rows = lines::page(&mut connection, update_id, filter, after, limit, now).await?;
         Ok(rows.into_iter().map(|row| views::delivery(row, now)).collect())
     }
@@ -31,12 +33,13 @@ impl Center {
     /// The line of one gateway, with all that is known of it.
     pub(crate) async fn line(
         &self,
+        caller: &Caller,
         update_id: UpdateId,
         eui: Eui,
         now: UnixSeconds,
     ) -> Result<LineView, OrderError> {
         let mut connection = self.store.read().await?;
-        updates::find(&mut connection, update_id).await?.ok_or_else(|| no_update(update_id))?;
+        find_update(&mut connection, caller, update_id, Action::SeeUpdates).await?;
         let row = updates::lines(&mut connection, update_id, Some(eui)).await?.into_iter().next();
         let row =
             row.ok_or_else(|| OrderError::NotFound(format!("update {update_id} is not for gateway {eui}")))?;
@@ -50,18 +53,24 @@ impl Center {
     }
 
     /// What an update orders.
-    pub(crate) async fn ordered(&self, update_id: UpdateId) -> Result<OrderedJob, OrderError> {
+    pub(crate) async fn ordered(
+        &self,
+        caller: &Caller,
+        update_id: UpdateId,
+    ) -> Result<OrderedJob, OrderError> {
         let mut connection = self.store.read().await?;
+        find_update(&mut connection, caller, update_id, Action::SeeUpdates).await?;
         jobs::find(&mut connection, update_id).await?.ok_or_else(|| no_update(update_id))
     }
 
     /// What the dry run of an update would change, and on how many gateways the same.
     pub(crate) async fn differences(
         &self,
+        caller: &Caller,
         update_id: UpdateId,
         now: UnixSeconds,
     ) -> Result<DifferencesView, OrderError> {
-        let outcomes = self.update_summary(update_id, now).await?.outcomes;
+        let outcomes = self.update_summary(caller, update_id, now).await?.outcomes;
         let mut connection = self.store.read().await?;
         let (rows, group_count) = differences::groups(&mut connection, update_id, DIFFERENCES_SHOWN).await?;
         let changed = differences::gateways(&mut connection, update_id).await?;

@@ -3,28 +3,36 @@
 use keros_protocol::magic_link::{LinkGateway, MagicLink};
 use keros_protocol::{Eui, Job, KerosVersion, RefusalReason, UnixSeconds};
 
+use super::audit::{What, audit};
 use super::batch::not_json;
 use super::center::{Center, in_thread};
 use super::changes::Change;
 use super::downlink::command_envelope;
-use super::gateways::no_gateway;
+use super::gateways::{find_gateway, no_gateway};
+use super::groups::find_group;
 use super::links::require_link;
-use super::order::{OrderError, Way, invalid, new_update};
+use super::order::{OrderError, invalid, new_update};
+use crate::access::{Action, Caller};
 use crate::api::{LinkView, SendUpdate, SignLink, SignedLink};
 use crate::links::Declared;
-use crate::store::{DueCommand, GatewayRow, NewUpdate, StoreError, gateways, links, updates};
+use crate::store::{
+    Customer, DueCommand, GatewayRow, NewUpdate, Origin, StoreError, customers, gateways, links, updates,
+};
 
 impl Center {
     /// One link, and which gateways of a group it is not for.
     pub(crate) async fn link_for_group(
         &self,
+        caller: &Caller,
         name: &str,
         group: &str,
         now: UnixSeconds,
     ) -> Result<LinkView, OrderError> {
-        let view = self.link(name).await?;
-        self.group(group).await?;
-        let members = gateways::of_group(&mut *self.store.read().await?, group).await?;
+        let view = self.link(caller, name).await?;
+        let mut connection = self.store.read().await?;
+        let group = find_group(&mut connection, caller, group, Action::SeeGroups).await?;
+        let members = gateways::of_group(&mut connection, &group.group_id).await?;
+        drop(connection);
         let link = self.read_link(view.digest).await?;
         in_thread(move || {
             let declared = Declared::by(&link.config.gateways);
@@ -45,13 +53,14 @@ impl Center {
     pub(super) async fn check_link_order(
         &self,
         job: &Job,
+        customer: &Customer,
         gateways: &[Eui],
         now: UnixSeconds,
     ) -> Result<(), OrderError> {
         let Job::MagicLink { digest, source, .. } = job else { return Ok(()) };
         let mut connection = self.store.read().await?;
-        require_link(&mut connection, job).await?;
-        if !links::exists(&mut connection, *digest).await? {
+        require_link(&mut connection, job, customer.id).await?;
+        if !links::is_of(&mut connection, *digest, customer.id).await? {
             return Ok(());
         }
         drop(connection);
@@ -70,12 +79,14 @@ impl Center {
     /// Makes an update for one gateway whose command a person carries there.
     pub(crate) async fn sign_link(
         &self,
+        caller: &Caller,
         name: &str,
         order: SignLink,
         now: UnixSeconds,
     ) -> Result<SignedLink, OrderError> {
         let eui: Eui = order.eui.parse().map_err(|error| invalid(format!("{error}")))?;
-        let digest = self.find_link(name).await?.digest;
+        let digest = self.find_link(caller, name, Action::SeeLinks).await?.digest;
+        let gateway = find_gateway(&mut *self.store.read().await?, caller, eui, Action::SignByHand).await?;
         let link = self.read_link(digest).await?;
         check_for(&link, &[eui], now)?;
         let order = SendUpdate {
@@ -85,11 +96,18 @@ impl Center {
             options: order.options,
             expires_in_s: order.expires_in_s,
         };
-        let update = new_update(order, &[eui], Way::ByHand, now)?;
         let mut transaction = self.store.begin().await?;
-        gateways::find(&mut transaction, eui).await?.ok_or_else(|| no_gateway(eui))?;
-        require_link(&mut transaction, &update.job).await?;
+        let customer = customers::find(&mut transaction, gateway.customer_id).await?;
+        let customer = customer.ok_or_else(|| no_gateway(eui))?;
+        let customer_id = customer.id;
+        let (created_by_id, created_by) = (caller.user, caller.name.clone());
+        let origin = Origin { customer, group_id: None, created_by_id, created_by };
+        let update = new_update(order, &[eui], origin, now)?;
+        require_link(&mut transaction, &update.job, customer_id).await?;
         updates::create(&mut transaction, &update).await?;
+        let what =
+            What::of(customer_id, format!("update {}", update.row.update_id), format!("{digest} for {eui}"));
+        audit(&mut transaction, caller, Action::SignByHand, what).await?;
         transaction.commit().await.map_err(StoreError::from)?;
         let update_id = update.row.update_id;
         tracing::info!(%update_id, %digest, %eui, "a command is signed that is carried by hand");
@@ -100,7 +118,7 @@ impl Center {
             .map_err(not_json)?
             .flatten()
             .ok_or_else(|| invalid("there is no command to be signed"))?;
-        Ok(SignedLink { update: self.update(update_id, now).await?, envelope })
+        Ok(SignedLink { update: self.update(caller, update_id, now).await?, envelope })
     }
 }
 

@@ -7,9 +7,12 @@ use keros_protocol::magic_link::{Descriptor, Digest, LinkConfig, MagicLink, Mani
 use keros_protocol::{Job, UnixSeconds};
 use sqlx::AnyConnection;
 
+use super::audit::{What, audit};
 use super::center::{Center, in_thread};
+use super::customers::customer_for;
 use super::order::{OrderError, invalid, judge_findings};
 use super::views;
+use crate::access::{Action, Caller, CustomerId, Visible};
 use crate::api::{LinkView, RemovedLinks};
 use crate::bounds::{MAX_LINKS, UNNAMED_BLOB_AGE};
 use crate::bundle;
@@ -31,21 +34,24 @@ impl Center {
         &self.links
     }
 
-    /// Puts a link into the store, after its blobs; whether it is new.
+    /// Puts a link into the store for a customer, after its blobs; whether it is new there.
     pub(crate) async fn put_link(
         &self,
+        caller: &Caller,
+        customer: Option<&str>,
         digest: Digest,
         manifest: Vec<u8>,
         now: UnixSeconds,
     ) -> Result<(LinkView, bool), OrderError> {
+        let customer =
+            customer_for(&mut *self.store.read().await?, caller, customer, Action::EditLinks).await?;
         let store = Arc::clone(&self.links);
         let (row, blobs) = in_thread(move || take(&store.blobs, digest, &manifest, now)).await?;
         let held = self.links.blobs.removing().await;
         // Since the check they may have been removed.
         require_blobs(&self.links.blobs, &blobs)?;
         let mut transaction = self.store.begin().await?;
-        let is_new = !links::exists(&mut transaction, digest).await?;
-        if is_new {
+        if !links::exists(&mut transaction, digest).await? {
             if links::total(&mut transaction).await? >= MAX_LINKS {
                 return Err(OrderError::Conflict(format!(
                     "there are {MAX_LINKS} Magic Links: remove some with `keros-center magic-link collect`"
@@ -53,25 +59,33 @@ impl Center {
             }
             links::create(&mut transaction, &row, &blobs).await?;
         }
+        let is_new = links::give(&mut transaction, digest, customer.id).await?;
+        if is_new {
+            audit(&mut transaction, caller, Action::EditLinks, what(&row, customer.id, "put in")).await?;
+        }
         transaction.commit().await.map_err(StoreError::from)?;
         for blob in &blobs {
             self.links.blobs.settle(blob.digest, &held)?;
         }
         drop(held);
         tracing::info!(%digest, name = row.name, is_new, "a Magic Link is in the store");
-        Ok((self.link(&digest.to_string()).await?, is_new))
+        Ok((self.link(caller, &digest.to_string()).await?, is_new))
     }
 
-    /// All links, newest first.
-    pub(crate) async fn list_links(&self) -> Result<Vec<LinkView>, OrderError> {
-        let rows = links::list(&mut *self.store.read().await?).await?;
+    /// The links that the caller may see, newest first.
+    pub(crate) async fn list_links(&self, caller: &Caller) -> Result<Vec<LinkView>, OrderError> {
+        let visible = caller.where_may(Action::SeeLinks);
+        let rows = links::list(&mut *self.store.read().await?, &visible).await?;
         Ok(rows.into_iter().map(views::link).collect())
     }
 
     /// One link by its digest, or by the first of its hex digits.
-    pub(crate) async fn link(&self, name: &str) -> Result<LinkView, OrderError> {
-        let row = self.find_link(name).await?;
-        let updates = links::updates(&mut *self.store.read().await?, row.digest, MAX_UPDATES_SHOWN).await?;
+    pub(crate) async fn link(&self, caller: &Caller, name: &str) -> Result<LinkView, OrderError> {
+        let row = self.find_link(caller, name, Action::SeeLinks).await?;
+        let visible = caller.where_may(Action::SeeUpdates);
+        let mut connection = self.store.read().await?;
+        let updates = links::updates(&mut connection, row.digest, &visible, MAX_UPDATES_SHOWN).await?;
+        drop(connection);
         let link = self.read_link(row.digest).await?;
         let created_at_unix_s = Some(row.created_at);
         Ok(LinkView { created_at_unix_s, updates, ..LinkView::new(row.digest, &link) })
@@ -82,8 +96,27 @@ impl Center {
         links::named(&mut *self.store.read().await?, link, blob).await
     }
 
-    /// The row of the one link of this name.
-    pub(super) async fn find_link(&self, name: &str) -> Result<LinkRow, OrderError> {
+    /// Refuses a blob that only other customers' links name. One that no link names yet may be on its way to anybody's.
+    pub(crate) async fn require_blob(&self, caller: &Caller, blob: Digest) -> Result<(), OrderError> {
+        caller.require_somewhere(Action::SeeLinks)?;
+        let visible = caller.where_may(Action::SeeLinks);
+        let mut connection = self.store.read().await?;
+        if links::is_named_for(&mut connection, blob, &visible).await?
+            || !links::is_named(&mut connection, blob).await?
+        {
+            return Ok(());
+        }
+        Err(OrderError::NotFound(format!("there is no blob {blob}")))
+    }
+
+    /// The row of the one link of this name among those that the caller sees; he may do this to it.
+    pub(super) async fn find_link(
+        &self,
+        caller: &Caller,
+        name: &str,
+        action: Action,
+    ) -> Result<LinkRow, OrderError> {
+        caller.require_somewhere(action)?;
         let hex = name.strip_prefix("sha256:").unwrap_or(name);
         let is_hex = hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         if !(MIN_DIGITS..=64).contains(&hex.len()) || !is_hex {
@@ -91,7 +124,10 @@ impl Center {
                 "a Magic Link is named by its hash, sha256: and 64 hex digits, or by {MIN_DIGITS} or more of the first of them"
             )));
         }
-        let mut found = links::find(&mut *self.store.read().await?, &format!("sha256:{hex}")).await?;
+        let mut found = {
+            let beginning = format!("sha256:{hex}");
+            links::find(&mut *self.store.read().await?, &beginning, &caller.where_may(action)).await?
+        };
         match (found.pop(), found.is_empty()) {
             (Some(row), true) => Ok(row),
             (Some(_), false) => {
@@ -112,29 +148,49 @@ impl Center {
         .await
     }
 
-    /// Removes a link that no update under way runs.
-    pub(crate) async fn remove_link(&self, name: &str) -> Result<RemovedLinks, OrderError> {
-        let digest = self.find_link(name).await?.digest;
+    /// Removes a link that no update under way runs. For customers that the caller may not change it stays.
+    pub(crate) async fn remove_link(&self, caller: &Caller, name: &str) -> Result<RemovedLinks, OrderError> {
+        let row = self.find_link(caller, name, Action::EditLinks).await?;
+        let digest = row.digest;
         let held = self.links.blobs.removing().await;
         let mut transaction = self.store.begin().await?;
-        if let Some(update_id) = links::open_update(&mut transaction, digest).await? {
+        let (mut taken, mut left) = (Vec::new(), false);
+        for customer in links::customers(&mut transaction, digest).await? {
+            if caller.may(Action::EditLinks, &customer) { taken.push(customer) } else { left = true }
+        }
+        if let Some(update_id) =
+            links::open_update(&mut transaction, digest, &Visible::Only(taken.clone())).await?
+        {
             return Err(OrderError::Conflict(format!(
                 "update {update_id} runs this Magic Link and has not ended: cancel it first"
             )));
         }
-        let blobs = links::remove(&mut transaction, digest).await?;
+        for customer in taken {
+            links::take(&mut transaction, digest, customer).await?;
+            audit(&mut transaction, caller, Action::EditLinks, what(&row, customer, "removed")).await?;
+        }
+        let blobs = if left { Vec::new() } else { links::remove(&mut transaction, digest).await? };
         transaction.commit().await.map_err(StoreError::from)?;
         self.remove_blobs(1, blobs, held).await
     }
 
     /// Removes the links that were last put in and sent up to this time, and that no update under way runs.
-    pub(crate) async fn collect_links(&self, until: UnixSeconds) -> Result<RemovedLinks, OrderError> {
+    pub(crate) async fn collect_links(
+        &self,
+        caller: &Caller,
+        until: UnixSeconds,
+    ) -> Result<RemovedLinks, OrderError> {
+        caller.require_everywhere(Action::EditLinks)?;
         let held = self.links.blobs.removing().await;
         let mut transaction = self.store.begin().await?;
         let (mut count, mut blobs) = (0, Vec::new());
         for digest in links::collectable(&mut transaction, until).await? {
             blobs.extend(links::remove(&mut transaction, digest).await?);
             count += 1;
+        }
+        if count > 0 {
+            let what = What::of_center("Magic Links", format!("{count} that are no longer used removed"));
+            audit(&mut transaction, caller, Action::EditLinks, what).await?;
         }
         transaction.commit().await.map_err(StoreError::from)?;
         self.remove_blobs(count, blobs, held).await
@@ -185,14 +241,26 @@ impl Center {
     }
 }
 
-/// A job that runs a link of the center's own store needs that link.
-pub(super) async fn require_link(connection: &mut AnyConnection, job: &Job) -> Result<(), OrderError> {
+/// A job that runs a link of the center's own store needs that link, as one of the customer.
+pub(super) async fn require_link(
+    connection: &mut AnyConnection,
+    job: &Job,
+    customer: CustomerId,
+) -> Result<(), OrderError> {
     match job {
         Job::MagicLink { digest, source, .. } if source.is_empty() => {
-            if links::exists(connection, *digest).await? { Ok(()) } else { Err(no_link(&digest.to_string())) }
+            if links::is_of(connection, *digest, customer).await? {
+                Ok(())
+            } else {
+                Err(no_link(&digest.to_string()))
+            }
         }
         _ => Ok(()),
     }
+}
+
+fn what(row: &LinkRow, customer: CustomerId, detail: &str) -> What {
+    What::of(customer, format!("Magic Link {} {:?}", row.digest, row.name), detail)
 }
 
 fn no_link(name: &str) -> OrderError {

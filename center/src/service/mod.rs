@@ -3,10 +3,12 @@
 //! [`incoming`], [`report`], [`downlink`], [`state`], [`overdue`], [`rate`] and [`order`] are pure: they are given rows, a message and the time,
 //! and say what is to be kept and sent. [`Center`] is the thin shell that reads, asks them, commits, and only then acts.
 
+mod audit;
 mod batch;
 mod cancel;
 mod center;
 mod changes;
+mod customers;
 mod downlink;
 mod gateways;
 mod groups;
@@ -22,10 +24,12 @@ mod state;
 mod updates;
 mod views;
 
+pub(crate) use audit::{What, audit};
 pub(crate) use batch::{Handled, Message};
 pub(crate) use center::{Center, Keys, unix_now};
 pub(crate) use changes::Change;
 pub(crate) use downlink::Outgoing;
+pub(crate) use gateways::no_gateway;
 pub(crate) use lines::filter as line_filter;
 pub(crate) use order::OrderError;
 

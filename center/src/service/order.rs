@@ -9,7 +9,7 @@ use keros_protocol::{Command, CommandId, Eui, Job, JobLimits, JobOptions, UnixSe
 
 use crate::api::{SendOptions, SendUpdate};
 use crate::links::BlobError;
-use crate::store::{NewUpdate, StoreError, UpdateRow};
+use crate::store::{NewUpdate, Origin, StoreError, UpdateRow};
 
 /// Commands expire after this, unless the operator says something else: 7 days.
 const DEFAULT_EXPIRY_S: u64 = 7 * 86_400;
@@ -36,6 +36,9 @@ pub(crate) enum OrderError {
     /// It does not fit what is under way.
     #[error("{0}")]
     Conflict(String),
+    /// Who asks may not do it.
+    #[error("{0}")]
+    Forbidden(String),
     /// It may be accepted later.
     #[error("{0}")]
     Unavailable(String),
@@ -64,9 +67,10 @@ pub(super) fn invalid(text: impl Into<String>) -> OrderError {
 pub(crate) fn new_update(
     order: SendUpdate,
     gateways: &[Eui],
-    way: Way,
+    origin: Origin,
     now: UnixSeconds,
 ) -> Result<NewUpdate, OrderError> {
+    let way = if origin.group_id.is_some() { Way::Sent } else { Way::ByHand };
     let expires_in_s = order.expires_in_s.unwrap_or(DEFAULT_EXPIRY_S);
     if !(1..=MAX_EXPIRY_S).contains(&expires_in_s) {
         return Err(invalid(format!("expires_in_s is 1 to {MAX_EXPIRY_S} seconds, found {expires_in_s}")));
@@ -89,6 +93,7 @@ pub(crate) fn new_update(
             created_at: now,
             expires_at: now.saturating_add(expires_in_s),
             by_hand: way == Way::ByHand,
+            origin,
         },
         job: order.job,
         limits: order.limits,

@@ -1,55 +1,93 @@
 //! Updates: sending one to a group, and what became of it.
 
 use keros_protocol::{UnixSeconds, UpdateId};
+use sqlx::AnyConnection;
 
+use super::audit::{What, audit};
 use super::center::{Center, in_thread};
 use super::changes::Change;
+use super::groups::find_group;
 use super::links::require_link;
-use super::order::{OrderError, Way, new_update};
+use super::order::{OrderError, new_update};
 use super::state::Counts;
 use super::views;
+use crate::access::{Action, Caller};
 use crate::api::{SendUpdate, UpdateView};
-use crate::store::{StoreError, groups, updates};
+use crate::store::{NewUpdate, Origin, StoreError, UpdateRow, UpdatesOf, groups, updates};
 
 impl Center {
     /// Accepts an update for a group, and asks those of its gateways that are connected for telemetry.
     pub(crate) async fn send_update(
         &self,
+        caller: &Caller,
         order: SendUpdate,
         now: UnixSeconds,
     ) -> Result<UpdateView, OrderError> {
-        let group = self.group(&order.group).await?;
-        self.check_link_order(&order.job, &group.gateways, now).await?;
-        let update = in_thread(move || new_update(order, &group.gateways, Way::Sent, now)).await?;
+        let mut connection = self.store.read().await?;
+        let group = find_group(&mut connection, caller, &order.group, Action::SendUpdates).await?;
+        let gateways = groups::members(&mut connection, &group.group_id).await?;
+        drop(connection);
+        self.check_link_order(&order.job, &group.customer, &gateways, now).await?;
+        let (group_id, customer) = (group.group_id.clone(), group.customer.id);
+        let origin = Origin {
+            customer: group.customer,
+            group_id: Some(group.group_id),
+            created_by_id: caller.user,
+            created_by: caller.name.clone(),
+        };
+        let order = SendUpdate { group: group.name, ..order };
+        let update = in_thread(move || new_update(order, &gateways, origin, now)).await?;
         let mut transaction = self.store.begin().await?;
-        require_link(&mut transaction, &update.job).await?;
+        require_link(&mut transaction, &update.job, customer).await?;
         let expired = updates::expire(&mut transaction, now).await?;
-        if let Some((under_way, eui)) = updates::in_progress(&mut transaction, &update.row.group).await? {
+        if let Some((under_way, eui)) = updates::in_progress(&mut transaction, &group_id).await? {
             return Err(OrderError::Conflict(format!(
                 "update {under_way} is in progress: its command still waits for gateway {eui}"
             )));
         }
         updates::create(&mut transaction, &update).await?;
+        audit(&mut transaction, caller, Action::SendUpdates, sent(&update)).await?;
         transaction.commit().await.map_err(StoreError::from)?;
         self.tell_expired(expired);
         let update_id = update.row.update_id;
         tracing::info!(%update_id, group = update.row.group, gateways = update.commands.len(), "an update is accepted");
         self.tell(&[Change::Update(update_id)]);
-        let online = groups::online_members(&mut *self.store.read().await?, &update.row.group).await?;
+        let online = groups::online_members(&mut *self.store.read().await?, &group_id).await?;
         self.nudge_some(online);
-        self.update(update_id, now).await
+        self.update(caller, update_id, now).await
     }
 
-    /// Updates, newest first, those before `before`, without their lines.
+    /// The updates that the caller may see, newest first, those before `before`, without their lines.
     pub(crate) async fn updates(
         &self,
+        caller: &Caller,
         before: Option<UpdateId>,
         limit: u32,
         now: UnixSeconds,
     ) -> Result<Vec<UpdateView>, OrderError> {
         let mut connection = self.store.read().await?;
         let mut list = Vec::new();
-        for row in updates::list(&mut connection, before, limit).await? {
+        for row in
+            updates::list(&mut connection, &caller.where_may(Action::SeeUpdates), before, limit).await?
+        {
+            let counts = updates::counts(&mut connection, row.update_id, now).await?;
+            list.push(views::update(row, Counts::of(&counts)));
+        }
+        Ok(list)
+    }
+
+    /// Updates of a group, or of a gateway, newest first, without their lines.
+    pub(crate) async fn updates_of(
+        &self,
+        caller: &Caller,
+        of: UpdatesOf<'_>,
+        limit: u32,
+        now: UnixSeconds,
+    ) -> Result<Vec<UpdateView>, OrderError> {
+        let mut connection = self.store.read().await?;
+        let mut list = Vec::new();
+        let visible = caller.where_may(Action::SeeUpdates);
+        for row in updates::list_of(&mut connection, &visible, of, limit).await? {
             let counts = updates::counts(&mut connection, row.update_id, now).await?;
             list.push(views::update(row, Counts::of(&counts)));
         }
@@ -59,11 +97,12 @@ impl Center {
     /// One update, without its lines.
     pub(crate) async fn update_summary(
         &self,
+        caller: &Caller,
         update_id: UpdateId,
         now: UnixSeconds,
     ) -> Result<UpdateView, OrderError> {
         let mut connection = self.store.read().await?;
-        let row = updates::find(&mut connection, update_id).await?.ok_or_else(|| no_update(update_id))?;
+        let row = find_update(&mut connection, caller, update_id, Action::SeeUpdates).await?;
         let counts = updates::counts(&mut connection, update_id, now).await?;
         Ok(views::update(row, Counts::of(&counts)))
     }
@@ -71,11 +110,12 @@ impl Center {
     /// One update, with a line for each gateway.
     pub(crate) async fn update(
         &self,
+        caller: &Caller,
         update_id: UpdateId,
         now: UnixSeconds,
     ) -> Result<UpdateView, OrderError> {
         let mut connection = self.store.read().await?;
-        let row = updates::find(&mut connection, update_id).await?.ok_or_else(|| no_update(update_id))?;
+        let row = find_update(&mut connection, caller, update_id, Action::SeeUpdates).await?;
         let mut counts = Counts::default();
         let mut lines = Vec::new();
         for line in updates::lines(&mut connection, update_id, None).await? {
@@ -86,6 +126,25 @@ impl Center {
         }
         Ok(UpdateView { gateways: lines, ..views::update(row, counts) })
     }
+}
+
+/// An update that the caller sees; he may do this to it.
+pub(super) async fn find_update(
+    connection: &mut AnyConnection,
+    caller: &Caller,
+    update_id: UpdateId,
+    action: Action,
+) -> Result<UpdateRow, OrderError> {
+    let found = updates::find(connection, update_id).await?;
+    let row = found.filter(|row| caller.sees(&row.origin.customer.id)).ok_or_else(|| no_update(update_id))?;
+    caller.require(action, &row.origin.customer.id)?;
+    Ok(row)
+}
+
+fn sent(update: &NewUpdate) -> What {
+    let row = &update.row;
+    let detail = format!("{}, to {} gateways of group {:?}", row.kind, update.commands.len(), row.group);
+    What::of(row.origin.customer.id, format!("update {}", row.update_id), detail)
 }
 
 pub(super) fn no_update(update_id: UpdateId) -> OrderError {

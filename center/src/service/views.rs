@@ -1,15 +1,16 @@
 //! Rows as the REST API shows them. Pure.
 
-use keros_protocol::UnixSeconds;
+use keros_protocol::{Eui, UnixSeconds};
 
 use super::state::Counts;
-use crate::api::{DeliveryView, GatewayView, LinkView, UpdateView};
-use crate::store::{GatewayRow, LineRow, LinkRow, UpdateRow};
+use crate::api::{DeliveryView, GatewayView, GroupView, LinkView, UpdateView};
+use crate::store::{GatewayRow, GroupRow, LineRow, LinkRow, UpdateRow};
 
 /// A gateway, with the groups that it is in.
 pub(super) fn gateway(row: GatewayRow, groups: Vec<String>) -> GatewayView {
     GatewayView {
         eui: row.eui,
+        customer_id: row.customer_id,
         name: row.shown_name(),
         description: row.description,
         declared: row.declared,
@@ -22,11 +23,28 @@ pub(super) fn gateway(row: GatewayRow, groups: Vec<String>) -> GatewayView {
     }
 }
 
+/// A group with its members.
+pub(super) fn group(row: GroupRow, gateways: Vec<Eui>) -> GroupView {
+    GroupView {
+        group_id: row.group_id,
+        customer_id: row.customer.id,
+        customer: row.customer.name,
+        name: row.name,
+        description: row.description,
+        gateways,
+    }
+}
+
 /// An update without its lines.
 pub(super) fn update(row: UpdateRow, counts: Counts) -> UpdateView {
     UpdateView {
         update_id: row.update_id,
         group: row.group,
+        group_id: row.origin.group_id,
+        customer_id: row.origin.customer.id,
+        customer: row.origin.customer.name,
+        created_by: row.origin.created_by,
+        created_by_id: row.origin.created_by_id,
         kind: row.kind,
         magic_link: row.link_digest,
         by_hand: row.by_hand,

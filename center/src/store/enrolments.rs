@@ -4,7 +4,9 @@ use keros_protocol::{Eui, UnixSeconds};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
+use super::among::Among;
 use super::{Result, number, optional_number, parsed, to_big};
+use crate::access::Visible;
 
 macro_rules! columns {
     () => {
@@ -71,10 +73,24 @@ pub(crate) async fn find(connection: &mut AnyConnection, token_digest: &str) -> 
     row.as_ref().map(enrolment_row).transpose()
 }
 
-/// The newest ones first.
-pub(crate) async fn list(connection: &mut AnyConnection, limit: u32) -> Result<Vec<EnrolmentRow>> {
-    let text = concat!("SELECT ", columns!(), " FROM enrolments ORDER BY created_at DESC, eui LIMIT $1");
-    let rows = sqlx::query(text).bind(i64::from(limit)).fetch_all(connection).await?;
+/// Those of the visible customers' gateways, the newest first. A gateway that is not known yet will be of `main`.
+pub(crate) async fn list(
+    connection: &mut AnyConnection,
+    visible: &Visible,
+    limit: u32,
+) -> Result<Vec<EnrolmentRow>> {
+    let among = Among::new(
+        "COALESCE((SELECT g.customer_id FROM gateways g WHERE g.eui = enrolments.eui), \
+         '00000000-0000-7000-8000-000000000001')",
+        visible,
+        2,
+    );
+    let sql = among.within(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM enrolments WHERE {among} ORDER BY created_at DESC, eui LIMIT $1"
+    ));
+    let rows = among.bind(sqlx::query(sql).bind(i64::from(limit))).fetch_all(connection).await?;
     rows.iter().map(enrolment_row).collect()
 }
 

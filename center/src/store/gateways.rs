@@ -6,7 +6,9 @@ use sqlx::Row as _;
 use sqlx::any::AnyRow;
 use uuid::Uuid;
 
+use super::among::Among;
 use super::{Result, from_json, number, optional_number, parsed, to_big, to_json};
+use crate::access::{CustomerId, GroupId, Visible};
 
 /// One gateway, without its package list.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +35,8 @@ pub(crate) struct GatewayRow {
     pub(crate) packages_digest: Option<String>,
     /// The stream of the last report heard of.
     pub(crate) report_stream: Option<Uuid>,
+    /// Whose it is.
+    pub(crate) customer_id: CustomerId,
 }
 
 impl GatewayRow {
@@ -69,6 +73,7 @@ fn gateway_row(row: &AnyRow) -> Result<GatewayRow> {
         agent_version: row.try_get("agent_version")?,
         packages_digest: row.try_get("packages_digest")?,
         report_stream: stream.map(|_| parsed(row, "report_stream")).transpose()?,
+        customer_id: parsed(row, "customer_id")?,
     })
 }
 
@@ -76,7 +81,7 @@ fn gateway_row(row: &AnyRow) -> Result<GatewayRow> {
 pub(crate) async fn find(connection: &mut AnyConnection, eui: Eui) -> Result<Option<GatewayRow>> {
     let row = sqlx::query(
         "SELECT eui, name, description, declared, online, last_telemetry_at, codename, keros_version, \
-         agent_version, packages_digest, report_stream FROM gateways WHERE eui = $1",
+         agent_version, packages_digest, report_stream, customer_id FROM gateways WHERE eui = $1",
     )
     .bind(eui.to_string())
     .fetch_optional(connection)
@@ -84,31 +89,33 @@ pub(crate) async fn find(connection: &mut AnyConnection, eui: Eui) -> Result<Opt
     row.as_ref().map(gateway_row).transpose()
 }
 
-/// Gateways in the order of their EUIs, those after `after`.
+/// The visible gateways in the order of their EUIs, those after `after`.
 pub(crate) async fn list(
     connection: &mut AnyConnection,
+    visible: &Visible,
     after: Option<Eui>,
     limit: u32,
 ) -> Result<Vec<GatewayRow>> {
-    let rows = sqlx::query(
+    let among = Among::new("customer_id", visible, 3);
+    let sql = among.within(
         "SELECT eui, name, description, declared, online, last_telemetry_at, codename, keros_version, \
-         agent_version, packages_digest, report_stream FROM gateways WHERE eui > $1 ORDER BY eui LIMIT $2",
-    )
-    .bind(after.map(|eui| eui.to_string()).unwrap_or_default())
-    .bind(i64::from(limit))
-    .fetch_all(connection)
-    .await?;
+         agent_version, packages_digest, report_stream, customer_id FROM gateways \
+         WHERE eui > $1 AND {among} ORDER BY eui LIMIT $2",
+    );
+    let query =
+        sqlx::query(sql).bind(after.map(|eui| eui.to_string()).unwrap_or_default()).bind(i64::from(limit));
+    let rows = among.bind(query).fetch_all(connection).await?;
     rows.iter().map(gateway_row).collect()
 }
 
 /// The members of a group.
-pub(crate) async fn of_group(connection: &mut AnyConnection, name: &str) -> Result<Vec<GatewayRow>> {
+pub(crate) async fn of_group(connection: &mut AnyConnection, group: &GroupId) -> Result<Vec<GatewayRow>> {
     let rows = sqlx::query(
         "SELECT g.eui AS eui, name, description, declared, online, last_telemetry_at, codename, keros_version, \
-         agent_version, packages_digest, report_stream FROM group_members m JOIN gateways g ON g.eui = m.eui \
-         WHERE m.group_name = $1 ORDER BY g.eui",
+         agent_version, packages_digest, report_stream, customer_id FROM group_members m \
+         JOIN gateways g ON g.eui = m.eui WHERE m.group_id = $1 ORDER BY g.eui",
     )
-    .bind(name.to_owned())
+    .bind(group.to_string())
     .fetch_all(connection)
     .await?;
     rows.iter().map(gateway_row).collect()
@@ -123,36 +130,39 @@ pub(crate) async fn telemetry(connection: &mut AnyConnection, eui: Eui) -> Resul
     row.map_or(Ok(None), |row| from_json(&row, "telemetry"))
 }
 
-/// Makes a gateway known that has spoken; one that is known stays as it is.
+/// Makes a gateway known that has spoken, as one of the customer `main`; one that is known stays as it is.
 pub(crate) async fn ensure(connection: &mut AnyConnection, eui: Eui, now: UnixSeconds) -> Result<()> {
     sqlx::query(
-        "INSERT INTO gateways (eui, description, declared, online, created_at) VALUES ($1, '', 0, 0, $2) \
-         ON CONFLICT (eui) DO NOTHING",
+        "INSERT INTO gateways (eui, description, declared, online, created_at, customer_id) \
+         VALUES ($1, '', 0, 0, $2, $3) ON CONFLICT (eui) DO NOTHING",
     )
     .bind(eui.to_string())
     .bind(to_big(now))
+    .bind(CustomerId::MAIN.to_string())
     .execute(connection)
     .await?;
     Ok(())
 }
 
-/// Makes a gateway known that an operator declares; no name leaves the old one.
+/// Makes a gateway known that an operator declares for a customer; no name leaves the old one. One that is known keeps its customer.
 pub(crate) async fn declare(
     connection: &mut AnyConnection,
     eui: Eui,
+    customer: CustomerId,
     name: Option<&str>,
     description: &str,
     now: UnixSeconds,
 ) -> Result<()> {
     sqlx::query(
-        "INSERT INTO gateways (eui, name, description, declared, online, created_at) VALUES ($1, $2, $3, 1, 0, $4) \
-         ON CONFLICT (eui) DO UPDATE SET name = COALESCE(excluded.name, gateways.name), \
+        "INSERT INTO gateways (eui, name, description, declared, online, created_at, customer_id) \
+         VALUES ($1, $2, $3, 1, 0, $4, $5) ON CONFLICT (eui) DO UPDATE SET name = COALESCE(excluded.name, gateways.name), \
          description = excluded.description, declared = 1",
     )
     .bind(eui.to_string())
     .bind(name.map(str::to_owned))
     .bind(description.to_owned())
     .bind(to_big(now))
+    .bind(customer.to_string())
     .execute(connection)
     .await?;
     Ok(())

@@ -6,7 +6,9 @@ use keros_protocol::magic_link::{Descriptor, Digest, KerosRange, Title};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, QueryBuilder, Row as _};
 
+use super::among::Among;
 use super::{Result, count, from_json, number, optional_number, parsed, to_big, to_json};
+use crate::access::{CustomerId, Visible};
 
 /// Rows of one INSERT: 3 values each, far below SQLite's 32,766 values for one statement.
 const ROWS_PER_INSERT: usize = 1000;
@@ -54,23 +56,31 @@ fn link_row(row: &AnyRow) -> Result<LinkRow> {
     })
 }
 
-/// All links, newest first.
-pub(crate) async fn list(connection: &mut AnyConnection) -> Result<Vec<LinkRow>> {
-    let rows = sqlx::query("SELECT * FROM magic_links ORDER BY created_at DESC, digest")
-        .fetch_all(connection)
-        .await?;
+/// The links of the visible customers, newest first.
+pub(crate) async fn list(connection: &mut AnyConnection, visible: &Visible) -> Result<Vec<LinkRow>> {
+    let among = Among::new("o.customer_id", visible, 1);
+    let sql = among.within(
+        "SELECT * FROM magic_links l WHERE EXISTS (SELECT 1 FROM magic_link_customers o \
+         WHERE o.link = l.digest AND {among}) ORDER BY created_at DESC, digest",
+    );
+    let rows = among.bind(sqlx::query(sql)).fetch_all(connection).await?;
     rows.iter().map(link_row).collect()
 }
 
-/// The links whose digest begins so, two at most.
-pub(crate) async fn find(connection: &mut AnyConnection, beginning: &str) -> Result<Vec<LinkRow>> {
+/// The links of the visible customers whose digest begins so, two at most.
+pub(crate) async fn find(
+    connection: &mut AnyConnection,
+    beginning: &str,
+    visible: &Visible,
+) -> Result<Vec<LinkRow>> {
+    let among = Among::new("o.customer_id", visible, 3);
+    let sql = among.within(
+        "SELECT * FROM magic_links l WHERE digest >= $1 AND digest < $2 AND EXISTS (SELECT 1 \
+         FROM magic_link_customers o WHERE o.link = l.digest AND {among}) ORDER BY digest LIMIT 2",
+    );
     // `g` is after every hex digit.
-    let rows =
-        sqlx::query("SELECT * FROM magic_links WHERE digest >= $1 AND digest < $2 ORDER BY digest LIMIT 2")
-            .bind(beginning.to_owned())
-            .bind(format!("{beginning}g"))
-            .fetch_all(connection)
-            .await?;
+    let query = sqlx::query(sql).bind(beginning.to_owned()).bind(format!("{beginning}g"));
+    let rows = among.bind(query).fetch_all(connection).await?;
     rows.iter().map(link_row).collect()
 }
 
@@ -80,6 +90,71 @@ pub(crate) async fn exists(connection: &mut AnyConnection, digest: Digest) -> Re
         .bind(digest.to_string())
         .fetch_optional(connection)
         .await?;
+    Ok(row.is_some())
+}
+
+/// Whether there is this link, as one of this customer.
+pub(crate) async fn is_of(
+    connection: &mut AnyConnection,
+    digest: Digest,
+    customer: CustomerId,
+) -> Result<bool> {
+    let row = sqlx::query("SELECT link FROM magic_link_customers WHERE link = $1 AND customer_id = $2")
+        .bind(digest.to_string())
+        .bind(customer.to_string())
+        .fetch_optional(connection)
+        .await?;
+    Ok(row.is_some())
+}
+
+/// The customers that have this link.
+pub(crate) async fn customers(connection: &mut AnyConnection, digest: Digest) -> Result<Vec<CustomerId>> {
+    let rows =
+        sqlx::query("SELECT customer_id FROM magic_link_customers WHERE link = $1 ORDER BY customer_id")
+            .bind(digest.to_string())
+            .fetch_all(connection)
+            .await?;
+    rows.iter().map(|row| parsed(row, "customer_id")).collect()
+}
+
+/// Makes a link one of a customer's too; whether it was not before.
+pub(crate) async fn give(
+    connection: &mut AnyConnection,
+    digest: Digest,
+    customer: CustomerId,
+) -> Result<bool> {
+    let done = sqlx::query(
+        "INSERT INTO magic_link_customers (link, customer_id) VALUES ($1, $2) ON CONFLICT (link, customer_id) DO NOTHING",
+    )
+    .bind(digest.to_string())
+    .bind(customer.to_string())
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// A customer has the link no longer.
+pub(crate) async fn take(connection: &mut AnyConnection, digest: Digest, customer: CustomerId) -> Result<()> {
+    sqlx::query("DELETE FROM magic_link_customers WHERE link = $1 AND customer_id = $2")
+        .bind(digest.to_string())
+        .bind(customer.to_string())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Whether a link of a visible customer names the blob.
+pub(crate) async fn is_named_for(
+    connection: &mut AnyConnection,
+    blob: Digest,
+    visible: &Visible,
+) -> Result<bool> {
+    let among = Among::new("o.customer_id", visible, 2);
+    let sql = among.within(
+        "SELECT b.link AS link FROM magic_link_blobs b JOIN magic_link_customers o ON o.link = b.link \
+         WHERE b.blob = $1 AND {among} LIMIT 1",
+    );
+    let row = among.bind(sqlx::query(sql).bind(blob.to_string())).fetch_optional(connection).await?;
     Ok(row.is_some())
 }
 
@@ -158,31 +233,36 @@ pub(crate) async fn is_named(connection: &mut AnyConnection, blob: Digest) -> Re
     Ok(row.is_some())
 }
 
-/// The updates that run a link, newest first.
+/// The visible updates that run a link, newest first.
 pub(crate) async fn updates(
     connection: &mut AnyConnection,
     digest: Digest,
+    visible: &Visible,
     limit: u32,
 ) -> Result<Vec<UpdateId>> {
-    let rows =
-        sqlx::query("SELECT update_id FROM updates WHERE link_digest = $1 ORDER BY update_id DESC LIMIT $2")
-            .bind(digest.to_string())
-            .bind(i64::from(limit))
-            .fetch_all(connection)
-            .await?;
+    let among = Among::new("customer_id", visible, 3);
+    let sql = among.within(
+        "SELECT update_id FROM updates WHERE link_digest = $1 AND {among} ORDER BY update_id DESC LIMIT $2",
+    );
+    let query = sqlx::query(sql).bind(digest.to_string()).bind(i64::from(limit));
+    let rows = among.bind(query).fetch_all(connection).await?;
     rows.iter().map(|row| parsed(row, "update_id")).collect()
 }
 
-/// An update that runs the link and has not ended.
-pub(crate) async fn open_update(connection: &mut AnyConnection, digest: Digest) -> Result<Option<UpdateId>> {
+/// An update of these customers that runs the link and has not ended.
+pub(crate) async fn open_update(
+    connection: &mut AnyConnection,
+    digest: Digest,
+    of: &Visible,
+) -> Result<Option<UpdateId>> {
     // A word is owed by exactly those commands that are received and have not ended.
-    let row = sqlx::query(
-        "SELECT u.update_id AS update_id FROM updates u WHERE u.link_digest = $1 AND EXISTS (SELECT 1 FROM commands c \
-         WHERE c.update_id = u.update_id AND (c.delivery IN ('waiting', 'sent') OR c.overdue_at IS NOT NULL)) LIMIT 1",
-    )
-    .bind(digest.to_string())
-    .fetch_optional(connection)
-    .await?;
+    let among = Among::new("u.customer_id", of, 2);
+    let sql = among.within(
+        "SELECT u.update_id AS update_id FROM updates u WHERE u.link_digest = $1 AND {among} AND EXISTS (SELECT 1 \
+         FROM commands c WHERE c.update_id = u.update_id \
+         AND (c.delivery IN ('waiting', 'sent') OR c.overdue_at IS NOT NULL)) LIMIT 1",
+    );
+    let row = among.bind(sqlx::query(sql).bind(digest.to_string())).fetch_optional(connection).await?;
     row.map(|row| parsed(&row, "update_id")).transpose()
 }
 

@@ -1,7 +1,10 @@
 //! What the center keeps, in SQL that SQLite and PostgreSQL both understand. It must decide nothing: rules are in `service`.
 
+mod among;
+pub(crate) mod audit;
 pub(crate) mod cancellations;
 pub(crate) mod certificates;
+pub(crate) mod customers;
 pub(crate) mod differences;
 pub(crate) mod enrolments;
 pub(crate) mod gateways;
@@ -19,14 +22,17 @@ use std::path::{Path, PathBuf};
 use sqlx::any::{AnyPoolOptions, AnyRow};
 use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _, Row as _};
 
+pub(crate) use customers::Customer;
 pub(crate) use gateways::GatewayRow;
 use gateways::shown_name;
+pub(crate) use groups::GroupRow;
 pub(crate) use jobs::OrderedJob;
 pub(crate) use lines::LineFilter;
 pub(crate) use links::LinkRow;
 pub(crate) use reports::{Kept, KeptReport, NewReport};
 pub(crate) use updates::{
-    Allowance, CommandRow, CountRow, DueCommand, KnownCommand, LineRow, NewUpdate, UpdateRow,
+    Allowance, CommandRow, CountRow, DueCommand, KnownCommand, LineRow, NewUpdate, Origin, UpdateRow,
+    UpdatesOf,
 };
 
 /// Connections to the database: one writes, the others read.

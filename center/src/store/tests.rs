@@ -1,4 +1,5 @@
 use super::*;
+use crate::access::CustomerId;
 use keros_protocol::{Delivery, Eui, Outcome};
 
 const EUI: Eui = Eui::from_u64(0x7076_FF00_5607_0123);
@@ -12,7 +13,7 @@ async fn what_was_committed_is_there_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path()).await.unwrap();
     let mut transaction = store.begin().await.unwrap();
-    gateways::declare(&mut transaction, EUI, Some("mast"), "north", 5).await.unwrap();
+    gateways::declare(&mut transaction, EUI, CustomerId::MAIN, Some("mast"), "north", 5).await.unwrap();
     transaction.commit().await.unwrap();
     store.close().await;
     let store = open(folder.path()).await.unwrap();
@@ -46,7 +47,7 @@ async fn every_connection_writes_through_and_checks_references() {
         let row = sqlx::query("PRAGMA journal_mode").fetch_one(&mut **connection).await.unwrap();
         assert_eq!(row.try_get::<String, _>(0).unwrap(), "wal");
     }
-    let error = groups::add_member(&mut connections[0], "none", EUI).await.unwrap_err();
+    let error = groups::add_member(&mut connections[0], &"none".to_owned().into(), EUI).await.unwrap_err();
     assert!(error.is_about_data(), "{error:?}");
 }
 
@@ -65,7 +66,9 @@ async fn a_damaged_page_is_found_at_the_start() {
     let store = open(folder.path()).await.unwrap();
     let mut transaction = store.begin().await.unwrap();
     for number in 0..500 {
-        gateways::declare(&mut transaction, Eui::from_u64(number), Some("name"), "text", 5).await.unwrap();
+        gateways::declare(&mut transaction, Eui::from_u64(number), CustomerId::MAIN, Some("name"), "text", 5)
+            .await
+            .unwrap();
     }
     transaction.commit().await.unwrap();
     store.close().await;
@@ -272,7 +275,8 @@ async fn a_database_of_the_first_version_is_brought_up_to_date_with_what_is_in_i
 mod tests_support {
     use keros_protocol::{CommandId, Eui, Job, UpdateId};
 
-    use super::{NewUpdate, UpdateRow};
+    use super::{Customer, NewUpdate, Origin, UpdateRow};
+    use crate::access::{CustomerId, GroupId};
 
     pub(super) fn update(gateways: u64) -> NewUpdate {
         NewUpdate {
@@ -284,6 +288,12 @@ mod tests_support {
                 created_at: 1,
                 expires_at: 100,
                 by_hand: false,
+                origin: Origin {
+                    customer: Customer { id: CustomerId::MAIN, name: "main".to_owned() },
+                    group_id: Some(GroupId::new()),
+                    created_by_id: None,
+                    created_by: "ada".to_owned(),
+                },
             },
             job: Job::JetPorch { script: String::new(), vars: serde_json::Map::new() },
             limits: keros_protocol::JobLimits::default(),

@@ -7,12 +7,28 @@ use sqlx::any::AnyRow;
 use sqlx::{QueryBuilder, Row as _};
 use uuid::Uuid;
 
+use super::among::Among;
 use super::{
-    Result, StoreError, count, from_json, number, optional_number, parsed, shown_name, to_big, to_json,
+    Customer, Result, StoreError, count, from_json, number, optional_number, parsed, shown_name, to_big,
+    to_json,
 };
+use crate::access::{GroupId, UserId, Visible};
 
 /// Rows of one INSERT: 7 values each, far below SQLite's 32,766 values for one statement.
 const ROWS_PER_INSERT: usize = 500;
+
+/// Whose update it is, and who sent it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Origin {
+    /// Whose.
+    pub(crate) customer: Customer,
+    /// The group; `None` for a command that is carried by hand. It may be gone.
+    pub(crate) group_id: Option<GroupId>,
+    /// Who sent it; `None`: whoever has the center's own token.
+    pub(crate) created_by_id: Option<UserId>,
+    /// His log-in name then; empty in what was sent before there were users.
+    pub(crate) created_by: String,
+}
 
 /// An update.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +47,8 @@ pub(crate) struct UpdateRow {
     pub(crate) expires_at: UnixSeconds,
     /// Its one command is carried to the gateway by a person.
     pub(crate) by_hand: bool,
+    /// Whose it is, and who sent it.
+    pub(crate) origin: Origin,
 }
 
 /// An update to be kept.
@@ -159,7 +177,30 @@ fn update_row(row: &AnyRow) -> Result<UpdateRow> {
         created_at: number(row, "created_at")?,
         expires_at: number(row, "expires_at")?,
         by_hand: number(row, "by_hand")? != 0,
+        origin: Origin {
+            customer: Customer { id: parsed(row, "customer_id")?, name: row.try_get("customer")? },
+            group_id: row.try_get::<Option<String>, _>("group_id")?.map(GroupId::from),
+            created_by_id: row
+                .try_get::<Option<String>, _>("created_by_id")?
+                .map(|_| parsed(row, "created_by_id"))
+                .transpose()?,
+            created_by: row.try_get("created_by")?,
+        },
     })
+}
+
+/// What [`update_row`] reads.
+macro_rules! updates {
+    ($rest:literal) => {
+        concat!(
+            "SELECT u.update_id AS update_id, u.group_name AS group_name, u.kind AS kind, \
+             u.link_digest AS link_digest, u.created_at AS created_at, u.expires_at AS expires_at, \
+             u.by_hand AS by_hand, u.customer_id AS customer_id, k.name AS customer, u.group_id AS group_id, \
+             u.created_by_id AS created_by_id, u.created_by AS created_by \
+             FROM updates u JOIN customers k ON k.customer_id = u.customer_id ",
+            $rest
+        )
+    };
 }
 
 fn command_row(row: &AnyRow) -> Result<CommandRow> {
@@ -182,7 +223,8 @@ pub(crate) async fn create(connection: &mut AnyConnection, update: &NewUpdate) -
     let (delivery, times_sent) = if row.by_hand { (Delivery::Sent, 1_i64) } else { (Delivery::Waiting, 0) };
     sqlx::query(
         "INSERT INTO updates (update_id, group_name, kind, job, limits, options, created_at, expires_at, \
-         link_digest, by_hand) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+         link_digest, by_hand, customer_id, group_id, created_by_id, created_by) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
     )
     .bind(row.update_id.to_string())
     .bind(row.group.clone())
@@ -194,6 +236,10 @@ pub(crate) async fn create(connection: &mut AnyConnection, update: &NewUpdate) -
     .bind(to_big(row.expires_at))
     .bind(row.link_digest.map(|digest| digest.to_string()))
     .bind(i64::from(row.by_hand))
+    .bind(row.origin.customer.id.to_string())
+    .bind(row.origin.group_id.as_ref().map(ToString::to_string))
+    .bind(row.origin.created_by_id.map(|user| user.to_string()))
+    .bind(row.origin.created_by.clone())
     .execute(&mut *connection)
     .await?;
     for commands in update.commands.chunks(ROWS_PER_INSERT) {
@@ -217,32 +263,62 @@ pub(crate) async fn create(connection: &mut AnyConnection, update: &NewUpdate) -
 
 /// One update.
 pub(crate) async fn find(connection: &mut AnyConnection, update_id: UpdateId) -> Result<Option<UpdateRow>> {
-    let row = sqlx::query(
-        "SELECT update_id, group_name, kind, link_digest, created_at, expires_at, by_hand FROM updates \
-         WHERE update_id = $1",
-    )
-    .bind(update_id.to_string())
-    .fetch_optional(connection)
-    .await?;
+    let row = sqlx::query(updates!("WHERE u.update_id = $1"))
+        .bind(update_id.to_string())
+        .fetch_optional(connection)
+        .await?;
     row.as_ref().map(update_row).transpose()
 }
 
-/// Updates, newest first, those before `before`.
+/// The visible updates, newest first, those before `before`.
 pub(crate) async fn list(
     connection: &mut AnyConnection,
+    visible: &Visible,
     before: Option<UpdateId>,
     limit: u32,
 ) -> Result<Vec<UpdateRow>> {
     // Version 7 UUIDs sort by time; `g` is after every hex digit.
-    let rows = sqlx::query(
-        "SELECT update_id, group_name, kind, link_digest, created_at, expires_at, by_hand FROM updates \
-         WHERE update_id < $1 ORDER BY update_id DESC LIMIT $2",
-    )
-    .bind(before.map_or_else(|| "g".to_owned(), |id| id.to_string()))
-    .bind(i64::from(limit))
-    .fetch_all(connection)
-    .await?;
+    let among = Among::new("u.customer_id", visible, 3);
+    let sql = among.within(updates!("WHERE u.update_id < $1 AND {among} ORDER BY u.update_id DESC LIMIT $2"));
+    let query = sqlx::query(sql)
+        .bind(before.map_or_else(|| "g".to_owned(), |id| id.to_string()))
+        .bind(i64::from(limit));
+    let rows = among.bind(query).fetch_all(connection).await?;
     rows.iter().map(update_row).collect()
+}
+
+/// Whose updates are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UpdatesOf<'a> {
+    /// Those that were sent to a group.
+    Group(&'a GroupId),
+    /// Those that have a command for a gateway.
+    Gateway(Eui),
+}
+
+/// Updates of a group or a gateway, newest first.
+pub(crate) async fn list_of(
+    connection: &mut AnyConnection,
+    visible: &Visible,
+    of: UpdatesOf<'_>,
+    limit: u32,
+) -> Result<Vec<UpdateRow>> {
+    let among = Among::new("u.customer_id", visible, 3);
+    let (sql, of) = match of {
+        UpdatesOf::Group(group) => (
+            updates!("WHERE u.group_id = $1 AND {among} ORDER BY u.update_id DESC LIMIT $2"),
+            group.to_string(),
+        ),
+        UpdatesOf::Gateway(eui) => (
+            updates!(
+                "WHERE u.update_id IN (SELECT update_id FROM commands WHERE eui = $1) AND {among} \
+                 ORDER BY u.update_id DESC LIMIT $2"
+            ),
+            eui.to_string(),
+        ),
+    };
+    let query = sqlx::query(among.within(sql)).bind(of).bind(i64::from(limit));
+    among.bind(query).fetch_all(connection).await?.iter().map(update_row).collect()
 }
 
 /// The counts of one update.
@@ -466,16 +542,16 @@ pub(crate) async fn expire(connection: &mut AnyConnection, now: UnixSeconds) -> 
 /// An update that is in progress for a group, or for a gateway that is in it.
 pub(crate) async fn in_progress(
     connection: &mut AnyConnection,
-    group: &str,
+    group: &GroupId,
 ) -> Result<Option<(UpdateId, Eui)>> {
     // Two queries, since one with OR would read every waiting command of the whole fleet.
     for sql in [
         "SELECT c.update_id AS update_id, c.eui AS eui FROM updates u JOIN commands c ON c.update_id = u.update_id \
-         WHERE u.group_name = $1 AND c.delivery = 'waiting' LIMIT 1",
+         WHERE u.group_id = $1 AND c.delivery = 'waiting' LIMIT 1",
         "SELECT c.update_id AS update_id, c.eui AS eui FROM group_members m JOIN commands c ON c.eui = m.eui \
-         WHERE m.group_name = $1 AND c.delivery = 'waiting' LIMIT 1",
+         WHERE m.group_id = $1 AND c.delivery = 'waiting' LIMIT 1",
     ] {
-        let row = sqlx::query(sql).bind(group.to_owned()).fetch_optional(&mut *connection).await?;
+        let row = sqlx::query(sql).bind(group.to_string()).fetch_optional(&mut *connection).await?;
         if let Some(row) = row {
             return Ok(Some((parsed(&row, "update_id")?, parsed(&row, "eui")?)));
         }

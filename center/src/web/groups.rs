@@ -5,9 +5,12 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use serde::Deserialize;
 
+use super::updates::LastUpdates;
 use super::{Failure, Page, Posted, Section, Visitor, html, place, to};
-use crate::api::GroupView;
+use crate::api::{CreateGroup, GroupView};
 use crate::rest::Api;
+use crate::service::unix_now;
+use crate::store::UpdatesOf;
 
 /// Gateways of a group that its page lists: the list of gateways shows all of them, in parts.
 const MOST_MEMBERS: usize = 200;
@@ -20,7 +23,7 @@ struct List {
 }
 
 pub(super) async fn list(State(api): State<Api>, visitor: Visitor) -> Result<Response, Failure> {
-    let groups = api.center().groups().await?;
+    let groups = api.center().groups(&visitor.caller).await?;
     html(&List { page: Page::new(&visitor, Section::Groups, "Groups"), groups })
 }
 
@@ -31,6 +34,7 @@ struct Show {
     group: GroupView,
     /// Members that are not listed.
     more: usize,
+    last: LastUpdates,
 }
 
 pub(super) async fn show(
@@ -38,10 +42,12 @@ pub(super) async fn show(
     visitor: Visitor,
     Path(name): Path<String>,
 ) -> Result<Response, Failure> {
-    let mut group = api.center().group(&name).await?;
+    let mut group = api.center().group(&visitor.caller, &name).await?;
     let more = group.gateways.len().saturating_sub(MOST_MEMBERS);
     group.gateways.truncate(MOST_MEMBERS);
-    html(&Show { page: Page::new(&visitor, Section::Groups, group.name.clone()), group, more })
+    let of = UpdatesOf::Group(&group.group_id);
+    let last = LastUpdates::of(&api, &visitor, of).await?;
+    html(&Show { page: Page::new(&visitor, Section::Groups, group.name.clone()), group, more, last })
 }
 
 /// What the form of a group says.
@@ -74,9 +80,14 @@ pub(super) async fn create(
     Posted { visitor, form: fields }: Posted<Fields>,
 ) -> Result<Response, Failure> {
     let Fields { name, description } = &fields;
-    let group = GroupView { name: name.clone(), description: description.clone(), gateways: Vec::new() };
-    match api.center().create_group(&group).await {
-        Ok(group) => Ok(to(&place("/groups", &group.name), "the group is made")),
+    let order = CreateGroup {
+        name: name.clone(),
+        description: description.clone(),
+        gateways: Vec::new(),
+        customer: None,
+    };
+    match api.center().create_group(&visitor.caller, &order, unix_now()).await {
+        Ok(group) => Ok(to(&place("/groups", group.group_id.as_str()), "the group is made")),
         Err(error) => {
             let refusal = Failure::from(error);
             let mut answer = form(&visitor, fields, Some(refusal.detail))?;

@@ -33,7 +33,7 @@ struct List {
 }
 
 pub(super) async fn list(State(api): State<Api>, visitor: Visitor) -> Result<Response, Failure> {
-    let links = api.center().list_links().await?;
+    let links = api.center().list_links(&visitor.caller).await?;
     let page = Page::new(&visitor, Section::MagicLinks, "Magic Links");
     html(&List { page, lines: links.into_iter().map(Line::new).collect() })
 }
@@ -54,7 +54,7 @@ pub(super) async fn show(
     visitor: Visitor,
     Path(digest): Path<String>,
 ) -> Result<Response, Failure> {
-    let mut link = api.center().link(&digest).await?;
+    let mut link = api.center().link(&visitor.caller, &digest).await?;
     let more_gateways = link.gateways.len().saturating_sub(MOST_SHOWN);
     let more_files = link.files.len().saturating_sub(MOST_SHOWN);
     link.gateways.truncate(MOST_SHOWN);

@@ -5,12 +5,14 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse as _, Redirect, Response};
 
 use super::flash;
+use crate::access::Caller;
 use crate::rest::Api;
 
 /// A person, or a program with a token, that asks for a page. Who is neither is led to the log-in.
 #[derive(Debug, Clone)]
 pub(crate) struct Visitor {
-    name: String,
+    /// Who it is, and what he may.
+    pub(crate) caller: Caller,
     csrf: String,
     flash: Option<String>,
 }
@@ -18,7 +20,7 @@ pub(crate) struct Visitor {
 impl Visitor {
     /// The name that pages show.
     pub(crate) fn name(&self) -> &str {
-        &self.name
+        &self.caller.name
     }
 
     /// What forms carry in the field `csrf`.
@@ -44,7 +46,7 @@ impl FromRequestParts<Api> for Visitor {
         if api.holds_token(&parts.headers) {
             // No browser sends a token by itself, so that no other site can make it do so.
             let flash = flash::of(&parts.headers);
-            return Ok(Self { name: "root".to_owned(), csrf: String::new(), flash });
+            return Ok(Self { caller: Caller::root(), csrf: String::new(), flash });
         }
         Err(Redirect::to("/login").into_response())
     }

@@ -10,6 +10,7 @@ use keros_protocol::{CommandId, Delivery, Eui, Outcome, UpdateId};
 
 use self::gateway::Gateway;
 use super::world::{A, B, World, cancelled, commands};
+use crate::access::Caller;
 use crate::api::CancelAnswer;
 use crate::bounds::BUSY_AFTER_EXPIRY_S;
 use crate::service::Outgoing;
@@ -112,7 +113,7 @@ impl History {
     async fn cancel(&mut self) {
         let Some((update, _)) = self.chance.pick(&self.updates) else { return };
         let eui = self.chance.pick(&[None, Some(A), Some(B)]).unwrap();
-        let view = self.world().center.cancel(update, eui, self.now).await.unwrap();
+        let view = self.world().center.cancel(&Caller::root(), update, eui, self.now).await.unwrap();
         for line in view.gateways {
             let id = line.command_id;
             match line.answer {

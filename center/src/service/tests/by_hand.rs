@@ -4,6 +4,7 @@ use keros_protocol::{Delivery, Job, Outcome};
 use uuid::Uuid;
 
 use super::world::{A, B, NOW, World, cancelled, commands, report, succeeded, telemetry, telemetry_in};
+use crate::access::Caller;
 use crate::api::CancelAnswer;
 use crate::links::sample::Bundle;
 use crate::service::OrderError;
@@ -55,13 +56,13 @@ async fn it_is_cancelled_on_the_gateway_since_somebody_may_have_brought_it() {
     let world = World::new().await;
     let digest = world.put_link(&Bundle::usual(&["70*"]), 1).await.unwrap();
     let (update, command) = world.sign_link(digest, A, 10).await.unwrap();
-    let answer = world.center.cancel(update, None, 20).await.unwrap();
+    let answer = world.center.cancel(&Caller::root(), update, None, 20).await.unwrap();
     assert_eq!(answer.gateways[0].answer, CancelAnswer::Asked);
     let outgoing = world.give(&[telemetry(A)], 30).await;
     assert_eq!((cancelled(&outgoing[0]), commands(&outgoing[0])), (vec![command.command_id], Vec::new()));
     // Also when its time is over.
     world.center.expire(2000).await.unwrap();
-    let answer = world.center.cancel(update, None, 2010).await.unwrap();
+    let answer = world.center.cancel(&Caller::root(), update, None, 2010).await.unwrap();
     assert_eq!(answer.gateways[0].answer, CancelAnswer::Asked);
 }
 

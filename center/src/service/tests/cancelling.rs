@@ -4,11 +4,12 @@ use keros_protocol::topics::Leaf;
 use keros_protocol::{CommandId, Delivery, Eui, Outcome, Summary, UpdateId};
 
 use super::world::{A, B, World, cancelled, commands, downlink, report, succeeded, telemetry};
+use crate::access::Caller;
 use crate::api::CancelAnswer::{self, Asked, NeverDelivered, TooLate};
 use crate::service::OrderError;
 
 async fn cancel(world: &World, update: UpdateId, eui: Eui, now: u64) -> CancelAnswer {
-    let view = world.center.cancel(update, Some(eui), now).await.unwrap();
+    let view = world.center.cancel(&Caller::root(), update, Some(eui), now).await.unwrap();
     assert_eq!((view.gateways.len(), view.gateways[0].eui), (1, eui));
     view.gateways[0].answer
 }
@@ -36,7 +37,7 @@ async fn what_waits_is_never_sent() {
 async fn an_update_that_is_cancelled_whole_ends_at_once_and_makes_room_for_the_next() {
     let world = World::new().await;
     let update = world.send(1000, 10).await.unwrap();
-    let view = world.center.cancel(update, None, 11).await.unwrap();
+    let view = world.center.cancel(&Caller::root(), update, None, 11).await.unwrap();
     assert_eq!(view.answers, [("never_delivered".to_owned(), 2)].into());
     let view = world.view(update).await;
     assert_eq!((view.state.as_str(), view.ended), ("cancelled", true));
@@ -75,7 +76,7 @@ async fn every_statement_asks_until_the_command_has_ended() {
     ];
     for (number, outcome) in (1..).zip(steps) {
         world.give(&[report(A, number, number - 1, command, outcome.clone())], 30).await;
-        let view = world.center.cancel(update, Some(A), 40).await.unwrap();
+        let view = world.center.cancel(&Caller::root(), update, Some(A), 40).await.unwrap();
         assert_eq!((view.gateways[0].answer, view.gateways[0].outcome.clone()), (Asked, Some(outcome)));
         let outgoing = world.give(&[telemetry(A)], 50).await;
         assert!(commands(&outgoing[0]).is_empty());
@@ -100,7 +101,7 @@ async fn what_expired_may_have_been_received_all_the_same() {
     let world = World::new().await;
     let update = world.send(100, 10).await.unwrap();
     let command = world.commands(A, 20).await[0].command_id;
-    let view = world.center.cancel(update, None, 200).await.unwrap();
+    let view = world.center.cancel(&Caller::root(), update, None, 200).await.unwrap();
     let answers: Vec<_> = view.gateways.iter().map(|line| (line.answer, line.delivery)).collect();
     assert_eq!(answers, [(Asked, Delivery::Expired), (NeverDelivered, Delivery::Expired)]);
     let outgoing = world.give(&[telemetry(A)], 210).await;
@@ -122,7 +123,7 @@ async fn those_that_are_asked_and_connected_are_nudged_and_others_when_they_come
     let command = world.commands(A, 20).await[0].command_id;
     world.give(&[report(A, 1, 0, command, Outcome::Received {})], 21).await;
     while world.nudges.try_recv().is_ok() {}
-    world.center.cancel(update, None, 30).await.unwrap();
+    world.center.cancel(&Caller::root(), update, None, 30).await.unwrap();
     assert_eq!(world.nudges.try_recv().unwrap(), [A], "B waits: there is nothing to ask it");
     assert!(world.nudges.try_recv().is_err());
     let outgoing = world.give(&[(A, Leaf::Presence, b"online".to_vec())], 40).await;
@@ -143,7 +144,7 @@ async fn cancellations_have_a_bound_and_never_leave_out_a_command_beside_them() 
             let received = report(A, round + 1, round, all[all.len() - 1], Outcome::Received {});
             world.give(&[received], now).await;
         }
-        world.center.cancel(update, None, now).await.unwrap();
+        world.center.cancel(&Caller::root(), update, None, now).await.unwrap();
     }
     let outgoing = world.give(&[telemetry(A)], 500).await;
     let cancelled = cancelled(&outgoing[0]);
@@ -158,8 +159,14 @@ async fn what_is_not_there_cannot_be_cancelled() {
     let world = World::new().await;
     let update = world.send(1000, 10).await.unwrap();
     let other = Eui::from_u64(9);
-    assert!(matches!(world.center.cancel(update, Some(other), 11).await, Err(OrderError::NotFound(_))));
+    assert!(matches!(
+        world.center.cancel(&Caller::root(), update, Some(other), 11).await,
+        Err(OrderError::NotFound(_))
+    ));
     let unknown = UpdateId(uuid::Uuid::now_v7());
-    assert!(matches!(world.center.cancel(unknown, None, 11).await, Err(OrderError::NotFound(_))));
+    assert!(matches!(
+        world.center.cancel(&Caller::root(), unknown, None, 11).await,
+        Err(OrderError::NotFound(_))
+    ));
     assert_eq!(world.line(update, A).await.0, Delivery::Waiting);
 }

@@ -4,6 +4,7 @@ use keros_protocol::limits::MAX_DIFFERENCES_BYTES;
 use keros_protocol::{Delivery, Eui, Outcome, Output, Summary};
 
 use super::world::{A, B, NOW, World, failed, report, telemetry};
+use crate::access::Caller;
 use crate::api::{LineQuery, LineView};
 use crate::service::{OrderError, line_filter};
 
@@ -23,7 +24,7 @@ async fn reported(world: &World, outcomes: &[(Eui, Outcome)]) -> keros_protocol:
 }
 
 async fn line(world: &World, update_id: keros_protocol::UpdateId, eui: Eui) -> LineView {
-    world.center.line(update_id, eui, NOW).await.unwrap()
+    world.center.line(&Caller::root(), update_id, eui, NOW).await.unwrap()
 }
 
 #[tokio::test]
@@ -37,7 +38,7 @@ async fn gateways_on_which_the_same_would_happen_are_one_group() {
     ] {
         let world = World::new().await;
         let update_id = reported(&world, &[(A, of_a), (B, of_b)]).await;
-        let view = world.center.differences(update_id, NOW).await.unwrap();
+        let view = world.center.differences(&Caller::root(), update_id, NOW).await.unwrap();
         let mut found: Vec<_> =
             view.groups.iter().map(|group| (group.differences.as_str(), group.count)).collect();
         found.sort_unstable();
@@ -47,7 +48,7 @@ async fn gateways_on_which_the_same_would_happen_are_one_group() {
             assert_eq!(group.gateways.len(), group.count as usize);
             let query = LineQuery { differences: Some(group.digest.clone()), ..LineQuery::default() };
             let filter = line_filter(&query).unwrap();
-            let lines = world.center.lines(update_id, &filter, None, 9, NOW).await.unwrap();
+            let lines = world.center.lines(&Caller::root(), update_id, &filter, None, 9, NOW).await.unwrap();
             assert_eq!(lines, group.gateways);
         }
     }
@@ -85,7 +86,10 @@ async fn a_click_on_a_status_lists_only_the_gateways_in_it() {
         let query: LineQuery = serde_json::from_str(query).unwrap();
         let filter = line_filter(&query)?;
         let after = query.after.map(|text| text.parse().unwrap());
-        let lines = world.center.lines(update_id, &filter, after, query.limit.unwrap_or(9), NOW).await?;
+        let lines = world
+            .center
+            .lines(&Caller::root(), update_id, &filter, after, query.limit.unwrap_or(9), NOW)
+            .await?;
         Ok::<_, OrderError>(lines.into_iter().map(|line| line.eui).collect::<Vec<_>>())
     };
     for (query, found) in [
@@ -114,7 +118,10 @@ async fn a_click_on_a_status_lists_only_the_gateways_in_it() {
         view.deliveries,
         [(Delivery::Received.to_string(), 1), (Delivery::Waiting.to_string(), 1)].into()
     );
-    assert_eq!(world.center.update_summary(update_id, NOW).await.unwrap().outcomes, view.outcomes);
+    assert_eq!(
+        world.center.update_summary(&Caller::root(), update_id, NOW).await.unwrap().outcomes,
+        view.outcomes
+    );
     world.give(&[telemetry(B)], NOW).await;
     assert_eq!(listed(r#"{"delivery": "waiting"}"#).await.unwrap(), vec![]);
     assert_eq!(listed(r#"{"delivery": "sent"}"#).await.unwrap(), vec![B]);

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::world::{
     A, B, STREAM, World, acknowledged, downlink, failed, report, statement, succeeded, telemetry,
 };
+use crate::access::Caller;
 use crate::service::{Change, Message, OrderError};
 
 #[tokio::test]
@@ -203,7 +204,7 @@ async fn an_update_nudges_only_those_that_are_online() {
     let nudge = world.center.nudge_message(A, 11).await.unwrap();
     assert!(downlink(&nudge).nudge && downlink(&nudge).commands.is_empty());
     world.give(&[(A, Leaf::Presence, b"offline".to_vec())], 12).await;
-    assert!(matches!(world.center.nudge(A).await, Err(OrderError::Conflict(_))));
+    assert!(matches!(world.center.nudge(&Caller::root(), A).await, Err(OrderError::Conflict(_))));
 }
 
 #[tokio::test]
@@ -225,12 +226,12 @@ async fn presence_alone_makes_no_gateway_known_and_telemetry_does() {
     let world = World::new().await;
     let new = Eui::from_u64(9);
     world.give(&[(new, Leaf::Presence, b"online".to_vec())], 5).await;
-    assert!(matches!(world.center.gateway(new).await, Err(OrderError::NotFound(_))));
+    assert!(matches!(world.center.gateway(&Caller::root(), new).await, Err(OrderError::NotFound(_))));
     world.give(&[telemetry(new)], 6).await;
-    let view = world.center.gateway(new).await.unwrap();
+    let view = world.center.gateway(&Caller::root(), new).await.unwrap();
     assert_eq!((view.online, view.declared, view.last_telemetry_unix_s), (true, false, Some(6)));
     world.center.forget_presence().await.unwrap();
-    assert!(!world.center.gateway(new).await.unwrap().online);
+    assert!(!world.center.gateway(&Caller::root(), new).await.unwrap().online);
 }
 
 #[tokio::test]
@@ -251,7 +252,7 @@ async fn the_package_list_is_kept_and_then_known() {
         wanted.push(downlink(&outgoing[0]).packages_wanted);
     }
     assert_eq!(wanted, [true, false, false, true]);
-    let view = world.center.gateway(A).await.unwrap();
+    let view = world.center.gateway(&Caller::root(), A).await.unwrap();
     assert_eq!(view.telemetry.unwrap().installed_packages, None, "the list is kept apart");
 }
 

@@ -8,6 +8,7 @@ use keros_protocol::{Delivery, Job};
 use serde_json::json;
 
 use super::world::{A, B, World, report, succeeded, telemetry};
+use crate::access::Caller;
 use crate::api::RemovedLinks;
 use crate::links::sample::{Bundle, PLAYBOOK};
 use crate::service::OrderError;
@@ -59,7 +60,8 @@ async fn a_group_is_compared_with_what_a_link_says() {
     let bundle = Bundle::with(&config, &[("site.yml", PLAYBOOK), ("files/banner", "")]);
     let digest = world.put_link(&bundle, 1).await.unwrap();
     let seen = || async {
-        let view = world.center.link_for_group(&digest.to_string(), "all", 10).await.unwrap();
+        let view =
+            world.center.link_for_group(&Caller::root(), &digest.to_string(), "all", 10).await.unwrap();
         (view.not_declared.unwrap(), view.not_compatible.unwrap())
     };
     assert_eq!(seen().await, (vec![B], vec![]), "of A nothing is known yet");
@@ -79,21 +81,24 @@ async fn a_link_stays_while_an_update_that_runs_it_has_not_ended() {
     let update = world.send_link(digest, 10).await.unwrap();
     let name = digest.to_string();
     let stays = || async {
-        let detail = conflict(world.center.remove_link(&name).await);
+        let detail = conflict(world.center.remove_link(&Caller::root(), &name).await);
         assert!(detail.contains(&update.to_string()), "{detail}");
-        assert_eq!(world.center.collect_links(1_000_000).await.unwrap(), RemovedLinks::default());
+        assert_eq!(
+            world.center.collect_links(&Caller::root(), 1_000_000).await.unwrap(),
+            RemovedLinks::default()
+        );
     };
     stays().await;
     let command = world.commands(A, 20).await[0].command_id;
-    world.center.cancel(update, Some(B), 30).await.unwrap();
+    world.center.cancel(&Caller::root(), update, Some(B), 30).await.unwrap();
     stays().await;
     world.give(&[report(A, 1, 0, command, keros_protocol::Outcome::Running { task: None })], 40).await;
     stays().await;
     world.give(&[report(A, 2, 1, command, succeeded())], 50).await;
-    assert_eq!(world.center.link(&name).await.unwrap().updates, [update]);
-    assert_eq!(world.center.collect_links(9).await.unwrap().links, 0, "it was sent since");
-    assert_eq!(world.center.collect_links(10).await.unwrap().links, 1);
-    assert!(matches!(world.center.link(&name).await, Err(OrderError::NotFound(_))));
+    assert_eq!(world.center.link(&Caller::root(), &name).await.unwrap().updates, [update]);
+    assert_eq!(world.center.collect_links(&Caller::root(), 9).await.unwrap().links, 0, "it was sent since");
+    assert_eq!(world.center.collect_links(&Caller::root(), 10).await.unwrap().links, 1);
+    assert!(matches!(world.center.link(&Caller::root(), &name).await, Err(OrderError::NotFound(_))));
     assert_eq!(world.line(update, A).await.0, Delivery::Received, "the history stays");
 }
 
@@ -107,13 +112,13 @@ async fn what_another_link_names_or_an_upload_has_asked_for_stays() {
     let blobs = &world.center.links().blobs;
     let playbook = Digest::of(PLAYBOOK.as_bytes());
     // Config and manifest are its own, the two files are shared.
-    let removed = world.center.remove_link(&first.digest().to_string()).await.unwrap();
+    let removed = world.center.remove_link(&Caller::root(), &first.digest().to_string()).await.unwrap();
     assert_eq!((removed.links, removed.blobs), (1, 2));
     // Somebody asks for the playbook, to put in a third link: it outlives the second.
     let held = blobs.removing().await;
     blobs.want(playbook, &held).unwrap();
     drop(held);
-    let removed = world.center.remove_link(&second.digest().to_string()).await.unwrap();
+    let removed = world.center.remove_link(&Caller::root(), &second.digest().to_string()).await.unwrap();
     assert_eq!(removed.blobs, 3);
     assert_eq!(world.center.sweep().await.unwrap(), RemovedLinks::default());
     assert_eq!(blobs.length(playbook).unwrap(), Some(PLAYBOOK.len() as u64));
@@ -134,9 +139,9 @@ async fn without_a_registry_that_gateways_reach_nothing_is_sent() {
     let store = crate::store::Store::open(folder.path(), None).await.unwrap();
     let world = World::told(store, folder, None);
     assert!(world.commands(A, 20).await.is_empty(), "it waits");
-    let update = world.center.updates(None, 1, 20).await.unwrap();
+    let update = world.center.updates(&Caller::root(), None, 1, 20).await.unwrap();
     assert_eq!(update[0].state, "in_progress");
-    world.center.cancel(update[0].update_id, None, 30).await.unwrap();
+    world.center.cancel(&Caller::root(), update[0].update_id, None, 30).await.unwrap();
     assert!(conflict(world.send_link(digest, 40).await).contains("--registry"));
 }
 
@@ -151,7 +156,7 @@ async fn two_uploads_and_a_sweep_never_take_a_blob_from_each_other() {
             let missing =
                 |blob: &&Vec<u8>| world.center.links().blobs.length(Digest::of(blob)).unwrap().is_none();
             assert_eq!(bundle.blobs.iter().filter(missing).count(), 0, "the link is there and a blob is not");
-            world.center.remove_link(&digest.to_string()).await.unwrap();
+            world.center.remove_link(&Caller::root(), &digest.to_string()).await.unwrap();
         }
     };
     let sweep = async {

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::world::{
     A, B, STREAM, World, cancelled, commands, report, report_in, succeeded, telemetry, telemetry_in,
 };
+use crate::access::Caller;
 use crate::service::Outgoing;
 
 const NEW: Uuid = Uuid::from_u128(2);
@@ -47,7 +48,7 @@ async fn its_cancellation_is_beside_it() {
     let update = world.send(1000, 10).await.unwrap();
     let command = world.commands(A, 20).await[0].command_id;
     world.give(&[report(A, 1, 0, command, Outcome::Received {})], 30).await;
-    world.center.cancel(update, Some(A), 40).await.unwrap();
+    world.center.cancel(&Caller::root(), update, Some(A), 40).await.unwrap();
     let outgoing = world.give(&[telemetry_in(A, NEW)], 50).await;
     assert_eq!((ids(&outgoing), cancelled(&outgoing[0])), (vec![command], vec![command]));
 }

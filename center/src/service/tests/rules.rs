@@ -308,6 +308,7 @@ fn the_package_list_is_asked_for_when_it_is_another_one() {
         agent_version: None,
         packages_digest: digest.map(str::to_owned),
         report_stream: None,
+        customer_id: crate::access::CustomerId::MAIN,
     };
     let stated = |digest: Option<&str>, list: bool| Telemetry {
         packages_digest: digest.map(str::to_owned),

@@ -3,6 +3,7 @@
 use keros_protocol::{CommandId, Delivery, Outcome, UpdateId};
 
 use super::world::{A, B, World, report, succeeded, telemetry};
+use crate::access::Caller;
 use crate::store::Store;
 
 /// Later than any command of these tests may take.
@@ -16,7 +17,7 @@ async fn running(world: &World) -> (UpdateId, CommandId) {
         report(A, 2, 1, command, Outcome::Running { task: None }),
     ];
     world.give(&reports, 30).await;
-    world.center.cancel(update, Some(B), 40).await.unwrap();
+    world.center.cancel(&Caller::root(), update, Some(B), 40).await.unwrap();
     (update, command)
 }
 
@@ -26,13 +27,13 @@ async fn silence_is_shown_and_the_final_word_ends_it() {
     let (update, command) = running(&world).await;
     assert!(!world.delivery(update, A, 3600).await.overdue, "it may take so long");
     assert!(world.delivery(update, A, LATE).await.overdue);
-    let view = world.center.update(update, LATE).await.unwrap();
+    let view = world.center.update(&Caller::root(), update, LATE).await.unwrap();
     assert_eq!((view.open, view.overdue, view.ended), (1, 1, false));
-    assert_eq!(world.center.updates(None, 9, LATE).await.unwrap()[0].overdue, 1);
-    assert_eq!(world.center.updates(None, 9, 3600).await.unwrap()[0].overdue, 0);
+    assert_eq!(world.center.updates(&Caller::root(), None, 9, LATE).await.unwrap()[0].overdue, 1);
+    assert_eq!(world.center.updates(&Caller::root(), None, 9, 3600).await.unwrap()[0].overdue, 0);
 
     world.give(&[report(A, 3, 2, command, succeeded())], LATE + 1).await;
-    let view = world.center.update(update, LATE + 1).await.unwrap();
+    let view = world.center.update(&Caller::root(), update, LATE + 1).await.unwrap();
     assert_eq!((view.open, view.overdue, view.ended), (0, 0, true));
     let line = world.delivery(update, A, u64::MAX).await;
     assert_eq!((line.overdue, line.outcome), (false, Some(succeeded())));

@@ -12,7 +12,8 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::api::{DeclareGateway, DeliveryView, GroupView, SendUpdate, UpdateView};
+use crate::access::Caller;
+use crate::api::{CreateGroup, DeclareGateway, DeliveryView, SendUpdate, UpdateView};
 use crate::links::sample::Bundle;
 use crate::links::{Blobs, Links, TokenKey, Upload};
 use crate::service::{Center, Handled, Keys, Message, OrderError, Outgoing};
@@ -42,11 +43,21 @@ impl World {
         let world = Self::on(Store::open(folder.path(), None).await.unwrap(), folder);
         let center = &world.center;
         for eui in [A, B] {
-            let order = DeclareGateway { eui: eui.to_string(), name: None, description: String::new() };
-            center.declare(&order, 1).await.unwrap();
+            let order = DeclareGateway {
+                eui: eui.to_string(),
+                name: None,
+                description: String::new(),
+                customer: None,
+            };
+            center.declare(&Caller::root(), &order, 1).await.unwrap();
         }
-        let group = GroupView { name: "all".to_owned(), description: String::new(), gateways: vec![A, B] };
-        center.create_group(&group).await.unwrap();
+        let group = CreateGroup {
+            name: "all".to_owned(),
+            description: String::new(),
+            gateways: vec![A, B],
+            customer: None,
+        };
+        center.create_group(&Caller::root(), &group, 1).await.unwrap();
         world
     }
 
@@ -83,7 +94,7 @@ impl World {
             options: crate::api::SendOptions::default(),
             expires_in_s: Some(expires_in_s),
         };
-        Ok(self.center.send_update(order, now).await?.update_id)
+        Ok(self.center.send_update(&Caller::root(), order, now).await?.update_id)
     }
 
     /// Puts a link into the store, with its blobs.
@@ -98,7 +109,7 @@ impl World {
             tokio::task::spawn_blocking(put).await.unwrap()?;
         }
         let digest = bundle.digest();
-        self.center.put_link(digest, bundle.manifest.clone(), now).await?;
+        self.center.put_link(&Caller::root(), None, digest, bundle.manifest.clone(), now).await?;
         Ok(digest)
     }
 
@@ -111,7 +122,7 @@ impl World {
             options: crate::api::SendOptions::default(),
             expires_in_s: Some(1000),
         };
-        Ok(self.center.send_update(order, now).await?.update_id)
+        Ok(self.center.send_update(&Caller::root(), order, now).await?.update_id)
     }
 
     /// Signs a link for a gateway that a person carries it to.
@@ -122,7 +133,7 @@ impl World {
         now: u64,
     ) -> Result<(UpdateId, Command), OrderError> {
         let order = serde_json::from_value(json!({ "eui": eui, "expires_in_s": 1000 })).unwrap();
-        let signed = self.center.sign_link(&digest.to_string(), order, now).await?;
+        let signed = self.center.sign_link(&Caller::root(), &digest.to_string(), order, now).await?;
         let ring = keros_protocol::KeyRing::new(vec![key(1).public()]);
         let payload = signed.envelope.verify(Envelope::COMMAND, &ring).unwrap();
         Ok((signed.update.update_id, serde_json::from_slice(&payload).unwrap()))
@@ -163,22 +174,22 @@ impl World {
     }
 
     pub(super) async fn line(&self, update_id: UpdateId, eui: Eui) -> (Delivery, Option<Outcome>, u32) {
-        let view = self.center.update(update_id, NOW).await.unwrap();
+        let view = self.center.update(&Caller::root(), update_id, NOW).await.unwrap();
         let line = view.gateways.into_iter().find(|line| line.eui == eui).unwrap();
         (line.delivery, line.outcome, line.times_sent)
     }
 
     pub(super) async fn delivery(&self, update_id: UpdateId, eui: Eui, now: u64) -> DeliveryView {
-        let view = self.center.update(update_id, now).await.unwrap();
+        let view = self.center.update(&Caller::root(), update_id, now).await.unwrap();
         view.gateways.into_iter().find(|line| line.eui == eui).unwrap()
     }
 
     pub(super) async fn view_at(&self, update_id: UpdateId, now: u64) -> UpdateView {
-        self.center.update(update_id, now).await.unwrap()
+        self.center.update(&Caller::root(), update_id, now).await.unwrap()
     }
 
     pub(super) async fn view(&self, update_id: UpdateId) -> UpdateView {
-        self.center.update(update_id, NOW).await.unwrap()
+        self.center.update(&Caller::root(), update_id, NOW).await.unwrap()
     }
 }
 

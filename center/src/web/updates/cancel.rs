@@ -7,6 +7,7 @@ use keros_protocol::{Eui, UpdateId};
 use serde::Deserialize;
 
 use super::{eui, kind, update_id};
+use crate::access::Action;
 use crate::api::CancelView;
 use crate::rest::Api;
 use crate::service::unix_now;
@@ -35,7 +36,8 @@ pub(super) async fn ask(
     Path(id): Path<String>,
 ) -> Result<Response, Failure> {
     let update_id = update_id(&id)?;
-    let update = api.center().update_summary(update_id, unix_now()).await?;
+    let update = api.center().update_summary(&visitor.caller, update_id, unix_now()).await?;
+    visitor.caller.require(Action::CancelUpdates, &update.customer_id)?;
     let all: u32 = update.deliveries.values().sum();
     let waiting = update.deliveries.get("waiting").copied().unwrap_or_default();
     html(&Ask {
@@ -56,8 +58,11 @@ pub(super) async fn ask_one(
     Path((id, gateway)): Path<(String, String)>,
 ) -> Result<Response, Failure> {
     let (update_id, eui) = (update_id(&id)?, eui(&gateway)?);
-    let update = api.center().update_summary(update_id, unix_now()).await?;
-    let line = super::dashboard::Line::new(&api.center().line(update_id, eui, unix_now()).await?.delivery);
+    let update = api.center().update_summary(&visitor.caller, update_id, unix_now()).await?;
+    visitor.caller.require(Action::CancelUpdates, &update.customer_id)?;
+    let line = super::dashboard::Line::new(
+        &api.center().line(&visitor.caller, update_id, eui, unix_now()).await?.delivery,
+    );
     let waiting = u32::from(line.can_be_cancelled && line.delivery.name == "waiting");
     let under_way = u32::from(line.can_be_cancelled || line.is_asked) - waiting;
     html(&Ask {
@@ -96,11 +101,11 @@ pub(super) async fn cancel_one(
 
 async fn done(
     api: &Api,
-    _visitor: &Visitor,
+    visitor: &Visitor,
     update_id: UpdateId,
     eui: Option<Eui>,
 ) -> Result<Response, Failure> {
-    let answer = api.center().cancel(update_id, eui, unix_now()).await?;
+    let answer = api.center().cancel(&visitor.caller, update_id, eui, unix_now()).await?;
     Ok(to(&format!("/updates/{update_id}"), &said(&answer)))
 }
 

@@ -6,6 +6,7 @@ use axum::response::Response;
 use keros_protocol::{Delivery, Eui, Job, Outcome, UpdateId};
 
 use super::{kind, update_id};
+use crate::access::Action;
 use crate::api::{DeliveryView, LineQuery, UpdateView};
 use crate::cli::text;
 use crate::rest::Api;
@@ -95,9 +96,9 @@ pub(super) async fn show(
     let (update_id, now) = (update_id(&id)?, unix_now());
     let filter = line_filter(&query)?;
     let after = query.after.as_deref().map(super::eui).transpose()?;
-    let update = api.center().update_summary(update_id, now).await?;
-    let ordered = api.center().ordered(update_id).await?;
-    let views = api.center().lines(update_id, &filter, after, PAGE, now).await?;
+    let update = api.center().update_summary(&visitor.caller, update_id, now).await?;
+    let ordered = api.center().ordered(&visitor.caller, update_id).await?;
+    let views = api.center().lines(&visitor.caller, update_id, &filter, after, PAGE, now).await?;
     let last = views.last().filter(|_| views.len() >= PAGE as usize);
     let next =
         last.map(|last| LineQuery { after: Some(last.eui.to_string()), limit: None, ..query.clone() }.text());
@@ -124,7 +125,7 @@ pub(super) async fn show(
             Job::JetPorch { script, .. } => Some(script),
             Job::MagicLink { .. } | Job::Unknown { .. } => None,
         },
-        may_cancel: true,
+        may_cancel: visitor.caller.may(Action::CancelUpdates, &update.customer_id),
         query,
         update,
         page,
@@ -160,10 +161,19 @@ fn chosen(query: &LineQuery) -> Option<String> {
     }
 }
 
-/// An update that this page is about, for links.
 impl Dashboard {
     fn id(&self) -> UpdateId {
         self.update.update_id
+    }
+
+    /// Both progress bars: the axis as queries name it, its title, its parts.
+    fn bars(&self) -> [(&'static str, &'static str, &[Part]); 2] {
+        [("delivery", "Delivery", &self.deliveries), ("outcome", "Outcome", &self.outcomes)]
+    }
+
+    /// Whether this bar's legend also names those of whom a word is overdue.
+    fn has_overdue(&self, axis: &str) -> bool {
+        axis == "outcome" && self.update.overdue > 0
     }
 
     /// Whether this part is the one that was chosen.

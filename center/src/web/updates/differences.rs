@@ -52,8 +52,8 @@ pub(super) async fn show(
     Path(id): Path<String>,
 ) -> Result<Response, Failure> {
     let (update_id, now) = (update_id(&id)?, unix_now());
-    let update = api.center().update_summary(update_id, now).await?;
-    let view = api.center().differences(update_id, now).await?;
+    let update = api.center().update_summary(&visitor.caller, update_id, now).await?;
+    let view = api.center().differences(&visitor.caller, update_id, now).await?;
     let mut page = Page::new(&visitor, Section::Updates, "Differences");
     if !update.ended {
         page.refresh_s = Some(REFRESH_S);

@@ -7,9 +7,11 @@ use keros_protocol::UpdateId;
 use serde::Deserialize;
 
 use super::{kind, update_id};
+use crate::access::Action;
 use crate::api::UpdateView;
 use crate::rest::Api;
 use crate::service::unix_now;
+use crate::store::UpdatesOf;
 use crate::web::status::{self, Part, Shown};
 use crate::web::text::At;
 use crate::web::{Failure, Page, Section, Visitor, html};
@@ -32,6 +34,7 @@ struct Row {
     group: String,
     by_hand: bool,
     sent: At,
+    who: String,
     kind: String,
     value: String,
     state: Shown,
@@ -45,13 +48,27 @@ struct Row {
 
 impl LastUpdates {
     /// A table of these updates, newest first.
-    pub(crate) fn new(updates: Vec<UpdateView>, with_group: bool) -> Self {
-        Self { rows: updates.into_iter().map(Row::new).collect(), with_group }
+    pub(crate) fn new(visitor: &Visitor, updates: Vec<UpdateView>, with_group: bool) -> Self {
+        Self { rows: updates.into_iter().map(|update| Row::new(visitor, update)).collect(), with_group }
+    }
+}
+
+/// Updates in the table of a group or a gateway.
+const SHOWN: u32 = 10;
+
+impl LastUpdates {
+    /// The last updates of a group or a gateway.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(crate) async fn of(api: &Api, visitor: &Visitor, of: UpdatesOf<'_>) -> Result<Self, Failure> {
+        let updates = api.center().updates_of(&visitor.caller, of, SHOWN, unix_now()).await?;
+        Ok(Self::new(visitor, updates, matches!(of, UpdatesOf::Gateway(_))))
     }
 }
 
 impl Row {
-    fn new(view: UpdateView) -> Self {
+    fn new(visitor: &Visitor, view: UpdateView) -> Self {
         let all = view.outcomes.values().sum();
         Self {
             update_id: view.update_id,
@@ -63,7 +80,8 @@ impl Row {
             parts: status::outcome_bar(&view.outcomes),
             ended: all - view.open.min(all),
             all,
-            can_be_cancelled: !view.ended,
+            can_be_cancelled: !view.ended && visitor.caller.may(Action::CancelUpdates, &view.customer_id),
+            who: view.created_by,
             group: view.group,
         }
     }
@@ -98,8 +116,13 @@ pub(super) async fn list(
     Query(part): Query<Older>,
 ) -> Result<Response, Failure> {
     let before = part.before.as_deref().map(update_id).transpose()?;
-    let updates = api.center().updates(before, PAGE, unix_now()).await?;
+    let updates = api.center().updates(&visitor.caller, before, PAGE, unix_now()).await?;
     let next = updates.last().map(|update| update.update_id).filter(|_| updates.len() >= PAGE as usize);
     let page = Page::new(&visitor, Section::Updates, "Last updates");
-    html(&List { page, last: LastUpdates::new(updates, true), before: next, is_first: before.is_none() })
+    html(&List {
+        page,
+        last: LastUpdates::new(&visitor, updates, true),
+        before: next,
+        is_first: before.is_none(),
+    })
 }

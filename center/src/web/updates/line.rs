@@ -7,6 +7,7 @@ use keros_protocol::{Outcome, UpdateId};
 
 use super::dashboard::{Line, REFRESH_S, detail};
 use super::{eui, update_id};
+use crate::access::Action;
 use crate::api::ReportView;
 use crate::rest::Api;
 use crate::service::unix_now;
@@ -61,8 +62,8 @@ pub(super) async fn show(
     Path((id, gateway)): Path<(String, String)>,
 ) -> Result<Response, Failure> {
     let (update_id, eui, now) = (update_id(&id)?, eui(&gateway)?, unix_now());
-    let update = api.center().update_summary(update_id, now).await?;
-    let view = api.center().line(update_id, eui, now).await?;
+    let update = api.center().update_summary(&visitor.caller, update_id, now).await?;
+    let view = api.center().line(&visitor.caller, update_id, eui, now).await?;
     let outcome = view.delivery.outcome.clone();
     let line = Line::new(&view.delivery);
     let ended = outcome.as_ref().is_some_and(Outcome::is_terminal);
@@ -73,6 +74,7 @@ pub(super) async fn show(
     page.script = Some("live.js");
     html(&Show {
         update_id,
+        may_cancel: visitor.caller.may(Action::CancelUpdates, &update.customer_id),
         update: if update.group.is_empty() { "by hand".to_owned() } else { update.group },
         ended: ended || update.ended,
         times_sent: view.delivery.times_sent,
@@ -84,7 +86,6 @@ pub(super) async fn show(
         },
         differences: view.differences.as_deref().map(diff::lines),
         reports: view.reports.into_iter().map(Report::new).collect(),
-        may_cancel: true,
         line,
         page,
     })

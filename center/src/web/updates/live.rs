@@ -12,6 +12,7 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc};
 
 use super::update_id;
+use crate::access::Caller;
 use crate::rest::Api;
 use crate::service::{Change, unix_now};
 use crate::web::{Failure, Visitor};
@@ -27,12 +28,12 @@ const AT_LEAST_EVERY: Duration = Duration::from_secs(30);
 
 pub(super) async fn stream(
     State(api): State<Api>,
-    _visitor: Visitor,
+    visitor: Visitor,
     Path(id): Path<String>,
 ) -> Result<Response, Failure> {
     let update_id = update_id(&id)?;
     let changes = api.center().listen();
-    api.center().update_summary(update_id, unix_now()).await?;
+    api.center().update_summary(&visitor.caller, update_id, unix_now()).await?;
     let permit = api.stream_permit().ok_or_else(|| {
         Failure::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -40,7 +41,7 @@ pub(super) async fn stream(
         )
     })?;
     let (events, receiver) = mpsc::channel(1);
-    tokio::spawn(follow(api, update_id, changes, events, permit));
+    tokio::spawn(follow(api, visitor.caller, update_id, changes, events, permit));
     let stream = futures_util::stream::unfold(receiver, |mut receiver| async {
         receiver.recv().await.map(|event| (Ok::<_, Infallible>(event), receiver))
     });
@@ -49,6 +50,7 @@ pub(super) async fn stream(
 
 async fn follow(
     api: Api,
+    caller: Caller,
     update_id: UpdateId,
     mut changes: broadcast::Receiver<Change>,
     events: mpsc::Sender<Event>,
@@ -57,7 +59,7 @@ async fn follow(
     let mut stop = api.stopping();
     loop {
         // What changed between the page and this stream is told by the first event.
-        let ended = match api.center().update_summary(update_id, unix_now()).await {
+        let ended = match api.center().update_summary(&caller, update_id, unix_now()).await {
             Ok(view) => view.ended,
             Err(error) => {
                 tracing::debug!(%error, "a page is not followed any more");

@@ -1,0 +1,15 @@
+//! Who may do what: the five roles, the actions, the one table of permissions, and who asks.
+//!
+//! Pure: it reads no database and no request. The shell makes a [`Caller`] of what it knows, and every service asks it.
+
+#![allow(dead_code, reason = "what only users and roles need comes with them")]
+
+mod caller;
+mod ids;
+pub(crate) mod permissions;
+mod role;
+
+pub(crate) use caller::{Caller, Visible};
+pub(crate) use ids::{CustomerId, GroupId, UserId};
+pub(crate) use permissions::Action;
+pub(crate) use role::Role;
