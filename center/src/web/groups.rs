@@ -7,9 +7,10 @@ use serde::Deserialize;
 
 use super::updates::LastUpdates;
 use super::{Failure, Page, Posted, Section, Visitor, html, place, to};
+use crate::access::Action;
 use crate::api::{CreateGroup, GroupView};
 use crate::rest::Api;
-use crate::service::unix_now;
+use crate::service::{Pending, unix_now};
 use crate::store::UpdatesOf;
 
 /// Gateways of a group that its page lists: the list of gateways shows all of them, in parts.
@@ -35,6 +36,10 @@ struct Show {
     /// Members that are not listed.
     more: usize,
     last: LastUpdates,
+    /// The command that an update in progress waits with.
+    pending: Option<Pending>,
+    may_send: bool,
+    may_edit: bool,
 }
 
 pub(super) async fn show(
@@ -42,12 +47,17 @@ pub(super) async fn show(
     visitor: Visitor,
     Path(name): Path<String>,
 ) -> Result<Response, Failure> {
-    let mut group = api.center().group(&visitor.caller, &name).await?;
+    let caller = &visitor.caller;
+    let mut group = api.center().group(caller, &name).await?;
+    let pending = api.center().pending_for_group(caller, group.group_id.as_str()).await?;
     let more = group.gateways.len().saturating_sub(MOST_MEMBERS);
     group.gateways.truncate(MOST_MEMBERS);
     let of = UpdatesOf::Group(&group.group_id);
     let last = LastUpdates::of(&api, &visitor, of).await?;
-    html(&Show { page: Page::new(&visitor, Section::Groups, group.name.clone()), group, more, last })
+    let page = Page::new(&visitor, Section::Groups, group.name.clone());
+    let may = |action| caller.may(action, &group.customer_id);
+    let (may_send, may_edit) = (may(Action::SendUpdates), may(Action::EditGroups));
+    html(&Show { page, group, more, last, pending, may_send, may_edit })
 }
 
 /// What the form of a group says.
