@@ -1,12 +1,15 @@
 //! The lines of an update, one gateway each: in parts, one by one, and put together by what a dry run would change.
 
+use std::num::NonZeroU32;
+
 use keros_protocol::{Outcome, UnixSeconds, UpdateId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::DeliveryView;
 
 /// The query of `GET /updates/{id}/gateways`. At most one of the first four is stated.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct LineQuery {
     /// Those whose delivery this is: `waiting`, `sent`, `received`, `cancelled`, `expired`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -20,31 +23,30 @@ pub(crate) struct LineQuery {
     /// Those whose dry run would change just this: the digest of a group of `GET /updates/{id}/differences`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) differences: Option<String>,
-    /// Those after this EUI.
+    /// Elements at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) after: Option<String>,
-    /// How many at most, 1 to 1000; 100 when nothing is said.
+    pub(crate) limit: Option<NonZeroU32>,
+    /// Where the part begins: as the `Link` of the part before says, else at the first element.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) limit: Option<u32>,
+    pub(crate) cursor: Option<String>,
 }
 
 impl LineQuery {
-    /// As it stands behind the question mark. All that a query may hold once it was understood needs no escapes.
+    /// As it stands behind the question mark, without the limit. All that a query may hold once it was understood needs no escapes.
     pub(crate) fn text(&self) -> String {
         let parts = [
             self.delivery.as_ref().map(|name| format!("delivery={name}")),
             self.outcome.as_ref().map(|name| format!("outcome={name}")),
             self.overdue.map(|overdue| format!("overdue={overdue}")),
             self.differences.as_ref().map(|digest| format!("differences={digest}")),
-            self.after.as_ref().map(|eui| format!("after={eui}")),
-            self.limit.map(|limit| format!("limit={limit}")),
+            self.cursor.as_ref().map(|eui| format!("cursor={eui}")),
         ];
         parts.into_iter().flatten().collect::<Vec<_>>().join("&")
     }
 }
 
 /// `GET /updates/{id}/gateways/{eui}`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct LineView {
     /// How far it has come, as in the update's own list.
     #[serde(flatten)]
@@ -57,7 +59,7 @@ pub(crate) struct LineView {
 }
 
 /// One report of a gateway.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ReportView {
     /// Name of its status.
     pub(crate) status: String,
@@ -75,7 +77,7 @@ pub(crate) struct ReportView {
 }
 
 /// `GET /updates/{id}/differences`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct DifferencesView {
     /// The update.
     pub(crate) update_id: UpdateId,
@@ -90,7 +92,7 @@ pub(crate) struct DifferencesView {
 }
 
 /// Gateways on which the same would happen.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct DifferencesGroup {
     /// Names the group: `GET /updates/{id}/gateways?differences=…` lists its gateways.
     pub(crate) digest: String,

@@ -1,11 +1,14 @@
 //! The lines of an update, below `/updates/{id}`.
 
+use std::num::NonZeroU32;
+
 use axum::Json;
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, header};
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
 
 use super::Api;
-use super::body::{eui, update_id};
+use super::body::{Query, eui, update_id};
+use super::paging::part;
 use super::problem::Failure;
 use crate::access::Caller;
 use crate::api::{DeliveryView, DifferencesView, LineQuery, LineView};
@@ -23,18 +26,13 @@ pub(super) async fn list(
     Query(query): Query<LineQuery>,
 ) -> Result<(HeaderMap, Json<Vec<DeliveryView>>), Failure> {
     let (update_id, filter) = (update_id(&id)?, line_filter(&query)?);
-    let after = query.after.as_deref().map(eui).transpose()?;
-    let limit = query.limit.unwrap_or(USUAL).clamp(1, MOST);
+    let after = query.cursor.as_deref().map(eui).transpose()?;
+    let limit = query.limit.map_or(USUAL, NonZeroU32::get).clamp(1, MOST);
     let lines = api.center.lines(&caller, update_id, &filter, after, limit, unix_now()).await?;
-    let mut headers = HeaderMap::new();
-    if lines.len() >= limit as usize
-        && let Some(last) = lines.last()
-    {
-        let next = LineQuery { after: Some(last.eui.to_string()), limit: Some(limit), ..query };
-        let link = format!("</api/v1/updates/{update_id}/gateways?{}>; rel=\"next\"", next.text());
-        headers.extend(link.parse().ok().map(|link| (header::LINK, link)));
-    }
-    Ok((headers, Json(lines)))
+    let which = LineQuery { cursor: None, ..query }.text();
+    let separator = if which.is_empty() { "" } else { "?" };
+    let place = format!("/updates/{update_id}/gateways{separator}{which}");
+    Ok(part(&place, limit, lines, |line| line.eui.to_string()))
 }
 
 pub(super) async fn show(

@@ -65,7 +65,8 @@ export async function a_click_on_a_status_lists_only_the_gateways_in_it(world) {
       await page.getByRole('link', { name: link }).click();
       for (const eui of shown) await row(page, eui).waitFor();
       for (const eui of hidden) assert.equal(await row(page, eui).count(), 0, eui);
-      await world.check(page);
+      // axe-core waits for timers, which a page without scripts does not have.
+      if (scripts) await world.check(page);
     }
     // The bar itself, by the mouse.
     await page.goto(`/updates/${update.update_id}`);
@@ -175,7 +176,7 @@ export async function a_dry_run_of_a_group_shows_the_same_differences_once(world
   await page.getByRole('link', { name: 'Differences' }).click();
   await page.getByRole('heading', { name: 'The same on 2 gateways' }).waitFor();
   await page.getByText('+hello').waitFor();
-  assert.equal(await page.getByRole('region').count(), 1, 'one text for both');
+  assert.equal(await page.locator('pre.diff').count(), 1, 'one text for both');
   await page.getByText('1 has not said').waitFor();
   await page.getByText('Its gateways').click();
   for (const eui of [one, two]) assert.equal(await page.locator(`a[href$="/gateways/${eui}"]`).count(), 1);

@@ -85,17 +85,24 @@ async fn a_click_on_a_status_lists_only_the_gateways_in_it() {
     let listed = async |query: &str| {
         let query: LineQuery = serde_json::from_str(query).unwrap();
         let filter = line_filter(&query)?;
-        let after = query.after.map(|text| text.parse().unwrap());
+        let after = query.cursor.map(|text| text.parse().unwrap());
         let lines = world
             .center
-            .lines(&Caller::root(), update_id, &filter, after, query.limit.unwrap_or(9), NOW)
+            .lines(
+                &Caller::root(),
+                update_id,
+                &filter,
+                after,
+                query.limit.map_or(9, std::num::NonZeroU32::get),
+                NOW,
+            )
             .await?;
         Ok::<_, OrderError>(lines.into_iter().map(|line| line.eui).collect::<Vec<_>>())
     };
     for (query, found) in [
         ("{}", vec![A, B]),
         (r#"{"limit": 1}"#, vec![A]),
-        (&format!(r#"{{"after": "{A}"}}"#), vec![B]),
+        (&format!(r#"{{"cursor": "{A}"}}"#), vec![B]),
         (r#"{"delivery": "waiting"}"#, vec![B]),
         (r#"{"delivery": "received"}"#, vec![A]),
         (r#"{"outcome": "failed"}"#, vec![A]),

@@ -95,13 +95,12 @@ pub(super) async fn show(
 ) -> Result<Response, Failure> {
     let (update_id, now) = (update_id(&id)?, unix_now());
     let filter = line_filter(&query)?;
-    let after = query.after.as_deref().map(super::eui).transpose()?;
+    let after = query.cursor.as_deref().map(super::eui).transpose()?;
     let update = api.center().update_summary(&visitor.caller, update_id, now).await?;
     let ordered = api.center().ordered(&visitor.caller, update_id).await?;
     let views = api.center().lines(&visitor.caller, update_id, &filter, after, PAGE, now).await?;
     let last = views.last().filter(|_| views.len() >= PAGE as usize);
-    let next =
-        last.map(|last| LineQuery { after: Some(last.eui.to_string()), limit: None, ..query.clone() }.text());
+    let next = last.map(|last| LineQuery { cursor: Some(last.eui.to_string()), ..query.clone() }.text());
     let title =
         if update.group.is_empty() { "Update".to_owned() } else { format!("Update of {}", update.group) };
     let mut page = Page::new(&visitor, Section::Updates, title);
