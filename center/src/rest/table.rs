@@ -122,6 +122,13 @@ fn about_updates() -> Vec<Route> {
         )
         .json::<Vec<UpdateView>>(200)
         .paged(),
+        Route::get(
+            "/gateways/{eui}/updates",
+            SeeUpdates,
+            "The last updates of a gateway, newest first.",
+            updates::of_gateway,
+        )
+        .json::<Vec<UpdateView>>(200),
         Route::post("/updates", SendUpdates, "Sends a job to a group.", updates::send)
             .body::<SendUpdate>()
             .json::<UpdateView>(201)
