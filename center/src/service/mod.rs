@@ -16,6 +16,7 @@ mod incoming;
 mod lines;
 mod link_orders;
 mod links;
+mod once;
 mod order;
 mod overdue;
 mod preview;
@@ -34,6 +35,7 @@ pub(crate) use changes::Change;
 pub(crate) use downlink::Outgoing;
 pub(crate) use gateways::no_gateway;
 pub(crate) use lines::filter as line_filter;
+pub(crate) use once::Once;
 pub(crate) use order::OrderError;
 pub(crate) use software_update::{Addressed, Addressee, Pending, kind_name};
 

@@ -8,6 +8,7 @@ mod dry_runs;
 mod histories;
 mod links;
 mod lost;
+mod once;
 mod rules;
 mod silence;
 mod world;

@@ -9,6 +9,7 @@ pub(crate) mod differences;
 pub(crate) mod enrolments;
 pub(crate) mod gateways;
 pub(crate) mod groups;
+pub(crate) mod idempotency;
 pub(crate) mod jobs;
 pub(crate) mod lines;
 pub(crate) mod links;

@@ -3,15 +3,17 @@
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
+use keros_protocol::Eui;
 use serde::Deserialize;
 
+use super::text::At;
 use super::updates::LastUpdates;
 use super::{Failure, Page, Posted, Section, Visitor, html, place, to};
 use crate::access::Action;
 use crate::api::{CreateGroup, GroupView};
 use crate::rest::Api;
-use crate::service::{Pending, unix_now};
-use crate::store::UpdatesOf;
+use crate::service::{Addressee, Pending, unix_now};
+use crate::store::{GatewayRow, UpdatesOf};
 
 /// Gateways of a group that its page lists: the list of gateways shows all of them, in parts.
 const MOST_MEMBERS: usize = 200;
@@ -28,11 +30,20 @@ pub(super) async fn list(State(api): State<Api>, visitor: Visitor) -> Result<Res
     html(&List { page: Page::new(&visitor, Section::Groups, "Groups"), groups })
 }
 
+/// A gateway of a group, as its page lists it.
+struct Member {
+    eui: Eui,
+    name: String,
+    keros: Option<String>,
+    telemetry: Option<At>,
+}
+
 #[derive(Template)]
 #[template(path = "groups/show.html")]
 struct Show {
     page: Page,
     group: GroupView,
+    members: Vec<Member>,
     /// Members that are not listed.
     more: usize,
     last: LastUpdates,
@@ -48,16 +59,29 @@ pub(super) async fn show(
     Path(name): Path<String>,
 ) -> Result<Response, Failure> {
     let caller = &visitor.caller;
-    let mut group = api.center().group(caller, &name).await?;
+    let group = api.center().group(caller, &name).await?;
+    let addressee = Addressee::Group(group.group_id.to_string());
+    let found = api.center().addressed(caller, &addressee, Action::SeeGroups).await?.gateways;
     let pending = api.center().pending_for_group(caller, group.group_id.as_str()).await?;
-    let more = group.gateways.len().saturating_sub(MOST_MEMBERS);
-    group.gateways.truncate(MOST_MEMBERS);
-    let of = UpdatesOf::Group(&group.group_id);
-    let last = LastUpdates::of(&api, &visitor, of).await?;
+    let more = found.len().saturating_sub(MOST_MEMBERS);
+    let members = found.into_iter().take(MOST_MEMBERS).map(Member::new).collect();
     let page = Page::new(&visitor, Section::Groups, group.name.clone());
     let may = |action| caller.may(action, &group.customer_id);
     let (may_send, may_edit) = (may(Action::SendUpdates), may(Action::EditGroups));
-    html(&Show { page, group, more, last, pending, may_send, may_edit })
+    let of = UpdatesOf::Group(&group.group_id);
+    let last = LastUpdates::of(&api, &visitor, of).await?;
+    html(&Show { page, group, members, more, last, pending, may_send, may_edit })
+}
+
+impl Member {
+    fn new(row: GatewayRow) -> Self {
+        Self {
+            eui: row.eui,
+            name: row.shown_name(),
+            telemetry: row.last_telemetry_at.map(At::new),
+            keros: row.keros_version,
+        }
+    }
 }
 
 /// What the form of a group says.
