@@ -161,7 +161,7 @@ fn about_updates() -> Vec<Route> {
         Route::get(
             "/updates/{id}/gateways",
             SeeUpdates,
-            "The gateways of an update, in the order of their EUIs: all, or those with one status.",
+            "The gateways of an update: all, or those with one status.",
             lines::list,
         )
         .query::<LineQuery>()
@@ -177,7 +177,7 @@ fn about_updates() -> Vec<Route> {
         Route::get(
             "/updates/{id}/differences",
             SeeUpdates,
-            "What a dry run would change, gateways on which the same would happen together.",
+            "What a dry run would change, and on how many gateways the same.",
             lines::differences,
         )
         .json::<DifferencesView>(200),
