@@ -38,6 +38,12 @@ pub(crate) const CHANGES: usize = 1024;
 pub(crate) const STREAMS: usize = 256;
 pub(crate) const STREAM_EVENTS: usize = 16;
 
+/// Changes are gathered for so long before a stream of all changes tells of them, each once: of 100,000 gateways with hourly telemetry some 14.
+pub(crate) const GATHER: Duration = Duration::from_millis(500);
+
+/// A stream of all changes ends after so long, and is opened again by its client: then whoever asks is looked at anew.
+pub(crate) const STREAM_LIFE: Duration = Duration::from_secs(600);
+
 /// Scripts that are checked at the same time, for people who are writing them: each is 256 KiB at most, and takes a thread. More wait.
 pub(crate) const SCRIPT_CHECKS: usize = 4;
 

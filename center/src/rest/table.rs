@@ -8,7 +8,9 @@
 //! `KEROS_BLESS=1 cargo test -p keros-center --lib rest` writes `docs/center-api.openapi.json` and the table of `docs/rest.md` anew.
 
 use super::route::Route;
-use super::{blobs, enrolments, events, gateways, groups, health, lines, links, openapi, scripts, updates};
+use super::{
+    all_events, blobs, enrolments, events, gateways, groups, health, lines, links, openapi, scripts, updates,
+};
 use crate::access::Action::{
     AskTelemetry, CancelUpdates, EditGateways, EditGroups, EditLinks, Enrol, LockOut, SeeGateways, SeeGroups,
     SeeLinks, SeeUpdates, SendUpdates, SignByHand,
@@ -36,6 +38,13 @@ pub(super) fn routes() -> Vec<Route> {
 fn common() -> Vec<Route> {
     vec![
         Route::open("/health", "Whether the center serves, and how it is.", health).json::<Health>(200),
+        Route::get(
+            "/events",
+            SeeUpdates,
+            "Which gateways and updates change, as it happens.",
+            all_events::stream,
+        )
+        .events(),
         Route::open("/openapi.json", "This document.", openapi::serve).json::<serde_json::Value>(200),
     ]
 }

@@ -86,7 +86,7 @@ async fn follow(
 async fn changed(changes: &mut broadcast::Receiver<Change>, update_id: UpdateId) {
     loop {
         match changes.recv().await {
-            Ok(change) if change.update_id() != update_id => {}
+            Ok(change) if change.update_id() != Some(update_id) => {}
             Ok(_) | Err(RecvError::Lagged(_)) => return,
             // Nothing more comes; the stop ends the stream.
             Err(RecvError::Closed) => std::future::pending().await,
