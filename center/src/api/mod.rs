@@ -5,6 +5,7 @@
 mod enrolments;
 mod gateways;
 mod groups;
+mod lines;
 mod links;
 mod preview;
 mod problem;
@@ -14,6 +15,7 @@ mod updates;
 pub(crate) use enrolments::*;
 pub(crate) use gateways::*;
 pub(crate) use groups::*;
+pub(crate) use lines::*;
 pub(crate) use links::*;
 pub(crate) use preview::*;
 pub(crate) use problem::*;

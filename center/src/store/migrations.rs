@@ -14,6 +14,7 @@ const STEPS: &[(i64, &str, &str)] = &[
     (6, "accounts", include_str!("../../migrations/0006_accounts.sql")),
     (9, "rest", include_str!("../../migrations/0009_rest.sql")),
     (10, "storage", include_str!("../../migrations/0010_storage.sql")),
+    (11, "lines", include_str!("../../migrations/0011_lines.sql")),
 ];
 
 /// Brings the tables up to date.

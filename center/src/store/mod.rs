@@ -7,12 +7,15 @@ pub(crate) mod centers;
 pub(crate) mod certificates;
 pub(crate) mod customers;
 mod database;
+pub(crate) mod differences;
 mod dump;
 pub(crate) mod enrolments;
 mod error;
 pub(crate) mod gateways;
 pub(crate) mod groups;
 pub(crate) mod idempotency;
+pub(crate) mod jobs;
+pub(crate) mod lines;
 pub(crate) mod links;
 mod locks;
 mod migrations;
@@ -37,12 +40,16 @@ pub(crate) use error::StoreError;
 pub(crate) use gateways::GatewayRow;
 use gateways::shown_name;
 pub(crate) use groups::GroupRow;
+pub(crate) use jobs::OrderedJob;
+pub(crate) use lines::LineFilter;
 pub(crate) use links::LinkRow;
 pub(crate) use postgres::with_password;
+pub(crate) use reports::{Kept, KeptReport, NewReport};
 pub(crate) use reports::{Kept, NewReport};
 pub(crate) use sqlite::file as sqlite_file;
 pub(crate) use updates::{
     Allowance, CommandRow, CountRow, DueCommand, KnownCommand, LineRow, NewUpdate, Origin, UpdateRow,
+    UpdatesOf,
 };
 
 /// What every function of the store returns.
