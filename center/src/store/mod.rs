@@ -45,7 +45,6 @@ pub(crate) use lines::LineFilter;
 pub(crate) use links::LinkRow;
 pub(crate) use postgres::with_password;
 pub(crate) use reports::{Kept, KeptReport, NewReport};
-pub(crate) use reports::{Kept, NewReport};
 pub(crate) use sqlite::file as sqlite_file;
 pub(crate) use updates::{
     Allowance, CommandRow, CountRow, DueCommand, KnownCommand, LineRow, NewUpdate, Origin, UpdateRow,
