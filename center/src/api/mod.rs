@@ -2,6 +2,7 @@
 //! but `GET /health` needs `Authorization: Bearer TOKEN`; errors are RFC 9457 problem details. `GET`, `HEAD` and `PUT
 //! /blobs/{digest}` carry plain bytes.
 
+mod accounts;
 mod enrolments;
 mod gateways;
 mod groups;
@@ -9,6 +10,7 @@ mod links;
 mod problem;
 mod updates;
 
+pub(crate) use accounts::*;
 pub(crate) use enrolments::*;
 pub(crate) use gateways::*;
 pub(crate) use groups::*;

@@ -32,6 +32,6 @@ pub(crate) async fn customer_for(
     Ok(found)
 }
 
-pub(super) fn no_customer(name: &str) -> OrderError {
+pub(crate) fn no_customer(name: &str) -> OrderError {
     OrderError::NotFound(format!("there is no customer {name:?}: `keros-center customers` lists them"))
 }

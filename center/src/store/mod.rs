@@ -11,8 +11,11 @@ pub(crate) mod groups;
 pub(crate) mod links;
 mod migrations;
 pub(crate) mod reports;
+pub(crate) mod sessions;
 pub(crate) mod silence;
+pub(crate) mod tokens;
 pub(crate) mod updates;
+pub(crate) mod users;
 
 use std::path::{Path, PathBuf};
 
