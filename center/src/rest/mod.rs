@@ -9,6 +9,7 @@ mod gateways;
 mod groups;
 mod links;
 mod problem;
+mod scripts;
 mod updates;
 
 use std::sync::Arc;
@@ -82,10 +83,12 @@ impl Api {
                 put(groups::add_member).merge(delete(groups::remove_member)),
             )
             .route("/updates", get(updates::list).post(updates::send))
+            .route("/updates/preview", post(updates::preview))
             .route("/updates/{id}", get(updates::show))
             .route("/updates/{id}/events", get(events::stream))
             .route("/updates/{id}/cancel", post(updates::cancel))
             .route("/updates/{id}/gateways/{eui}/cancel", post(updates::cancel_one))
+            .route("/scripts/check", post(scripts::check))
             .route("/magic-links", get(links::list))
             .route("/magic-links/collect", post(links::collect))
             .route("/magic-links/{digest}", get(links::show).put(links::put).delete(links::remove))
