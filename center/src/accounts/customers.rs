@@ -72,7 +72,8 @@ impl Accounts {
             return Err(taken(&name));
         }
         customers::keep(&mut transaction, found.id, &name, &description).await?;
-        let what = What::of(found.id, format!("customer {:?}", found.name), format!("is {name:?} from now on"));
+        let what =
+            What::of(found.id, format!("customer {:?}", found.name), format!("is {name:?} from now on"));
         audit(&mut transaction, caller, Action::EditCustomers, what).await?;
         let view = view(&mut transaction, found.id).await?;
         transaction.commit().await.map_err(StoreError::from)?;
@@ -85,7 +86,8 @@ impl Accounts {
         let found = find(&mut transaction, caller, name, Action::EditCustomers).await?;
         if found.id == CustomerId::MAIN {
             return Err(OrderError::Conflict(
-                "this is the customer of gateways that are first heard of: it stays, and may be named anew".to_owned(),
+                "this is the customer of gateways that are first heard of: it stays, and may be named anew"
+                    .to_owned(),
             ));
         }
         if let Some(what) = customers::has(&mut transaction, found.id).await? {

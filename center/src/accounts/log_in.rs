@@ -28,6 +28,13 @@ pub(crate) struct Known {
     pub(crate) must_change: bool,
 }
 
+impl Known {
+    /// Whoever has the center's own token.
+    pub(crate) fn root() -> Self {
+        Self { caller: Caller::root(), csrf: None, must_change: false }
+    }
+}
+
 /// A log-in that has just begun.
 #[derive(Debug)]
 pub(crate) struct Entered {
@@ -119,7 +126,9 @@ impl Accounts {
     ) -> Result<Entered, OrderError> {
         let user = caller.user.ok_or_else(no_user)?;
         if caller.scopes() != TokenScopes::ALL {
-            return Err(OrderError::Forbidden("an API token does not change the password: log in".to_owned()));
+            return Err(OrderError::Forbidden(
+                "an API token does not change the password: log in".to_owned(),
+            ));
         }
         let row = users::find(&mut *self.store.read().await?, user).await?.ok_or_else(no_user)?;
         self.admit(&row.login, caller.address.as_deref(), now)?;
@@ -152,7 +161,8 @@ impl Accounts {
         let mut connection = self.store.read().await?;
         let found = sessions::find(&mut connection, &digest_of(secret)).await?;
         let is_good = |row: &SessionRow| {
-            now < row.seen_at.saturating_add(SESSION_IDLE_S) && now < row.created_at.saturating_add(SESSION_AGE_S)
+            now < row.seen_at.saturating_add(SESSION_IDLE_S)
+                && now < row.created_at.saturating_add(SESSION_AGE_S)
         };
         let Some(session) = found.filter(is_good) else { return Ok(None) };
         let found = users::find(&mut connection, session.user_id).await?;
@@ -232,7 +242,8 @@ async fn enter(
         seen_at: now,
     };
     sessions::insert(transaction, &row).await?;
-    let (seen_before, created_before) = (now.saturating_sub(SESSION_IDLE_S), now.saturating_sub(SESSION_AGE_S));
+    let (seen_before, created_before) =
+        (now.saturating_sub(SESSION_IDLE_S), now.saturating_sub(SESSION_AGE_S));
     sessions::prune(transaction, seen_before, created_before, (user.user_id, MAX_SESSIONS)).await?;
     users::logged_in(transaction, user.user_id, now).await?;
     let grants = users::grants(transaction, user.user_id).await?;

@@ -36,7 +36,9 @@ const COMMON: [&str; 12] = [
 pub(crate) fn check(password: &str, login: &str) -> Result<(), OrderError> {
     let refuse = |why: &str| Err(OrderError::Invalid(format!("the password {why}")));
     if password.chars().count() < MIN_CHARS {
-        return refuse(&format!("has at least {MIN_CHARS} characters: a few words in a row are easy to remember"));
+        return refuse(&format!(
+            "has at least {MIN_CHARS} characters: a few words in a row are easy to remember"
+        ));
     }
     if password.len() > MAX_BYTES {
         return refuse(&format!("has at most {MAX_BYTES} bytes"));
@@ -67,7 +69,8 @@ pub(crate) fn hash(password: &str) -> Result<String, OrderError> {
     let mut salt = [0; 16];
     SystemRandom::new().fill(&mut salt).map_err(|_| unavailable("no random numbers".to_owned()))?;
     let salt = SaltString::encode_b64(&salt).map_err(|error| unavailable(error.to_string()))?;
-    let params = Params::new(MEMORY_KIB, PASSES, LANES, None).map_err(|error| unavailable(error.to_string()))?;
+    let params =
+        Params::new(MEMORY_KIB, PASSES, LANES, None).map_err(|error| unavailable(error.to_string()))?;
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
     let kept = argon2.hash_password(password.as_bytes(), &salt);
     Ok(kept.map_err(|error| unavailable(error.to_string()))?.to_string())

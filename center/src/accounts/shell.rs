@@ -68,7 +68,10 @@ impl Accounts {
         self.in_turn(move || match kept {
             Some(kept) => passwords::is_same(&password, &kept),
             // Just as long: what comes out is of no use to anybody.
-            None => passwords::hash(&password).is_err() && false,
+            None => {
+                let _ = passwords::hash(&password);
+                false
+            }
         })
         .await
     }
@@ -78,10 +81,8 @@ impl Accounts {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, OrderError> {
         let busy = || OrderError::Unavailable("too many log-ins at the same time: try again".to_owned());
-        let _turn = timeout(PASSWORD_WAIT, self.checks.acquire())
-            .await
-            .map_err(|_| busy())?
-            .map_err(|_| busy())?;
+        let _turn =
+            timeout(PASSWORD_WAIT, self.checks.acquire()).await.map_err(|_| busy())?.map_err(|_| busy())?;
         tokio::task::spawn_blocking(work)
             .await
             .map_err(|_| OrderError::Unavailable("the check of a password broke".to_owned()))

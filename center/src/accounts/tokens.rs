@@ -37,7 +37,9 @@ impl Accounts {
         check_name("a token's name", &order.name)?;
         let life_s = order.expires_in_s.unwrap_or(DEFAULT_LIFE_S);
         if !(1..=MAX_LIFE_S).contains(&life_s) {
-            return Err(OrderError::Invalid(format!("expires_in_s is 1 to {MAX_LIFE_S} seconds, found {life_s}")));
+            return Err(OrderError::Invalid(format!(
+                "expires_in_s is 1 to {MAX_LIFE_S} seconds, found {life_s}"
+            )));
         }
         if !(order.scopes.read || order.scopes.update || order.scopes.administer) {
             return Err(OrderError::Invalid("a token has a scope: read, update, administer".to_owned()));

@@ -284,11 +284,7 @@ async fn grant_of(
     )))
 }
 
-async fn invite(
-    transaction: &mut Transaction,
-    user: UserId,
-    now: UnixSeconds,
-) -> Result<String, OrderError> {
+async fn invite(transaction: &mut Transaction, user: UserId, now: UnixSeconds) -> Result<String, OrderError> {
     let secret = secrets::new()?;
     users::keep_setup(transaction, user, &digest_of(&secret), now.saturating_add(SETUP_S)).await?;
     Ok(format!("/set-up/{secret}"))

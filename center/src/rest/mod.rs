@@ -1,5 +1,7 @@
 //! The REST API: turns HTTP into calls of the center and back. It must decide nothing.
 
+mod accounts;
+mod audit;
 mod auth;
 mod blobs;
 mod body;
@@ -15,20 +17,20 @@ mod updates;
 use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::HeaderMap;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
 use tokio::sync::{Semaphore, watch};
 
+use crate::accounts::Accounts;
 use crate::bounds::{ANSWER_LIMIT, STREAMS, UPLOADS};
 use crate::enroll::Office;
 use crate::service::Center;
 use crate::web;
 use problem::Failure;
 
-pub(crate) use auth::Token;
+pub(crate) use auth::{Front, Token, is_of_another_site, session_secret};
 pub(crate) use problem::status_of;
 
 /// A script of the greatest size, with every byte escaped in JSON, and its variables.
@@ -40,6 +42,8 @@ pub(crate) struct Api {
     center: Arc<Center>,
     office: Arc<Office>,
     token: Arc<Token>,
+    accounts: Arc<Accounts>,
+    front: Front,
     streams: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
@@ -51,10 +55,12 @@ impl Api {
         center: Arc<Center>,
         office: Arc<Office>,
         token: Arc<Token>,
+        accounts: Arc<Accounts>,
+        front: Front,
         stop: watch::Receiver<bool>,
     ) -> Self {
         let (streams, uploads) = (Arc::new(Semaphore::new(STREAMS)), Arc::new(Semaphore::new(UPLOADS)));
-        Self { center, office, token, streams, uploads, stop }
+        Self { center, office, token, accounts, front, streams, uploads, stop }
     }
 
     /// The center that it speaks for.
@@ -62,9 +68,14 @@ impl Api {
         &self.center
     }
 
-    /// Whether a request carries the API's token.
-    pub(crate) fn holds_token(&self, headers: &HeaderMap) -> bool {
-        auth::bearer(headers).is_some_and(|given| self.token.is(given.as_bytes()))
+    /// Who is who.
+    pub(crate) fn accounts(&self) -> &Arc<Accounts> {
+        &self.accounts
+    }
+
+    /// What stands before the center.
+    pub(crate) fn front(&self) -> Front {
+        self.front
     }
 
     /// All paths: of the API, and of the pages.
@@ -93,13 +104,34 @@ impl Api {
             .route("/magic-links/collect", post(links::collect))
             .route("/magic-links/{digest}", get(links::show).put(links::put).delete(links::remove))
             .route("/magic-links/{digest}/sign", post(links::sign))
+            .route("/session", get(accounts::session).delete(accounts::log_out))
+            .route("/account/password", put(accounts::change_password))
+            .route("/account/tokens", get(accounts::tokens).post(accounts::create_token))
+            .route("/account/tokens/{id}", delete(accounts::revoke_token))
+            .route("/users", get(accounts::users).post(accounts::create_user))
+            .route("/users/{user}", get(accounts::user).patch(accounts::change_user))
+            .route("/users/{user}/set-up", post(accounts::invite_user))
+            .route("/users/{user}/roles", post(accounts::give_role))
+            .route("/users/{user}/roles/{customer}/{role}", delete(accounts::take_role))
+            .route("/customers", get(accounts::customers).post(accounts::create_customer))
+            .route(
+                "/customers/{customer}",
+                get(accounts::customer).patch(accounts::change_customer).delete(accounts::remove_customer),
+            )
+            .route("/audit", get(audit::list))
+            .route("/audit.csv", get(audit::csv))
             .route_layer(middleware::from_fn(in_time))
             // Blobs take as long as they take, while something comes.
             .route("/blobs/{digest}", get(blobs::get).put(blobs::put))
             .fallback(nothing_there)
             .method_not_allowed_fallback(not_so)
             .layer(middleware::from_fn_with_state(self.clone(), auth::check));
-        let api = Router::new().route("/health", get(health)).merge(guarded);
+        let open = Router::new()
+            .route("/health", get(health))
+            .route("/session", post(accounts::log_in))
+            .route("/session/set-up", post(accounts::set_up))
+            .route_layer(middleware::from_fn(in_time));
+        let api = open.merge(guarded);
         Router::new()
             .nest("/api/v1", api)
             .merge(web::router(self.clone()))

@@ -12,9 +12,9 @@ use super::batch::Message;
 use super::changes::Change;
 use super::order::OrderError;
 use super::rate::{Admission, Rates};
-use crate::bounds::{CHANGES, REPORT_AGE_S, SCRIPT_CHECKS};
+use crate::bounds::{AUDIT_AGE_S, CHANGES, MAX_AUDIT, REPORT_AGE_S, SCRIPT_CHECKS};
 use crate::links::Links;
-use crate::store::{Store, StoreError, gateways, reports, silence, updates};
+use crate::store::{Store, StoreError, audit, gateways, reports, silence, updates};
 
 /// Characters of a name, bytes of a description.
 const MAX_NAME_CHARS: usize = 64;
@@ -167,6 +167,7 @@ impl Center {
     pub(crate) async fn tidy(&self, now: UnixSeconds) -> Result<(), StoreError> {
         let mut transaction = self.store.begin().await?;
         reports::prune(&mut transaction, now.saturating_sub(REPORT_AGE_S)).await?;
+        audit::prune(&mut transaction, now.saturating_sub(AUDIT_AGE_S), MAX_AUDIT).await?;
         Ok(transaction.commit().await?)
     }
 

@@ -89,11 +89,13 @@ pub(crate) async fn is_taken(
     name: &str,
     by_other_than: Option<CustomerId>,
 ) -> Result<bool> {
-    let row = sqlx::query("SELECT customer_id FROM customers WHERE (name = $1 OR customer_id = $1) AND customer_id <> $2")
-        .bind(name.to_owned())
-        .bind(by_other_than.map(|id| id.to_string()).unwrap_or_default())
-        .fetch_optional(connection)
-        .await?;
+    let row = sqlx::query(
+        "SELECT customer_id FROM customers WHERE (name = $1 OR customer_id = $1) AND customer_id <> $2",
+    )
+    .bind(name.to_owned())
+    .bind(by_other_than.map(|id| id.to_string()).unwrap_or_default())
+    .fetch_optional(connection)
+    .await?;
     Ok(row.is_some())
 }
 
@@ -148,7 +150,9 @@ pub(crate) async fn has(connection: &mut AnyConnection, id: CustomerId) -> Resul
 
 /// Removes it, and the roles on it.
 pub(crate) async fn remove(connection: &mut AnyConnection, id: CustomerId) -> Result<()> {
-    for sql in ["DELETE FROM user_roles WHERE customer_id = $1", "DELETE FROM customers WHERE customer_id = $1"] {
+    for sql in
+        ["DELETE FROM user_roles WHERE customer_id = $1", "DELETE FROM customers WHERE customer_id = $1"]
+    {
         sqlx::query(sql).bind(id.to_string()).execute(&mut *connection).await?;
     }
     Ok(())

@@ -60,10 +60,8 @@ fn user_row(row: &AnyRow) -> Result<UserRow> {
 
 /// One user.
 pub(crate) async fn find(connection: &mut AnyConnection, user: UserId) -> Result<Option<UserRow>> {
-    let row = sqlx::query(users!("WHERE u.user_id = $1"))
-        .bind(user.to_string())
-        .fetch_optional(connection)
-        .await?;
+    let row =
+        sqlx::query(users!("WHERE u.user_id = $1")).bind(user.to_string()).fetch_optional(connection).await?;
     row.as_ref().map(user_row).transpose()
 }
 
@@ -188,12 +186,11 @@ fn grant(row: &AnyRow) -> Result<Grant> {
 
 /// A user's roles.
 pub(crate) async fn grants(connection: &mut AnyConnection, user: UserId) -> Result<Vec<Grant>> {
-    let rows = sqlx::query(
-        "SELECT customer_id, role FROM user_roles WHERE user_id = $1 ORDER BY customer_id, role",
-    )
-    .bind(user.to_string())
-    .fetch_all(connection)
-    .await?;
+    let rows =
+        sqlx::query("SELECT customer_id, role FROM user_roles WHERE user_id = $1 ORDER BY customer_id, role")
+            .bind(user.to_string())
+            .fetch_all(connection)
+            .await?;
     rows.iter().map(grant).collect()
 }
 
@@ -225,13 +222,12 @@ pub(crate) async fn give(connection: &mut AnyConnection, user: UserId, grant: Gr
 
 /// Takes a role; whether he had it.
 pub(crate) async fn take(connection: &mut AnyConnection, user: UserId, grant: Grant) -> Result<bool> {
-    let done =
-        sqlx::query("DELETE FROM user_roles WHERE user_id = $1 AND customer_id = $2 AND role = $3")
-            .bind(user.to_string())
-            .bind(grant.reach.to_string())
-            .bind(grant.role.as_str())
-            .execute(connection)
-            .await?;
+    let done = sqlx::query("DELETE FROM user_roles WHERE user_id = $1 AND customer_id = $2 AND role = $3")
+        .bind(user.to_string())
+        .bind(grant.reach.to_string())
+        .bind(grant.role.as_str())
+        .execute(connection)
+        .await?;
     Ok(done.rows_affected() > 0)
 }
 

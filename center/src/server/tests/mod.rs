@@ -183,6 +183,7 @@ fn settings(folder: &Path, broker: BrokerChoice) -> ServeSettings {
             ..RegistrySettings::default()
         },
         enrol: EnrolSettings::default(),
+        behind_proxy: None,
     }
 }
 
