@@ -17,6 +17,3 @@ pub(crate) use log_in::{Entered, Known};
 pub(crate) use secrets::same;
 pub(crate) use shell::Accounts;
 pub(crate) use users::first_administrator;
-
-#[cfg(test)]
-mod tests;

@@ -1,13 +1,14 @@
 //! Users, log-ins, API tokens, customers, the audit log.
 
 use keros_protocol::UnixSeconds;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::access::{CustomerId, Role, TokenScopes, UserId};
 
 /// `POST /session`: log in. It needs no token.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct LogIn {
     /// The log-in name.
     pub(crate) login: String,
@@ -16,7 +17,7 @@ pub(crate) struct LogIn {
 }
 
 /// `POST /session/set-up`: choose the first password, by a set-up link. It needs no token.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct SetUp {
     /// The last part of the link.
     pub(crate) secret: String,
@@ -25,7 +26,7 @@ pub(crate) struct SetUp {
 }
 
 /// `GET /session`, and the answer to `POST /session`. `DELETE /session` logs out.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct SessionView {
     /// Who it is; absent for the center's own token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -43,7 +44,7 @@ pub(crate) struct SessionView {
 }
 
 /// `PUT /account/password`. It ends all log-ins of the user.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ChangePassword {
     /// The one up to now.
     pub(crate) old: String,
@@ -52,7 +53,7 @@ pub(crate) struct ChangePassword {
 }
 
 /// A role of a user.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct RoleView {
     /// On which customer, by name; `*` for all of them, also those that are made later.
     pub(crate) customer: String,
@@ -64,7 +65,7 @@ pub(crate) struct RoleView {
 }
 
 /// The elements of `roles` in `POST /users`, and the bodies of `POST` and `DELETE /users/{user}/roles`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct RoleOrder {
     /// On which customer, by id or name; `*` for all of them.
     pub(crate) customer: String,
@@ -73,7 +74,7 @@ pub(crate) struct RoleOrder {
 }
 
 /// `POST /users`.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct CreateUser {
     /// The log-in name: 1 to 64 of the characters a to z, 0 to 9, `.`, `_`, `-`, `@`, `+`.
     pub(crate) login: String,
@@ -88,7 +89,7 @@ pub(crate) struct CreateUser {
 }
 
 /// `PATCH /users/{user}`: what is not stated stays.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ChangeUser {
     /// What people call him.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -99,7 +100,7 @@ pub(crate) struct ChangeUser {
 }
 
 /// `GET /users/{user}`, where the user is named by id or log-in name, and the elements of `GET /users`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct UserView {
     /// The user.
     pub(crate) user_id: UserId,
@@ -121,7 +122,7 @@ pub(crate) struct UserView {
 }
 
 /// `POST /account/tokens`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct CreateToken {
     /// What it is for.
     pub(crate) name: String,
@@ -133,7 +134,7 @@ pub(crate) struct CreateToken {
 }
 
 /// The elements of `GET /account/tokens`, and the answer to `POST /account/tokens`. `DELETE /account/tokens/{id}` revokes one.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct TokenView {
     /// Its id: not the token.
     pub(crate) token_id: Uuid,
@@ -153,7 +154,7 @@ pub(crate) struct TokenView {
 }
 
 /// `POST /customers`; `PATCH /customers/{customer}` with both fields optional.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct CustomerOrder {
     /// The name; needed for a new one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -164,7 +165,7 @@ pub(crate) struct CustomerOrder {
 }
 
 /// `GET /customers/{customer}`, where the customer is named by id or name, and the elements of `GET /customers`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct CustomerView {
     /// The customer.
     pub(crate) customer_id: CustomerId,
@@ -181,7 +182,7 @@ pub(crate) struct CustomerView {
 }
 
 /// The elements of `GET /audit`, newest first.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct AuditView {
     /// Sorts by time.
     pub(crate) audit_id: Uuid,

@@ -4,24 +4,143 @@ use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 
-use super::Api;
 use super::auth::{is_of_another_site, session_secret};
 use super::body::Body;
 use super::problem::Failure;
+use super::route::Route;
+use super::{Api, audit};
+use crate::access::Action::{EditCustomers, EditUsers, OwnAccount, SeeAudit, SeeCustomers, SeeUsers};
 use crate::access::Caller;
 use crate::accounts::{Entered, Known};
 use crate::api::{
-    ChangePassword, ChangeUser, CreateToken, CreateUser, CustomerOrder, CustomerView, LogIn, RoleOrder,
-    SessionView, SetUp, TokenView, UserView,
+    AuditView, ChangePassword, ChangeUser, CreateToken, CreateUser, CustomerOrder, CustomerView, LogIn,
+    RoleOrder, SessionView, SetUp, TokenView, UserView,
 };
 use crate::service::unix_now;
+
+/// Its lines of the table of routes.
+pub(super) fn routes() -> Vec<Route> {
+    let mut routes = own();
+    routes.extend(of_users());
+    routes.extend(of_customers());
+    routes
+}
+
+fn own() -> Vec<Route> {
+    vec![
+        Route::open_post("/session", "Logs in: the answer sets the cookie of the session.", log_in)
+            .body::<LogIn>()
+            .json::<SessionView>(200)
+            .refuses(&[401, 403, 429]),
+        Route::open_post("/session/set-up", "Chooses the password of a set-up link, and logs in.", set_up)
+            .body::<SetUp>()
+            .json::<SessionView>(200)
+            .refuses(&[403, 409, 429]),
+        Route::get("/session", OwnAccount, "Who asks, and his roles.", session).json::<SessionView>(200),
+        Route::delete("/session", OwnAccount, "Logs out.", log_out).empty(204),
+        Route::put(
+            "/account/password",
+            OwnAccount,
+            "Chooses another password; log-ins end.",
+            change_password,
+        )
+        .body::<ChangePassword>()
+        .json::<SessionView>(200)
+        .refuses(&[409, 429]),
+        Route::get("/account/tokens", OwnAccount, "One's API tokens, newest first.", tokens)
+            .json::<Vec<TokenView>>(200)
+            .refuses(&[409]),
+        Route::post(
+            "/account/tokens",
+            OwnAccount,
+            "Makes an API token, and shows it this once.",
+            create_token,
+        )
+        .body::<CreateToken>()
+        .json::<TokenView>(201)
+        .refuses(&[409]),
+        Route::delete("/account/tokens/{id}", OwnAccount, "Revokes an API token.", revoke_token)
+            .empty(204)
+            .refuses(&[409]),
+    ]
+}
+
+fn of_users() -> Vec<Route> {
+    vec![
+        Route::get("/users", SeeUsers, "The users, in the order of their log-in names.", users)
+            .json::<Vec<UserView>>(200),
+        Route::post("/users", EditUsers, "Makes a user.", create_user)
+            .body::<CreateUser>()
+            .json::<UserView>(201)
+            .refuses(&[409]),
+        Route::get("/users/{user}", SeeUsers, "One user.", user).json::<UserView>(200),
+        Route::patch("/users/{user}", EditUsers, "Changes or disables a user.", change_user)
+            .body::<ChangeUser>()
+            .json::<UserView>(200)
+            .refuses(&[409]),
+        Route::post("/users/{user}/set-up", EditUsers, "Makes a set-up link; log-ins end.", invite_user)
+            .json::<UserView>(200)
+            .refuses(&[409]),
+        Route::post("/users/{user}/roles", EditUsers, "Gives a user a role.", give_role)
+            .body::<RoleOrder>()
+            .json::<UserView>(200)
+            .refuses(&[409]),
+        Route::delete(
+            "/users/{user}/roles/{customer}/{role}",
+            EditUsers,
+            "Takes a role from a user.",
+            take_role,
+        )
+        .empty(204)
+        .refuses(&[409]),
+        Route::get("/audit", SeeAudit, "Who did what, newest first.", audit::list)
+            .query::<audit::Wanted>()
+            .json::<Vec<AuditView>>(200)
+            .paged()
+            .refuses(&[404]),
+        Route::get("/audit.csv", SeeAudit, "Who did what, as comma-separated values.", audit::csv)
+            .query::<audit::Wanted>()
+            .bytes(200, "text/csv")
+            .refuses(&[404]),
+    ]
+}
+
+fn of_customers() -> Vec<Route> {
+    vec![
+        Route::get("/customers", SeeCustomers, "The customers, in the order of their names.", customers)
+            .json::<Vec<CustomerView>>(200),
+        Route::post("/customers", EditCustomers, "Makes a customer.", create_customer)
+            .body::<CustomerOrder>()
+            .json::<CustomerView>(201)
+            .refuses(&[409]),
+        Route::get("/customers/{customer}", SeeCustomers, "One customer.", customer)
+            .json::<CustomerView>(200),
+        Route::patch(
+            "/customers/{customer}",
+            EditCustomers,
+            "Names or describes a customer anew.",
+            change_customer,
+        )
+        .body::<CustomerOrder>()
+        .json::<CustomerView>(200)
+        .refuses(&[409]),
+        Route::delete(
+            "/customers/{customer}",
+            EditCustomers,
+            "Removes one that has nothing.",
+            remove_customer,
+        )
+        .empty(204)
+        .refuses(&[409]),
+    ]
+}
 
 type Answer<T> = Result<Json<T>, Failure>;
 type Made<T> = Result<(StatusCode, Json<T>), Failure>;
 type Began = Result<(HeaderMap, Json<SessionView>), Failure>;
 
 /// A body of somebody who is not known yet, and from where it comes.
-async fn of_stranger<T: serde::de::DeserializeOwned>(
+async fn of_stranger<T: serde::de::DeserializeOwned + schemars::JsonSchema>(
     api: &Api,
     request: Request,
 ) -> Result<(T, Option<String>), Failure> {

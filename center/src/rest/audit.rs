@@ -1,15 +1,21 @@
 //! `/audit`, `/audit.csv`.
 
+use std::num::NonZeroU32;
+
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Api;
+use super::body::Query;
+use super::paging::part;
 use super::problem::Failure;
 use crate::access::Caller;
 use crate::api::AuditView;
 use crate::store::audit::AuditFilter;
+use crate::web::part_of_place;
 
 /// Lines in one answer, how many there are when nothing is said, and in one file.
 const MOST: u32 = 1000;
@@ -17,12 +23,17 @@ const USUAL: u32 = 100;
 const MOST_IN_FILE: u32 = 100_000;
 
 /// Which lines are wanted.
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct Wanted {
-    limit: Option<u32>,
-    before: Option<String>,
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+pub(in crate::rest) struct Wanted {
+    /// Lines at most.
+    limit: Option<NonZeroU32>,
+    /// Where the part begins: as the `Link` of the part before says, else at the newest.
+    cursor: Option<String>,
+    /// Only what this user did, by his log-in name.
     user: Option<String>,
+    /// Only what was done to things of this customer, by id or name.
     customer: Option<String>,
+    /// Only what was `done`, or `refused`.
     result: Option<String>,
 }
 
@@ -31,11 +42,12 @@ impl Wanted {
         let parse = |text: &String| {
             text.parse().map_err(|_| Failure::bad_request(format!("{text:?} is no line of the audit log")))
         };
+        let user = self.user.as_ref().map(|user| user.to_lowercase());
         Ok(AuditFilter {
-            before: self.before.as_ref().map(parse).transpose()?,
-            user: self.user.as_ref().map(|user| user.to_lowercase()),
+            before: self.cursor.as_ref().map(parse).transpose()?,
+            user,
             result: self.result.clone(),
-            limit: self.limit.unwrap_or(usual).clamp(1, most),
+            limit: self.limit.map_or(usual, NonZeroU32::get).clamp(1, most),
         })
     }
 }
@@ -48,22 +60,13 @@ pub(super) async fn list(
 ) -> Result<(HeaderMap, Json<Vec<AuditView>>), Failure> {
     let filter = wanted.filter(USUAL, MOST)?;
     let lines = api.accounts.audit_log(&caller, wanted.customer.as_deref(), &filter).await?;
-    let mut headers = HeaderMap::new();
-    if lines.len() >= filter.limit as usize
-        && let Some(last) = lines.last()
-    {
-        let mut place = format!("/api/v1/audit?limit={}&before={}", filter.limit, last.audit_id);
-        for (name, value) in
-            [("user", &wanted.user), ("customer", &wanted.customer), ("result", &wanted.result)]
-        {
-            if let Some(value) = value {
-                place.push_str(&format!("&{name}={}", crate::web::part_of_place(value)));
-            }
-        }
-        let link = HeaderValue::from_str(&format!("<{place}>; rel=\"next\"")).ok();
-        headers.extend(link.map(|link| (header::LINK, link)));
-    }
-    Ok((headers, Json(lines)))
+    let asked = [("user", &wanted.user), ("customer", &wanted.customer), ("result", &wanted.result)];
+    let asked = asked
+        .into_iter()
+        .filter_map(|(name, value)| value.as_ref().map(|value| format!("{name}={}", part_of_place(value))));
+    let query = asked.collect::<Vec<_>>().join("&");
+    let place = if query.is_empty() { "/audit".to_owned() } else { format!("/audit?{query}") };
+    Ok(part(&place, filter.limit, lines, |line| line.audit_id.to_string()))
 }
 
 /// Comma-separated values (RFC 4180), newest first.

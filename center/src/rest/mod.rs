@@ -1,17 +1,26 @@
 //! The REST API: turns HTTP into calls of the center and back. It must decide nothing.
+//!
+//! [`table`] has a line for each route, and says how to add one; the router, the OpenAPI document and `docs/rest.md` are made of it.
+//! [`edge`] is what every route has alike, [`problem`] what every error looks like.
 
 mod accounts;
 mod audit;
 mod auth;
 mod blobs;
 mod body;
+mod edge;
 mod enrolments;
 mod events;
 mod gateways;
 mod groups;
 mod links;
+mod openapi;
+mod paging;
 mod problem;
+mod route;
 mod scripts;
+mod shape;
+mod table;
 mod updates;
 
 use std::sync::Arc;
@@ -19,11 +28,11 @@ use std::sync::Arc;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
 use tokio::sync::{Semaphore, watch};
 
 use crate::accounts::Accounts;
+use crate::api::Health;
 use crate::bounds::{ANSWER_LIMIT, STREAMS, UPLOADS};
 use crate::enroll::Office;
 use crate::service::Center;
@@ -80,58 +89,24 @@ impl Api {
 
     /// All paths: of the API, and of the pages.
     pub(crate) fn router(self) -> Router {
-        let guarded = Router::new()
-            .route("/gateways", get(gateways::list).post(gateways::declare))
-            .route("/gateways/{eui}", get(gateways::show))
-            .route("/gateways/{eui}/nudge", post(gateways::nudge))
-            .route("/gateways/{eui}/lock-out", post(enrolments::lock_out))
-            .route("/enrolments", get(enrolments::list).post(enrolments::order))
-            .route("/enrolments/{eui}", delete(enrolments::cancel))
-            .route("/groups", get(groups::list).post(groups::create))
-            .route("/groups/{name}", get(groups::show).delete(groups::remove))
-            .route(
-                "/groups/{name}/gateways/{eui}",
-                put(groups::add_member).merge(delete(groups::remove_member)),
-            )
-            .route("/updates", get(updates::list).post(updates::send))
-            .route("/updates/preview", post(updates::preview))
-            .route("/updates/{id}", get(updates::show))
-            .route("/updates/{id}/events", get(events::stream))
-            .route("/updates/{id}/cancel", post(updates::cancel))
-            .route("/updates/{id}/gateways/{eui}/cancel", post(updates::cancel_one))
-            .route("/scripts/check", post(scripts::check))
-            .route("/magic-links", get(links::list))
-            .route("/magic-links/collect", post(links::collect))
-            .route("/magic-links/{digest}", get(links::show).put(links::put).delete(links::remove))
-            .route("/magic-links/{digest}/sign", post(links::sign))
-            .route("/session", get(accounts::session).delete(accounts::log_out))
-            .route("/account/password", put(accounts::change_password))
-            .route("/account/tokens", get(accounts::tokens).post(accounts::create_token))
-            .route("/account/tokens/{id}", delete(accounts::revoke_token))
-            .route("/users", get(accounts::users).post(accounts::create_user))
-            .route("/users/{user}", get(accounts::user).patch(accounts::change_user))
-            .route("/users/{user}/set-up", post(accounts::invite_user))
-            .route("/users/{user}/roles", post(accounts::give_role))
-            .route("/users/{user}/roles/{customer}/{role}", delete(accounts::take_role))
-            .route("/customers", get(accounts::customers).post(accounts::create_customer))
-            .route(
-                "/customers/{customer}",
-                get(accounts::customer).patch(accounts::change_customer).delete(accounts::remove_customer),
-            )
-            .route("/audit", get(audit::list))
-            .route("/audit.csv", get(audit::csv))
-            .route_layer(middleware::from_fn(in_time))
+        let mut open = Router::new();
+        let mut guarded = Router::new();
+        for route in table::routes() {
+            let known = Arc::new(edge::Known::of(&route));
+            let mut handler = route.handler.route_layer(middleware::from_fn_with_state(known, edge::around));
             // Blobs take as long as they take, while something comes.
-            .route("/blobs/{digest}", get(blobs::get).put(blobs::put))
+            if !route.is_endless {
+                handler = handler.route_layer(middleware::from_fn(in_time));
+            }
+            let routes = if route.action.is_some() { &mut guarded } else { &mut open };
+            *routes = std::mem::take(routes).route(route.path, handler);
+        }
+        let api = guarded
             .fallback(nothing_there)
             .method_not_allowed_fallback(not_so)
-            .layer(middleware::from_fn_with_state(self.clone(), auth::check));
-        let open = Router::new()
-            .route("/health", get(health))
-            .route("/session", post(accounts::log_in))
-            .route("/session/set-up", post(accounts::set_up))
-            .route_layer(middleware::from_fn(in_time));
-        let api = open.merge(guarded);
+            .layer(middleware::from_fn_with_state(self.clone(), auth::check))
+            .merge(open)
+            .layer(middleware::from_fn(problem::fence));
         Router::new()
             .nest("/api/v1", api)
             .merge(web::router(self.clone()))
@@ -140,15 +115,15 @@ impl Api {
     }
 }
 
-async fn health(State(api): State<Api>) -> Json<serde_json::Value> {
-    Json(serde_json::json!({
-        "status": "ok",
-        "version": env!("CARGO_PKG_VERSION"),
-        "broker_connected": api.center.is_connected(),
-        "messages_left_out": api.center.unusable(),
-        "messages_over_rate": api.center.over_rate(),
-        "magic_links_bytes": api.center.links().blobs.used_bytes(),
-    }))
+async fn health(State(api): State<Api>) -> Json<Health> {
+    Json(Health {
+        status: "ok".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        broker_connected: api.center.is_connected(),
+        messages_left_out: api.center.unusable(),
+        messages_over_rate: api.center.over_rate(),
+        magic_links_bytes: api.center.links().blobs.used_bytes(),
+    })
 }
 
 /// Below `/api`, where nothing is.
@@ -164,4 +139,10 @@ async fn in_time(request: Request, next: Next) -> Response {
     tokio::time::timeout(ANSWER_LIMIT, next.run(request))
         .await
         .unwrap_or_else(|_| Failure::timed_out().into_response())
+}
+
+/// The routes that need a log-in, and what each needs.
+#[cfg(test)]
+pub(crate) fn guarded_routes() -> Vec<(axum::http::Method, &'static str, crate::access::Action)> {
+    table::routes().into_iter().filter_map(|route| Some((route.method, route.path, route.action?))).collect()
 }

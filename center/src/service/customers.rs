@@ -13,6 +13,7 @@ pub(crate) async fn customer_for(
     name: Option<&str>,
     action: Action,
 ) -> Result<Customer, OrderError> {
+    caller.require_somewhere(action)?;
     let visible = caller.visible();
     let found = match (name, &visible) {
         (Some(name), visible) => {

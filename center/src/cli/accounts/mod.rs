@@ -203,7 +203,7 @@ pub(super) fn audit(
     json: bool,
     out: &mut dyn Write,
 ) -> anyhow::Result<Ended> {
-    let mut query = format!("limit={}", arguments.limit);
+    let mut query = format!("limit={}", arguments.limit.max(1));
     for (name, value) in [("user", &arguments.user), ("customer", &arguments.customer)] {
         if let Some(value) = value {
             query.push_str(&format!("&{name}={}", path_part(value)));
