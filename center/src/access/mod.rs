@@ -2,11 +2,13 @@
 //!
 //! Pure: it reads no database and no request. The shell makes a [`Caller`] of what it knows, and every service asks it.
 
+mod attempt;
 mod caller;
 mod ids;
 pub(crate) mod permissions;
 mod role;
 
+pub(crate) use attempt::Attempt;
 pub(crate) use caller::{Caller, Grant, Reach, TokenScopes, Visible};
 pub(crate) use ids::{CustomerId, GroupId, UserId};
 pub(crate) use permissions::Action;

@@ -16,6 +16,7 @@ pub(crate) enum Needs {
     Administer,
 }
 
+#[cfg(test)]
 impl Needs {
     /// The scope's name.
     pub(crate) const fn as_str(self) -> &'static str {

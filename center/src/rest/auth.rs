@@ -120,7 +120,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Failure> {
-        Ok(Known::from_request_parts(parts, _state).await?.caller)
+        // Not what is in `Known`: it may be a try of a request that is to be done once.
+        parts.extensions.get().cloned().ok_or_else(not_logged_in)
     }
 }
 
@@ -175,6 +176,7 @@ pub(super) async fn check(State(api): State<Api>, request: Request, next: Next) 
     let caller = known.caller.clone();
     let asked = format!("{} {}", parts.method, parts.uri.path());
     parts.extensions.insert(known);
+    parts.extensions.insert(caller.clone());
     let response = next.run(Request::from_parts(parts, body)).await;
     if response.status() == StatusCode::FORBIDDEN {
         api.accounts.refused(&caller, &asked, unix_now()).await;

@@ -15,6 +15,7 @@ mod groups;
 mod incoming;
 mod link_orders;
 mod links;
+mod once;
 mod order;
 mod overdue;
 mod preview;
@@ -33,6 +34,7 @@ pub(crate) use changes::Change;
 pub(crate) use customers::no_customer;
 pub(crate) use downlink::Outgoing;
 pub(crate) use gateways::no_gateway;
+pub(crate) use once::Once;
 pub(crate) use order::OrderError;
 pub(crate) use software_update::{Addressed, Addressee, Pending, kind_name};
 

@@ -6,6 +6,7 @@
 //! `Result<Response, Failure>`, by [`html`] or [`to`]; a line in [`router`]. All that a template shows is escaped.
 
 mod account;
+mod administration;
 mod assets;
 mod failure;
 mod flash;
@@ -39,8 +40,8 @@ pub(crate) fn router(api: Api) -> Router<Api> {
         .route("/groups", get(groups::list).post(groups::create))
         .route("/groups/new", get(groups::new))
         .route("/groups/{group}", get(groups::show))
-        .nest("/groups/{group}/software-update", software_update::router::<software_update::OfGroup>())
-        .nest("/gateways/{eui}/software-update", software_update::router::<software_update::OfGateway>())
+        .merge(software_update::router::<software_update::OfGroup>())
+        .merge(software_update::router::<software_update::OfGateway>())
         .route("/help/jetporch", get(help::jetporch))
         .route("/login", get(account::login).post(account::log_in))
         .route("/logout", post(account::log_out))
@@ -49,6 +50,10 @@ pub(crate) fn router(api: Api) -> Router<Api> {
         .route("/account/password", post(account::change_password))
         .route("/account/tokens", post(account::create_token))
         .route("/account/tokens/revoke", post(account::revoke_token))
+        .route("/customers", get(administration::customers).post(administration::create_customer))
+        .route("/users", get(administration::users).post(administration::create_user))
+        .route("/users/{user}", get(administration::user).post(administration::change_user))
+        .route("/audit", get(administration::audit))
         .route("/magic-links", get(links::list))
         .route("/magic-links/{digest}", get(links::show))
         .route("/static/{name}", get(assets::get))
