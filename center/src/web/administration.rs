@@ -8,9 +8,7 @@ use serde::Deserialize;
 use super::text::At;
 use super::{Failure, Page, Posted, Section, Visitor, html, part_of_place, place, to};
 use crate::access::{Action, Role};
-use crate::api::{
-    AuditView, ChangeUser, CreateUser, CustomerOrder, CustomerView, RoleOrder, UserView,
-};
+use crate::api::{AuditView, ChangeUser, CreateUser, CustomerOrder, CustomerView, RoleOrder, UserView};
 use crate::rest::Api;
 use crate::service::{OrderError, unix_now};
 use crate::store::audit::AuditFilter;
@@ -31,11 +29,7 @@ pub(super) async fn customers(State(api): State<Api>, visitor: Visitor) -> Resul
     show_customers(&api, &visitor, None).await
 }
 
-async fn show_customers(
-    api: &Api,
-    visitor: &Visitor,
-    refused: Option<Failure>,
-) -> Result<Response, Failure> {
+async fn show_customers(api: &Api, visitor: &Visitor, refused: Option<Failure>) -> Result<Response, Failure> {
     let page = Page::new(visitor, Section::Administration, "Customers");
     let customers = api.accounts().customers(&visitor.caller).await?;
     let may_edit = visitor.caller.may_somewhere(Action::EditCustomers);
@@ -177,9 +171,7 @@ pub(super) async fn change_user(
     let done = match (form.order.as_str(), role) {
         ("disable", _) => accounts.change_user(caller, &name, &disabled(true), now).await.map(|_| "disabled"),
         ("enable", _) => accounts.change_user(caller, &name, &disabled(false), now).await.map(|_| "enabled"),
-        ("give", Some(role)) => {
-            accounts.give_role(caller, &name, &role, now).await.map(|_| "given the role")
-        }
+        ("give", Some(role)) => accounts.give_role(caller, &name, &role, now).await.map(|_| "given the role"),
         ("take", Some(role)) => {
             accounts.take_role(caller, &name, &role).await.map(|()| "no longer with the role")
         }
@@ -253,8 +245,7 @@ pub(super) async fn audit(
     let lines = api.accounts().audit_log(&visitor.caller, customer.as_deref(), &filter).await?;
     let asked = [("user", &wanted.user), ("customer", &wanted.customer), ("result", &wanted.result)];
     let asked = asked.into_iter().filter(|(_, value)| !value.is_empty());
-    let query: String =
-        asked.map(|(name, value)| format!("{name}={}&", part_of_place(value))).collect();
+    let query: String = asked.map(|(name, value)| format!("{name}={}&", part_of_place(value))).collect();
     let last = lines.last().filter(|_| lines.len() >= AUDIT_LINES as usize);
     let older = last.map(|last| format!("/audit?{query}before={}", last.audit_id));
     html(&Audit {
