@@ -4,6 +4,7 @@
 //! [`edge`] is what every route has alike, [`problem`] what every error looks like.
 
 mod accounts;
+mod all_events;
 mod audit;
 mod auth;
 mod blobs;
@@ -13,6 +14,7 @@ mod enrolments;
 mod events;
 mod gateways;
 mod groups;
+mod lines;
 mod links;
 mod once;
 mod openapi;
@@ -30,7 +32,7 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
-use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::accounts::Accounts;
 use crate::api::Health;
@@ -89,6 +91,16 @@ impl Api {
     /// What stands before the center.
     pub(crate) fn front(&self) -> Front {
         self.front
+    }
+
+    /// Room for one more stream of events, unless too many are open.
+    pub(crate) fn stream_permit(&self) -> Option<OwnedSemaphorePermit> {
+        self.streams.clone().try_acquire_owned().ok()
+    }
+
+    /// Holds true when streams have to end.
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stop.clone()
     }
 
     /// All paths: of the API, and of the pages.

@@ -16,7 +16,8 @@ use super::overdue::overdue_at;
 use super::report::{Known, Verdict, judge};
 use crate::bounds::{BUSY_AFTER_EXPIRY_S, MAX_REPORTS, MAX_REPORTS_SIZE, MAX_STREAMS};
 use crate::store::{
-    DueCommand, Kept, KnownCommand, NewReport, StoreError, cancellations, gateways, reports, silence, updates,
+    DueCommand, Kept, KnownCommand, NewReport, StoreError, cancellations, differences, gateways, reports,
+    silence, updates,
 };
 
 /// One MQTT message.
@@ -267,6 +268,7 @@ async fn hear(
     let packages = packages.transpose().map_err(not_json)?.zip(telemetry.packages_digest.clone());
     let heard = gateways::Heard { telemetry, packages };
     gateways::keep_telemetry(connection, &heard, now).await?;
+    work.changes.push(Change::Gateway(heard.telemetry.eui));
     if let Some(job) = &heard.telemetry.job {
         hear_of_job(connection, heard.telemetry.eui, job.command_id, now, work).await?;
     }
@@ -356,6 +358,10 @@ async fn take(
             if let Some(outcome) = outcome {
                 let owed = overdue_at(&outcome, &command.allowance, now);
                 updates::keep_outcome(connection, command.row.command_id, &outcome, owed, now).await?;
+                if let Some(text) = &report.differences {
+                    differences::keep(connection, command.row.update_id, command.row.command_id, text)
+                        .await?;
+                }
                 work.changes.push(Change::Delivery { update_id: command.row.update_id, eui });
             } else {
                 renew(connection, &command, now, work).await?;

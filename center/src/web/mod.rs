@@ -8,6 +8,7 @@
 mod account;
 mod administration;
 mod assets;
+mod diff;
 mod failure;
 mod flash;
 mod form;
@@ -17,7 +18,9 @@ mod help;
 mod links;
 mod page;
 mod software_update;
+mod status;
 mod text;
+mod updates;
 mod visitor;
 
 use axum::Router;
@@ -56,6 +59,7 @@ pub(crate) fn router(api: Api) -> Router<Api> {
         .route("/audit", get(administration::audit))
         .route("/magic-links", get(links::list))
         .route("/magic-links/{digest}", get(links::show))
+        .merge(updates::router())
         .route("/static/{name}", get(assets::get))
         .fallback(nowhere)
         .layer(middleware::from_fn_with_state(api, guard::finish))

@@ -1,6 +1,7 @@
 //! The whole center, over REST and over MQTT: beside a real mosquitto and with its own broker, with a gateway played by hand.
 
 mod accounts;
+mod bad_http;
 mod edge;
 mod events;
 mod links;
