@@ -9,8 +9,8 @@
 
 use super::route::Route;
 use super::{
-    accounts, all_events, blobs, enrolments, events, gateways, groups, health, lines, links, openapi, scripts,
-    updates,
+    accounts, all_events, blobs, enrolments, events, gateways, groups, health, lines, links, openapi,
+    scripts, updates,
 };
 use crate::access::Action::{
     AskTelemetry, CancelUpdates, EditGateways, EditGroups, EditLinks, Enrol, LockOut, SeeGateways, SeeGroups,
