@@ -2,6 +2,7 @@
 //! but `GET /health` needs `Authorization: Bearer TOKEN`; errors are RFC 9457 problem details. `GET`, `HEAD` and `PUT
 //! /blobs/{digest}` carry plain bytes.
 
+mod accounts;
 mod enrolments;
 mod gateways;
 mod groups;
@@ -12,6 +13,7 @@ mod problem;
 mod scripts;
 mod updates;
 
+pub(crate) use accounts::*;
 pub(crate) use enrolments::*;
 pub(crate) use gateways::*;
 pub(crate) use groups::*;

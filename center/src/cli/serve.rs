@@ -76,6 +76,7 @@ fn settings(arguments: ServeArguments) -> ServeSettings {
             audit_days: arguments.keep_audit,
         },
         registry: registry(&arguments),
+        behind_proxy: arguments.behind_proxy,
         enrol: EnrolSettings {
             entrance: arguments.enroll_at.clone(),
             broker: arguments.broker_at.clone(),

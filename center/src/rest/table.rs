@@ -9,7 +9,8 @@
 
 use super::route::Route;
 use super::{
-    all_events, blobs, enrolments, events, gateways, groups, health, lines, links, openapi, scripts, updates,
+    accounts, all_events, blobs, enrolments, events, gateways, groups, health, lines, links, openapi,
+    scripts, updates,
 };
 use crate::access::Action::{
     AskTelemetry, CancelUpdates, EditGateways, EditGroups, EditLinks, Enrol, LockOut, SeeGateways, SeeGroups,
@@ -32,6 +33,7 @@ pub(super) fn routes() -> Vec<Route> {
     routes.extend(about_groups());
     routes.extend(about_updates());
     routes.extend(about_links());
+    routes.extend(accounts::routes());
     routes
 }
 

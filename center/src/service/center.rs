@@ -202,7 +202,7 @@ pub(super) async fn in_thread<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(broke)?
 }
 
-pub(super) fn check_name(what: &str, name: &str) -> Result<(), OrderError> {
+pub(crate) fn check_name(what: &str, name: &str) -> Result<(), OrderError> {
     let bad = name.is_empty()
         || name.trim() != name
         || name.chars().count() > MAX_NAME_CHARS
@@ -215,7 +215,7 @@ pub(super) fn check_name(what: &str, name: &str) -> Result<(), OrderError> {
     Ok(())
 }
 
-pub(super) fn check_description(text: &str) -> Result<(), OrderError> {
+pub(crate) fn check_description(text: &str) -> Result<(), OrderError> {
     if text.len() > MAX_DESCRIPTION_BYTES || text.contains('\0') {
         return Err(OrderError::Invalid(format!(
             "a description has at most {MAX_DESCRIPTION_BYTES} bytes, and no NUL"

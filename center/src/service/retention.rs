@@ -3,8 +3,8 @@
 use keros_protocol::UnixSeconds;
 
 use super::center::Center;
-use crate::bounds::REPORT_AGE_S;
-use crate::store::{StoreError, reports, retention};
+use crate::bounds::{MAX_AUDIT, REPORT_AGE_S};
+use crate::store::{StoreError, audit, reports, retention};
 
 const DAY_S: u64 = 86_400;
 
@@ -39,15 +39,8 @@ impl Center {
     pub(crate) async fn tidy(&self, keep: &Retention, now: UnixSeconds) -> Result<(), StoreError> {
         let mut transaction = self.store.begin().await?;
         reports::prune(&mut transaction, before(now, keep.reports_days)).await?;
+        audit::prune(&mut transaction, before(now, keep.audit_days), MAX_AUDIT).await?;
         transaction.commit().await?;
-        loop {
-            let mut transaction = self.store.begin().await?;
-            let more = retention::audit(&mut transaction, before(now, keep.audit_days)).await?;
-            transaction.commit().await?;
-            if !more {
-                break;
-            }
-        }
         loop {
             let old = before(now, keep.updates_days);
             let found = retention::ended_update(&mut *self.store.read().await?, old).await?;

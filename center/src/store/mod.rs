@@ -24,9 +24,12 @@ mod postgres;
 pub(crate) mod reports;
 pub(crate) mod restored;
 pub(crate) mod retention;
+pub(crate) mod sessions;
 pub(crate) mod silence;
 mod sqlite;
+pub(crate) mod tokens;
 pub(crate) mod updates;
+pub(crate) mod users;
 
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;

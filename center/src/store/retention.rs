@@ -8,18 +8,6 @@ use super::{Result, parsed, to_big};
 /// Rows that one step removes at most.
 const STEP: i64 = 1000;
 
-/// Removes a part of the audit log from before this; whether there may be more.
-pub(crate) async fn audit(connection: &mut AnyConnection, before: UnixSeconds) -> Result<bool> {
-    let done = sqlx::query(
-        "DELETE FROM audit WHERE audit_id IN (SELECT audit_id FROM audit WHERE at < $1 ORDER BY audit_id LIMIT $2)",
-    )
-    .bind(to_big(before))
-    .bind(STEP)
-    .execute(connection)
-    .await?;
-    Ok(done.rows_affected() > 0)
-}
-
 /// The oldest update that was sent before this and has ended.
 pub(crate) async fn ended_update(
     connection: &mut AnyConnection,
