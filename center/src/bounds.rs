@@ -209,5 +209,4 @@ pub(crate) const MAX_ROLES: usize = 200;
 pub(crate) const SETUP_S: u64 = 3 * 86_400;
 
 /// The audit log is kept for 400 days, a year and a month, and a million lines at most: some 300 MB.
-pub(crate) const AUDIT_AGE_S: u64 = 400 * 86_400;
 pub(crate) const MAX_AUDIT: u64 = 1_000_000;
