@@ -15,6 +15,7 @@ mod keys;
 mod links;
 mod listen;
 mod mqtt;
+mod plan;
 mod registry;
 mod rest;
 mod server;

@@ -6,6 +6,7 @@ mod enrolments;
 mod gateways;
 mod groups;
 mod links;
+mod plan;
 mod problem;
 mod updates;
 
@@ -13,5 +14,6 @@ pub(crate) use enrolments::*;
 pub(crate) use gateways::*;
 pub(crate) use groups::*;
 pub(crate) use links::*;
+pub(crate) use plan::*;
 pub(crate) use problem::*;
 pub(crate) use updates::*;

@@ -9,6 +9,7 @@ mod cancel;
 mod center;
 mod changes;
 mod customers;
+mod conflict;
 mod downlink;
 mod gateways;
 mod groups;
@@ -22,6 +23,7 @@ mod report;
 mod state;
 mod updates;
 mod views;
+mod waits_for;
 
 pub(crate) use audit::{What, audit};
 pub(crate) use batch::{Handled, Message};
