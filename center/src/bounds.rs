@@ -130,3 +130,18 @@ pub(crate) const UNNAMED_BLOB_AGE: Duration = Duration::from_secs(86_400);
 
 /// How often such blobs are removed.
 pub(crate) const SWEEP_PERIOD: Duration = Duration::from_secs(86_400);
+
+// Webhooks.
+
+/// Webhooks of one customer.
+pub(crate) const MAX_WEBHOOKS: usize = 20;
+
+/// Messages of one webhook that wait. An update is told of three times at most: these are those of 300 updates while a receiver is away
+/// for three days. Beyond it messages are left out, and the log of the webhook says so. 1,000 of some 1 KiB are 1 MiB.
+pub(crate) const WEBHOOK_MESSAGES_WAITING: u32 = 1000;
+
+/// Messages that nobody waits for are kept for 30 days.
+pub(crate) const WEBHOOK_AGE_S: u64 = 30 * 86_400;
+
+/// Who sends a message has so long to say what came of it (an attempt takes 15 seconds at most); then another one tries.
+pub(crate) const WEBHOOK_LEASE_S: u64 = 60;
