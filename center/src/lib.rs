@@ -24,6 +24,7 @@ mod settings;
 mod store;
 #[allow(dead_code, reason = "what pages are made of comes before all the pages that use it")]
 mod web;
+mod webhooks;
 
 use std::process::ExitCode;
 

@@ -9,6 +9,7 @@ mod links;
 mod plan;
 mod problem;
 mod updates;
+mod webhooks;
 
 pub(crate) use enrolments::*;
 pub(crate) use gateways::*;
@@ -17,3 +18,4 @@ pub(crate) use links::*;
 pub(crate) use plan::*;
 pub(crate) use problem::*;
 pub(crate) use updates::*;
+pub(crate) use webhooks::*;

@@ -1,7 +1,37 @@
 //! When the commands of an update are handed out, and what each of them waits for.
 
-use keros_protocol::{Eui, UnixSeconds};
+use keros_protocol::{Eui, UnixSeconds, UpdateId};
 use serde::{Deserialize, Serialize};
+
+use crate::store::FollowsAs;
+
+/// How far the roll-out of an update is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub(crate) struct RolloutView {
+    /// The stage under way, from 1.
+    pub(crate) stage: u32,
+    /// How many there are.
+    pub(crate) stages: u32,
+    /// When the stage under way began.
+    pub(crate) since_unix_s: UnixSeconds,
+    /// When it stopped by itself; absent while it has not, or goes on again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) halted_at_unix_s: Option<UnixSeconds>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) halted_because: Option<String>,
+}
+
+/// An update that has to do with another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub(crate) struct Follow {
+    /// The other update.
+    #[schemars(with = "String")]
+    pub(crate) update_id: UpdateId,
+    /// How the later one follows the earlier one.
+    #[serde(rename = "as")]
+    pub(crate) kind: FollowsAs,
+}
 
 /// What the command of one gateway waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -94,5 +124,6 @@ pub(crate) struct DifferenceGroup {
     /// What would change, in words and as unified diffs; empty when nothing would, or when it is not known.
     pub(crate) diff: String,
     /// The first 100 of them.
+    #[schemars(with = "Vec<String>")]
     pub(crate) gateways: Vec<Eui>,
 }

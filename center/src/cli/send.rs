@@ -99,5 +99,7 @@ fn order(arguments: &SendArguments, job: Job) -> SendUpdate {
         },
         options: SendOptions { dry_run: arguments.dry_run, confirm_window_s: arguments.confirm_window },
         expires_in_s: Some(arguments.expires.into()),
+        plan: crate::plan::Plan::default(),
+        dry_run_first: false,
     }
 }

@@ -17,14 +17,16 @@ pub(crate) use stages::{Rollout, Stage};
 pub(crate) use window::Window;
 
 /// What an order says of the times at which its commands are handed out; kept with the update as JSON.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub(crate) struct Plan {
-    /// Not before this.
+    /// Not before this; 90 days ahead at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) not_before_unix_s: Option<UnixSeconds>,
-    /// Only inside of this.
+    /// Only inside of this: `mon-fri 22:00-04:00+01:00`. Days on which it begins (every day when none is named), from, until, distance
+    /// from UTC (none when nothing is said).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub(crate) window: Option<Window>,
     /// To a few gateways first.
     #[serde(skip_serializing_if = "Option::is_none")]

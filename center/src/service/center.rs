@@ -15,6 +15,7 @@ use super::rate::{Admission, Rates};
 use crate::bounds::{CHANGES, REPORT_AGE_S};
 use crate::links::Links;
 use crate::store::{Store, StoreError, gateways, reports, silence, updates};
+use crate::webhooks::Reach;
 
 /// Characters of a name, bytes of a description.
 const MAX_NAME_CHARS: usize = 64;
@@ -36,6 +37,7 @@ pub(crate) struct Center {
     pub(super) keys: Keys,
     pub(super) prefix: Prefix,
     pub(super) links: Arc<Links>,
+    pub(super) webhook_reach: Reach,
     changes: broadcast::Sender<Change>,
     pub(super) nudges: mpsc::Sender<Vec<Eui>>,
     connected: AtomicBool,
@@ -63,6 +65,7 @@ impl Center {
             keys,
             prefix,
             links: Arc::new(links),
+            webhook_reach: Reach::default(),
             changes: broadcast::Sender::new(CHANGES),
             nudges,
             connected: AtomicBool::new(false),
@@ -70,6 +73,11 @@ impl Center {
             rates: Mutex::default(),
             over_rate: AtomicU64::new(0),
         }
+    }
+
+    /// The same center, whose webhooks may go so far.
+    pub(crate) fn with_webhooks(self, reach: Reach) -> Self {
+        Self { webhook_reach: reach, ..self }
     }
 
     /// The prefix of all topics.

@@ -44,7 +44,12 @@ impl Grouping {
         let mut groups: Vec<DifferenceGroup> = self
             .groups
             .into_iter()
-            .map(|(Key { summary, diff }, (count, gateways))| DifferenceGroup { count, summary, diff, gateways })
+            .map(|(Key { summary, diff }, (count, gateways))| DifferenceGroup {
+                count,
+                summary,
+                diff,
+                gateways,
+            })
             .collect();
         groups.sort_by_key(|group| std::cmp::Reverse(group.count));
         groups.truncate(MAX_GROUPS);
@@ -56,7 +61,8 @@ fn key(outcome: Option<&Outcome>) -> Key {
     let (summary, diff) = match outcome {
         None => ("no report yet".to_owned(), String::new()),
         Some(Outcome::Succeeded { summary, differences, .. }) => {
-            let text = if summary.changed() == 0 { "nothing would change".to_owned() } else { summary.to_string() };
+            let text =
+                if summary.changed() == 0 { "nothing would change".to_owned() } else { summary.to_string() };
             (text, differences.as_ref().map(text_of).unwrap_or_default())
         }
         Some(Outcome::Failed { message, .. }) => (format!("{}: {message}", short(outcome)), String::new()),

@@ -11,7 +11,7 @@ use super::changes::Change;
 use super::state::{Counts, is_terminal};
 use super::webhooks::{enqueue, update_data};
 use crate::plan::{Action, Hold, StageCounts, hold, step};
-use crate::store::{CountRow, PlanRow, StageCountRow, StoreError, plans, updates};
+use crate::store::{PlanRow, StageCountRow, StoreError, plans, updates};
 use crate::webhooks::EventKind;
 
 /// What is to be done for an update.
@@ -65,16 +65,12 @@ pub(super) fn of_stage(rows: &[StageCountRow], stage: u32) -> StageCounts {
 
 /// The counts of all stages together.
 pub(super) fn totals(rows: &[StageCountRow]) -> Counts {
-    let rows: Vec<CountRow> = rows
-        .iter()
-        .map(|row| CountRow {
-            delivery: row.delivery,
-            outcome: row.outcome.clone(),
-            commands: row.commands,
-            overdue: row.overdue,
-        })
-        .collect();
-    Counts::of(&rows)
+    let mut counts = Counts::default();
+    for row in rows {
+        counts.add(row.delivery, row.outcome.as_deref(), row.commands);
+        counts.overdue += row.overdue;
+    }
+    counts
 }
 
 impl Center {
@@ -172,9 +168,8 @@ async fn carry_out(
     {
         let Some(update) = updates::find(connection, update_id).await? else { continue };
         let counts = totals(&plans::counts(connection, update_id, now).await?);
-        let plan = plans::find(connection, update_id).await?.unwrap_or_default();
-        let customer = update.customer.id;
-        enqueue(connection, customer, kind, &update_data(update, &plan, counts), now).await?;
+        let customer = update.origin.customer.id;
+        enqueue(connection, customer, kind, &update_data(update, counts), now).await?;
     }
     Ok(())
 }
@@ -186,7 +181,12 @@ mod tests {
     use super::*;
     use crate::plan::{Plan, Progress, Rollout};
 
-    fn row(stage: u32, delivery: keros_protocol::Delivery, outcome: Option<&str>, commands: u32) -> StageCountRow {
+    fn row(
+        stage: u32,
+        delivery: keros_protocol::Delivery,
+        outcome: Option<&str>,
+        commands: u32,
+    ) -> StageCountRow {
         StageCountRow { stage, delivery, outcome: outcome.map(str::to_owned), commands, overdue: 0 }
     }
 

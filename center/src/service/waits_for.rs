@@ -4,7 +4,7 @@ use keros_protocol::{CommandId, Delivery, Outcome, UnixSeconds};
 
 use crate::api::{WaitsFor, WaitsForReason as Reason};
 use crate::bounds::TELEMETRY_INTERVAL_S;
-use crate::cli::text::{duration, utc};
+use crate::cli::text::utc;
 use crate::plan::Hold;
 
 /// A telemetry that is later than this is missed: the longest time that a gateway takes to connect again, and room.
@@ -92,8 +92,7 @@ fn contact(facts: &Facts<'_>, now: UnixSeconds) -> WaitsFor {
         );
     };
     let next = last.saturating_add(TELEMETRY_INTERVAL_S);
-    let since =
-        format!("its last telemetry came at {}, {} ago", utc(last), duration(now.saturating_sub(last)));
+    let since = format!("its last telemetry came at {}", utc(last));
     match (facts.online, now > next.saturating_add(LATE_S)) {
         (true, false) => {
             until(Reason::Telemetry, next, format!("its next telemetry, expected at {}", utc(next)))
@@ -201,15 +200,15 @@ mod tests {
             (heard.clone(), "telemetry: its next telemetry, expected at 2026-11-25T00:50:00Z"),
             (
                 Facts { last_telemetry_at: long_ago, ..heard.clone() },
-                "silent: the gateway is connected but silent: its last telemetry came at 2026-11-23T23:00:00Z, 25 h ago",
+                "silent: the gateway is connected but silent: its last telemetry came at 2026-11-23T23:00:00Z",
             ),
             (
                 away.clone(),
-                "not_connected: the gateway is not connected: its last telemetry came at 2026-11-24T23:50:00Z, 10 min ago; the next is expected at 2026-11-25T00:50:00Z",
+                "not_connected: the gateway is not connected: its last telemetry came at 2026-11-24T23:50:00Z; the next is expected at 2026-11-25T00:50:00Z",
             ),
             (
                 Facts { last_telemetry_at: long_ago, ..away.clone() },
-                "not_connected: the gateway is not connected: its last telemetry came at 2026-11-23T23:00:00Z, 25 h ago",
+                "not_connected: the gateway is not connected: its last telemetry came at 2026-11-23T23:00:00Z",
             ),
             (
                 Facts::default(),
@@ -227,7 +226,7 @@ mod tests {
             ),
             (
                 sent.clone(),
-                "not_received: sent at 2026-11-24T23:50:00Z, and not received since; the gateway is not connected: its last telemetry came at 2026-11-24T23:50:00Z, 10 min ago; the next is expected at 2026-11-25T00:50:00Z",
+                "not_received: sent at 2026-11-24T23:50:00Z, and not received since; the gateway is not connected: its last telemetry came at 2026-11-24T23:50:00Z; the next is expected at 2026-11-25T00:50:00Z",
             ),
             (
                 Facts { times_sent: 3, hold: Some(Hold::Window(NOW + 3600)), ..sent.clone() },

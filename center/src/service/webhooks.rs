@@ -15,9 +15,7 @@ use crate::access::{Action, Caller, CustomerId};
 use crate::api::{CreateWebhook, EditWebhook, WebhookMessageView, WebhookView};
 use crate::bounds::{MAX_WEBHOOKS, WEBHOOK_AGE_S, WEBHOOK_LEASE_S, WEBHOOK_MESSAGES_WAITING};
 use crate::cli::text::utc;
-use crate::store::{
-    MessageRow, MessageState, PlanRow, StoreError, UpdateRow, WebhookId, WebhookRow, webhooks,
-};
+use crate::store::{MessageRow, MessageState, StoreError, UpdateRow, WebhookId, WebhookRow, webhooks};
 use crate::webhooks::{Courier, EventKind, Parcel, Secret, check_url, retry_at};
 
 /// Messages of a webhook that are shown.
@@ -184,7 +182,8 @@ impl Center {
         let Claimed { webhook_id, row, parcel } = message;
         let sender = courier.clone();
         let sent = tokio::task::spawn_blocking(move || sender.send(&parcel, unix_now())).await;
-        let sent = sent.unwrap_or_else(|_| Err((None, "the sending broke: the center's log says more".to_owned())));
+        let sent =
+            sent.unwrap_or_else(|_| Err((None, "the sending broke: the center's log says more".to_owned())));
         if let Err((_, error)) = &sent {
             tracing::warn!(%webhook_id, message = %row.message_id, attempts = row.attempts + 1, error, "a webhook did not take a message");
         }
@@ -196,7 +195,10 @@ impl Center {
         };
         if let Err(error) = kept.await {
             let error = anyhow::Error::from(error);
-            tracing::error!(error = format!("{error:#}"), "what a webhook said could not be kept: it is told again");
+            tracing::error!(
+                error = format!("{error:#}"),
+                "what a webhook said could not be kept: it is told again"
+            );
         }
     }
 
@@ -278,9 +280,9 @@ async fn put(
 }
 
 /// What is told of an update: as the REST API shows it, without its lines.
-pub(super) fn update_data(row: UpdateRow, plan: &PlanRow, counts: Counts) -> Value {
+pub(super) fn update_data(row: UpdateRow, counts: Counts) -> Value {
     let update_id: UpdateId = row.update_id;
-    let view = views::update(row, plan, counts);
+    let view = views::update(row, counts);
     serde_json::to_value(view).unwrap_or_else(|_| json!({ "update_id": update_id }))
 }
 

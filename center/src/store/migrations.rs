@@ -5,13 +5,14 @@ use sqlx::{AnyPool, SqlSafeStr as _};
 
 use super::StoreError;
 
-const STEPS: [(i64, &str, &str); 6] = [
+const STEPS: [(i64, &str, &str); 7] = [
     (1, "begin", include_str!("../../migrations/0001_begin.sql")),
     (2, "cancel and overdue", include_str!("../../migrations/0002_cancel_and_overdue.sql")),
     (3, "lost states", include_str!("../../migrations/0003_lost_states.sql")),
     (4, "magic links", include_str!("../../migrations/0004_magic_links.sql")),
     (5, "enrolment", include_str!("../../migrations/0005_enrolment.sql")),
     (6, "accounts", include_str!("../../migrations/0006_accounts.sql")),
+    (8, "orders", include_str!("../../migrations/0008_orders.sql")),
 ];
 
 /// Brings the tables up to date.

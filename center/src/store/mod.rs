@@ -10,9 +10,11 @@ pub(crate) mod gateways;
 pub(crate) mod groups;
 pub(crate) mod links;
 mod migrations;
+pub(crate) mod plans;
 pub(crate) mod reports;
 pub(crate) mod silence;
 pub(crate) mod updates;
+pub(crate) mod webhooks;
 
 use std::path::{Path, PathBuf};
 
@@ -24,10 +26,13 @@ pub(crate) use gateways::GatewayRow;
 use gateways::shown_name;
 pub(crate) use groups::GroupRow;
 pub(crate) use links::LinkRow;
+pub(crate) use plans::{FollowsAs, PlanRow, StageCountRow};
 pub(crate) use reports::{Kept, NewReport};
 pub(crate) use updates::{
-    Allowance, CommandRow, CountRow, DueCommand, KnownCommand, LineRow, NewUpdate, Origin, UpdateRow,
+    Allowance, CommandRow, CountRow, DueCommand, KnownCommand, LineRow, NewUpdate, Origin, RealOrder,
+    UpdateRow,
 };
+pub(crate) use webhooks::{MessageRow, MessageState, WebhookId, WebhookRow};
 
 /// Connections to the database: one writes, the others read.
 const MAX_CONNECTIONS: u32 = 4;

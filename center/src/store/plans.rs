@@ -84,7 +84,9 @@ pub(super) fn plan_row(row: &AnyRow) -> Result<PlanRow> {
         },
         halted_at,
         halted_why: row.try_get("halted_why")?,
-        follows: follows.map(|_| Ok::<_, super::StoreError>((parsed(row, "follows")?, parsed(row, "follows_as")?))).transpose()?,
+        follows: follows
+            .map(|_| Ok::<_, super::StoreError>((parsed(row, "follows")?, parsed(row, "follows_as")?)))
+            .transpose()?,
         failed_at: optional_number(row, "failed_at")?,
         ended_at: optional_number(row, "ended_at")?,
     })

@@ -14,7 +14,9 @@ use crate::access::CustomerId;
 use crate::webhooks::{EventKind, Secret};
 
 /// A webhook.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(transparent)]
 pub(crate) struct WebhookId(#[schemars(with = "String")] Uuid);
 
@@ -185,7 +187,9 @@ pub(crate) async fn keep(connection: &mut AnyConnection, row: &WebhookRow) -> Re
 
 /// Removes a webhook with its messages.
 pub(crate) async fn remove(connection: &mut AnyConnection, webhook_id: WebhookId) -> Result<()> {
-    for sql in ["DELETE FROM webhook_messages WHERE webhook_id = $1", "DELETE FROM webhooks WHERE webhook_id = $1"] {
+    for sql in
+        ["DELETE FROM webhook_messages WHERE webhook_id = $1", "DELETE FROM webhooks WHERE webhook_id = $1"]
+    {
         sqlx::query(sql).bind(webhook_id.to_string()).execute(&mut *connection).await?;
     }
     Ok(())
@@ -210,7 +214,10 @@ pub(crate) async fn of_customer(
 }
 
 /// One webhook.
-pub(crate) async fn find(connection: &mut AnyConnection, webhook_id: WebhookId) -> Result<Option<WebhookRow>> {
+pub(crate) async fn find(
+    connection: &mut AnyConnection,
+    webhook_id: WebhookId,
+) -> Result<Option<WebhookRow>> {
     let row = sqlx::query(webhooks!("WHERE webhook_id = $1"))
         .bind(webhook_id.to_string())
         .fetch_optional(connection)
@@ -220,12 +227,11 @@ pub(crate) async fn find(connection: &mut AnyConnection, webhook_id: WebhookId) 
 
 /// How many messages of a webhook wait.
 pub(crate) async fn waiting(connection: &mut AnyConnection, webhook_id: WebhookId) -> Result<u32> {
-    let row = sqlx::query(
-        "SELECT COUNT(*) AS n FROM webhook_messages WHERE webhook_id = $1 AND state = 'waiting'",
-    )
-    .bind(webhook_id.to_string())
-    .fetch_one(connection)
-    .await?;
+    let row =
+        sqlx::query("SELECT COUNT(*) AS n FROM webhook_messages WHERE webhook_id = $1 AND state = 'waiting'")
+            .bind(webhook_id.to_string())
+            .fetch_one(connection)
+            .await?;
     count(&row, "n")
 }
 

@@ -84,7 +84,10 @@ impl Courier {
             Ok(answer) if answer.status().is_success() => Ok(answer.status().as_u16()),
             Ok(answer) if answer.status().is_redirection() => {
                 let status = answer.status().as_u16();
-                Err((Some(status), format!("it answered {status}: redirections are not followed, write the right address")))
+                Err((
+                    Some(status),
+                    format!("it answered {status}: redirections are not followed, write the right address"),
+                ))
             }
             Ok(answer) => Err((Some(answer.status().as_u16()), format!("it answered {}", answer.status()))),
             Err(error) => Err((None, shorten(&error.to_string(), MAX_ERROR_BYTES))),

@@ -6,7 +6,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 /// What happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 pub(crate) enum EventKind {
     /// Every gateway of an update has a terminal outcome, or will never get the command. Told once for each update.
     #[serde(rename = "update.ended")]
@@ -24,8 +26,7 @@ pub(crate) enum EventKind {
 
 impl EventKind {
     /// All that a webhook can be told of.
-    pub(crate) const ALL: [Self; 4] =
-        [Self::UpdateEnded, Self::UpdateFailed, Self::UpdateHalted, Self::Test];
+    pub(crate) const ALL: [Self; 4] = [Self::UpdateEnded, Self::UpdateFailed, Self::UpdateHalted, Self::Test];
 
     /// The name in messages.
     pub(crate) const fn as_str(self) -> &'static str {

@@ -39,14 +39,18 @@ pub(crate) async fn run(
         match center.claim_messages(&taken, room, unix_now()).await {
             Ok(claimed) => {
                 for message in claimed {
-                    let (center, courier, webhook) = (Arc::clone(&center), courier.clone(), message.webhook_id);
+                    let (center, courier, webhook) =
+                        (Arc::clone(&center), courier.clone(), message.webhook_id);
                     let task = under_way.spawn(async move { center.send_message(&courier, message).await });
                     busy.insert(task.id(), webhook);
                 }
             }
             Err(error) => {
                 let error = anyhow::Error::from(error);
-                tracing::error!(error = format!("{error:#}"), "cannot read the messages of webhooks: tried again");
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "cannot read the messages of webhooks: tried again"
+                );
             }
         }
     }
