@@ -50,6 +50,10 @@ pub(crate) const BUSY_AFTER_EXPIRY_S: u64 = 4 * 86_400;
 /// How often deadlines are looked at.
 pub(crate) const DEADLINE_PERIOD: Duration = Duration::from_secs(5);
 
+/// How often it is looked whether updates go on, after those that have changed, and after all that have not ended.
+pub(crate) const TEND_PERIOD: Duration = Duration::from_secs(1);
+pub(crate) const TEND_ALL_PERIOD_S: u64 = 60;
+
 /// How often old reports are removed.
 pub(crate) const TIDY_PERIOD_S: u64 = 3600;
 

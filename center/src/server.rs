@@ -23,10 +23,12 @@ use crate::rest::{Api, Token};
 use crate::service::{Center, unix_now};
 use crate::settings::{DataFolder, read_keys, read_secret};
 use crate::store::Store;
+use crate::webhooks::{self, Courier, Reach};
 
 mod believed;
 mod enrolment;
 mod registry;
+mod tend;
 
 pub(crate) use enrolment::EnrolSettings;
 pub(crate) use registry::RegistrySettings;
@@ -53,6 +55,8 @@ pub(crate) struct ServeSettings {
     pub(crate) database_url: Option<String>,
     /// The store of Magic Links, and how gateways fetch from it.
     pub(crate) registry: RegistrySettings,
+    /// Where webhooks may go.
+    pub(crate) webhooks: Reach,
     /// How gateways join.
     pub(crate) enrol: EnrolSettings,
 }
@@ -127,9 +131,13 @@ pub(crate) async fn serve(
     let gate = Arc::<Gate>::default();
     let public =
         [(KeyPurpose::Command, keys.command.public()), (KeyPurpose::Statement, keys.statement.public())];
-    let center = Arc::new(Center::new(store.clone(), keys, settings.topic_prefix.clone(), links, nudges));
+    let center = Arc::new(
+        Center::new(store.clone(), keys, settings.topic_prefix.clone(), links, nudges)
+            .with_webhooks(settings.webhooks),
+    );
     center.forget_presence().await?;
     center.expire(unix_now()).await?;
+    center.tend(None, unix_now(), unix_now()).await?;
 
     let (connection, broker) = connection(&settings, folder.mqtt_client_id()?, Arc::clone(&gate)).await?;
     let mqtt_addresses = broker.as_ref().map(|broker| broker.addresses.clone()).unwrap_or_default();
@@ -145,6 +153,8 @@ pub(crate) async fn serve(
     tasks.spawn(mqtt::run(Arc::clone(&center), connection, nudges_receiver, stop.clone()));
     tasks.spawn(deadlines(Arc::clone(&center), stop.clone()));
     tasks.spawn(sweep(Arc::clone(&center), stop.clone()));
+    tasks.spawn(tend::run(Arc::clone(&center), stop.clone()));
+    tasks.spawn(webhooks::run(Arc::clone(&center), Courier::new(settings.webhooks), stop.clone()));
     let registry_addresses: Vec<_> = entrances.iter().map(|(address, _)| *address).collect();
     let registry = Registry::new(Arc::clone(&center), Arc::clone(&token), settings.registry.pulls).router();
     for (_, entrance) in entrances {
@@ -212,6 +222,9 @@ async fn deadlines(center: Arc<Center>, mut stop: watch::Receiver<bool>) -> anyh
         if result.is_ok() && now >= next_tidy_s {
             next_tidy_s = now.saturating_add(TIDY_PERIOD_S);
             result = center.tidy(now).await;
+            if result.is_ok() {
+                result = center.tidy_webhooks(now).await;
+            }
         }
         if result.is_ok() {
             looked_at = now;

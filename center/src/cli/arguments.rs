@@ -234,6 +234,10 @@ pub(crate) struct ServeArguments {
     /// The most that the store of Magic Links may take of the disk, GiB
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub(crate) links_gib: u32,
+    /// Let webhooks go to private addresses too, and without TLS: for receivers on this machine or in its network. Whoever may make
+    /// webhooks reaches them then
+    #[arg(long)]
+    pub(crate) webhooks_anywhere: bool,
     /// First levels of all MQTT topics
     #[arg(long, value_name = "TOPIC", default_value = "keros")]
     pub(crate) topic_prefix: Prefix,

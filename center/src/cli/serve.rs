@@ -12,6 +12,7 @@ use crate::keys;
 use crate::server::{
     self, BrokerChoice, BrokerTls, EnrolSettings, ExternalBroker, Ready, RegistrySettings, ServeSettings,
 };
+use crate::webhooks::Reach;
 use keros_protocol::KeyPurpose;
 
 /// Plain MQTT on this machine alone.
@@ -69,6 +70,7 @@ fn settings(arguments: ServeArguments) -> ServeSettings {
         statement_key_file: keys::private_path(&keys, KeyPurpose::Statement),
         database_url: None,
         registry: registry(&arguments),
+        webhooks: if arguments.webhooks_anywhere { Reach::Anywhere } else { Reach::Public },
         enrol: EnrolSettings {
             entrance: arguments.enroll_at.clone(),
             broker: arguments.broker_at.clone(),

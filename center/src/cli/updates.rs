@@ -199,6 +199,7 @@ pub(super) mod tests {
 
     pub(in crate::cli) fn delivery(number: u64, outcome: Option<Outcome>) -> DeliveryView {
         DeliveryView {
+            waits_for: None,
             eui: Eui::from_u64(0x7076_FF00_5607_0100 + number),
             name: format!("klk-wiis-{number}"),
             command_id: CommandId("01920000-0000-7000-8000-000000000001".parse().unwrap()),
@@ -219,6 +220,13 @@ pub(super) mod tests {
         }
         let ended = gateways.iter().all(|g| g.outcome.as_ref().is_some_and(Outcome::is_terminal));
         UpdateView {
+            gateway: None,
+            dry_run: false,
+            is_first: false,
+            plan: crate::plan::Plan::default(),
+            rollout: None,
+            follows: None,
+            followed_by: Vec::new(),
             update_id: UpdateId("01920000-0000-7000-8000-000000000002".parse().unwrap()),
             group: "north".to_owned(),
             group_id: Some("group-north".to_owned().into()),

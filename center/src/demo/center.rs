@@ -114,6 +114,7 @@ fn settings(data_folder: &Path, keys_folder: &Path) -> ServeSettings {
         statement_key_file: keys::private_path(keys_folder, KeyPurpose::Statement),
         database_url: None,
         registry: RegistrySettings { plain: Some(([127, 0, 0, 1], 0).into()), ..RegistrySettings::default() },
+        webhooks: crate::webhooks::Reach::default(),
         enrol: EnrolSettings::default(),
     }
 }

@@ -8,8 +8,10 @@ mod events;
 mod gateways;
 mod groups;
 mod links;
+mod orders;
 mod problem;
 mod updates;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -82,7 +84,19 @@ impl Api {
                 put(groups::add_member).merge(delete(groups::remove_member)),
             )
             .route("/updates", get(updates::list).post(updates::send))
+            .route("/updates.csv", get(orders::updates_csv))
             .route("/updates/{id}", get(updates::show))
+            .route("/updates/{id}/gateways.csv", get(orders::lines_csv))
+            .route("/updates/{id}/differences", get(orders::differences))
+            .route("/updates/{id}/retry", post(orders::retry))
+            .route("/updates/{id}/carry-out", post(orders::carry_out))
+            .route("/updates/{id}/go-on", post(orders::go_on))
+            .route("/gateways/{eui}/updates", post(orders::send_to_gateway))
+            .route("/groups/{name}/nudge", post(orders::nudge_group))
+            .route("/webhooks", get(webhooks::list).post(webhooks::create))
+            .route("/webhooks/{id}", get(webhooks::show).patch(webhooks::edit).delete(webhooks::remove))
+            .route("/webhooks/{id}/test", post(webhooks::test))
+            .route("/webhooks/{id}/messages", get(webhooks::messages))
             .route("/updates/{id}/events", get(events::stream))
             .route("/updates/{id}/cancel", post(updates::cancel))
             .route("/updates/{id}/gateways/{eui}/cancel", post(updates::cancel_one))

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use keros_protocol::limits::shorten;
-use keros_protocol::{Eui, Outcome, Output};
+use keros_protocol::{Eui, Outcome};
 
 use crate::api::DifferenceGroup;
 
@@ -60,10 +60,10 @@ impl Grouping {
 fn key(outcome: Option<&Outcome>) -> Key {
     let (summary, diff) = match outcome {
         None => ("no report yet".to_owned(), String::new()),
-        Some(Outcome::Succeeded { summary, differences, .. }) => {
+        Some(Outcome::Succeeded { summary, .. }) => {
             let text =
                 if summary.changed() == 0 { "nothing would change".to_owned() } else { summary.to_string() };
-            (text, differences.as_ref().map(text_of).unwrap_or_default())
+            (text, String::new())
         }
         Some(Outcome::Failed { message, .. }) => (format!("{}: {message}", short(outcome)), String::new()),
         Some(Outcome::Refused { detail, .. }) => (format!("{}: {detail}", short(outcome)), String::new()),
@@ -76,12 +76,4 @@ fn key(outcome: Option<&Outcome>) -> Key {
 
 fn short(outcome: Option<&Outcome>) -> String {
     outcome.map(ToString::to_string).unwrap_or_default()
-}
-
-/// Head and tail, with what was left out between them.
-fn text_of(output: &Output) -> String {
-    match output.omitted_bytes {
-        0 => format!("{}{}", output.head, output.tail),
-        omitted => format!("{}\n… {omitted} bytes left out …\n{}", output.head, output.tail),
-    }
 }

@@ -35,7 +35,6 @@ pub(crate) struct Parcel {
 #[derive(Debug, Clone)]
 pub(crate) struct Courier {
     agent: ureq::Agent,
-    reach: Reach,
 }
 
 impl Courier {
@@ -59,12 +58,7 @@ impl Courier {
             .tls_config(tls)
             .build();
         let resolver = Guarded { reach, inner: DefaultResolver::default() };
-        Self { agent: ureq::Agent::with_parts(config, DefaultConnector::default(), resolver), reach }
-    }
-
-    /// How far it goes.
-    pub(crate) fn reach(&self) -> Reach {
-        self.reach
+        Self { agent: ureq::Agent::with_parts(config, DefaultConnector::default(), resolver) }
     }
 
     /// Sends a message; whether it was taken: HTTP 2xx. What the receiver writes is not read.

@@ -182,6 +182,7 @@ fn settings(folder: &Path, broker: BrokerChoice) -> ServeSettings {
             plain: Some("127.0.0.1:0".parse().unwrap()),
             ..RegistrySettings::default()
         },
+        webhooks: crate::webhooks::Reach::Anywhere,
         enrol: EnrolSettings::default(),
     }
 }

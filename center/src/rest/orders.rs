@@ -1,0 +1,96 @@
+//! Updates for one gateway, updates that follow others, roll-outs, exports.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+
+use super::Api;
+use super::body::{Body, eui, update_id};
+use super::problem::Failure;
+use crate::access::Caller;
+use crate::api::{DifferenceGroup, FollowUp, NudgedGroup, SendToGateway, UpdateView};
+use crate::service::unix_now;
+
+pub(super) async fn send_to_gateway(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Body(order): Body<SendToGateway>,
+) -> Result<(StatusCode, HeaderMap, Json<UpdateView>), Failure> {
+    Ok(created(api.center.send_to_gateway(&caller, eui(&id)?, order, unix_now()).await?))
+}
+
+pub(super) async fn retry(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Body(order): Body<FollowUp>,
+) -> Result<(StatusCode, HeaderMap, Json<UpdateView>), Failure> {
+    Ok(created(api.center.retry(&caller, update_id(&id)?, order, unix_now()).await?))
+}
+
+pub(super) async fn carry_out(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Body(order): Body<FollowUp>,
+) -> Result<(StatusCode, HeaderMap, Json<UpdateView>), Failure> {
+    Ok(created(api.center.carry_out(&caller, update_id(&id)?, order, unix_now()).await?))
+}
+
+fn created(update: UpdateView) -> (StatusCode, HeaderMap, Json<UpdateView>) {
+    let mut headers = HeaderMap::new();
+    let place = format!("/api/v1/updates/{}", update.update_id);
+    headers.extend(place.parse().ok().map(|place| (header::LOCATION, place)));
+    (StatusCode::CREATED, headers, Json(update))
+}
+
+pub(super) async fn go_on(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<UpdateView>, Failure> {
+    Ok(Json(api.center.go_on(&caller, update_id(&id)?, unix_now()).await?))
+}
+
+pub(super) async fn differences(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<Vec<DifferenceGroup>>, Failure> {
+    Ok(Json(api.center.differences(&caller, update_id(&id)?).await?))
+}
+
+pub(super) async fn nudge_group(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(group): Path<String>,
+) -> Result<(StatusCode, Json<NudgedGroup>), Failure> {
+    Ok((StatusCode::ACCEPTED, Json(api.center.nudge_group(&caller, &group).await?)))
+}
+
+pub(super) async fn updates_csv(
+    State(api): State<Api>,
+    caller: Caller,
+) -> Result<(HeaderMap, String), Failure> {
+    Ok((file("updates.csv"), api.center.updates_csv(&caller, unix_now()).await?))
+}
+
+pub(super) async fn lines_csv(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<(HeaderMap, String), Failure> {
+    let update_id = update_id(&id)?;
+    let name = format!("update-{update_id}.csv");
+    Ok((file(&name), api.center.lines_csv(&caller, update_id, unix_now()).await?))
+}
+
+/// The head of an answer that is a file. The name has no characters that would have to be escaped.
+fn file(name: &str) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"));
+    let disposition = format!("attachment; filename=\"{name}\"");
+    headers.extend(disposition.parse().ok().map(|value| (header::CONTENT_DISPOSITION, value)));
+    headers
+}
