@@ -35,6 +35,9 @@ pub(crate) const CHANGES: usize = 1024;
 pub(crate) const STREAMS: usize = 256;
 pub(crate) const STREAM_EVENTS: usize = 16;
 
+/// Scripts that are checked at the same time, for people who are writing them: each is 256 KiB at most, and takes a thread. More wait.
+pub(crate) const SCRIPT_CHECKS: usize = 4;
+
 // Time.
 
 /// Gateways send telemetry this often.

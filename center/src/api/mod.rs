@@ -7,7 +7,9 @@ mod gateways;
 mod groups;
 mod links;
 mod plan;
+mod preview;
 mod problem;
+mod scripts;
 mod updates;
 mod webhooks;
 
@@ -16,6 +18,8 @@ pub(crate) use gateways::*;
 pub(crate) use groups::*;
 pub(crate) use links::*;
 pub(crate) use plan::*;
+pub(crate) use preview::*;
 pub(crate) use problem::*;
+pub(crate) use scripts::*;
 pub(crate) use updates::*;
 pub(crate) use webhooks::*;

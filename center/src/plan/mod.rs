@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use hold::{Gate, Hold, hold};
 pub(crate) use rollout::{Action, Progress, StageCounts, go_on, step};
-pub(crate) use stages::Rollout;
+pub(crate) use stages::{Rollout, Stage};
 pub(crate) use window::Window;
 
 /// What an order says of the times at which its commands are handed out; kept with the update as JSON.

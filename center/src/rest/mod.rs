@@ -10,6 +10,7 @@ mod groups;
 mod links;
 mod orders;
 mod problem;
+mod scripts;
 mod updates;
 mod webhooks;
 
@@ -85,6 +86,7 @@ impl Api {
             )
             .route("/updates", get(updates::list).post(updates::send))
             .route("/updates.csv", get(orders::updates_csv))
+            .route("/updates/preview", post(updates::preview))
             .route("/updates/{id}", get(updates::show))
             .route("/updates/{id}/gateways.csv", get(orders::lines_csv))
             .route("/updates/{id}/differences", get(orders::differences))
@@ -100,6 +102,7 @@ impl Api {
             .route("/updates/{id}/events", get(events::stream))
             .route("/updates/{id}/cancel", post(updates::cancel))
             .route("/updates/{id}/gateways/{eui}/cancel", post(updates::cancel_one))
+            .route("/scripts/check", post(scripts::check))
             .route("/magic-links", get(links::list))
             .route("/magic-links/collect", post(links::collect))
             .route("/magic-links/{digest}", get(links::show).put(links::put).delete(links::remove))

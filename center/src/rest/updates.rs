@@ -8,7 +8,7 @@ use super::Api;
 use super::body::{Body, Part, eui, update_id};
 use super::problem::Failure;
 use crate::access::Caller;
-use crate::api::{CancelView, SendUpdate, UpdateView};
+use crate::api::{CancelView, PreviewView, SendUpdate, UpdateView};
 use crate::service::unix_now;
 
 /// Updates in one answer, and how many there are when nothing is said.
@@ -52,6 +52,15 @@ pub(super) async fn send(
     let place = format!("/api/v1/updates/{}", update.update_id);
     headers.extend(place.parse().ok().map(|place| (header::LOCATION, place)));
     Ok((StatusCode::CREATED, headers, Json(update)))
+}
+
+/// What an order would come to. Nothing is sent.
+pub(super) async fn preview(
+    State(api): State<Api>,
+    caller: Caller,
+    Body(order): Body<SendUpdate>,
+) -> Result<Json<PreviewView>, Failure> {
+    Ok(Json(api.center.preview_update(&caller, &order, unix_now()).await?))
 }
 
 pub(super) async fn cancel(

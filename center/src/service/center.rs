@@ -6,13 +6,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use keros_protocol::topics::Prefix;
 use keros_protocol::{Eui, SigningKey, UnixSeconds, UpdateId};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{Semaphore, broadcast, mpsc};
 
 use super::batch::Message;
 use super::changes::Change;
 use super::order::OrderError;
 use super::rate::{Admission, Rates};
-use crate::bounds::{CHANGES, REPORT_AGE_S};
+use crate::bounds::{CHANGES, REPORT_AGE_S, SCRIPT_CHECKS};
 use crate::links::Links;
 use crate::store::{Store, StoreError, gateways, reports, silence, updates};
 use crate::webhooks::Reach;
@@ -44,6 +44,7 @@ pub(crate) struct Center {
     unusable: AtomicU64,
     rates: Mutex<Rates>,
     over_rate: AtomicU64,
+    pub(super) script_checks: Semaphore,
 }
 
 /// The center's clock. It is only read at the edges: rules are given the time.
@@ -72,6 +73,7 @@ impl Center {
             unusable: AtomicU64::new(0),
             rates: Mutex::default(),
             over_rate: AtomicU64::new(0),
+            script_checks: Semaphore::new(SCRIPT_CHECKS),
         }
     }
 

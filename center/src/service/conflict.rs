@@ -5,6 +5,8 @@
 
 use keros_protocol::{Eui, UpdateId};
 
+use super::software_update::kind_name;
+
 /// A command that waits for a gateway that an order is for, or of an update of the group that it is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Pending {
@@ -16,8 +18,15 @@ pub(crate) struct Pending {
     pub(crate) eui: Eui,
     /// The group that the update was sent to; empty: to this gateway alone.
     pub(crate) group: String,
-    /// Who sent it.
-    pub(crate) by: Option<String>,
+    /// Who sent it; empty in what was sent before there were users.
+    pub(crate) by: String,
+}
+
+impl Pending {
+    /// The kind in the words of the pages.
+    pub(crate) fn kind_name(&self) -> &str {
+        kind_name(&self.kind)
+    }
 }
 
 /// For whom an order is.
@@ -40,7 +49,7 @@ pub(crate) fn conflict<'a>(scope: Scope, kind: &str, pending: &'a [Pending]) -> 
 /// Says which update it is, which gateway and who.
 pub(crate) fn refusal(scope: Scope, pending: &Pending) -> String {
     let Pending { update_id, kind, eui, group, by } = pending;
-    let by = by.as_ref().map(|name| format!(", sent by {name},")).unwrap_or_default();
+    let by = if by.is_empty() { String::new() } else { format!(", sent by {by},") };
     let to = if group.is_empty() { format!("gateway {eui}") } else { format!("the group {group:?}") };
     let what = match scope {
         Scope::Group => String::new(),
@@ -60,7 +69,7 @@ mod tests {
 
     fn pending(kind: &str, group: &str) -> Pending {
         let update_id = UpdateId(uuid::Uuid::from_u128(3));
-        let (group, by) = (group.to_owned(), Some("ada".to_owned()));
+        let (group, by) = (group.to_owned(), "ada".to_owned());
         Pending { update_id, kind: kind.to_owned(), eui: EUI, group, by }
     }
 
@@ -90,7 +99,7 @@ mod tests {
             "update 00000000-0000-0000-0000-000000000003 to the group \"north\", sent by ada, is in progress: its command still waits for \
              gateway 7076FF0056070123; cancel it there, or wait until it is sent"
         );
-        let unsigned = Pending { by: None, ..pending("jetporch", "") };
+        let unsigned = Pending { by: String::new(), ..pending("jetporch", "") };
         assert_eq!(
             refusal(Scope::Gateway, &unsigned),
             "update 00000000-0000-0000-0000-000000000003 of the same type (jetporch) to gateway 7076FF0056070123 is in progress: its \

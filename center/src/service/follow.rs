@@ -86,7 +86,7 @@ impl Center {
             Audience { group: row.group, gateways, way: Way::Sent, follows: Some((update_id, kind)) };
         let mut origin = row.origin;
         (origin.created_by_id, origin.created_by) = (caller.user, caller.name.clone());
-        let view = self.accept(caller, order, audience, origin, now).await?;
+        let view = self.accept(caller, order, audience, origin, None, now).await?;
         self.tell(&[Change::Update(update_id)]);
         Ok(view)
     }

@@ -167,7 +167,7 @@ fn check_for(link: &MagicLink, gateways: &[Eui], now: UnixSeconds) -> Result<(),
 }
 
 /// Whether the gateway, as it has last told of itself, would refuse as `not_compatible`. One that has told nothing may fit.
-fn is_unfit(link: &MagicLink, gateway: &GatewayRow, now: UnixSeconds) -> bool {
+pub(super) fn is_unfit(link: &MagicLink, gateway: &GatewayRow, now: UnixSeconds) -> bool {
     let keros: Option<KerosVersion> = gateway.keros_version.as_ref().and_then(|text| text.parse().ok());
     let as_told = LinkGateway {
         eui: gateway.eui,

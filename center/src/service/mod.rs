@@ -21,8 +21,11 @@ mod link_orders;
 mod links;
 mod order;
 mod overdue;
+mod preview;
 mod rate;
 mod report;
+mod script_check;
+mod software_update;
 mod state;
 mod tend;
 mod updates;
@@ -38,6 +41,7 @@ pub(crate) use conflict::Pending;
 pub(crate) use downlink::Outgoing;
 pub(crate) use gateways::no_gateway;
 pub(crate) use order::OrderError;
+pub(crate) use software_update::{Addressed, Addressee, kind_name};
 
 #[cfg(test)]
 mod tests;

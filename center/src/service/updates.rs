@@ -13,12 +13,16 @@ use super::gateways::{find_gateway, no_gateway};
 use super::groups::find_group;
 use super::links::require_link;
 use super::order::{Audience, Order, OrderError, Way, new_update};
+use super::software_update::Addressee;
 use super::state::Counts;
 use super::views::{self, LineOf};
-use crate::access::{Action, Caller};
+use crate::access::{Action, Caller, GroupId};
 use crate::api::{Follow, SendToGateway, SendUpdate, UpdateView};
 use crate::plan::hold;
-use crate::store::{NewUpdate, Origin, StoreError, UpdateRow, customers, groups, plans, updates};
+use crate::store::{Customer, NewUpdate, Origin, StoreError, UpdateRow, customers, groups, plans, updates};
+
+/// How long a confirmation may lie before it is sent, seconds.
+const FORM_KEY_S: u64 = 3600;
 
 impl Center {
     /// Accepts an update for a group, and asks those of its gateways that are connected for telemetry.
@@ -28,24 +32,8 @@ impl Center {
         order: SendUpdate,
         now: UnixSeconds,
     ) -> Result<UpdateView, OrderError> {
-        let mut connection = self.store.read().await?;
-        let group = find_group(&mut connection, caller, &order.group, Action::SendUpdates).await?;
-        let members = groups::members(&mut connection, &group.group_id).await?;
-        let online = groups::online_members(&mut connection, &group.group_id).await?;
-        drop(connection);
-        let origin = Origin {
-            customer: group.customer,
-            group_id: Some(group.group_id),
-            created_by_id: caller.user,
-            created_by: caller.name.clone(),
-        };
-        let audience = Audience {
-            group: group.name,
-            gateways: in_order_of_stages(members, &online),
-            way: Way::Sent,
-            follows: None,
-        };
-        self.accept(caller, order.into(), audience, origin, now).await
+        let addressee = Addressee::Group(order.group.clone());
+        self.send_once(caller, &addressee, order.into(), None, now).await
     }
 
     /// Accepts an update for one gateway.
@@ -56,18 +44,48 @@ impl Center {
         order: SendToGateway,
         now: UnixSeconds,
     ) -> Result<UpdateView, OrderError> {
+        self.send_once(caller, &Addressee::Gateway(eui), order.into(), None, now).await
+    }
+
+    /// The same, for a form that may come twice: its key becomes the update's id, and what was sent with it is only shown.
+    pub(crate) async fn send_once(
+        &self,
+        caller: &Caller,
+        addressee: &Addressee,
+        order: Order,
+        key: Option<UpdateId>,
+        now: UnixSeconds,
+    ) -> Result<UpdateView, OrderError> {
+        let (audience, customer, group_id) = self.audience(caller, addressee).await?;
+        let origin =
+            Origin { customer, group_id, created_by_id: caller.user, created_by: caller.name.clone() };
+        self.accept(caller, order, audience, origin, key, now).await
+    }
+
+    /// For whom an order is; the caller may send there.
+    async fn audience(
+        &self,
+        caller: &Caller,
+        addressee: &Addressee,
+    ) -> Result<(Audience, Customer, Option<GroupId>), OrderError> {
         let mut connection = self.store.read().await?;
-        let gateway = find_gateway(&mut connection, caller, eui, Action::SendUpdates).await?;
-        let customer = customers::find(&mut connection, gateway.customer_id).await?;
-        drop(connection);
-        let origin = Origin {
-            customer: customer.ok_or_else(|| no_gateway(eui))?,
-            group_id: None,
-            created_by_id: caller.user,
-            created_by: caller.name.clone(),
-        };
-        let audience = Audience { group: String::new(), gateways: vec![eui], way: Way::Sent, follows: None };
-        self.accept(caller, order.into(), audience, origin, now).await
+        match addressee {
+            Addressee::Group(name) => {
+                let group = find_group(&mut connection, caller, name, Action::SendUpdates).await?;
+                let members = groups::members(&mut connection, &group.group_id).await?;
+                let online = groups::online_members(&mut connection, &group.group_id).await?;
+                let gateways = in_order_of_stages(members, &online);
+                let audience = Audience { group: group.name, gateways, way: Way::Sent, follows: None };
+                Ok((audience, group.customer, Some(group.group_id)))
+            }
+            Addressee::Gateway(eui) => {
+                let gateway = find_gateway(&mut connection, caller, *eui, Action::SendUpdates).await?;
+                let customer = customers::find(&mut connection, gateway.customer_id).await?;
+                let audience =
+                    Audience { group: String::new(), gateways: vec![*eui], way: Way::Sent, follows: None };
+                Ok((audience, customer.ok_or_else(|| no_gateway(*eui))?, None))
+            }
+        }
     }
 
     /// Checks an order and keeps it, unless it has to wait for another one: of two that come at once, one does.
@@ -77,14 +95,23 @@ impl Center {
         order: Order,
         audience: Audience,
         origin: Origin,
+        key: Option<UpdateId>,
         now: UnixSeconds,
     ) -> Result<UpdateView, OrderError> {
         let customer = origin.customer.id;
         let scope = audience.scope();
         self.check_link_order(&order.job, &origin.customer, &audience.gateways, now).await?;
-        let update = in_thread(move || new_update(order, audience, origin, now)).await?;
-        let update_id = update.row.update_id;
+        let mut update = in_thread(move || new_update(order, audience, origin, now)).await?;
         let mut transaction = self.store.begin().await?;
+        if let Some(key) = key {
+            if updates::find(&mut transaction, key).await?.is_some_and(|row| is_same(&row, &update.row)) {
+                drop(transaction);
+                return self.update(caller, key, now).await;
+            }
+            check_key(key, now)?;
+            update.row.update_id = key;
+        }
+        let update_id = update.row.update_id;
         require_link(&mut transaction, &update.job, customer).await?;
         let expired = updates::expire(&mut transaction, now).await?;
         let mut pending = Vec::new();
@@ -152,6 +179,25 @@ impl Center {
             followed_by.into_iter().map(|(update_id, kind)| Follow { update_id, kind }).collect();
         Ok(UpdateView { gateways: lines, followed_by, ..views::update(row, counts) })
     }
+}
+
+/// Whether two updates are of the same sending: the same person to the same group.
+fn is_same(one: &UpdateRow, other: &UpdateRow) -> bool {
+    one.origin.created_by_id == other.origin.created_by_id
+        && one.origin.group_id == other.origin.group_id
+        && one.eui == other.eui
+}
+
+/// A key names its time. What was confirmed long ago has to be looked at again: the gateways may be others by now.
+fn check_key(key: UpdateId, now: UnixSeconds) -> Result<(), OrderError> {
+    let made_at = key.0.get_timestamp().filter(|_| key.0.get_version_num() == 7).map(|at| at.to_unix().0);
+    let is_fresh = |at: u64| (at..=at.saturating_add(FORM_KEY_S)).contains(&now);
+    if made_at.is_some_and(is_fresh) {
+        return Ok(());
+    }
+    Err(OrderError::Conflict(
+        "the confirmation is older than an hour: look at it again, and confirm it anew".to_owned(),
+    ))
 }
 
 /// An update that the caller sees; he may do this to it.

@@ -615,6 +615,30 @@ pub(crate) async fn pending_of_group(
     row.as_ref().map(pending).transpose()
 }
 
+/// A command that waits for a member of the group.
+pub(crate) async fn pending_of_members(
+    connection: &mut AnyConnection,
+    group: &GroupId,
+) -> Result<Option<Pending>> {
+    let row = sqlx::query(pending!(
+        "JOIN group_members m ON m.eui = c.eui WHERE m.group_id = $1 AND c.delivery = 'waiting' LIMIT 1"
+    ))
+    .bind(group.to_string())
+    .fetch_optional(connection)
+    .await?;
+    row.as_ref().map(pending).transpose()
+}
+
+/// A command that waits for a gateway.
+pub(crate) async fn pending_of_gateway(connection: &mut AnyConnection, eui: Eui) -> Result<Option<Pending>> {
+    let row =
+        sqlx::query(pending!("WHERE c.eui = $1 AND c.delivery = 'waiting' ORDER BY c.command_id LIMIT 1"))
+            .bind(eui.to_string())
+            .fetch_optional(connection)
+            .await?;
+    row.as_ref().map(pending).transpose()
+}
+
 /// Commands of other updates that wait for the gateways of this one; some of them.
 pub(crate) async fn pending_beside(
     connection: &mut AnyConnection,
@@ -630,13 +654,12 @@ pub(crate) async fn pending_beside(
 }
 
 fn pending(row: &AnyRow) -> Result<Pending> {
-    let by: String = row.try_get("created_by")?;
     Ok(Pending {
         update_id: parsed(row, "update_id")?,
         kind: row.try_get("kind")?,
         eui: parsed(row, "eui")?,
         group: row.try_get("group_name")?,
-        by: Some(by).filter(|name| !name.is_empty()),
+        by: row.try_get("created_by")?,
     })
 }
 
