@@ -1,12 +1,13 @@
 //! Groups of gateways.
 
 use keros_protocol::Eui;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::access::{CustomerId, GroupId};
 
 /// The body of `POST /groups`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct CreateGroup {
     /// Its name.
     pub(crate) name: String,
@@ -23,7 +24,7 @@ pub(crate) struct CreateGroup {
 
 /// `GET /groups/{group}`, where the group is named by its id or its name, and the elements of `GET /groups`.
 /// `PUT` and `DELETE /groups/{group}/gateways/{eui}` change its members, `DELETE /groups/{group}` removes it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct GroupView {
     /// Its id.
     pub(crate) group_id: GroupId,

@@ -87,6 +87,7 @@ pub(crate) enum WaitsForReason {
     Overdue,
 }
 
+#[cfg(test)]
 impl WaitsForReason {
     /// The name in the REST API.
     pub(crate) const fn as_str(self) -> &'static str {

@@ -1,13 +1,14 @@
 //! What an update would come to, before it is sent.
 
 use keros_protocol::{Eui, RefusalReason};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::LinkView;
 
 /// The answer to `POST /updates/preview`, whose body is that of `POST /updates`: nothing is sent and nothing kept. By what the gateways
 /// have last told of themselves; each judges for itself when it has the command.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct PreviewView {
     /// How many gateways would get the command.
     pub(crate) gateways: u32,
@@ -24,7 +25,7 @@ pub(crate) struct PreviewView {
 }
 
 /// Gateways that have the same to say.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct RefusingView {
     /// Why they refuse; absent where nothing is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -36,7 +37,7 @@ pub(crate) struct RefusingView {
 }
 
 /// A gateway and what people call it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct NamedGateway {
     /// The gateway.
     pub(crate) eui: Eui,

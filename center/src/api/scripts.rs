@@ -1,10 +1,11 @@
 //! The check of a JetPorch script before it is sent.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// `POST /scripts/check`: nothing is sent and nothing kept.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct CheckScript {
     /// The YAML text, 256 KiB at most.
     pub(crate) script: String,
@@ -14,7 +15,7 @@ pub(crate) struct CheckScript {
 }
 
 /// The answer to it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ScriptCheckView {
     /// Whether the center would send it. What a gateway's own version may be able to do is for the gateway to say.
     pub(crate) fit: bool,
@@ -23,7 +24,7 @@ pub(crate) struct ScriptCheckView {
 }
 
 /// One finding.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct FindingView {
     /// How bad it is.
     pub(crate) severity: Severity,
@@ -39,7 +40,7 @@ pub(crate) struct FindingView {
 }
 
 /// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Severity {
     /// No gateway would run the script: it is not sent.

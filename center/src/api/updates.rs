@@ -2,6 +2,7 @@
 
 use keros_protocol::magic_link::Digest;
 use keros_protocol::{CommandId, Delivery, Eui, Job, JobLimits, Outcome, UnixSeconds, UpdateId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::plan::{Follow, RolloutView, WaitsFor};
@@ -9,7 +10,7 @@ use crate::access::{CustomerId, GroupId, UserId};
 use crate::plan::Plan;
 
 /// `POST /updates`. A Magic Link without `source` is one of the center's own store.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct SendUpdate {
     /// The group, by id or name.
     pub(crate) group: String,
@@ -33,7 +34,7 @@ pub(crate) struct SendUpdate {
 }
 
 /// `POST /gateways/{eui}/updates`: an update for one gateway. The fields are those of [`SendUpdate`]; a plan has no stages.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct SendToGateway {
     /// What is to be done.
     pub(crate) job: Job,
@@ -56,7 +57,7 @@ pub(crate) struct SendToGateway {
 
 /// `POST /updates/{id}/retry` and `POST /updates/{id}/carry-out`: the same job again, for those of its gateways that ended so. A field that
 /// is not stated is as it was.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct FollowUp {
     /// Outcomes by name, and `expired` and `cancelled` also of commands that were never delivered. Retry: all but `succeeded` and
@@ -74,7 +75,7 @@ pub(crate) struct FollowUp {
 }
 
 /// How the job is to be done. A field that is not stated has its default.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct SendOptions {
     /// Change nothing, report what would change.
@@ -86,7 +87,7 @@ pub(crate) struct SendOptions {
 }
 
 /// `GET /updates/{id}`, the answer to `POST /updates`, and the elements of `GET /updates` (without `gateways`).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct UpdateView {
     /// The update.
     pub(crate) update_id: UpdateId,
@@ -159,7 +160,7 @@ pub(crate) struct UpdateView {
 /// One gateway of an update; also the data of each `gateway` event of `GET /updates/{id}/events` (server-sent events: first
 /// one for every gateway, then one per change; an `overdue` event with the [`UpdateView`] whenever all that have not ended are
 /// overdue; after the last terminal outcome one `ended` event with the [`UpdateView`]).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct DeliveryView {
     /// The gateway.
     pub(crate) eui: Eui,
@@ -188,7 +189,7 @@ pub(crate) struct DeliveryView {
 }
 
 /// The answer to `POST /updates/{id}/cancel` and `POST /updates/{id}/gateways/{eui}/cancel`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct CancelView {
     /// The update.
     pub(crate) update_id: UpdateId,
@@ -199,7 +200,7 @@ pub(crate) struct CancelView {
 }
 
 /// What cancelling comes to for one gateway.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct CancelledDelivery {
     /// The gateway.
     pub(crate) eui: Eui,
@@ -217,7 +218,7 @@ pub(crate) struct CancelledDelivery {
 }
 
 /// What cancelling a command comes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum CancelAnswer {
     /// The gateway was never sent it, and never will be.

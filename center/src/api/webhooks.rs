@@ -46,7 +46,6 @@ pub(crate) struct WebhookView {
     /// Its id.
     pub(crate) webhook_id: WebhookId,
     /// Whose it is.
-    #[schemars(with = "String")]
     pub(crate) customer_id: CustomerId,
     /// Where messages go.
     pub(crate) url: String,

@@ -1,11 +1,12 @@
 //! `/gateways`.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
 
 use super::Api;
-use super::body::{Body, Part, eui};
+use super::body::{Body, Query, eui};
+use super::paging::{Page, part};
 use super::problem::Failure;
 use crate::access::Caller;
 use crate::api::{DeclareGateway, GatewayView};
@@ -18,19 +19,12 @@ const MOST: u32 = 100_000;
 pub(super) async fn list(
     State(api): State<Api>,
     caller: Caller,
-    Query(part): Query<Part>,
+    Query(page): Query<Page>,
 ) -> Result<(HeaderMap, Json<Vec<GatewayView>>), Failure> {
-    let limit = part.limit.unwrap_or(MOST).clamp(1, MOST);
-    let after = part.after.as_deref().map(eui).transpose()?;
+    let limit = page.limit(MOST, MOST);
+    let after = page.cursor.as_deref().map(eui).transpose()?;
     let gateways = api.center.gateways(&caller, after, limit).await?;
-    let mut headers = HeaderMap::new();
-    if gateways.len() >= limit as usize
-        && let Some(last) = gateways.last()
-    {
-        let link = format!("</api/v1/gateways?limit={limit}&after={}>; rel=\"next\"", last.eui);
-        headers.extend(link.parse().ok().map(|link| (header::LINK, link)));
-    }
-    Ok((headers, Json(gateways)))
+    Ok(part("/gateways", limit, gateways, |gateway| gateway.eui.to_string()))
 }
 
 pub(super) async fn show(

@@ -7,11 +7,67 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use super::Api;
 use super::body::{Body, eui, update_id};
 use super::problem::Failure;
+use super::route::Route;
+use crate::access::Action::{AskTelemetry, SeeUpdates, SendUpdates};
 use crate::access::Caller;
 use crate::api::{DifferenceGroup, FollowUp, NudgedGroup, SendToGateway, UpdateView};
 use crate::service::unix_now;
 
-pub(super) async fn send_to_gateway(
+/// The media type of the exports.
+const CSV: &str = "text/csv";
+
+/// Its part of the table.
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::post("/gateways/{eui}/updates", SendUpdates, "Sends a job to one gateway.", send_to_gateway)
+            .body::<SendToGateway>()
+            .json::<UpdateView>(201)
+            .refuses(&[409]),
+        Route::post(
+            "/groups/{name}/nudge",
+            AskTelemetry,
+            "Asks the members of a group for telemetry now.",
+            nudge_group,
+        )
+        .json::<NudgedGroup>(202)
+        .refuses(&[409]),
+        Route::get("/updates.csv", SeeUpdates, "The updates as CSV, 10,000 at most.", updates_csv)
+            .bytes(200, CSV),
+        Route::get("/updates/{id}/gateways.csv", SeeUpdates, "The gateways of an update as CSV.", lines_csv)
+            .bytes(200, CSV),
+        Route::get(
+            "/updates/{id}/differences",
+            SeeUpdates,
+            "What a dry run would change, grouped.",
+            differences,
+        )
+        .json::<Vec<DifferenceGroup>>(200)
+        .refuses(&[409]),
+        Route::post(
+            "/updates/{id}/retry",
+            SendUpdates,
+            "Sends the job again where it did not succeed.",
+            retry,
+        )
+        .body::<FollowUp>()
+        .json::<UpdateView>(201)
+        .refuses(&[409]),
+        Route::post("/updates/{id}/carry-out", SendUpdates, "Sends what a dry run was for.", carry_out)
+            .body::<FollowUp>()
+            .json::<UpdateView>(201)
+            .refuses(&[409]),
+        Route::post(
+            "/updates/{id}/go-on",
+            SendUpdates,
+            "Lets a roll-out go on, or begins its next stage.",
+            go_on,
+        )
+        .json::<UpdateView>(200)
+        .refuses(&[409]),
+    ]
+}
+
+async fn send_to_gateway(
     State(api): State<Api>,
     caller: Caller,
     Path(id): Path<String>,
@@ -20,7 +76,7 @@ pub(super) async fn send_to_gateway(
     Ok(created(api.center.send_to_gateway(&caller, eui(&id)?, order, unix_now()).await?))
 }
 
-pub(super) async fn retry(
+async fn retry(
     State(api): State<Api>,
     caller: Caller,
     Path(id): Path<String>,
@@ -29,7 +85,7 @@ pub(super) async fn retry(
     Ok(created(api.center.retry(&caller, update_id(&id)?, order, unix_now()).await?))
 }
 
-pub(super) async fn carry_out(
+async fn carry_out(
     State(api): State<Api>,
     caller: Caller,
     Path(id): Path<String>,
@@ -45,7 +101,7 @@ fn created(update: UpdateView) -> (StatusCode, HeaderMap, Json<UpdateView>) {
     (StatusCode::CREATED, headers, Json(update))
 }
 
-pub(super) async fn go_on(
+async fn go_on(
     State(api): State<Api>,
     caller: Caller,
     Path(id): Path<String>,
@@ -53,7 +109,7 @@ pub(super) async fn go_on(
     Ok(Json(api.center.go_on(&caller, update_id(&id)?, unix_now()).await?))
 }
 
-pub(super) async fn differences(
+async fn differences(
     State(api): State<Api>,
     caller: Caller,
     Path(id): Path<String>,
@@ -61,7 +117,7 @@ pub(super) async fn differences(
     Ok(Json(api.center.differences(&caller, update_id(&id)?).await?))
 }
 
-pub(super) async fn nudge_group(
+async fn nudge_group(
     State(api): State<Api>,
     caller: Caller,
     Path(group): Path<String>,
@@ -69,14 +125,11 @@ pub(super) async fn nudge_group(
     Ok((StatusCode::ACCEPTED, Json(api.center.nudge_group(&caller, &group).await?)))
 }
 
-pub(super) async fn updates_csv(
-    State(api): State<Api>,
-    caller: Caller,
-) -> Result<(HeaderMap, String), Failure> {
+async fn updates_csv(State(api): State<Api>, caller: Caller) -> Result<(HeaderMap, String), Failure> {
     Ok((file("updates.csv"), api.center.updates_csv(&caller, unix_now()).await?))
 }
 
-pub(super) async fn lines_csv(
+async fn lines_csv(
     State(api): State<Api>,
     caller: Caller,
     Path(id): Path<String>,

@@ -7,16 +7,39 @@ use axum::http::{HeaderMap, StatusCode, header};
 use super::Api;
 use super::body::Body;
 use super::problem::Failure;
+use super::route::Route;
+use crate::access::Action::{EditWebhooks, SeeWebhooks};
 use crate::access::Caller;
 use crate::api::{CreateWebhook, EditWebhook, WebhookMessageView, WebhookView};
 use crate::service::unix_now;
 use crate::store::WebhookId;
 
-pub(super) async fn list(State(api): State<Api>, caller: Caller) -> Result<Json<Vec<WebhookView>>, Failure> {
+/// Its part of the table.
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/webhooks", SeeWebhooks, "The webhooks, oldest first.", list)
+            .json::<Vec<WebhookView>>(200),
+        Route::post("/webhooks", EditWebhooks, "Makes a webhook; the answer has its secret.", create)
+            .body::<CreateWebhook>()
+            .json::<WebhookView>(201)
+            .refuses(&[409]),
+        Route::get("/webhooks/{id}", SeeWebhooks, "One webhook.", show).json::<WebhookView>(200),
+        Route::patch("/webhooks/{id}", EditWebhooks, "Changes a webhook, or makes it a new secret.", edit)
+            .body::<EditWebhook>()
+            .json::<WebhookView>(200),
+        Route::delete("/webhooks/{id}", EditWebhooks, "Removes a webhook with what waits.", remove)
+            .empty(204),
+        Route::post("/webhooks/{id}/test", EditWebhooks, "Sends a test message.", test).empty(202),
+        Route::get("/webhooks/{id}/messages", SeeWebhooks, "The newest 100 messages of a webhook.", messages)
+            .json::<Vec<WebhookMessageView>>(200),
+    ]
+}
+
+async fn list(State(api): State<Api>, caller: Caller) -> Result<Json<Vec<WebhookView>>, Failure> {
     Ok(Json(api.center.webhooks(&caller).await?))
 }
 
-pub(super) async fn create(
+async fn create(
     State(api): State<Api>,
     caller: Caller,
     Body(order): Body<CreateWebhook>,
@@ -28,7 +51,7 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, headers, Json(view)))
 }
 
-pub(super) async fn show(
+async fn show(
     State(api): State<Api>,
     caller: Caller,
     Path(id): Path<String>,
@@ -36,7 +59,7 @@ pub(super) async fn show(
     Ok(Json(api.center.webhook(&caller, webhook_id(&id)?).await?))
 }
 
-pub(super) async fn edit(
+async fn edit(
     State(api): State<Api>,
     caller: Caller,
     Path(id): Path<String>,
@@ -45,7 +68,7 @@ pub(super) async fn edit(
     Ok(Json(api.center.edit_webhook(&caller, webhook_id(&id)?, order).await?))
 }
 
-pub(super) async fn remove(
+async fn remove(
     State(api): State<Api>,
     caller: Caller,
     Path(id): Path<String>,
@@ -54,16 +77,12 @@ pub(super) async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-pub(super) async fn test(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(id): Path<String>,
-) -> Result<StatusCode, Failure> {
+async fn test(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> Result<StatusCode, Failure> {
     api.center.test_webhook(&caller, webhook_id(&id)?, unix_now()).await?;
     Ok(StatusCode::ACCEPTED)
 }
 
-pub(super) async fn messages(
+async fn messages(
     State(api): State<Api>,
     caller: Caller,
     Path(id): Path<String>,

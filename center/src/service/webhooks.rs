@@ -33,8 +33,7 @@ pub(crate) struct Claimed {
 impl Center {
     /// The webhooks of the customers whose ones the caller may see.
     pub(crate) async fn webhooks(&self, caller: &Caller) -> Result<Vec<WebhookView>, OrderError> {
-        caller.require_somewhere(Action::EditWebhooks)?;
-        let visible = caller.where_may(Action::EditWebhooks);
+        let visible = caller.where_may(Action::SeeWebhooks);
         let mut connection = self.store.read().await?;
         let mut views = Vec::new();
         for row in webhooks::list(&mut connection).await? {
@@ -49,7 +48,7 @@ impl Center {
     /// One webhook.
     pub(crate) async fn webhook(&self, caller: &Caller, id: WebhookId) -> Result<WebhookView, OrderError> {
         let mut connection = self.store.read().await?;
-        let row = find_webhook(&mut connection, caller, id).await?;
+        let row = find_webhook(&mut connection, caller, id, Action::SeeWebhooks).await?;
         let waiting = webhooks::waiting(&mut connection, id).await?;
         Ok(view(row, waiting))
     }
@@ -102,7 +101,7 @@ impl Center {
         }
         let secret = order.new_secret.then(new_secret).transpose()?;
         let mut transaction = self.store.begin().await?;
-        let mut row = find_webhook(&mut transaction, caller, id).await?;
+        let mut row = find_webhook(&mut transaction, caller, id, Action::EditWebhooks).await?;
         row.url = order.url.unwrap_or(row.url);
         row.events = order.events.map_or(row.events, events);
         row.enabled = order.enabled.unwrap_or(row.enabled);
@@ -118,7 +117,7 @@ impl Center {
     /// Removes a webhook, with what waits.
     pub(crate) async fn remove_webhook(&self, caller: &Caller, id: WebhookId) -> Result<(), OrderError> {
         let mut transaction = self.store.begin().await?;
-        let row = find_webhook(&mut transaction, caller, id).await?;
+        let row = find_webhook(&mut transaction, caller, id, Action::EditWebhooks).await?;
         webhooks::remove(&mut transaction, id).await?;
         audit(&mut transaction, caller, Action::EditWebhooks, what(&row, "removed")).await?;
         Ok(transaction.commit().await.map_err(StoreError::from)?)
@@ -132,7 +131,7 @@ impl Center {
         now: UnixSeconds,
     ) -> Result<(), OrderError> {
         let mut transaction = self.store.begin().await?;
-        let row = find_webhook(&mut transaction, caller, id).await?;
+        let row = find_webhook(&mut transaction, caller, id, Action::EditWebhooks).await?;
         let data = json!({ "sent_by": caller.name });
         put(&mut transaction, &row, EventKind::Test, &data, now).await?;
         Ok(transaction.commit().await.map_err(StoreError::from)?)
@@ -145,7 +144,7 @@ impl Center {
         id: WebhookId,
     ) -> Result<Vec<WebhookMessageView>, OrderError> {
         let mut connection = self.store.read().await?;
-        find_webhook(&mut connection, caller, id).await?;
+        find_webhook(&mut connection, caller, id, Action::SeeWebhooks).await?;
         let rows = webhooks::messages(&mut connection, id, SHOWN).await?;
         Ok(rows.into_iter().map(message_view).collect())
     }
@@ -290,12 +289,13 @@ async fn find_webhook(
     connection: &mut AnyConnection,
     caller: &Caller,
     id: WebhookId,
+    action: Action,
 ) -> Result<WebhookRow, OrderError> {
     let found = webhooks::find(connection, id).await?.filter(|row| caller.sees(&row.customer_id));
     let row = found.ok_or_else(|| {
         OrderError::NotFound(format!("there is no webhook {id}: `keros-center webhooks` lists them"))
     })?;
-    caller.require(Action::EditWebhooks, &row.customer_id)?;
+    caller.require(action, &row.customer_id)?;
     Ok(row)
 }
 

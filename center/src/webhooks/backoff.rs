@@ -6,6 +6,7 @@ use keros_protocol::UnixSeconds;
 const WAITS_S: [u64; 9] = [5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400];
 
 /// Attempts at most.
+#[cfg(test)]
 pub(crate) const ATTEMPTS: u32 = WAITS_S.len() as u32 + 1;
 
 /// When the next attempt is made, after so many (from 1); `None`: it is given up.

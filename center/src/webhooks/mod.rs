@@ -10,7 +10,9 @@ mod sender;
 mod signature;
 
 pub(crate) use address::{Reach, check_url};
-pub(crate) use backoff::{ATTEMPTS, retry_at};
+#[cfg(test)]
+pub(crate) use backoff::ATTEMPTS;
+pub(crate) use backoff::retry_at;
 pub(crate) use courier::{Courier, Parcel};
 pub(crate) use event::EventKind;
 pub(crate) use sender::run;

@@ -130,6 +130,7 @@ impl Fields {
         let task_min = number("task_min", &self.task_min, most_min, "minutes").max(1);
         let confirm_min = number("confirm_min", &self.confirm_min, most_min, "minutes");
         let expires_h = number("expires_h", &self.expires_h, 90 * 24, "hours").max(1);
+        let max_failed = number("max_failed", &self.max_failed, 100, "percent");
         let dry_run = match self.mode.as_str() {
             "real" => false,
             "dry" => true,
@@ -138,7 +139,6 @@ impl Fields {
                 false
             }
         };
-        let max_failed = number("max_failed", &self.max_failed, 100, "percent");
         let plan = self.plan(u8::try_from(max_failed).unwrap_or(100), &mut wrong);
         match what {
             Ok(what) if wrong.is_empty() => Ok(Filled {
