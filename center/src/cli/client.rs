@@ -148,6 +148,39 @@ impl Client {
         self.checked(answer).map(drop)
     }
 
+    /// `POST` without a body that answers with something.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub(crate) fn ask_for<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        let url = self.path(path);
+        self.json(self.agent.post(&url).header("Authorization", self.bearer()).send_empty())
+    }
+
+    /// `PATCH`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub(crate) fn patch<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let url = self.path(path);
+        self.json(self.agent.patch(&url).header("Authorization", self.bearer()).send_json(body))
+    }
+
+    /// `GET` of a text.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub(crate) fn text(&self, path: &str) -> Result<String, ClientError> {
+        let url = self.path(path);
+        let mut answer = self.checked(self.agent.get(&url).header("Authorization", self.bearer()).call())?;
+        let text = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_string();
+        text.map_err(|error| ClientError::Odd { url: self.url.clone(), detail: error.to_string() })
+    }
+
     /// `PUT` without a body.
     ///
     /// # Errors

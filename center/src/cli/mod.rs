@@ -6,6 +6,7 @@ mod broker_user;
 mod cancel;
 pub(crate) mod client;
 mod enroll;
+mod follow;
 mod gateways;
 mod groups;
 mod key_files;
@@ -18,6 +19,7 @@ mod terminal;
 pub(crate) mod text;
 pub(crate) mod updates;
 pub(crate) mod watch;
+mod webhooks;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -80,6 +82,7 @@ fn dispatch(command: Command, out: &mut dyn Write) -> anyhow::Result<Ended> {
         Command::Gateways { access, command } => gateways::run(&connect(&access)?, command, access.json, out),
         Command::Groups { access, command } => groups::run(&connect(&access)?, command, access.json, out),
         Command::Update { access, command } => updates::run(&connect(&access)?, command, access.json, out),
+        Command::Webhooks { access, command } => webhooks::run(&connect(&access)?, command, access.json, out),
         Command::MagicLink { access, command } => magic_link::run(&access, command, out),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -8,7 +8,7 @@ use keros_protocol::{Delivery, Outcome};
 use super::arguments::UpdateCommand;
 use super::client::Client;
 use super::text::{ago, bundle, outcome, printable, table, utc};
-use super::{Ended, cancel, print_json, send, watch};
+use super::{Ended, cancel, follow, print_json, send, watch};
 use crate::api::{DeliveryView, GatewayView, UpdateView};
 
 /// Of so many gateways that fetch a bundle `update show` says how far it is: each is asked for by itself.
@@ -36,6 +36,11 @@ pub(super) fn run(
             Ok(Ended::Done)
         }
         UpdateCommand::Watch { id, until_ended } => watch::run(client, id, until_ended, json, out),
+        UpdateCommand::Retry { .. }
+        | UpdateCommand::CarryOut { .. }
+        | UpdateCommand::GoOn { .. }
+        | UpdateCommand::Differences { .. }
+        | UpdateCommand::Export { .. } => follow::run(client, command, json, out),
         UpdateCommand::Cancel { id, gateway, yes } => cancel::run(client, id, gateway, yes, json, out),
     }
 }

@@ -68,19 +68,16 @@ async fn take(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes)
     let mut statuses = receiver.statuses.lock().unwrap();
     let status = if statuses.len() > 1 { statuses.remove(0) } else { statuses[0] };
     let mut headers = HeaderMap::new();
-    headers.insert("location", "/stolen".parse().unwrap());
+    headers.insert("location", "/elsewhere".parse().unwrap());
     (StatusCode::from_u16(status).unwrap(), headers)
 }
 
 impl Receiver {
-    /// Listens at a port; the address of its path `/hook`. `/stolen` is where its redirections lead.
+    /// Listens at a port; the address of its path `/hook`.
     async fn listen(statuses: &[u16]) -> (Self, String) {
         let statuses = Arc::new(Mutex::new(statuses.to_vec()));
         let receiver = Self { statuses, heard: Arc::default() };
-        let router = Router::new()
-            .route("/hook", post(take))
-            .route("/stolen", post(|| async { panic!("a redirection was followed") }))
-            .with_state(receiver.clone());
+        let router = Router::new().route("/hook", post(take)).with_state(receiver.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await });
