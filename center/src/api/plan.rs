@@ -1,6 +1,6 @@
 //! When the commands of an update are handed out, and what each of them waits for.
 
-use keros_protocol::{Eui, UnixSeconds, UpdateId};
+use keros_protocol::{UnixSeconds, UpdateId};
 use serde::{Deserialize, Serialize};
 
 use crate::store::FollowsAs;
@@ -112,19 +112,4 @@ impl WaitsForReason {
             Self::Overdue => "overdue",
         }
     }
-}
-
-/// The elements of `GET /updates/{id}/differences`: gateways of a dry run that would be changed in the same way, greatest group first, 100
-/// groups at most.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-pub(crate) struct DifferenceGroup {
-    /// How many gateways.
-    pub(crate) count: u32,
-    /// What would become of their tasks, in words.
-    pub(crate) summary: String,
-    /// What would change, in words and as unified diffs; empty when nothing would, or when it is not known.
-    pub(crate) diff: String,
-    /// The first 100 of them.
-    #[schemars(with = "Vec<String>")]
-    pub(crate) gateways: Vec<Eui>,
 }

@@ -559,11 +559,6 @@ pub(crate) enum UpdateCommand {
         /// The update
         id: UpdateId,
     },
-    /// Show what a dry run would change, gateways that are alike together
-    Differences {
-        /// The dry run
-        id: UpdateId,
-    },
     /// Print updates, or the gateways of one, as CSV
     Export {
         /// The gateways of this update
@@ -686,7 +681,7 @@ pub(crate) struct SendArguments {
     /// Change nothing on the gateways, tell what would change
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Send a dry run to all gateways at once; `update differences` shows what would change, `update carry-out` sends the real one
+    /// Send a dry run to all gateways at once; `update carry-out` sends the real one
     #[arg(long, conflicts_with = "dry_run")]
     pub(crate) dry_run_first: bool,
     /// Hand it out to no gateway before this time of UTC, like 2026-11-27T20:00Z; --expires counts from then

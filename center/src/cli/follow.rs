@@ -1,12 +1,11 @@
-//! `update retry`, `carry-out`, `go-on`, `differences`, `export`.
+//! `update retry`, `carry-out`, `go-on`, `export`.
 
 use std::io::Write;
 
 use super::arguments::UpdateCommand;
 use super::client::Client;
-use super::text::printable;
 use super::{Ended, print_json};
-use crate::api::{DifferenceGroup, FollowUp, UpdateView};
+use crate::api::{FollowUp, UpdateView};
 
 pub(super) fn run(
     client: &Client,
@@ -32,10 +31,6 @@ pub(super) fn run(
             }
             Ok(Ended::Done)
         }
-        UpdateCommand::Differences { id } => {
-            let groups: Vec<DifferenceGroup> = client.get(&format!("/updates/{id}/differences"))?;
-            if json { print_json(out, &groups) } else { differences(&groups, out) }
-        }
         UpdateCommand::Export { id } => {
             let path =
                 id.map_or_else(|| "/updates.csv".to_owned(), |id| format!("/updates/{id}/gateways.csv"));
@@ -58,42 +53,4 @@ fn sent(view: &UpdateView, json: bool, out: &mut dyn Write) -> anyhow::Result<En
     )?;
     writeln!(out, "  keros-center update watch {}", view.update_id)?;
     Ok(Ended::Done)
-}
-
-fn differences(groups: &[DifferenceGroup], out: &mut dyn Write) -> anyhow::Result<Ended> {
-    for group in groups {
-        let gateways: Vec<String> = group.gateways.iter().take(5).map(ToString::to_string).collect();
-        let more = if group.count as usize > gateways.len() { ", …" } else { "" };
-        writeln!(
-            out,
-            "{} gateways: {} ({}{more})",
-            group.count,
-            printable(&group.summary),
-            gateways.join(", ")
-        )?;
-        for line in group.diff.lines() {
-            writeln!(out, "    {}", printable(line))?;
-        }
-    }
-    Ok(Ended::Done)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn differences_are_shown_group_by_group_without_control_characters() {
-        let group = DifferenceGroup {
-            count: 7,
-            summary: "1 modified".to_owned(),
-            diff: "-a\n+\u{1b}[31mb\n".to_owned(),
-            gateways: (1..=7).map(keros_protocol::Eui::from_u64).collect(),
-        };
-        let mut out = Vec::new();
-        differences(&[group], &mut out).unwrap();
-        let text = String::from_utf8(out).unwrap();
-        assert!(text.starts_with("7 gateways: 1 modified (0000000000000001, "), "{text}");
-        assert!(text.contains(", …)\n    -a\n") && !text.contains('\u{1b}'), "{text}");
-    }
 }

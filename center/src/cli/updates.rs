@@ -39,7 +39,6 @@ pub(super) fn run(
         UpdateCommand::Retry { .. }
         | UpdateCommand::CarryOut { .. }
         | UpdateCommand::GoOn { .. }
-        | UpdateCommand::Differences { .. }
         | UpdateCommand::Export { .. } => follow::run(client, command, json, out),
         UpdateCommand::Cancel { id, gateway, yes } => cancel::run(client, id, gateway, yes, json, out),
     }

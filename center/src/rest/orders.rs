@@ -10,7 +10,7 @@ use super::problem::Failure;
 use super::route::Route;
 use crate::access::Action::{AskTelemetry, SeeUpdates, SendUpdates};
 use crate::access::Caller;
-use crate::api::{DifferenceGroup, FollowUp, NudgedGroup, SendToGateway, UpdateView};
+use crate::api::{FollowUp, NudgedGroup, SendToGateway, UpdateView};
 use crate::service::unix_now;
 
 /// The media type of the exports.
@@ -35,14 +35,6 @@ pub(super) fn routes() -> Vec<Route> {
             .bytes(200, CSV),
         Route::get("/updates/{id}/gateways.csv", SeeUpdates, "The gateways of an update as CSV.", lines_csv)
             .bytes(200, CSV),
-        Route::get(
-            "/updates/{id}/differences",
-            SeeUpdates,
-            "What a dry run would change, grouped.",
-            differences,
-        )
-        .json::<Vec<DifferenceGroup>>(200)
-        .refuses(&[409]),
         Route::post(
             "/updates/{id}/retry",
             SendUpdates,
@@ -107,14 +99,6 @@ async fn go_on(
     Path(id): Path<String>,
 ) -> Result<Json<UpdateView>, Failure> {
     Ok(Json(api.center.go_on(&caller, update_id(&id)?, unix_now()).await?))
-}
-
-async fn differences(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(id): Path<String>,
-) -> Result<Json<Vec<DifferenceGroup>>, Failure> {
-    Ok(Json(api.center.differences(&caller, update_id(&id)?).await?))
 }
 
 async fn nudge_group(

@@ -8,12 +8,11 @@ use keros_protocol::{Delivery, Eui, JobOptions, UnixSeconds, UpdateId};
 use super::audit::{What, audit};
 use super::center::Center;
 use super::changes::Change;
-use super::differences::Grouping;
 use super::order::{Audience, Order, OrderError, Way, invalid};
 use super::tend::of_stage;
 use super::updates::{find_update, no_update};
 use crate::access::{Action, Caller};
-use crate::api::{DifferenceGroup, FollowUp, SendOptions, UpdateView};
+use crate::api::{FollowUp, SendOptions, UpdateView};
 use crate::plan::{Plan, go_on};
 use crate::store::{CommandRow, FollowsAs, RealOrder, StoreError, UpdateRow, plans, updates};
 
@@ -118,32 +117,6 @@ impl Center {
         self.tell(&[Change::Update(update_id)]);
         self.nudge_waiting(update_id, progress.stage).await?;
         self.update(caller, update_id, now).await
-    }
-
-    /// What a dry run would change, grouped.
-    pub(crate) async fn differences(
-        &self,
-        caller: &Caller,
-        update_id: UpdateId,
-    ) -> Result<Vec<DifferenceGroup>, OrderError> {
-        let mut connection = self.store.read().await?;
-        let row = find_update(&mut connection, caller, update_id, Action::SeeUpdates).await?;
-        if !row.options.dry_run {
-            return Err(OrderError::Conflict(format!(
-                "update {update_id} is no dry run: it has no differences"
-            )));
-        }
-        let mut grouping = Grouping::default();
-        let mut after = None;
-        loop {
-            let part = updates::outcomes_after(&mut connection, update_id, after).await?;
-            let Some((last, _)) = part.last() else { break };
-            after = Some(*last);
-            for (eui, outcome) in &part {
-                grouping.add(*eui, outcome.as_ref());
-            }
-        }
-        Ok(grouping.finish())
     }
 }
 

@@ -10,7 +10,6 @@ mod center;
 mod changes;
 mod conflict;
 mod customers;
-mod differences;
 mod downlink;
 mod export;
 mod follow;

@@ -676,23 +676,3 @@ pub(crate) async fn job(
     let job = from_json(&row, "job")?.ok_or(StoreError::Row { column: "job", value: "NULL".to_owned() })?;
     Ok(Some((job, from_json(&row, "limits")?.unwrap_or_default())))
 }
-
-/// Lines of an update that are read at once.
-const OUTCOMES_AT_ONCE: i64 = 1000;
-
-/// What became of the gateways of an update, some at once, those after `after`.
-pub(crate) async fn outcomes_after(
-    connection: &mut AnyConnection,
-    update_id: UpdateId,
-    after: Option<Eui>,
-) -> Result<Vec<(Eui, Option<Outcome>)>> {
-    let rows = sqlx::query(
-        "SELECT eui, outcome_json FROM commands WHERE update_id = $1 AND eui > $2 ORDER BY eui LIMIT $3",
-    )
-    .bind(update_id.to_string())
-    .bind(after.map(|eui| eui.to_string()).unwrap_or_default())
-    .bind(OUTCOMES_AT_ONCE)
-    .fetch_all(connection)
-    .await?;
-    rows.iter().map(|row| Ok((parsed(row, "eui")?, from_json(row, "outcome_json")?))).collect()
-}

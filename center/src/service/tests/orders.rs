@@ -298,10 +298,6 @@ async fn a_dry_run_comes_first_and_the_real_one_follows_where_it_succeeded() {
         let stream = uuid::Uuid::now_v7();
         world.give(&[report_in(eui, stream, (1, 0), command.command_id, outcome)], 20).await;
     }
-    let groups = world.center.differences(&root, dry).await.unwrap();
-    assert_eq!((groups.len(), groups[0].count, &groups[0].gateways), (2, 2, &vec![A, B]));
-    assert_eq!(groups[0].summary, "1 created");
-
     let real = world.center.carry_out(&root, dry, FollowUp::default(), 30).await.unwrap();
     let euis: Vec<Eui> = real.gateways.iter().map(|line| line.eui).collect();
     assert_eq!((euis, real.dry_run, real.rollout.unwrap().stages), (vec![A, B], false, 2));
@@ -312,7 +308,6 @@ async fn a_dry_run_comes_first_and_the_real_one_follows_where_it_succeeded() {
     assert!(matches!(twice, Err(OrderError::Conflict(_))), "{twice:?}");
     let no_dry_run = world.center.carry_out(&root, real.update_id, FollowUp::default(), 60).await;
     assert!(no_dry_run.is_err());
-    assert!(world.center.differences(&root, real.update_id).await.is_err());
 }
 
 #[tokio::test]
