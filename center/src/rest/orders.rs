@@ -22,7 +22,8 @@ pub(super) fn routes() -> Vec<Route> {
         Route::post("/gateways/{eui}/updates", SendUpdates, "Sends a job to one gateway.", send_to_gateway)
             .body::<SendToGateway>()
             .json::<UpdateView>(201)
-            .refuses(&[409]),
+            .refuses(&[409])
+            .once(),
         Route::post(
             "/groups/{name}/nudge",
             AskTelemetry,
@@ -47,7 +48,8 @@ pub(super) fn routes() -> Vec<Route> {
         Route::post("/updates/{id}/carry-out", SendUpdates, "Sends what a dry run was for.", carry_out)
             .body::<FollowUp>()
             .json::<UpdateView>(201)
-            .refuses(&[409]),
+            .refuses(&[409])
+            .once(),
         Route::post(
             "/updates/{id}/go-on",
             SendUpdates,

@@ -22,7 +22,8 @@ pub(super) fn routes() -> Vec<Route> {
         Route::post("/webhooks", EditWebhooks, "Makes a webhook; the answer has its secret.", create)
             .body::<CreateWebhook>()
             .json::<WebhookView>(201)
-            .refuses(&[409]),
+            .refuses(&[409])
+            .once(),
         Route::get("/webhooks/{id}", SeeWebhooks, "One webhook.", show).json::<WebhookView>(200),
         Route::patch("/webhooks/{id}", EditWebhooks, "Changes a webhook, or makes it a new secret.", edit)
             .body::<EditWebhook>()

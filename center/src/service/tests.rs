@@ -7,6 +7,7 @@ mod cancelling;
 mod histories;
 mod links;
 mod lost;
+mod once;
 mod orders;
 mod rules;
 mod silence;

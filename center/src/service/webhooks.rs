@@ -134,6 +134,7 @@ impl Center {
         let row = find_webhook(&mut transaction, caller, id, Action::EditWebhooks).await?;
         let data = json!({ "sent_by": caller.name });
         put(&mut transaction, &row, EventKind::Test, &data, now).await?;
+        audit(&mut transaction, caller, Action::EditWebhooks, what(&row, "tested")).await?;
         Ok(transaction.commit().await.map_err(StoreError::from)?)
     }
 

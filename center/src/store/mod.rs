@@ -8,6 +8,7 @@ pub(crate) mod customers;
 pub(crate) mod enrolments;
 pub(crate) mod gateways;
 pub(crate) mod groups;
+pub(crate) mod idempotency;
 pub(crate) mod links;
 mod migrations;
 pub(crate) mod plans;
