@@ -17,6 +17,7 @@ mod page;
 mod software_update;
 mod text;
 mod visitor;
+mod webhooks;
 
 use axum::Router;
 use axum::http::Uri;
@@ -43,6 +44,7 @@ pub(crate) fn router(api: Api) -> Router<Api> {
         .route("/help/jetporch", get(help::jetporch))
         .route("/magic-links", get(links::list))
         .route("/magic-links/{digest}", get(links::show))
+        .merge(webhooks::router())
         .route("/static/{name}", get(assets::get))
         .fallback(nowhere)
         .layer(middleware::from_fn_with_state(api, guard::finish))
