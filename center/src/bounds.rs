@@ -38,6 +38,12 @@ pub(crate) const CHANGES: usize = 1024;
 pub(crate) const STREAMS: usize = 256;
 pub(crate) const STREAM_EVENTS: usize = 16;
 
+/// Changes are gathered for so long before a stream of all changes tells of them, each once: of 100,000 gateways with hourly telemetry some 14.
+pub(crate) const GATHER: Duration = Duration::from_millis(500);
+
+/// A stream of all changes ends after so long, and is opened again by its client: then whoever asks is looked at anew.
+pub(crate) const STREAM_LIFE: Duration = Duration::from_secs(600);
+
 /// Scripts that are checked at the same time, for people who are writing them: each is 256 KiB at most, and takes a thread. More wait.
 pub(crate) const SCRIPT_CHECKS: usize = 4;
 
@@ -58,7 +64,7 @@ pub(crate) const DEADLINE_PERIOD: Duration = Duration::from_secs(5);
 
 /// How often it is looked whether updates go on, after those that have changed, and after all that have not ended.
 pub(crate) const TEND_PERIOD: Duration = Duration::from_secs(1);
-pub(crate) const TEND_ALL_PERIOD_S: u64 = 60;
+pub(crate) const TEND_ALL_PERIOD_S: u64 = 10;
 
 /// How often old reports are removed.
 pub(crate) const TIDY_PERIOD_S: u64 = 3600;

@@ -3,6 +3,7 @@
 //! [`table`] has a line for each route, and says how to add one; the router, the OpenAPI document and `docs/rest.md` are made of it.
 //! [`edge`] is what every route has alike, [`problem`] what every error looks like.
 
+mod all_events;
 mod auth;
 mod blobs;
 mod body;

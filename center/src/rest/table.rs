@@ -9,7 +9,8 @@
 
 use super::route::Route;
 use super::{
-    blobs, enrolments, events, gateways, groups, health, links, openapi, orders, scripts, updates, webhooks,
+    all_events, blobs, enrolments, events, gateways, groups, health, links, openapi, orders, scripts,
+    updates, webhooks,
 };
 use crate::access::Action::{
     AskTelemetry, CancelUpdates, EditGateways, EditGroups, EditLinks, Enrol, LockOut, SeeGateways, SeeGroups,
@@ -40,6 +41,13 @@ pub(super) fn routes() -> Vec<Route> {
 fn common() -> Vec<Route> {
     vec![
         Route::open("/health", "Whether the center serves, and how it is.", health).json::<Health>(200),
+        Route::get(
+            "/events",
+            SeeUpdates,
+            "Which gateways and updates change, as it happens.",
+            all_events::stream,
+        )
+        .events(),
         Route::open("/openapi.json", "This document.", openapi::serve).json::<serde_json::Value>(200),
     ]
 }

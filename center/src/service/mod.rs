@@ -25,6 +25,7 @@ mod preview;
 mod rate;
 mod report;
 mod script_check;
+mod seen;
 mod software_update;
 mod state;
 mod tend;
