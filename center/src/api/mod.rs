@@ -5,6 +5,7 @@
 mod enrolments;
 mod gateways;
 mod groups;
+mod lines;
 mod links;
 mod plan;
 mod preview;
@@ -16,6 +17,7 @@ mod webhooks;
 pub(crate) use enrolments::*;
 pub(crate) use gateways::*;
 pub(crate) use groups::*;
+pub(crate) use lines::*;
 pub(crate) use links::*;
 pub(crate) use plan::*;
 pub(crate) use preview::*;

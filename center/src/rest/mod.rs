@@ -12,6 +12,7 @@ mod enrolments;
 mod events;
 mod gateways;
 mod groups;
+mod lines;
 mod links;
 mod once;
 mod openapi;
@@ -32,7 +33,7 @@ use axum::http::HeaderMap;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
-use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::api::Health;
 use crate::bounds::{ANSWER_LIMIT, STREAMS, UPLOADS};
@@ -75,6 +76,16 @@ impl Api {
     /// The center that it speaks for.
     pub(crate) fn center(&self) -> &Arc<Center> {
         &self.center
+    }
+
+    /// Room for one more stream of events, unless too many are open.
+    pub(crate) fn stream_permit(&self) -> Option<OwnedSemaphorePermit> {
+        self.streams.clone().try_acquire_owned().ok()
+    }
+
+    /// Holds true when streams have to end.
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stop.clone()
     }
 
     /// Whether a request carries the API's token.

@@ -9,7 +9,7 @@
 
 use super::route::Route;
 use super::{
-    all_events, blobs, enrolments, events, gateways, groups, health, links, openapi, orders, scripts,
+    all_events, blobs, enrolments, events, gateways, groups, health, lines, links, openapi, orders, scripts,
     updates, webhooks,
 };
 use crate::access::Action::{
@@ -17,9 +17,9 @@ use crate::access::Action::{
     SeeLinks, SeeUpdates, SendUpdates, SignByHand,
 };
 use crate::api::{
-    CancelView, CheckScript, CollectLinks, CreateGroup, DeclareGateway, EnrolOrder, EnrolmentLine,
-    EnrolmentView, GatewayView, GroupView, Health, LinkView, LockedOut, PreviewView, RemovedLinks,
-    ScriptCheckView, SendUpdate, SignLink, SignedLink, UpdateView,
+    CancelView, CheckScript, CollectLinks, CreateGroup, DeclareGateway, DeliveryView, DifferencesView,
+    EnrolOrder, EnrolmentLine, EnrolmentView, GatewayView, GroupView, Health, LineQuery, LineView, LinkView,
+    LockedOut, PreviewView, RemovedLinks, ScriptCheckView, SendUpdate, SignLink, SignedLink, UpdateView,
 };
 
 /// Media types of what is not JSON.
@@ -137,6 +137,13 @@ fn about_updates() -> Vec<Route> {
         )
         .json::<Vec<UpdateView>>(200)
         .paged(),
+        Route::get(
+            "/gateways/{eui}/updates",
+            SeeUpdates,
+            "The last updates of a gateway, newest first.",
+            updates::of_gateway,
+        )
+        .json::<Vec<UpdateView>>(200),
         Route::post("/updates", SendUpdates, "Sends a job to a group.", updates::send)
             .body::<SendUpdate>()
             .json::<UpdateView>(201)
@@ -163,6 +170,29 @@ fn about_updates() -> Vec<Route> {
             events::stream,
         )
         .events(),
+        Route::get(
+            "/updates/{id}/gateways",
+            SeeUpdates,
+            "The gateways of an update: all, or those with one status.",
+            lines::list,
+        )
+        .query::<LineQuery>()
+        .json::<Vec<DeliveryView>>(200)
+        .paged(),
+        Route::get(
+            "/updates/{id}/gateways/{eui}",
+            SeeUpdates,
+            "One gateway of an update, with all that it reported.",
+            lines::show,
+        )
+        .json::<LineView>(200),
+        Route::get(
+            "/updates/{id}/differences",
+            SeeUpdates,
+            "What a dry run would change, and on how many gateways the same.",
+            lines::differences,
+        )
+        .json::<DifferencesView>(200),
         Route::post("/updates/{id}/cancel", CancelUpdates, "Cancels an update.", updates::cancel)
             .json::<CancelView>(200),
         Route::post(

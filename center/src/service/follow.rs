@@ -14,7 +14,7 @@ use super::updates::{find_update, no_update};
 use crate::access::{Action, Caller};
 use crate::api::{FollowUp, SendOptions, UpdateView};
 use crate::plan::{Plan, go_on};
-use crate::store::{CommandRow, FollowsAs, RealOrder, StoreError, UpdateRow, plans, updates};
+use crate::store::{CommandRow, FollowsAs, RealOrder, StoreError, UpdateRow, jobs, plans, updates};
 
 /// How a command can have ended, as [`FollowUp::outcomes`] names it.
 const ENDS: [&str; 8] =
@@ -63,8 +63,8 @@ impl Center {
                 return Err(OrderError::Conflict(format!("it is carried out already, by update {real}")));
             }
         }
-        let (job, limits) =
-            updates::job(&mut connection, update_id).await?.ok_or_else(|| no_update(update_id))?;
+        let ordered = jobs::find(&mut connection, update_id).await?.ok_or_else(|| no_update(update_id))?;
+        let (job, limits) = (ordered.job, ordered.limits);
         let lines = updates::lines(&mut connection, update_id, None).await?;
         drop(connection);
         let gateways: Vec<Eui> = lines

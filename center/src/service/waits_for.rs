@@ -184,7 +184,7 @@ mod tests {
         let task = TaskRef { number: 2, count: 7, name: "write".to_owned() };
         let (running, begun) = (Outcome::Running { task: Some(task) }, Outcome::Running { task: None });
         let confirming = Outcome::Confirming { until_unix_s: NOW + 60 };
-        let ended = Outcome::Succeeded { summary: Summary::default(), dry_run: false };
+        let ended = Outcome::Succeeded { summary: Summary::default(), dry_run: false, differences: None };
         fn has(outcome: &Outcome) -> Facts<'_> {
             Facts {
                 delivery: Some(Delivery::Received),

@@ -5,10 +5,13 @@ pub(crate) mod audit;
 pub(crate) mod cancellations;
 pub(crate) mod certificates;
 pub(crate) mod customers;
+pub(crate) mod differences;
 pub(crate) mod enrolments;
 pub(crate) mod gateways;
 pub(crate) mod groups;
 pub(crate) mod idempotency;
+pub(crate) mod jobs;
+pub(crate) mod lines;
 pub(crate) mod links;
 mod migrations;
 pub(crate) mod plans;
@@ -26,12 +29,14 @@ pub(crate) use customers::Customer;
 pub(crate) use gateways::GatewayRow;
 use gateways::shown_name;
 pub(crate) use groups::GroupRow;
+pub(crate) use jobs::OrderedJob;
+pub(crate) use lines::LineFilter;
 pub(crate) use links::LinkRow;
 pub(crate) use plans::{FollowsAs, PlanRow, StageCountRow};
-pub(crate) use reports::{Kept, NewReport};
+pub(crate) use reports::{Kept, KeptReport, NewReport};
 pub(crate) use updates::{
     Allowance, CommandRow, CountRow, DueCommand, KnownCommand, LineRow, NewUpdate, Origin, RealOrder,
-    UpdateRow,
+    UpdateRow, UpdatesOf,
 };
 pub(crate) use webhooks::{MessageRow, MessageState, WebhookId, WebhookRow};
 

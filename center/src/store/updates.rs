@@ -360,6 +360,40 @@ pub(crate) async fn list(
     rows.iter().map(update_row).collect()
 }
 
+/// Whose updates are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UpdatesOf<'a> {
+    /// Those that were sent to a group.
+    Group(&'a GroupId),
+    /// Those that have a command for a gateway.
+    Gateway(Eui),
+}
+
+/// Updates of a group or a gateway, newest first.
+pub(crate) async fn list_of(
+    connection: &mut AnyConnection,
+    visible: &Visible,
+    of: UpdatesOf<'_>,
+    limit: u32,
+) -> Result<Vec<UpdateRow>> {
+    let among = Among::new("u.customer_id", visible, 3);
+    let (sql, of) = match of {
+        UpdatesOf::Group(group) => (
+            updates!("WHERE u.group_id = $1 AND {among} ORDER BY u.update_id DESC LIMIT $2"),
+            group.to_string(),
+        ),
+        UpdatesOf::Gateway(eui) => (
+            updates!(
+                "WHERE u.update_id IN (SELECT update_id FROM commands WHERE eui = $1) AND {among} \
+                 ORDER BY u.update_id DESC LIMIT $2"
+            ),
+            eui.to_string(),
+        ),
+    };
+    let query = sqlx::query(among.within(sql)).bind(of).bind(i64::from(limit));
+    among.bind(query).fetch_all(connection).await?.iter().map(update_row).collect()
+}
+
 /// The counts of one update.
 pub(crate) async fn counts(
     connection: &mut AnyConnection,
@@ -417,23 +451,24 @@ pub(crate) async fn lines(
     .bind(eui.map(|eui| eui.to_string()).unwrap_or_default())
     .fetch_all(connection)
     .await?;
-    let line = |row: &AnyRow| {
-        let command = command_row(row)?;
-        let (name, codename): (Option<String>, Option<String>) =
-            (row.try_get("name")?, row.try_get("codename")?);
-        let name = shown_name(command.eui, name.as_deref(), codename.as_deref());
-        let telemetry: Option<Busy> = from_json(row, "telemetry")?;
-        let busy_with = telemetry.and_then(|told| told.job).map(|job| job.command_id);
-        Ok(LineRow {
-            busy_with: busy_with.filter(|busy| *busy != command.command_id),
-            command,
-            name,
-            online: number(row, "online")? != 0,
-            stage: count(row, "stage")?,
-            last_telemetry_at: optional_number(row, "last_telemetry_at")?,
-        })
-    };
-    rows.iter().map(line).collect()
+    rows.iter().map(line_row).collect()
+}
+
+/// A command, and what is shown of its gateway.
+pub(super) fn line_row(row: &AnyRow) -> Result<LineRow> {
+    let command = command_row(row)?;
+    let (name, codename): (Option<String>, Option<String>) = (row.try_get("name")?, row.try_get("codename")?);
+    let name = shown_name(command.eui, name.as_deref(), codename.as_deref());
+    let telemetry: Option<Busy> = from_json(row, "telemetry")?;
+    let busy_with = telemetry.and_then(|told| told.job).map(|job| job.command_id);
+    Ok(LineRow {
+        busy_with: busy_with.filter(|busy| *busy != command.command_id),
+        command,
+        name,
+        online: number(row, "online")? != 0,
+        stage: count(row, "stage")?,
+        last_telemetry_at: optional_number(row, "last_telemetry_at")?,
+    })
 }
 
 /// One command.
@@ -676,18 +711,4 @@ fn pending(row: &AnyRow) -> Result<Pending> {
         group: row.try_get("group_name")?,
         by: row.try_get("created_by")?,
     })
-}
-
-/// The job of an update, and how much it may use.
-pub(crate) async fn job(
-    connection: &mut AnyConnection,
-    update_id: UpdateId,
-) -> Result<Option<(Job, JobLimits)>> {
-    let row = sqlx::query("SELECT job, limits FROM updates WHERE update_id = $1")
-        .bind(update_id.to_string())
-        .fetch_optional(connection)
-        .await?;
-    let Some(row) = row else { return Ok(None) };
-    let job = from_json(&row, "job")?.ok_or(StoreError::Row { column: "job", value: "NULL".to_owned() })?;
-    Ok(Some((job, from_json(&row, "limits")?.unwrap_or_default())))
 }

@@ -6,6 +6,7 @@
 //! `Result<Response, Failure>`, by [`html`] or [`to`]; a line in [`router`]. All that a template shows is escaped.
 
 mod assets;
+mod diff;
 mod failure;
 mod flash;
 mod form;
@@ -15,7 +16,9 @@ mod help;
 mod links;
 mod page;
 mod software_update;
+mod status;
 mod text;
+mod updates;
 mod visitor;
 mod webhooks;
 
@@ -45,6 +48,7 @@ pub(crate) fn router(api: Api) -> Router<Api> {
         .route("/magic-links", get(links::list))
         .route("/magic-links/{digest}", get(links::show))
         .merge(webhooks::router())
+        .merge(updates::router())
         .route("/static/{name}", get(assets::get))
         .fallback(nowhere)
         .layer(middleware::from_fn_with_state(api, guard::finish))

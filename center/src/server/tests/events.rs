@@ -57,7 +57,7 @@ async fn a_listener_sees_the_present_then_each_change_then_the_end() {
     assert_eq!(next(&mut stream).await.unwrap().1["delivery"], "sent");
     gateway.report(1, 0, command.command_id, Outcome::Received {}).await;
     assert_eq!(next(&mut stream).await.unwrap().1["outcome"]["status"], "received");
-    let end = Outcome::Succeeded { summary: Summary::default(), dry_run: false };
+    let end = Outcome::Succeeded { summary: Summary::default(), dry_run: false, differences: None };
     gateway.report(2, 1, command.command_id, end).await;
     assert_eq!(next(&mut stream).await.unwrap().1["outcome"]["status"], "succeeded");
     let (name, view) = next(&mut stream).await.unwrap();
@@ -102,7 +102,7 @@ async fn a_listener_is_told_that_a_gateway_is_overdue_when_nothing_else_happens(
     assert_eq!((name.as_str(), &view["overdue"], &view["ended"]), ("overdue", &json!(1), &json!(false)));
 
     // The final word is taken all the same.
-    let end = Outcome::Succeeded { summary: Summary::default(), dry_run: false };
+    let end = Outcome::Succeeded { summary: Summary::default(), dry_run: false, differences: None };
     gateway.report(2, 1, command.command_id, end).await;
     assert_eq!(next(&mut stream).await.unwrap().1["outcome"]["status"], "succeeded");
     assert_eq!(next(&mut stream).await.unwrap().0, "ended");

@@ -291,6 +291,7 @@ async fn a_dry_run_comes_first_and_the_real_one_follows_where_it_succeeded() {
     let would = || Outcome::Succeeded {
         summary: keros_protocol::Summary { created: 1, ..Default::default() },
         dry_run: true,
+        differences: None,
     };
     for (eui, outcome) in [(A, would()), (B, would()), (C, failed())] {
         let command = world.commands(eui, 20).await.pop().unwrap();
