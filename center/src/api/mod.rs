@@ -2,6 +2,7 @@
 //! but `GET /health` needs `Authorization: Bearer TOKEN`; errors are RFC 9457 problem details. `GET`, `HEAD` and `PUT
 //! /blobs/{digest}` carry plain bytes.
 
+mod accounts;
 mod enrolments;
 mod gateways;
 mod groups;
@@ -14,6 +15,7 @@ mod scripts;
 mod updates;
 mod webhooks;
 
+pub(crate) use accounts::*;
 pub(crate) use enrolments::*;
 pub(crate) use gateways::*;
 pub(crate) use groups::*;

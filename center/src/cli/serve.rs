@@ -71,6 +71,7 @@ fn settings(arguments: ServeArguments) -> ServeSettings {
         database_url: None,
         registry: registry(&arguments),
         webhooks: if arguments.webhooks_anywhere { Reach::Anywhere } else { Reach::Public },
+        behind_proxy: arguments.behind_proxy,
         enrol: EnrolSettings {
             entrance: arguments.enroll_at.clone(),
             broker: arguments.broker_at.clone(),

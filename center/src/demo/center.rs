@@ -116,6 +116,7 @@ fn settings(data_folder: &Path, keys_folder: &Path) -> ServeSettings {
         registry: RegistrySettings { plain: Some(([127, 0, 0, 1], 0).into()), ..RegistrySettings::default() },
         webhooks: crate::webhooks::Reach::default(),
         enrol: EnrolSettings::default(),
+        behind_proxy: None,
     }
 }
 

@@ -9,8 +9,8 @@
 
 use super::route::Route;
 use super::{
-    all_events, blobs, enrolments, events, gateways, groups, health, lines, links, openapi, orders, scripts,
-    updates, webhooks,
+    accounts, all_events, blobs, enrolments, events, gateways, groups, health, lines, links, openapi, orders,
+    scripts, updates, webhooks,
 };
 use crate::access::Action::{
     AskTelemetry, CancelUpdates, EditGateways, EditGroups, EditLinks, Enrol, LockOut, SeeGateways, SeeGroups,
@@ -35,6 +35,7 @@ pub(super) fn routes() -> Vec<Route> {
     routes.extend(orders::routes());
     routes.extend(about_links());
     routes.extend(webhooks::routes());
+    routes.extend(accounts::routes());
     routes
 }
 

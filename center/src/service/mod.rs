@@ -35,11 +35,12 @@ mod views;
 mod waits_for;
 mod webhooks;
 
-pub(crate) use audit::{What, audit};
+pub(crate) use audit::{What, audit, audit_done, audit_refused};
 pub(crate) use batch::{Handled, Message};
-pub(crate) use center::{Center, Keys, unix_now};
+pub(crate) use center::{Center, Keys, check_description, check_name, unix_now};
 pub(crate) use changes::Change;
 pub(crate) use conflict::Pending;
+pub(crate) use customers::no_customer;
 pub(crate) use downlink::Outgoing;
 pub(crate) use gateways::no_gateway;
 pub(crate) use lines::filter as line_filter;

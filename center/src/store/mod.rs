@@ -16,8 +16,11 @@ pub(crate) mod links;
 mod migrations;
 pub(crate) mod plans;
 pub(crate) mod reports;
+pub(crate) mod sessions;
 pub(crate) mod silence;
+pub(crate) mod tokens;
 pub(crate) mod updates;
+pub(crate) mod users;
 pub(crate) mod webhooks;
 
 use std::path::{Path, PathBuf};

@@ -1,5 +1,6 @@
 //! The whole center, over REST and over MQTT: beside a real mosquitto and with its own broker, with a gateway played by hand.
 
+mod accounts;
 mod bad_http;
 mod edge;
 mod events;
@@ -187,6 +188,7 @@ fn settings(folder: &Path, broker: BrokerChoice) -> ServeSettings {
         },
         webhooks: crate::webhooks::Reach::Anywhere,
         enrol: EnrolSettings::default(),
+        behind_proxy: None,
     }
 }
 
