@@ -68,6 +68,10 @@ pub(crate) const BUSY_AFTER_EXPIRY_S: u64 = 4 * 86_400;
 /// How often deadlines are looked at.
 pub(crate) const DEADLINE_PERIOD: Duration = Duration::from_secs(5);
 
+/// How often it is looked whether updates go on, after those that have changed, and after all that have not ended.
+pub(crate) const TEND_PERIOD: Duration = Duration::from_secs(1);
+pub(crate) const TEND_ALL_PERIOD_S: u64 = 10;
+
 /// How often old reports are removed.
 pub(crate) const TIDY_PERIOD_S: u64 = 3600;
 
@@ -168,6 +172,21 @@ pub(crate) const UNNAMED_BLOB_AGE: Duration = Duration::from_secs(86_400);
 
 /// How often such blobs are removed.
 pub(crate) const SWEEP_PERIOD: Duration = Duration::from_secs(86_400);
+
+// Webhooks.
+
+/// Webhooks of one customer.
+pub(crate) const MAX_WEBHOOKS: usize = 20;
+
+/// Messages of one webhook that wait. An update is told of three times at most: these are those of 300 updates while a receiver is away
+/// for three days. Beyond it messages are left out, and the log of the webhook says so. 1,000 of some 1 KiB are 1 MiB.
+pub(crate) const WEBHOOK_MESSAGES_WAITING: u32 = 1000;
+
+/// Messages that nobody waits for are kept for 30 days.
+pub(crate) const WEBHOOK_AGE_S: u64 = 30 * 86_400;
+
+/// Who sends a message has so long to say what came of it (an attempt takes 15 seconds at most); then another one tries.
+pub(crate) const WEBHOOK_LEASE_S: u64 = 60;
 
 // People.
 

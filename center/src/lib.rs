@@ -17,6 +17,7 @@ mod keys;
 mod links;
 mod listen;
 mod mqtt;
+mod plan;
 mod registry;
 mod rest;
 mod server;
@@ -26,6 +27,7 @@ pub mod simulation;
 mod store;
 #[allow(dead_code, reason = "what pages are made of comes before all the pages that use it")]
 mod web;
+mod webhooks;
 
 use std::process::ExitCode;
 

@@ -24,11 +24,13 @@ use crate::rest::{Api, Front, Token};
 use crate::service::{Center, Retention, unix_now};
 use crate::settings::{DataFolder, read_keys, read_secret};
 use crate::store::Store;
+use crate::webhooks::{self, Courier, Reach};
 
 mod believed;
 mod enrolment;
 mod others;
 mod registry;
+mod tend;
 
 pub(crate) use enrolment::EnrolSettings;
 pub(crate) use registry::RegistrySettings;
@@ -57,6 +59,8 @@ pub(crate) struct ServeSettings {
     pub(crate) registry: RegistrySettings,
     /// For how long what is over is kept.
     pub(crate) retention: Retention,
+    /// Where webhooks may go.
+    pub(crate) webhooks: Reach,
     /// How gateways join.
     pub(crate) enrol: EnrolSettings,
     /// A proxy that speaks TLS to browsers, and is believed from where requests come.
@@ -135,13 +139,17 @@ pub(crate) async fn serve(
     let gate = Arc::<Gate>::default();
     let public =
         [(KeyPurpose::Command, keys.command.public()), (KeyPurpose::Statement, keys.statement.public())];
-    let center = Arc::new(Center::new(store.clone(), keys, settings.topic_prefix.clone(), links, nudges));
+    let center = Arc::new(
+        Center::new(store.clone(), keys, settings.topic_prefix.clone(), links, nudges)
+            .with_webhooks(settings.webhooks),
+    );
     let client_id = folder.mqtt_client_id()?;
     let member = shared.as_ref().map(|_| others::member(&client_id, &settings, &public, center.links()));
     if center.is_alone(&client_id, unix_now()).await? {
         center.forget_presence().await?;
     }
     center.expire(unix_now()).await?;
+    center.tend(None, unix_now(), unix_now()).await?;
 
     let (connection, broker) = connection(&settings, client_id, member.is_some(), Arc::clone(&gate)).await?;
     let mqtt_addresses = broker.as_ref().map(|broker| broker.addresses.clone()).unwrap_or_default();
@@ -162,6 +170,8 @@ pub(crate) async fn serve(
         tasks.spawn(others::tell(Arc::clone(&center), store.clone(), member.clone(), stop.clone()));
         tasks.spawn(others::hear(Arc::clone(&center), store.clone(), member, stop.clone()));
     }
+    tasks.spawn(tend::run(Arc::clone(&center), stop.clone()));
+    tasks.spawn(webhooks::run(Arc::clone(&center), Courier::new(settings.webhooks), stop.clone()));
     let registry_addresses: Vec<_> = entrances.iter().map(|(address, _)| *address).collect();
     let registry = Registry::new(Arc::clone(&center), Arc::clone(&token), settings.registry.pulls).router();
     for (_, entrance) in entrances {
@@ -235,6 +245,9 @@ async fn deadlines(
         if result.is_ok() && now >= next_tidy_s {
             next_tidy_s = now.saturating_add(TIDY_PERIOD_S);
             result = center.tidy(&keep, now).await;
+            if result.is_ok() {
+                result = center.tidy_webhooks(now).await;
+            }
         }
         if result.is_ok() {
             looked_at = now;

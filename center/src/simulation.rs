@@ -128,6 +128,8 @@ impl Simulation {
             limits: JobLimits::default(),
             options: SendOptions { dry_run: false, confirm_window_s: Some(0) },
             expires_in_s: None,
+            plan: crate::plan::Plan::default(),
+            dry_run_first: false,
         };
         Ok(self.center.send_update(&Caller::root(), order, now).await?.update_id)
     }

@@ -41,3 +41,12 @@ pub(crate) struct GroupView {
     #[serde(default)]
     pub(crate) gateways: Vec<Eui>,
 }
+
+/// The answer to `POST /groups/{group}/nudge`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub(crate) struct NudgedGroup {
+    /// Members that are connected, and are asked for telemetry.
+    pub(crate) asked: u32,
+    /// Members that are not: they send it by themselves when they come back.
+    pub(crate) not_connected: u32,
+}

@@ -5,7 +5,9 @@ use keros_protocol::{CommandId, Delivery, Eui, Job, JobLimits, Outcome, UnixSeco
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::plan::{Follow, RolloutView, WaitsFor};
 use crate::access::{CustomerId, GroupId, UserId};
+use crate::plan::Plan;
 
 /// `POST /updates`. A Magic Link without `source` is one of the center's own store.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -20,8 +22,55 @@ pub(crate) struct SendUpdate {
     /// How it is to be done.
     #[serde(default)]
     pub(crate) options: SendOptions,
-    /// Seconds until the commands expire; 7 days by default.
+    /// Seconds until the commands expire, from `plan.not_before_unix_s` on when that is stated; 7 days by default.
     #[serde(default)]
+    pub(crate) expires_in_s: Option<u64>,
+    /// When the commands are handed out: at once when nothing is said.
+    #[serde(default)]
+    pub(crate) plan: Plan,
+    /// Send a dry run to all gateways at once; the real one follows by `POST /updates/{id}/carry-out`, with `options` and `plan`.
+    #[serde(default)]
+    pub(crate) dry_run_first: bool,
+}
+
+/// `POST /gateways/{eui}/updates`: an update for one gateway. The fields are those of [`SendUpdate`]; a plan has no stages.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct SendToGateway {
+    /// What is to be done.
+    pub(crate) job: Job,
+    /// How much it may use.
+    #[serde(default)]
+    pub(crate) limits: JobLimits,
+    /// How it is to be done.
+    #[serde(default)]
+    pub(crate) options: SendOptions,
+    /// Seconds until the command expires.
+    #[serde(default)]
+    pub(crate) expires_in_s: Option<u64>,
+    /// When the command is handed out.
+    #[serde(default)]
+    pub(crate) plan: Plan,
+    /// Send a dry run first.
+    #[serde(default)]
+    pub(crate) dry_run_first: bool,
+}
+
+/// `POST /updates/{id}/retry` and `POST /updates/{id}/carry-out`: the same job again, for those of its gateways that ended so. A field that
+/// is not stated is as it was.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct FollowUp {
+    /// Outcomes by name, and `expired` and `cancelled` also of commands that were never delivered. Retry: all but `succeeded` and
+    /// `cancelled` when nothing is said; carry out: `succeeded`.
+    pub(crate) outcomes: Vec<String>,
+    /// How it is to be done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) options: Option<SendOptions>,
+    /// When the commands are handed out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) plan: Option<Plan>,
+    /// Seconds until the commands expire.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) expires_in_s: Option<u64>,
 }
 
@@ -56,6 +105,9 @@ pub(crate) struct UpdateView {
     /// That user; absent for the center's own token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) created_by_id: Option<UserId>,
+    /// The gateway, when it was sent to one and not to a group; `group` is empty then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) gateway: Option<Eui>,
     /// Kind of its job.
     pub(crate) kind: String,
     /// The Magic Link that it runs.
@@ -64,6 +116,24 @@ pub(crate) struct UpdateView {
     /// It is the command of `POST /magic-links/{digest}/sign`: a person carries it to its one gateway; `group` is empty.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) by_hand: bool,
+    /// Nothing is changed: it is a dry run.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) dry_run: bool,
+    /// It is the dry run of an order that may be carried out: `POST /updates/{id}/carry-out`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_first: bool,
+    /// When its commands are handed out; absent: at once.
+    #[serde(default, skip_serializing_if = "Plan::is_empty")]
+    pub(crate) plan: Plan,
+    /// How far its roll-out is; absent when it has no stages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rollout: Option<RolloutView>,
+    /// The update whose job it does again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) follows: Option<Follow>,
+    /// The updates that do its job again (only in `GET /updates/{id}`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) followed_by: Vec<Follow>,
     /// When it was sent.
     pub(crate) created_at_unix_s: UnixSeconds,
     /// When its commands expire.
@@ -113,6 +183,9 @@ pub(crate) struct DeliveryView {
     /// The gateway has been silent for longer than the command may take. Its word is taken whenever it comes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) overdue: bool,
+    /// What it waits for; absent when nothing more is expected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) waits_for: Option<WaitsFor>,
 }
 
 /// The answer to `POST /updates/{id}/cancel` and `POST /updates/{id}/gateways/{eui}/cancel`.

@@ -14,7 +14,10 @@ use super::accounts::arguments::{
 };
 use super::magic_link::arguments::MagicLinkCommand;
 use super::magic_link::place::Hash;
-use super::text::parse_duration_s;
+use super::text::{parse_duration_s, parse_utc};
+use crate::plan::{Stage, Window};
+use crate::store::WebhookId;
+use crate::webhooks::EventKind;
 
 /// Sends JetPorch scripts to groups of Kerlink gateways, and tells what became of them.
 #[derive(Debug, Parser)]
@@ -114,6 +117,14 @@ pub(crate) enum Command {
         access: Access,
         #[command(subcommand)]
         command: UpdateCommand,
+    },
+    /// See and change webhooks: addresses that are told when updates end or fail
+    #[command(after_long_help = WEBHOOKS_EXAMPLES)]
+    Webhooks {
+        #[command(flatten)]
+        access: Access,
+        #[command(subcommand)]
+        command: Option<WebhooksCommand>,
     },
     /// Make Magic Links, bundles that only the gateways declared in them run, and move them between folders, center and registries
     MagicLink {
@@ -342,6 +353,10 @@ pub(crate) struct ServeArguments {
     /// The most that the store of Magic Links may take of the disk, GiB
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub(crate) links_gib: u32,
+    /// Let webhooks go to private addresses too, and without TLS: for receivers on this machine or in its network. Whoever may make
+    /// webhooks reaches them then
+    #[arg(long)]
+    pub(crate) webhooks_anywhere: bool,
     /// First levels of all MQTT topics
     #[arg(long, value_name = "TOPIC", default_value = "keros")]
     pub(crate) topic_prefix: Prefix,
@@ -600,6 +615,11 @@ pub(crate) enum GroupsCommand {
         #[arg(required = true, value_delimiter = ',')]
         gateways: Vec<keros_protocol::Eui>,
     },
+    /// Ask the connected gateways of a group to send telemetry now, and so to fetch what waits for them
+    Nudge {
+        /// Its name
+        name: String,
+    },
     /// Remove a group; its gateways stay
     Delete {
         /// Its name
@@ -628,6 +648,30 @@ pub(crate) enum UpdateCommand {
         #[arg(long)]
         until_ended: bool,
     },
+    /// Send the job of an update again, to those of its gateways that it did not succeed on
+    Retry {
+        /// The update
+        id: UpdateId,
+        /// Only those with these outcomes: failed, refused, timed_out, interrupted, rolled_back, cancelled, expired, succeeded [default: all that
+        /// did not succeed, and expired]
+        #[arg(long, value_name = "NAME,NAME…", value_delimiter = ',')]
+        outcomes: Vec<String>,
+    },
+    /// Send what a dry run was for, to those of its gateways on which it succeeded
+    CarryOut {
+        /// The dry run
+        id: UpdateId,
+    },
+    /// Let a roll-out go on that has stopped, or begin its next stage now
+    GoOn {
+        /// The update
+        id: UpdateId,
+    },
+    /// Print updates, or the gateways of one, as CSV
+    Export {
+        /// The gateways of this update
+        id: Option<UpdateId>,
+    },
     /// Cancel an update: what waits is never sent, what is under way is asked to stop
     #[command(after_long_help = CANCEL_EXAMPLES)]
     Cancel {
@@ -648,7 +692,67 @@ A script, for KerOS 6:
 
 A Magic Link, for the gateways that it declares, from this center or from a registry:
   keros-center update send --group north --magic-link HASH
-  keros-center update send --group north --magic-link HASH --source https://registry.example/v2/keros/base";
+  keros-center update send --group north --magic-link HASH --source https://registry.example/v2/keros/base
+
+One gateway alone; a dry run of all first; at night; one gateway, then 5 %, then the rest:
+  keros-center update send --gateway 7076FF0056070123 --script ntp.yml
+  keros-center update send --group north --script ntp.yml --dry-run-first
+  keros-center update send --group north --script ntp.yml --not-before 2026-11-27T20:00Z --window 22:00-04:00+01:00
+  keros-center update send --group north --script ntp.yml --stages 1,5% --max-failed 5";
+
+const WEBHOOKS_EXAMPLES: &str = "\
+Tell an address when updates end, fail or stop; try it; see what became of the messages:
+  keros-center webhooks create https://hooks.example/keros
+  keros-center webhooks test 01920000-0000-7000-8000-000000000002
+  keros-center webhooks messages 01920000-0000-7000-8000-000000000002
+
+Messages are signed as https://www.standardwebhooks.com/ says, with the secret that `create` prints once.";
+
+/// `webhooks …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum WebhooksCommand {
+    /// List all webhooks (also without a word)
+    List,
+    /// Make one and print its secret, once
+    Create {
+        /// Where messages go
+        url: String,
+        /// What it is told of: update.ended, update.failed, update.halted [default: all]
+        #[arg(long, value_name = "EVENT,EVENT…", value_delimiter = ',')]
+        events: Vec<EventKind>,
+        /// Whose updates, by name or id
+        #[arg(long, value_name = "CUSTOMER")]
+        customer: Option<String>,
+    },
+    /// Send a test message
+    Test {
+        /// The webhook
+        id: WebhookId,
+    },
+    /// Show what became of the newest messages
+    Messages {
+        /// The webhook
+        id: WebhookId,
+    },
+    /// Use it no more, or again
+    Enable {
+        /// The webhook
+        id: WebhookId,
+        /// Use it no more: what waits goes on waiting
+        #[arg(long)]
+        off: bool,
+    },
+    /// Make a new secret and print it, once; the old one is no longer good
+    NewSecret {
+        /// The webhook
+        id: WebhookId,
+    },
+    /// Remove it, with what waits
+    Delete {
+        /// The webhook
+        id: WebhookId,
+    },
+}
 
 const CANCEL_EXAMPLES: &str = "\
 For all gateways of an update, or for one:
@@ -665,8 +769,11 @@ What it says of each gateway:
 #[derive(Debug, Args)]
 pub(crate) struct SendArguments {
     /// The group
-    #[arg(long)]
-    pub(crate) group: String,
+    #[arg(long, required_unless_present = "gateway")]
+    pub(crate) group: Option<String>,
+    /// One gateway, and no group
+    #[arg(long, value_name = "EUI", conflicts_with_all = ["group", "stages"])]
+    pub(crate) gateway: Option<keros_protocol::Eui>,
     /// The JetPorch script: a YAML file, or - for standard input
     #[arg(long, value_name = "FILE", required_unless_present = "magic_link")]
     pub(crate) script: Option<PathBuf>,
@@ -682,6 +789,24 @@ pub(crate) struct SendArguments {
     /// Change nothing on the gateways, tell what would change
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Send a dry run to all gateways at once; `update carry-out` sends the real one
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) dry_run_first: bool,
+    /// Hand it out to no gateway before this time of UTC, like 2026-11-27T20:00Z; --expires counts from then
+    #[arg(long, value_name = "TIME", value_parser = parse_utc)]
+    pub(crate) not_before: Option<u64>,
+    /// Hand it out only in this window, like `22:00-04:00` or `mon-fri 22:00-04:00+01:00`; what a gateway has got goes on
+    #[arg(long, value_name = "WINDOW")]
+    pub(crate) window: Option<Window>,
+    /// Hand it out in stages: how many gateways first (1), or which part of all (5%); the rest follows
+    #[arg(long, value_name = "N,N%…", value_delimiter = ',')]
+    pub(crate) stages: Vec<Stage>,
+    /// Stop by itself when more than this part of a stage did not succeed, percent
+    #[arg(long, value_name = "PERCENT", default_value_t = 10, requires = "stages", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub(crate) max_failed: u8,
+    /// Wait at least so long between two stages
+    #[arg(long, value_name = "TIME", default_value = "0", requires = "stages", value_parser = parse_duration_s)]
+    pub(crate) stage_wait: u32,
     /// A gateway that has not started it by then never will
     #[arg(long, value_name = "TIME", default_value = "7d", value_parser = parse_duration_s)]
     pub(crate) expires: u32,

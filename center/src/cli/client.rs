@@ -199,6 +199,15 @@ impl Client {
         self.checked(answer).map(drop)
     }
 
+    /// `POST` without a body that answers with something.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub(crate) fn ask_for<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        let url = self.path(path);
+        self.json(self.agent.post(&url).header("Authorization", self.bearer()).send_empty())
+    }
+
     /// `PUT` without a body.
     ///
     /// # Errors

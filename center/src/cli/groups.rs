@@ -6,7 +6,7 @@ use super::arguments::GroupsCommand;
 use super::client::{Client, path_part};
 use super::text::{printable, table};
 use super::{Ended, print_json};
-use crate::api::{CreateGroup, GroupView};
+use crate::api::{CreateGroup, GroupView, NudgedGroup};
 
 pub(super) fn run(
     client: &Client,
@@ -38,6 +38,18 @@ pub(super) fn run(
                 client.delete(&format!("/groups/{}/gateways/{eui}", path_part(&name)))?;
             }
             show_group(out, &get(client, &name)?)
+        }
+        GroupsCommand::Nudge { name } => {
+            let asked: NudgedGroup = client.ask_for(&format!("/groups/{}/nudge", path_part(&name)))?;
+            if json {
+                return print_json(out, &asked);
+            }
+            let NudgedGroup { asked, not_connected } = asked;
+            writeln!(
+                out,
+                "{asked} gateways were asked to send telemetry now; {not_connected} are not connected."
+            )?;
+            Ok(Ended::Done)
         }
         GroupsCommand::Delete { name } => {
             client.delete(&format!("/groups/{}", path_part(&name)))?;

@@ -9,6 +9,7 @@ mod cancel;
 pub(crate) mod client;
 mod database;
 mod enroll;
+mod follow;
 mod gateways;
 mod groups;
 mod key_files;
@@ -21,6 +22,7 @@ mod terminal;
 pub(crate) mod text;
 pub(crate) mod updates;
 pub(crate) mod watch;
+mod webhooks;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -85,6 +87,7 @@ fn dispatch(command: Command, out: &mut dyn Write) -> anyhow::Result<Ended> {
         Command::Gateways { access, command } => gateways::run(&connect(&access)?, command, access.json, out),
         Command::Groups { access, command } => groups::run(&connect(&access)?, command, access.json, out),
         Command::Update { access, command } => updates::run(&connect(&access)?, command, access.json, out),
+        Command::Webhooks { access, command } => webhooks::run(&connect(&access)?, command, access.json, out),
         Command::MagicLink { access, command } => magic_link::run(&access, command, out),
         Command::Admin { command } => accounts::admin(&command, out),
         Command::Users { access, command } => accounts::users(&connect(&access)?, command, access.json, out),

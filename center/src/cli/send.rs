@@ -11,7 +11,8 @@ use super::magic_link::place::Hash;
 use super::magic_link::show::refusing;
 use super::script;
 use super::{Ended, print_json, watch};
-use crate::api::{LinkView, SendOptions, SendUpdate, UpdateView};
+use crate::api::{LinkView, SendOptions, SendToGateway, SendUpdate, UpdateView};
+use crate::plan::{Plan, Rollout};
 
 /// Over cellular links it takes this long to connect again.
 const SHORT_WINDOW_S: u32 = 60;
@@ -35,7 +36,10 @@ pub(super) fn run(
             "The confirm window is short: a gateway that needs longer to connect again undoes the job."
         )?;
     }
-    let view: UpdateView = client.post("/updates", &order)?;
+    let view: UpdateView = match arguments.gateway {
+        Some(eui) => client.post(&format!("/gateways/{eui}/updates"), &to_gateway(order))?,
+        None => client.post("/updates", &order)?,
+    };
     if arguments.watch {
         return watch::run(client, view.update_id, false, json, out);
     }
@@ -43,6 +47,12 @@ pub(super) fn run(
         return print_json(out, &view);
     }
     writeln!(out, "Update {} was accepted for {} gateways.", view.update_id, view.gateways.len())?;
+    if !view.plan.is_empty() {
+        writeln!(
+            out,
+            "It is handed out as was ordered: `keros-center update show` says what each gateway waits for."
+        )?;
+    }
     writeln!(
         out,
         "Those that are online are asked to fetch it now, the others do with their next telemetry. Follow it with:"
@@ -63,7 +73,8 @@ fn script(file: &Path, extra_vars: &[String]) -> anyhow::Result<Option<Job>> {
 /// Says which gateways would refuse it, as far as the center knows the link.
 fn magic_link(client: &Client, hash: &Hash, arguments: &SendArguments) -> anyhow::Result<Job> {
     let source = arguments.source.as_ref().map(ToString::to_string).unwrap_or_default();
-    let path = format!("/magic-links/{}?group={}", hash.digits(), path_part(&arguments.group));
+    let group = arguments.group.as_deref().map(|name| format!("?group={}", path_part(name)));
+    let path = format!("/magic-links/{}{}", hash.digits(), group.unwrap_or_default());
     let digest = match (client.get::<LinkView>(&path), hash.digest()) {
         (Ok(view), _) => {
             warn(&view)?;
@@ -87,10 +98,16 @@ fn warn(view: &LinkView) -> std::io::Result<()> {
     writeln!(std::io::stderr(), "{}", refusing(not_declared, not_compatible))
 }
 
+/// The same order for one gateway.
+fn to_gateway(order: SendUpdate) -> SendToGateway {
+    let SendUpdate { group: _, job, limits, options, expires_in_s, plan, dry_run_first } = order;
+    SendToGateway { job, limits, options, expires_in_s, plan, dry_run_first }
+}
+
 fn order(arguments: &SendArguments, job: Job) -> SendUpdate {
     let default = JobLimits::default();
     SendUpdate {
-        group: arguments.group.clone(),
+        group: arguments.group.clone().unwrap_or_default(),
         job,
         limits: JobLimits {
             total_s: arguments.total_timeout.unwrap_or(default.total_s),
@@ -99,5 +116,16 @@ fn order(arguments: &SendArguments, job: Job) -> SendUpdate {
         },
         options: SendOptions { dry_run: arguments.dry_run, confirm_window_s: arguments.confirm_window },
         expires_in_s: Some(arguments.expires.into()),
+        plan: Plan {
+            not_before_unix_s: arguments.not_before,
+            window: arguments.window,
+            rollout: (!arguments.stages.is_empty()).then(|| Rollout {
+                stages: arguments.stages.clone(),
+                max_failed_percent: arguments.max_failed,
+                min_wait_s: arguments.stage_wait,
+                ..Rollout::default()
+            }),
+        },
+        dry_run_first: arguments.dry_run_first,
     }
 }

@@ -13,6 +13,7 @@ use crate::server::{
     self, BrokerChoice, BrokerTls, EnrolSettings, ExternalBroker, Ready, RegistrySettings, ServeSettings,
 };
 use crate::service::Retention;
+use crate::webhooks::Reach;
 use keros_protocol::KeyPurpose;
 
 /// Plain MQTT on this machine alone.
@@ -76,6 +77,7 @@ fn settings(arguments: ServeArguments) -> ServeSettings {
             audit_days: arguments.keep_audit,
         },
         registry: registry(&arguments),
+        webhooks: if arguments.webhooks_anywhere { Reach::Anywhere } else { Reach::Public },
         behind_proxy: arguments.behind_proxy,
         enrol: EnrolSettings {
             entrance: arguments.enroll_at.clone(),

@@ -149,9 +149,60 @@ pub(crate) fn utc(unix_s: UnixSeconds) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
+/// Reads a time of UTC, like `2026-11-27T02:00Z`, with or without seconds and the `Z`.
+///
+/// # Errors
+/// When it is none.
+pub(crate) fn parse_utc(text: &str) -> Result<UnixSeconds, String> {
+    let wrong = || format!("{text:?} is no time: write one of UTC, like 2026-11-27T02:00Z");
+    let bare = text.trim().trim_end_matches(['Z', 'z']);
+    let (date, time) = bare.split_once(['T', 't', ' ']).ok_or_else(wrong)?;
+    let numbers = |text: &str, between: char| -> Option<Vec<u16>> {
+        let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        text.split(between).map(|part| if is_number(part) { part.parse().ok() } else { None }).collect()
+    };
+    let (date, time) = (numbers(date, '-'), numbers(time, ':'));
+    let (Some([year, month, day]), Some([hour, minute, rest @ ..])) = (date.as_deref(), time.as_deref())
+    else {
+        return Err(wrong());
+    };
+    let second = match rest {
+        [] => 0,
+        [second] => *second,
+        _ => return Err(wrong()),
+    };
+    let small = |number: u16| u8::try_from(number).ok();
+    let read = || {
+        let month = time::Month::try_from(small(*month)?).ok()?;
+        let date = time::Date::from_calendar_date((*year).into(), month, small(*day)?).ok()?;
+        let at = date.with_hms(small(*hour)?, small(*minute)?, small(second)?).ok()?.assume_utc();
+        u64::try_from(at.unix_timestamp()).ok()
+    };
+    read().ok_or_else(wrong)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_of_utc_is_read_as_it_is_written() {
+        for unix_s in [0, 951_782_400, 1_795_564_800, 4_102_444_799] {
+            assert_eq!(parse_utc(&utc(unix_s)), Ok(unix_s));
+        }
+        assert_eq!(parse_utc("2026-11-25T00:01"), Ok(1_795_564_860));
+        for text in [
+            "",
+            "2026-11-25",
+            "2026-02-30T00:00Z",
+            "2026-11-25T24:00",
+            "2026-11-25T1:2:3:4",
+            "1969-12-31T23:59Z",
+            "x-y-zTa:b",
+        ] {
+            assert!(parse_utc(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn columns_are_aligned() {

@@ -8,7 +8,7 @@ use keros_protocol::{Delivery, Outcome};
 use super::arguments::UpdateCommand;
 use super::client::Client;
 use super::text::{ago, bundle, outcome, printable, table, utc};
-use super::{Ended, cancel, print_json, send, watch};
+use super::{Ended, cancel, follow, print_json, send, watch};
 use crate::api::{DeliveryView, GatewayView, UpdateView};
 
 /// Of so many gateways that fetch a bundle `update show` says how far it is: each is asked for by itself.
@@ -36,6 +36,10 @@ pub(super) fn run(
             Ok(Ended::Done)
         }
         UpdateCommand::Watch { id, until_ended } => watch::run(client, id, until_ended, json, out),
+        UpdateCommand::Retry { .. }
+        | UpdateCommand::CarryOut { .. }
+        | UpdateCommand::GoOn { .. }
+        | UpdateCommand::Export { .. } => follow::run(client, command, json, out),
         UpdateCommand::Cancel { id, gateway, yes } => cancel::run(client, id, gateway, yes, json, out),
     }
 }
@@ -199,6 +203,7 @@ pub(super) mod tests {
 
     pub(in crate::cli) fn delivery(number: u64, outcome: Option<Outcome>) -> DeliveryView {
         DeliveryView {
+            waits_for: None,
             eui: Eui::from_u64(0x7076_FF00_5607_0100 + number),
             name: format!("klk-wiis-{number}"),
             command_id: CommandId("01920000-0000-7000-8000-000000000001".parse().unwrap()),
@@ -219,6 +224,13 @@ pub(super) mod tests {
         }
         let ended = gateways.iter().all(|g| g.outcome.as_ref().is_some_and(Outcome::is_terminal));
         UpdateView {
+            gateway: None,
+            dry_run: false,
+            is_first: false,
+            plan: crate::plan::Plan::default(),
+            rollout: None,
+            follows: None,
+            followed_by: Vec::new(),
             update_id: UpdateId("01920000-0000-7000-8000-000000000002".parse().unwrap()),
             group: "north".to_owned(),
             group_id: Some("group-north".to_owned().into()),

@@ -115,6 +115,7 @@ fn settings(data_folder: &Path, keys_folder: &Path) -> ServeSettings {
         database_url: None,
         retention: crate::service::Retention::default(),
         registry: RegistrySettings { plain: Some(([127, 0, 0, 1], 0).into()), ..RegistrySettings::default() },
+        webhooks: crate::webhooks::Reach::default(),
         enrol: EnrolSettings::default(),
         behind_proxy: None,
     }

@@ -238,6 +238,8 @@ async fn send(client: &Client, job: Job) -> anyhow::Result<UpdateId> {
         limits: JobLimits::default(),
         options: SendOptions::default(),
         expires_in_s: Some(3600),
+        plan: crate::plan::Plan::default(),
+        dry_run_first: false,
     };
     let update = ask(client, move |client| client.post::<UpdateView>("/updates", &order)).await?;
     Ok(update.update_id)

@@ -18,6 +18,7 @@ mod lines;
 mod links;
 mod once;
 mod openapi;
+mod orders;
 mod paging;
 mod problem;
 mod route;
@@ -25,6 +26,7 @@ mod scripts;
 mod shape;
 mod table;
 mod updates;
+mod webhooks;
 
 use std::sync::Arc;
 

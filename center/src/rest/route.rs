@@ -94,16 +94,6 @@ impl Route {
         Self::new(Method::POST, MethodFilter::POST, path, None, summary, handler)
     }
 
-    /// `PATCH`.
-    pub(super) fn patch<T: 'static>(
-        path: &'static str,
-        action: Action,
-        summary: &'static str,
-        handler: impl Handler<T, Api>,
-    ) -> Self {
-        Self::new(Method::PATCH, MethodFilter::PATCH, path, Some(action), summary, handler)
-    }
-
     /// `HEAD`, where it is more than `GET` without a body.
     pub(super) fn head<T: 'static>(
         path: &'static str,
@@ -132,6 +122,16 @@ impl Route {
         handler: impl Handler<T, Api>,
     ) -> Self {
         Self::new(Method::PUT, MethodFilter::PUT, path, Some(action), summary, handler)
+    }
+
+    /// `PATCH`: what is not stated stays.
+    pub(super) fn patch<T: 'static>(
+        path: &'static str,
+        action: Action,
+        summary: &'static str,
+        handler: impl Handler<T, Api>,
+    ) -> Self {
+        Self::new(Method::PATCH, MethodFilter::PATCH, path, Some(action), summary, handler)
     }
 
     /// `DELETE`.

@@ -44,7 +44,12 @@ fn look(schema: &Value, value: &Value, pointer: &mut String, depth: usize, found
             found.push(problem(pointer, "it has a NUL character (U+0000)".to_owned()));
         }
         Value::Array(values) => {
-            let items = one_of(schema, value).get("items").unwrap_or(&Value::Null);
+            let schema = one_of(schema, value);
+            // serde takes a list for an object, its fields in turn: of one whose fields all have defaults, any list.
+            if schema.get("type").and_then(Value::as_str) == Some("object") {
+                found.push(problem(pointer, "it is an object, not a list".to_owned()));
+            }
+            let items = schema.get("items").unwrap_or(&Value::Null);
             for (number, value) in values.iter().enumerate() {
                 below(items, value, &number.to_string(), pointer, depth, found);
             }

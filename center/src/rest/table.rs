@@ -9,8 +9,8 @@
 
 use super::route::Route;
 use super::{
-    accounts, all_events, blobs, enrolments, events, gateways, groups, health, lines, links, openapi,
-    scripts, updates,
+    accounts, all_events, blobs, enrolments, events, gateways, groups, health, lines, links, openapi, orders,
+    scripts, updates, webhooks,
 };
 use crate::access::Action::{
     AskTelemetry, CancelUpdates, EditGateways, EditGroups, EditLinks, Enrol, LockOut, SeeGateways, SeeGroups,
@@ -32,7 +32,9 @@ pub(super) fn routes() -> Vec<Route> {
     routes.extend(about_gateways());
     routes.extend(about_groups());
     routes.extend(about_updates());
+    routes.extend(orders::routes());
     routes.extend(about_links());
+    routes.extend(webhooks::routes());
     routes.extend(accounts::routes());
     routes
 }

@@ -15,6 +15,7 @@ use super::incoming::{self, Incoming, ReceivedReport};
 use super::overdue::overdue_at;
 use super::report::{Known, Verdict, judge};
 use crate::bounds::{BUSY_AFTER_EXPIRY_S, MAX_REPORTS, MAX_REPORTS_SIZE, MAX_STREAMS};
+use crate::plan::hold;
 use crate::store::{
     DueCommand, Kept, KnownCommand, NewReport, StoreError, cancellations, differences, gateways, reports,
     silence, updates,
@@ -41,6 +42,10 @@ pub(crate) struct Handled {
     /// To be told to listeners.
     pub(crate) changes: Vec<Change>,
 }
+
+/// Commands of a gateway that are looked at, of which some may be held back: by the rules of the center two wait at most, and those beside them
+/// were sent before and are not known to have arrived.
+const HELD_AND_DUE: usize = 4 * MAX_COMMANDS_PER_DOWNLINK;
 
 /// A telemetry that has to be answered.
 struct Question {
@@ -158,7 +163,7 @@ impl Center {
         // Nearly always there is nothing: one question then, not three.
         let (due, to_cancel) = if updates::has_open(connection, eui).await? {
             let lost = lost(connection, &telemetry).await?;
-            let due = updates::due(connection, eui, now, MAX_COMMANDS_PER_DOWNLINK).await?;
+            let due = let_through(updates::due(connection, eui, now, HELD_AND_DUE).await?, now);
             (downlink::to_send(lost, due), to_cancel(connection, eui, now).await?)
         } else {
             (Vec::new(), Vec::new())
@@ -217,6 +222,13 @@ async fn lost(connection: &mut AnyConnection, telemetry: &Telemetry) -> Result<V
     Ok(lost)
 }
 
+/// Those that nothing holds back.
+fn let_through(mut due: Vec<DueCommand>, now: UnixSeconds) -> Vec<DueCommand> {
+    // One whose end is asked for may be there already: it is sent beside its cancellation, as one that was lost.
+    due.retain(|command| hold(&command.gate, command.stage, now).is_none());
+    due
+}
+
 async fn to_cancel(
     connection: &mut AnyConnection,
     eui: Eui,
@@ -232,7 +244,7 @@ async fn is_waited_for(
     eui: Eui,
     now: UnixSeconds,
 ) -> Result<bool, StoreError> {
-    Ok(!updates::due(connection, eui, now, 1).await?.is_empty()
+    Ok(!let_through(updates::due(connection, eui, now, HELD_AND_DUE).await?, now).is_empty()
         || !to_cancel(connection, eui, now).await?.is_empty())
 }
 

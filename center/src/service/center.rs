@@ -15,6 +15,7 @@ use super::rate::{Admission, Rates};
 use crate::bounds::{CHANGES, SCRIPT_CHECKS};
 use crate::links::Links;
 use crate::store::{Store, StoreError, gateways, silence, updates};
+use crate::webhooks::Reach;
 
 /// Characters of a name, bytes of a description.
 const MAX_NAME_CHARS: usize = 64;
@@ -36,6 +37,7 @@ pub(crate) struct Center {
     pub(super) keys: Keys,
     pub(super) prefix: Prefix,
     pub(super) links: Arc<Links>,
+    pub(super) webhook_reach: Reach,
     changes: broadcast::Sender<Change>,
     /// Those of this center alone, for the other centers.
     own_changes: broadcast::Sender<Change>,
@@ -67,6 +69,7 @@ impl Center {
             keys,
             prefix,
             links: Arc::new(links),
+            webhook_reach: Reach::default(),
             changes: broadcast::Sender::new(CHANGES),
             own_changes: broadcast::Sender::new(CHANGES),
             others: AtomicUsize::new(0),
@@ -77,6 +80,11 @@ impl Center {
             over_rate: AtomicU64::new(0),
             script_checks: Semaphore::new(SCRIPT_CHECKS),
         }
+    }
+
+    /// The same center, whose webhooks may go so far.
+    pub(crate) fn with_webhooks(self, reach: Reach) -> Self {
+        Self { webhook_reach: reach, ..self }
     }
 
     /// The prefix of all topics.

@@ -10,7 +10,7 @@ use super::gateways::no_gateway;
 use super::order::OrderError;
 use super::views;
 use crate::access::{Action, Caller, GroupId};
-use crate::api::{CreateGroup, GroupView};
+use crate::api::{CreateGroup, GroupView, NudgedGroup};
 use crate::store::{GroupRow, StoreError, Transaction, gateways, groups};
 
 /// Groups of one customer at most.
@@ -96,6 +96,27 @@ impl Center {
         audit(&mut transaction, caller, Action::EditGroups, what(&row, format!("{eui} put into it"))).await?;
         transaction.commit().await.map_err(StoreError::from)?;
         self.group(caller, row.group_id.as_str()).await
+    }
+
+    /// Asks the members of a group for telemetry that are connected.
+    pub(crate) async fn nudge_group(&self, caller: &Caller, name: &str) -> Result<NudgedGroup, OrderError> {
+        let mut connection = self.store.read().await?;
+        let row = find_group(&mut connection, caller, name, Action::AskTelemetry).await?;
+        let members = groups::members(&mut connection, &row.group_id).await?.len();
+        let online = groups::online_members(&mut connection, &row.group_id).await?;
+        drop(connection);
+        if !self.is_connected() {
+            return Err(OrderError::Unavailable("the center is not connected to its broker".to_owned()));
+        }
+        let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+        let answer = NudgedGroup { asked: count(online.len()), not_connected: count(members - online.len()) };
+        if !online.is_empty() {
+            // A list is one place in the queue, whatever its length; gateways limit by themselves how often they obey.
+            self.nudges.try_send(online).map_err(|_| {
+                OrderError::Unavailable("too many nudges are waiting: try again later".to_owned())
+            })?;
+        }
+        Ok(answer)
     }
 
     /// Takes a gateway out of a group.

@@ -7,7 +7,7 @@ use super::center::Center;
 use super::order::{OrderError, invalid};
 use super::state::Counts;
 use super::updates::{find_update, no_update};
-use super::views;
+use super::views::{self, LineOf};
 use crate::access::{Action, Caller};
 use crate::api::{DeliveryView, DifferencesGroup, DifferencesView, LineQuery, LineView, ReportView};
 use crate::bounds::{DIFFERENCES_SHOWN, GATEWAYS_OF_DIFFERENCES, REPORTS_SHOWN};
@@ -25,9 +25,9 @@ impl Center {
         now: UnixSeconds,
     ) -> Result<Vec<DeliveryView>, OrderError> {
         let mut connection = self.store.read().await?;
-        find_update(&mut connection, caller, update_id, Action::SeeUpdates).await?;
+        let of = LineOf::update(&find_update(&mut connection, caller, update_id, Action::SeeUpdates).await?);
         let rows = lines::page(&mut connection, update_id, filter, after, limit, now).await?;
-        Ok(rows.into_iter().map(|row| views::delivery(row, now)).collect())
+        Ok(rows.into_iter().map(|row| views::delivery(row, of, now)).collect())
     }
 
     /// The line of one gateway, with all that is known of it.
@@ -39,7 +39,7 @@ impl Center {
         now: UnixSeconds,
     ) -> Result<LineView, OrderError> {
         let mut connection = self.store.read().await?;
-        find_update(&mut connection, caller, update_id, Action::SeeUpdates).await?;
+        let of = LineOf::update(&find_update(&mut connection, caller, update_id, Action::SeeUpdates).await?);
         let row = updates::lines(&mut connection, update_id, Some(eui)).await?.into_iter().next();
         let row =
             row.ok_or_else(|| OrderError::NotFound(format!("update {update_id} is not for gateway {eui}")))?;
@@ -48,7 +48,7 @@ impl Center {
         Ok(LineView {
             differences: differences::of_gateway(&mut connection, update_id, eui).await?,
             reports: reports.into_iter().map(report).collect(),
-            delivery: views::delivery(row, now),
+            delivery: views::delivery(row, of, now),
         })
     }
 
@@ -72,6 +72,7 @@ impl Center {
     ) -> Result<DifferencesView, OrderError> {
         let outcomes = self.update_summary(caller, update_id, now).await?.outcomes;
         let mut connection = self.store.read().await?;
+        let of = LineOf::update(&find_update(&mut connection, caller, update_id, Action::SeeUpdates).await?);
         let (rows, group_count) = differences::groups(&mut connection, update_id, DIFFERENCES_SHOWN).await?;
         let changed = differences::gateways(&mut connection, update_id).await?;
         let (mut groups, all) = (Vec::new(), outcomes.values().sum::<u32>());
@@ -83,7 +84,7 @@ impl Center {
                 digest: row.digest,
                 count: row.gateways,
                 differences: row.text,
-                gateways: lines.into_iter().map(|line| views::delivery(line, now)).collect(),
+                gateways: lines.into_iter().map(|line| views::delivery(line, of, now)).collect(),
             });
         }
         let succeeded = outcomes.get("succeeded").copied().unwrap_or_default();

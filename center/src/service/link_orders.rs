@@ -11,10 +11,11 @@ use super::downlink::command_envelope;
 use super::gateways::{find_gateway, no_gateway};
 use super::groups::find_group;
 use super::links::require_link;
-use super::order::{OrderError, invalid, new_update};
+use super::order::{Audience, Order, OrderError, Way, invalid, new_update};
 use crate::access::{Action, Caller};
-use crate::api::{LinkView, SendUpdate, SignLink, SignedLink};
+use crate::api::{LinkView, SignLink, SignedLink};
 use crate::links::Declared;
+use crate::plan::{Gate, Plan};
 use crate::store::{
     Customer, DueCommand, GatewayRow, NewUpdate, Origin, StoreError, customers, gateways, links, updates,
 };
@@ -89,8 +90,9 @@ impl Center {
         let gateway = find_gateway(&mut *self.store.read().await?, caller, eui, Action::SignByHand).await?;
         let link = self.read_link(digest).await?;
         check_for(&link, &[eui], now)?;
-        let order = SendUpdate {
-            group: String::new(),
+        let order = Order {
+            plan: Plan::default(),
+            dry_run_first: false,
             job: Job::MagicLink { digest, source: String::new(), token: None },
             limits: order.limits,
             options: order.options,
@@ -102,7 +104,9 @@ impl Center {
         let customer_id = customer.id;
         let (created_by_id, created_by) = (caller.user, caller.name.clone());
         let origin = Origin { customer, group_id: None, created_by_id, created_by };
-        let update = new_update(order, &[eui], origin, now)?;
+        let audience =
+            Audience { group: String::new(), gateways: vec![eui], way: Way::ByHand, follows: None };
+        let update = new_update(order, audience, origin, now)?;
         require_link(&mut transaction, &update.job, customer_id).await?;
         updates::create(&mut transaction, &update).await?;
         let what =
@@ -132,9 +136,11 @@ fn due(update: &NewUpdate) -> Option<DueCommand> {
         expires_at: update.row.expires_at,
         job: update.job.clone(),
         limits: update.limits,
-        options: update.options,
+        options: update.row.options,
         cancel_requested: false,
         by_hand: update.row.by_hand,
+        gate: Gate::default(),
+        stage: 0,
     })
 }
 

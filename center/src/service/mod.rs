@@ -8,8 +8,11 @@ mod batch;
 mod cancel;
 mod center;
 mod changes;
+mod conflict;
 mod customers;
 mod downlink;
+mod export;
+mod follow;
 mod gateways;
 mod groups;
 mod incoming;
@@ -28,13 +31,17 @@ mod script_check;
 mod seen;
 mod software_update;
 mod state;
+mod tend;
 mod updates;
 mod views;
+mod waits_for;
+mod webhooks;
 
 pub(crate) use audit::{What, audit, audit_done, audit_refused};
 pub(crate) use batch::{Handled, Message};
 pub(crate) use center::{Center, Keys, check_description, check_name, unix_now};
 pub(crate) use changes::Change;
+pub(crate) use conflict::Pending;
 pub(crate) use customers::no_customer;
 pub(crate) use downlink::Outgoing;
 pub(crate) use gateways::no_gateway;
@@ -43,7 +50,7 @@ pub(crate) use once::Once;
 pub(crate) use order::OrderError;
 pub(crate) use others::{Member, Watch};
 pub(crate) use retention::Retention;
-pub(crate) use software_update::{Addressed, Addressee, Pending, kind_name};
+pub(crate) use software_update::{Addressed, Addressee, kind_name};
 
 #[cfg(test)]
 mod tests;

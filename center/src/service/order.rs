@@ -7,9 +7,11 @@ use keros_protocol::limits::{
 use keros_protocol::magic_link::Source;
 use keros_protocol::{Command, CommandId, Eui, Job, JobLimits, JobOptions, UnixSeconds, UpdateId};
 
-use crate::api::{SendOptions, SendUpdate};
+use super::conflict::Scope;
+use crate::api::{SendOptions, SendToGateway, SendUpdate};
 use crate::links::BlobError;
-use crate::store::{NewUpdate, Origin, StoreError, UpdateRow};
+use crate::plan::{Plan, Progress};
+use crate::store::{FollowsAs, NewUpdate, Origin, PlanRow, RealOrder, StoreError, UpdateRow};
 
 /// Commands expire after this, unless the operator says something else: 7 days.
 const DEFAULT_EXPIRY_S: u64 = 7 * 86_400;
@@ -69,47 +71,163 @@ pub(super) fn invalid(text: impl Into<String>) -> OrderError {
     OrderError::Invalid(text.into())
 }
 
-/// Checks an order and makes the update of it, with a command for each gateway of the group.
+/// What is to be done, whoever it is for.
+#[derive(Debug, Clone)]
+pub(crate) struct Order {
+    /// The job.
+    pub(crate) job: Job,
+    /// How much it may use.
+    pub(crate) limits: JobLimits,
+    /// How it is to be done.
+    pub(crate) options: SendOptions,
+    /// Seconds until the commands expire.
+    pub(crate) expires_in_s: Option<u64>,
+    /// When the commands are handed out.
+    pub(crate) plan: Plan,
+    /// A dry run comes first.
+    pub(crate) dry_run_first: bool,
+}
+
+impl From<SendUpdate> for Order {
+    fn from(order: SendUpdate) -> Self {
+        let SendUpdate { group: _, job, limits, options, expires_in_s, plan, dry_run_first } = order;
+        Self { job, limits, options, expires_in_s, plan, dry_run_first }
+    }
+}
+
+impl From<SendToGateway> for Order {
+    fn from(order: SendToGateway) -> Self {
+        let SendToGateway { job, limits, options, expires_in_s, plan, dry_run_first } = order;
+        Self { job, limits, options, expires_in_s, plan, dry_run_first }
+    }
+}
+
+/// For whom an order is.
+#[derive(Debug, Clone)]
+pub(crate) struct Audience {
+    /// The group's name; empty when it is for one gateway.
+    pub(crate) group: String,
+    /// The gateways, in the order in which stages take them.
+    pub(crate) gateways: Vec<Eui>,
+    /// How the commands come to them.
+    pub(crate) way: Way,
+    /// The update that it follows.
+    pub(crate) follows: Option<(UpdateId, FollowsAs)>,
+}
+
+impl Audience {
+    /// Which of the two rules holds for it.
+    pub(crate) fn scope(&self) -> Scope {
+        if self.group.is_empty() { Scope::Gateway } else { Scope::Group }
+    }
+
+    /// The gateway that it is for, when it is for one.
+    fn gateway(&self) -> Option<Eui> {
+        self.gateways.first().copied().filter(|_| self.scope() == Scope::Gateway)
+    }
+}
+
+/// Checks an order and makes the update of it, with a command for each gateway.
 pub(crate) fn new_update(
-    order: SendUpdate,
-    gateways: &[Eui],
+    order: Order,
+    audience: Audience,
     origin: Origin,
     now: UnixSeconds,
 ) -> Result<NewUpdate, OrderError> {
-    let way = if origin.group_id.is_some() { Way::Sent } else { Way::ByHand };
-    let expires_in_s = order.expires_in_s.unwrap_or(DEFAULT_EXPIRY_S);
-    if !(1..=MAX_EXPIRY_S).contains(&expires_in_s) {
-        return Err(invalid(format!("expires_in_s is 1 to {MAX_EXPIRY_S} seconds, found {expires_in_s}")));
-    }
-    if gateways.is_empty() {
-        return Err(invalid(format!("the group {:?} has no gateways: put some into it first", order.group)));
+    if audience.gateways.is_empty() {
+        return Err(invalid(format!(
+            "the group {:?} has no gateways: put some into it first",
+            audience.group
+        )));
     }
     check_job(&order.job)?;
     check_numbers(&order)?;
+    let expires_at = expires_at(&order, audience.scope(), now)?;
+    let (order, real_order) = first_of(order);
+    let expires_at = if real_order.is_some() { now.saturating_add(expires_in_s(&order)) } else { expires_at };
+    let gateway = audience.gateway();
+    let stages = match &order.plan.rollout {
+        Some(rollout) => rollout.sizes(audience.gateways.len()),
+        None => vec![audience.gateways.len()],
+    };
+    let progress = Progress {
+        last: u32::try_from(stages.len().saturating_sub(1)).unwrap_or(u32::MAX),
+        since: order.plan.first_at(now),
+        ..Progress::default()
+    };
     let update = NewUpdate {
-        options: options(order.options, way),
         row: UpdateRow {
             update_id: UpdateId(uuid::Uuid::now_v7()),
-            group: order.group,
+            group: audience.group,
+            options: options(order.options, audience.way),
+            eui: gateway,
+            plan: PlanRow { plan: order.plan, progress, follows: audience.follows, ..PlanRow::default() },
+            real_order,
             kind: order.job.kind().to_owned(),
             link_digest: match &order.job {
                 Job::MagicLink { digest, .. } => Some(*digest),
                 Job::JetPorch { .. } | Job::Unknown { .. } => None,
             },
             created_at: now,
-            expires_at: now.saturating_add(expires_in_s),
-            by_hand: way == Way::ByHand,
+            expires_at,
+            by_hand: audience.way == Way::ByHand,
             origin,
         },
         job: order.job,
         limits: order.limits,
-        commands: gateways.iter().map(|eui| (CommandId(uuid::Uuid::now_v7()), *eui)).collect(),
+        commands: audience.gateways.iter().map(|eui| (CommandId(uuid::Uuid::now_v7()), *eui)).collect(),
+        stages,
     };
     check_payload(&update)?;
     Ok(update)
 }
 
-fn check_numbers(order: &SendUpdate) -> Result<(), OrderError> {
+fn expires_in_s(order: &Order) -> u64 {
+    order.expires_in_s.unwrap_or(DEFAULT_EXPIRY_S)
+}
+
+/// Checks the plan, and says when the commands expire: the time counts from the moment before which nothing is handed out. It is the same for
+/// all stages: what has not begun by then never does, so that every update ends by itself.
+fn expires_at(order: &Order, scope: Scope, now: UnixSeconds) -> Result<UnixSeconds, OrderError> {
+    let expires_in_s = expires_in_s(order);
+    if !(1..=MAX_EXPIRY_S).contains(&expires_in_s) {
+        return Err(invalid(format!("expires_in_s is 1 to {MAX_EXPIRY_S} seconds, found {expires_in_s}")));
+    }
+    let plan = &order.plan;
+    let from = plan.not_before_unix_s.unwrap_or(now).max(now);
+    if from > now.saturating_add(MAX_EXPIRY_S) {
+        return Err(invalid("plan.not_before_unix_s is 90 days ahead at most"));
+    }
+    if let Some(rollout) = &plan.rollout {
+        if scope == Scope::Gateway {
+            return Err(invalid("an update for one gateway has no stages: leave plan.rollout away"));
+        }
+        rollout.check().map_err(OrderError::Invalid)?;
+    }
+    let expires_at = from.saturating_add(expires_in_s);
+    if plan.first_at(now) >= expires_at {
+        return Err(invalid(
+            "the window does not open before the commands expire: choose a longer expiry, or another window",
+        ));
+    }
+    Ok(expires_at)
+}
+
+/// What is sent now: the order itself, or its dry run, to all gateways at once; then also how the real one is to be done.
+fn first_of(order: Order) -> (Order, Option<RealOrder>) {
+    if !order.dry_run_first {
+        return (order, None);
+    }
+    let real = RealOrder {
+        options: SendOptions { dry_run: false, ..order.options },
+        plan: order.plan.clone(),
+        expires_in_s: order.expires_in_s,
+    };
+    let options = SendOptions { dry_run: true, ..order.options };
+    (Order { options, plan: Plan::default(), ..order }, Some(real))
+}
+
+fn check_numbers(order: &Order) -> Result<(), OrderError> {
     if order.limits != order.limits.clamped() {
         return Err(invalid(format!(
             "limits.total_s and limits.task_s are 1 to {} seconds, limits.output_bytes at most {}",
@@ -226,7 +344,7 @@ fn check_payload(update: &NewUpdate) -> Result<(), OrderError> {
         expires_at_unix_s: update.row.expires_at,
         job: update.job.clone(),
         limits: update.limits,
-        options: update.options,
+        options: update.row.options,
     };
     let bytes = serde_json::to_vec(&command).map_err(|error| invalid(error.to_string()))?.len();
     if bytes > MAX_COMMAND_PAYLOAD_BYTES {

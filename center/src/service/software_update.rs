@@ -2,10 +2,11 @@
 //! to.
 
 use keros_protocol::magic_link::Digest;
-use keros_protocol::{Eui, Job, UnixSeconds, UpdateId};
+use keros_protocol::{Eui, Job, UnixSeconds};
 use sqlx::AnyConnection;
 
 use super::center::Center;
+use super::conflict::Pending;
 use super::gateways::find_gateway;
 use super::groups::find_group;
 use super::order::OrderError;
@@ -31,19 +32,6 @@ pub(crate) struct Addressed {
     pub(crate) name: String,
     /// The gateways.
     pub(crate) gateways: Vec<GatewayRow>,
-}
-
-/// A command that a new update has to wait for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Pending {
-    /// Its update.
-    pub(crate) update_id: UpdateId,
-    /// Kind of the job.
-    pub(crate) kind: String,
-    /// The gateway that it waits for.
-    pub(crate) eui: Eui,
-    /// Who sent it.
-    pub(crate) by: String,
 }
 
 impl Center {
@@ -72,7 +60,11 @@ impl Center {
     pub(crate) async fn pending(&self, to: &Addressed) -> Result<Option<Pending>, OrderError> {
         match &to.group_id {
             Some(group_id) => Ok(pending(&mut *self.store.read().await?, group_id).await?),
-            None => Ok(None),
+            None => {
+                let gateway = to.gateways.first().map(|gateway| gateway.eui);
+                let Some(eui) = gateway else { return Ok(None) };
+                Ok(updates::pending_of_gateway(&mut *self.store.read().await?, eui).await?)
+            }
         }
     }
 
@@ -130,15 +122,9 @@ impl Center {
 }
 
 async fn pending(connection: &mut AnyConnection, group_id: &GroupId) -> Result<Option<Pending>, StoreError> {
-    let Some((update_id, eui)) = updates::in_progress(connection, group_id).await? else { return Ok(None) };
-    let row = updates::find(connection, update_id).await?;
-    Ok(row.map(|row| Pending { update_id, kind: row.kind, eui, by: row.origin.created_by }))
-}
-
-impl Pending {
-    /// The kind in the words of the pages.
-    pub(crate) fn kind_name(&self) -> &str {
-        kind_name(&self.kind)
+    match updates::pending_of_group(connection, group_id).await? {
+        Some(pending) => Ok(Some(pending)),
+        None => updates::pending_of_members(connection, group_id).await,
     }
 }
 

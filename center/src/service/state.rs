@@ -106,7 +106,7 @@ impl Counts {
 }
 
 /// Whether an outcome of this name is terminal. A name that is not known is not.
-fn is_terminal(name: &str) -> bool {
+pub(super) fn is_terminal(name: &str) -> bool {
     matches!(
         name,
         "succeeded" | "failed" | "refused" | "cancelled" | "timed_out" | "interrupted" | "rolled_back"

@@ -9,6 +9,7 @@ mod histories;
 mod links;
 mod lost;
 mod once;
+mod orders;
 mod restored;
 mod retention;
 mod rules;

@@ -1,19 +1,27 @@
-//! Updates: sending one to a group, and what became of it.
+//! Updates: sending one to a group or to a gateway, and what became of it.
 
-use keros_protocol::{UnixSeconds, UpdateId};
+use std::collections::BTreeSet;
+
+use keros_protocol::{Eui, UnixSeconds, UpdateId};
 use sqlx::AnyConnection;
 
 use super::audit::{What, audit};
 use super::center::{Center, in_thread};
 use super::changes::Change;
+use super::conflict::{conflict, refusal};
+use super::gateways::{find_gateway, no_gateway};
 use super::groups::find_group;
 use super::links::require_link;
-use super::order::{OrderError, new_update};
+use super::order::{Audience, Order, OrderError, Way, new_update};
+use super::software_update::Addressee;
 use super::state::Counts;
-use super::views;
-use crate::access::{Action, Caller};
-use crate::api::{SendUpdate, UpdateView};
-use crate::store::{NewUpdate, Origin, StoreError, UpdateRow, UpdatesOf, groups, updates};
+use super::views::{self, LineOf};
+use crate::access::{Action, Caller, GroupId};
+use crate::api::{Follow, SendToGateway, SendUpdate, UpdateView};
+use crate::plan::hold;
+use crate::store::{
+    Customer, NewUpdate, Origin, StoreError, UpdateRow, UpdatesOf, customers, groups, plans, updates,
+};
 
 /// How long a confirmation may lie before it is sent, seconds.
 const FORM_KEY_S: u64 = 3600;
@@ -26,31 +34,76 @@ impl Center {
         order: SendUpdate,
         now: UnixSeconds,
     ) -> Result<UpdateView, OrderError> {
-        self.send_once(caller, order, None, now).await
+        let addressee = Addressee::Group(order.group.clone());
+        self.send_once(caller, &addressee, order.into(), None, now).await
+    }
+
+    /// Accepts an update for one gateway.
+    pub(crate) async fn send_to_gateway(
+        &self,
+        caller: &Caller,
+        eui: Eui,
+        order: SendToGateway,
+        now: UnixSeconds,
+    ) -> Result<UpdateView, OrderError> {
+        self.send_once(caller, &Addressee::Gateway(eui), order.into(), None, now).await
     }
 
     /// The same, for a form that may come twice: its key becomes the update's id, and what was sent with it is only shown.
     pub(crate) async fn send_once(
         &self,
         caller: &Caller,
-        order: SendUpdate,
+        addressee: &Addressee,
+        order: Order,
         key: Option<UpdateId>,
         now: UnixSeconds,
     ) -> Result<UpdateView, OrderError> {
+        let (audience, customer, group_id) = self.audience(caller, addressee).await?;
+        let origin =
+            Origin { customer, group_id, created_by_id: caller.user, created_by: caller.name.clone() };
+        self.accept(caller, order, audience, origin, key, now).await
+    }
+
+    /// For whom an order is; the caller may send there.
+    async fn audience(
+        &self,
+        caller: &Caller,
+        addressee: &Addressee,
+    ) -> Result<(Audience, Customer, Option<GroupId>), OrderError> {
         let mut connection = self.store.read().await?;
-        let group = find_group(&mut connection, caller, &order.group, Action::SendUpdates).await?;
-        let gateways = groups::members(&mut connection, &group.group_id).await?;
-        drop(connection);
-        self.check_link_order(&order.job, &group.customer, &gateways, now).await?;
-        let (group_id, customer) = (group.group_id.clone(), group.customer.id);
-        let origin = Origin {
-            customer: group.customer,
-            group_id: Some(group.group_id),
-            created_by_id: caller.user,
-            created_by: caller.name.clone(),
-        };
-        let order = SendUpdate { group: group.name, ..order };
-        let mut update = in_thread(move || new_update(order, &gateways, origin, now)).await?;
+        match addressee {
+            Addressee::Group(name) => {
+                let group = find_group(&mut connection, caller, name, Action::SendUpdates).await?;
+                let members = groups::members(&mut connection, &group.group_id).await?;
+                let online = groups::online_members(&mut connection, &group.group_id).await?;
+                let gateways = in_order_of_stages(members, &online);
+                let audience = Audience { group: group.name, gateways, way: Way::Sent, follows: None };
+                Ok((audience, group.customer, Some(group.group_id)))
+            }
+            Addressee::Gateway(eui) => {
+                let gateway = find_gateway(&mut connection, caller, *eui, Action::SendUpdates).await?;
+                let customer = customers::find(&mut connection, gateway.customer_id).await?;
+                let audience =
+                    Audience { group: String::new(), gateways: vec![*eui], way: Way::Sent, follows: None };
+                Ok((audience, customer.ok_or_else(|| no_gateway(*eui))?, None))
+            }
+        }
+    }
+
+    /// Checks an order and keeps it, unless it has to wait for another one: of two that come at once, one does.
+    pub(super) async fn accept(
+        &self,
+        caller: &Caller,
+        order: Order,
+        audience: Audience,
+        origin: Origin,
+        key: Option<UpdateId>,
+        now: UnixSeconds,
+    ) -> Result<UpdateView, OrderError> {
+        let customer = origin.customer.id;
+        let scope = audience.scope();
+        self.check_link_order(&order.job, &origin.customer, &audience.gateways, now).await?;
+        let mut update = in_thread(move || new_update(order, audience, origin, now)).await?;
         let mut transaction = self.store.begin().await?;
         if let Some(key) = key {
             if updates::find(&mut transaction, key).await?.is_some_and(|row| is_same(&row, &update.row)) {
@@ -60,22 +113,29 @@ impl Center {
             check_key(key, now)?;
             update.row.update_id = key;
         }
+        let update_id = update.row.update_id;
         require_link(&mut transaction, &update.job, customer).await?;
         let expired = updates::expire(&mut transaction, now).await?;
-        if let Some((under_way, eui)) = updates::in_progress(&mut transaction, &group_id).await? {
-            return Err(OrderError::Conflict(format!(
-                "update {under_way} is in progress: its command still waits for gateway {eui}"
-            )));
+        let mut pending = Vec::new();
+        if let Some(group_id) = &update.row.origin.group_id {
+            pending.extend(updates::pending_of_group(&mut transaction, group_id).await?);
         }
-        updates::create(&mut transaction, &update).await?;
+        if pending.is_empty() {
+            // All of it is taken back when there is a conflict.
+            updates::create(&mut transaction, &update).await?;
+            pending = updates::pending_beside(&mut transaction, update_id).await?;
+        }
+        if let Some(pending) = conflict(scope, &update.row.kind, &pending) {
+            return Err(OrderError::Conflict(refusal(scope, pending)));
+        }
         audit(&mut transaction, caller, Action::SendUpdates, sent(&update)).await?;
         transaction.commit().await.map_err(StoreError::from)?;
         self.tell_expired(expired);
-        let update_id = update.row.update_id;
         tracing::info!(%update_id, group = update.row.group, gateways = update.commands.len(), "an update is accepted");
         self.tell(&[Change::Update(update_id)]);
-        let online = groups::online_members(&mut *self.store.read().await?, &group_id).await?;
-        self.nudge_some(online);
+        if hold(&update.row.plan.gate(), 0, now).is_none() {
+            self.nudge_waiting(update_id, 0).await?;
+        }
         self.update(caller, update_id, now).await
     }
 
@@ -138,21 +198,27 @@ impl Center {
     ) -> Result<UpdateView, OrderError> {
         let mut connection = self.store.read().await?;
         let row = find_update(&mut connection, caller, update_id, Action::SeeUpdates).await?;
+        let of = LineOf::update(&row);
         let mut counts = Counts::default();
         let mut lines = Vec::new();
         for line in updates::lines(&mut connection, update_id, None).await? {
             let command = &line.command;
             counts.add(command.delivery, command.outcome.as_ref().map(|outcome| outcome.name()), 1);
             counts.overdue += u32::from(command.is_overdue(now));
-            lines.push(views::delivery(line, now));
+            lines.push(views::delivery(line, of, now));
         }
-        Ok(UpdateView { gateways: lines, ..views::update(row, counts) })
+        let followed_by = plans::followers(&mut connection, update_id).await?;
+        let followed_by =
+            followed_by.into_iter().map(|(update_id, kind)| Follow { update_id, kind }).collect();
+        Ok(UpdateView { gateways: lines, followed_by, ..views::update(row, counts) })
     }
 }
 
 /// Whether two updates are of the same sending: the same person to the same group.
 fn is_same(one: &UpdateRow, other: &UpdateRow) -> bool {
-    one.origin.created_by_id == other.origin.created_by_id && one.origin.group_id == other.origin.group_id
+    one.origin.created_by_id == other.origin.created_by_id
+        && one.origin.group_id == other.origin.group_id
+        && one.eui == other.eui
 }
 
 /// A key names its time. What was confirmed long ago has to be looked at again: the gateways may be others by now.
@@ -180,9 +246,26 @@ pub(super) async fn find_update(
     Ok(row)
 }
 
+/// The gateways in the order in which stages take them: those that are connected first, so that the first stage says something soon, and by
+/// chance among them, so that a part of a fleet is not its oldest gateways.
+fn in_order_of_stages(members: Vec<Eui>, online: &[Eui]) -> Vec<Eui> {
+    let online: BTreeSet<Eui> = online.iter().copied().collect();
+    // A version 7 UUID ends with 62 bits of chance.
+    let by_chance = |eui: &Eui| (!online.contains(eui), uuid::Uuid::now_v7().as_u64_pair().1);
+    let mut gateways = members;
+    gateways.sort_by_cached_key(by_chance);
+    gateways
+}
+
 fn sent(update: &NewUpdate) -> What {
     let row = &update.row;
-    let detail = format!("{}, to {} gateways of group {:?}", row.kind, update.commands.len(), row.group);
+    let to = match row.eui {
+        Some(eui) => format!("gateway {eui}"),
+        None => format!("{} gateways of group {:?}", update.commands.len(), row.group),
+    };
+    let follows =
+        row.plan.follows.map(|(update_id, kind)| format!(", {} of update {update_id}", kind.as_str()));
+    let detail = format!("{}, to {to}{}", row.kind, follows.unwrap_or_default());
     What::of(row.origin.customer.id, format!("update {}", row.update_id), detail)
 }
 

@@ -3,7 +3,9 @@
 use keros_protocol::{Eui, UnixSeconds};
 
 use super::state::Counts;
-use crate::api::{DeliveryView, GatewayView, GroupView, LinkView, UpdateView};
+use super::waits_for::{Facts, waits_for};
+use crate::api::{DeliveryView, Follow, GatewayView, GroupView, LinkView, RolloutView, UpdateView};
+use crate::plan::{Gate, hold};
 use crate::store::{GatewayRow, GroupRow, LineRow, LinkRow, UpdateRow};
 
 /// A gateway, with the groups that it is in.
@@ -37,7 +39,22 @@ pub(super) fn group(row: GroupRow, gateways: Vec<Eui>) -> GroupView {
 
 /// An update without its lines.
 pub(super) fn update(row: UpdateRow, counts: Counts) -> UpdateView {
+    let plan = row.plan;
+    let rollout = plan.plan.rollout.as_ref().map(|_| RolloutView {
+        stage: plan.progress.stage + 1,
+        stages: plan.progress.last + 1,
+        since_unix_s: plan.progress.since,
+        halted_at_unix_s: plan.halted_at,
+        halted_because: plan.halted_why,
+    });
     UpdateView {
+        gateway: row.eui,
+        dry_run: row.options.dry_run,
+        is_first: row.real_order.is_some(),
+        plan: plan.plan,
+        rollout,
+        follows: plan.follows.map(|(update_id, kind)| Follow { update_id, kind }),
+        followed_by: Vec::new(),
         update_id: row.update_id,
         group: row.group,
         group_id: row.origin.group_id,
@@ -60,9 +77,39 @@ pub(super) fn update(row: UpdateRow, counts: Counts) -> UpdateView {
     }
 }
 
+/// What decides beside its own row what a line waits for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LineOf {
+    /// What its update lets through.
+    pub(super) gate: Gate,
+    /// A person carries it.
+    pub(super) by_hand: bool,
+}
+
+impl LineOf {
+    /// The lines of an update.
+    pub(super) fn update(row: &UpdateRow) -> Self {
+        Self { gate: row.plan.gate(), by_hand: row.by_hand }
+    }
+}
+
 /// A line of an update.
-pub(super) fn delivery(line: LineRow, now: UnixSeconds) -> DeliveryView {
-    let LineRow { command, name, .. } = line;
+pub(super) fn delivery(line: LineRow, of: LineOf, now: UnixSeconds) -> DeliveryView {
+    let LineRow { command, name, online, stage, last_telemetry_at, busy_with } = line;
+    let facts = Facts {
+        delivery: Some(command.delivery),
+        outcome: command.outcome.as_ref(),
+        times_sent: command.times_sent,
+        changed_at: command.changed_at,
+        overdue_at: command.overdue_at,
+        cancel_requested_at: command.cancel_requested_at,
+        hold: hold(&of.gate, stage, now),
+        by_hand: of.by_hand,
+        online,
+        last_telemetry_at,
+        busy_with,
+    };
+    let waits_for = waits_for(&facts, now);
     DeliveryView {
         eui: command.eui,
         name,
@@ -72,6 +119,7 @@ pub(super) fn delivery(line: LineRow, now: UnixSeconds) -> DeliveryView {
         changed_at_unix_s: command.changed_at,
         cancel_requested_at_unix_s: command.cancel_requested_at,
         overdue: command.is_overdue(now),
+        waits_for,
         outcome: command.outcome,
     }
 }

@@ -12,6 +12,7 @@ const STEPS: &[(i64, &str, &str)] = &[
     (4, "magic links", include_str!("../../migrations/0004_magic_links.sql")),
     (5, "enrolment", include_str!("../../migrations/0005_enrolment.sql")),
     (6, "accounts", include_str!("../../migrations/0006_accounts.sql")),
+    (8, "orders", include_str!("../../migrations/0008_orders.sql")),
     (9, "rest", include_str!("../../migrations/0009_rest.sql")),
     (10, "storage", include_str!("../../migrations/0010_storage.sql")),
     (11, "lines", include_str!("../../migrations/0011_lines.sql")),

@@ -20,6 +20,7 @@ pub(crate) mod links;
 mod locks;
 mod migrations;
 pub(crate) mod notices;
+pub(crate) mod plans;
 mod postgres;
 pub(crate) mod reports;
 pub(crate) mod restored;
@@ -30,6 +31,7 @@ mod sqlite;
 pub(crate) mod tokens;
 pub(crate) mod updates;
 pub(crate) mod users;
+pub(crate) mod webhooks;
 
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
@@ -46,13 +48,15 @@ pub(crate) use groups::GroupRow;
 pub(crate) use jobs::OrderedJob;
 pub(crate) use lines::LineFilter;
 pub(crate) use links::LinkRow;
+pub(crate) use plans::{FollowsAs, PlanRow, StageCountRow};
 pub(crate) use postgres::with_password;
 pub(crate) use reports::{Kept, KeptReport, NewReport};
 pub(crate) use sqlite::file as sqlite_file;
 pub(crate) use updates::{
-    Allowance, CommandRow, CountRow, DueCommand, KnownCommand, LineRow, NewUpdate, Origin, UpdateRow,
-    UpdatesOf,
+    Allowance, CommandRow, CountRow, DueCommand, KnownCommand, LineRow, NewUpdate, Origin, RealOrder,
+    UpdateRow, UpdatesOf,
 };
+pub(crate) use webhooks::{MessageRow, MessageState, WebhookId, WebhookRow};
 
 /// What every function of the store returns.
 pub(crate) type Result<T> = std::result::Result<T, StoreError>;

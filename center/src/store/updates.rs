@@ -2,19 +2,24 @@
 
 use keros_protocol::magic_link::Digest;
 use keros_protocol::{CommandId, Delivery, Eui, Job, JobLimits, JobOptions, Outcome, UnixSeconds, UpdateId};
+use serde::{Deserialize, Serialize};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 use sqlx::{QueryBuilder, Row as _};
 use uuid::Uuid;
 
 use super::among::Among;
+use super::plans::{PlanRow, gate, plan_row};
 use super::{
     Customer, Result, StoreError, count, from_json, number, numbered, optional_number, parsed, shown_name,
     to_big, to_json,
 };
 use crate::access::{GroupId, UserId, Visible};
+use crate::api::SendOptions;
+use crate::plan::{Gate, Plan};
+use crate::service::Pending;
 
-/// Rows of one INSERT: 7 values each, far below SQLite's 32,766 values for one statement.
+/// Rows of one INSERT: 8 values each, far below SQLite's 32,766 values for one statement.
 const ROWS_PER_INSERT: usize = 500;
 
 /// Whose update it is, and who sent it.
@@ -49,6 +54,25 @@ pub(crate) struct UpdateRow {
     pub(crate) by_hand: bool,
     /// Whose it is, and who sent it.
     pub(crate) origin: Origin,
+    /// The one gateway, when it was sent to a gateway and not to a group.
+    pub(crate) eui: Option<Eui>,
+    /// How its job is done.
+    pub(crate) options: JobOptions,
+    /// When its commands are handed out, and how far that is.
+    pub(crate) plan: PlanRow,
+    /// It is a dry run that comes first: how the real one is to be done.
+    pub(crate) real_order: Option<RealOrder>,
+}
+
+/// How an order is to be done whose dry run comes first; kept as JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RealOrder {
+    /// How it is to be done.
+    pub(crate) options: SendOptions,
+    /// When its commands are handed out.
+    pub(crate) plan: Plan,
+    /// Seconds until its commands expire.
+    pub(crate) expires_in_s: Option<u64>,
 }
 
 /// An update to be kept.
@@ -60,10 +84,22 @@ pub(crate) struct NewUpdate {
     pub(crate) job: Job,
     /// How much it may use.
     pub(crate) limits: JobLimits,
-    /// How it is to be done.
-    pub(crate) options: JobOptions,
-    /// A command for each gateway.
+    /// A command for each gateway, in the order of the stages.
     pub(crate) commands: Vec<(CommandId, Eui)>,
+    /// How many commands are in each stage.
+    pub(crate) stages: Vec<usize>,
+}
+
+impl NewUpdate {
+    /// The commands, each with its stage.
+    fn staged(&self) -> Vec<(CommandId, Eui, i64)> {
+        let stages = (0_i64..).zip(&self.stages).flat_map(|(stage, size)| std::iter::repeat_n(stage, *size));
+        self.commands
+            .iter()
+            .zip(stages.chain(std::iter::repeat(0)))
+            .map(|((id, eui), stage)| (*id, *eui, stage))
+            .collect()
+    }
 }
 
 /// A delivery.
@@ -125,6 +161,12 @@ pub(crate) struct LineRow {
     pub(crate) name: String,
     /// Whether it is connected.
     pub(crate) online: bool,
+    /// The stage of the command.
+    pub(crate) stage: u32,
+    /// When the gateway's last telemetry arrived.
+    pub(crate) last_telemetry_at: Option<UnixSeconds>,
+    /// The command that it told of then as under way; only of one that has not begun with this one.
+    pub(crate) busy_with: Option<CommandId>,
 }
 
 /// A command that has to be sent, with all that its envelope is made from.
@@ -148,6 +190,10 @@ pub(crate) struct DueCommand {
     pub(crate) cancel_requested: bool,
     /// A person carries it to the gateway.
     pub(crate) by_hand: bool,
+    /// What its update lets through.
+    pub(crate) gate: Gate,
+    /// Its stage.
+    pub(crate) stage: u32,
 }
 
 /// How many commands of an update are alike.
@@ -186,6 +232,10 @@ fn update_row(row: &AnyRow) -> Result<UpdateRow> {
                 .transpose()?,
             created_by: row.try_get("created_by")?,
         },
+        eui: row.try_get::<Option<String>, _>("eui")?.map(|_| parsed(row, "eui")).transpose()?,
+        options: from_json(row, "options")?.unwrap_or_default(),
+        plan: plan_row(row)?,
+        real_order: from_json(row, "real_order")?,
     })
 }
 
@@ -196,8 +246,22 @@ macro_rules! updates {
             "SELECT u.update_id AS update_id, u.group_name AS group_name, u.kind AS kind, \
              u.link_digest AS link_digest, u.created_at AS created_at, u.expires_at AS expires_at, \
              u.by_hand AS by_hand, u.customer_id AS customer_id, k.name AS customer, u.group_id AS group_id, \
-             u.created_by_id AS created_by_id, u.created_by AS created_by \
+             u.created_by_id AS created_by_id, u.created_by AS created_by, u.eui AS eui, u.options AS options, \
+             u.plan AS plan, u.stage AS stage, u.last_stage AS last_stage, u.stage_since AS stage_since, \
+             u.halted_at AS halted_at, u.halted_why AS halted_why, u.forgiven AS forgiven, u.follows AS follows, \
+             u.follows_as AS follows_as, u.failed_at AS failed_at, u.ended_at AS ended_at, u.real_order AS real_order \
              FROM updates u JOIN customers k ON k.customer_id = u.customer_id ",
+            $rest
+        )
+    };
+}
+
+/// What [`pending`] reads.
+macro_rules! pending {
+    ($rest:literal) => {
+        concat!(
+            "SELECT c.update_id AS update_id, c.eui AS eui, u.kind AS kind, u.group_name AS group_name, \
+             u.created_by AS created_by FROM commands c JOIN updates u ON u.update_id = c.update_id ",
             $rest
         )
     };
@@ -219,19 +283,20 @@ fn command_row(row: &AnyRow) -> Result<CommandRow> {
 
 /// Keeps an update and its commands: all `waiting`, or handed out already.
 pub(crate) async fn create(connection: &mut AnyConnection, update: &NewUpdate) -> Result<()> {
-    let row = &update.row;
+    let (row, plan) = (&update.row, &update.row.plan);
     let (delivery, times_sent) = if row.by_hand { (Delivery::Sent, 1_i64) } else { (Delivery::Waiting, 0) };
     sqlx::query(
         "INSERT INTO updates (update_id, group_name, kind, job, limits, options, created_at, expires_at, \
-         link_digest, by_hand, customer_id, group_id, created_by_id, created_by) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+         link_digest, by_hand, customer_id, group_id, created_by_id, created_by, eui, plan, last_stage, stage_since, \
+         follows, follows_as, real_order) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, \
+         $16, $17, $18, $19, $20, $21)",
     )
     .bind(row.update_id.to_string())
     .bind(row.group.clone())
     .bind(row.kind.clone())
     .bind(to_json("job", &update.job)?)
     .bind(to_json("limits", &update.limits)?)
-    .bind(to_json("options", &update.options)?)
+    .bind(to_json("options", &row.options)?)
     .bind(to_big(row.created_at))
     .bind(to_big(row.expires_at))
     .bind(row.link_digest.map(|digest| digest.to_string()))
@@ -240,13 +305,20 @@ pub(crate) async fn create(connection: &mut AnyConnection, update: &NewUpdate) -
     .bind(row.origin.group_id.as_ref().map(ToString::to_string))
     .bind(row.origin.created_by_id.map(|user| user.to_string()))
     .bind(row.origin.created_by.clone())
+    .bind(row.eui.map(|eui| eui.to_string()))
+    .bind(if plan.plan.is_empty() { None } else { Some(to_json("plan", &plan.plan)?) })
+    .bind(i64::from(plan.progress.last))
+    .bind(to_big(plan.progress.since))
+    .bind(plan.follows.map(|(update_id, _)| update_id.to_string()))
+    .bind(plan.follows.map(|(_, kind)| kind.as_str()))
+    .bind(row.real_order.as_ref().map(|order| to_json("real_order", order)).transpose()?)
     .execute(&mut *connection)
     .await?;
-    for commands in update.commands.chunks(ROWS_PER_INSERT) {
+    for commands in update.staged().chunks(ROWS_PER_INSERT) {
         let mut insert = QueryBuilder::<sqlx::Any>::new(
-            "INSERT INTO commands (command_id, update_id, eui, expires_at, delivery, times_sent, changed_at) ",
+            "INSERT INTO commands (command_id, update_id, eui, expires_at, delivery, times_sent, changed_at, stage) ",
         );
-        insert.push_values(commands, |mut values, (command_id, eui)| {
+        insert.push_values(commands, |mut values, (command_id, eui, stage)| {
             values
                 .push_bind(command_id.to_string())
                 .push_bind(row.update_id.to_string())
@@ -254,7 +326,8 @@ pub(crate) async fn create(connection: &mut AnyConnection, update: &NewUpdate) -
                 .push_bind(to_big(row.expires_at))
                 .push_bind(delivery.as_str())
                 .push_bind(times_sent)
-                .push_bind(to_big(row.created_at));
+                .push_bind(to_big(row.created_at))
+                .push_bind(*stage);
         });
         numbered(insert)?.execute(&mut *connection).await?;
     }
@@ -348,6 +421,18 @@ pub(crate) async fn counts(
     rows.iter().map(count_row).collect()
 }
 
+/// Of a telemetry only the job under way.
+#[derive(Deserialize)]
+struct Busy {
+    #[serde(default)]
+    job: Option<BusyWith>,
+}
+
+#[derive(Deserialize)]
+struct BusyWith {
+    command_id: CommandId,
+}
+
 /// The lines of an update, or the one of a gateway.
 pub(crate) async fn lines(
     connection: &mut AnyConnection,
@@ -356,7 +441,9 @@ pub(crate) async fn lines(
 ) -> Result<Vec<LineRow>> {
     let rows = sqlx::query(
         "SELECT c.command_id, c.update_id, c.eui AS eui, c.delivery, c.times_sent, c.outcome_json, c.changed_at, \
-         c.cancel_requested_at, c.overdue_at, g.name AS name, g.codename AS codename, g.online AS online \
+         c.cancel_requested_at, c.overdue_at, g.name AS name, g.codename AS codename, g.online AS online, \
+         c.stage AS stage, g.last_telemetry_at AS last_telemetry_at, \
+         CASE WHEN c.outcome IN ('received', 'accepted') THEN g.telemetry ELSE NULL END AS telemetry \
          FROM commands c JOIN gateways g ON g.eui = c.eui \
          WHERE c.update_id = $1 AND ($2 = '' OR c.eui = $2) ORDER BY c.eui",
     )
@@ -372,7 +459,16 @@ pub(super) fn line_row(row: &AnyRow) -> Result<LineRow> {
     let command = command_row(row)?;
     let (name, codename): (Option<String>, Option<String>) = (row.try_get("name")?, row.try_get("codename")?);
     let name = shown_name(command.eui, name.as_deref(), codename.as_deref());
-    Ok(LineRow { command, name, online: number(row, "online")? != 0 })
+    let telemetry: Option<Busy> = from_json(row, "telemetry")?;
+    let busy_with = telemetry.and_then(|told| told.job).map(|job| job.command_id);
+    Ok(LineRow {
+        busy_with: busy_with.filter(|busy| *busy != command.command_id),
+        command,
+        name,
+        online: number(row, "online")? != 0,
+        stage: count(row, "stage")?,
+        last_telemetry_at: optional_number(row, "last_telemetry_at")?,
+    })
 }
 
 /// One command.
@@ -405,7 +501,8 @@ macro_rules! commands_of_gateway {
         concat!(
             "SELECT c.command_id, c.update_id AS update_id, c.expires_at AS expires_at, u.created_at AS created_at, \
              u.job AS job, u.limits AS limits, u.options AS options, c.cancel_requested_at AS cancel_requested_at, \
-             u.by_hand AS by_hand FROM commands c JOIN updates u ON u.update_id = c.update_id WHERE c.eui = $1 AND ",
+             u.by_hand AS by_hand, u.plan AS plan, u.stage AS released, u.halted_at AS halted_at, c.stage AS stage \
+             FROM commands c JOIN updates u ON u.update_id = c.update_id WHERE c.eui = $1 AND ",
             $condition,
             " ORDER BY c.command_id LIMIT $3"
         )
@@ -492,6 +589,8 @@ fn due_command(row: &AnyRow) -> Result<DueCommand> {
         options: from_json(row, "options")?.ok_or_else(|| missing("options"))?,
         cancel_requested: optional_number(row, "cancel_requested_at")?.is_some(),
         by_hand: number(row, "by_hand")? != 0,
+        gate: gate(row)?,
+        stage: count(row, "stage")?,
     })
 }
 
@@ -554,22 +653,62 @@ pub(crate) async fn expire(connection: &mut AnyConnection, now: UnixSeconds) -> 
     rows.iter().map(|row| parsed(row, "update_id")).collect()
 }
 
-/// An update that is in progress for a group, or for a gateway that is in it.
-pub(crate) async fn in_progress(
+/// A command that waits, of an update that was sent to the group: also for a gateway that is no longer in it.
+pub(crate) async fn pending_of_group(
     connection: &mut AnyConnection,
     group: &GroupId,
-) -> Result<Option<(UpdateId, Eui)>> {
-    // Two queries, since one with OR would read every waiting command of the whole fleet.
-    for sql in [
-        "SELECT c.update_id AS update_id, c.eui AS eui FROM updates u JOIN commands c ON c.update_id = u.update_id \
-         WHERE u.group_id = $1 AND c.delivery = 'waiting' LIMIT 1",
-        "SELECT c.update_id AS update_id, c.eui AS eui FROM group_members m JOIN commands c ON c.eui = m.eui \
-         WHERE m.group_id = $1 AND c.delivery = 'waiting' LIMIT 1",
-    ] {
-        let row = sqlx::query(sql).bind(group.to_string()).fetch_optional(&mut *connection).await?;
-        if let Some(row) = row {
-            return Ok(Some((parsed(&row, "update_id")?, parsed(&row, "eui")?)));
-        }
-    }
-    Ok(None)
+) -> Result<Option<Pending>> {
+    let row = sqlx::query(pending!("WHERE u.group_id = $1 AND c.delivery = 'waiting' LIMIT 1"))
+        .bind(group.to_string())
+        .fetch_optional(connection)
+        .await?;
+    row.as_ref().map(pending).transpose()
+}
+
+/// A command that waits for a member of the group.
+pub(crate) async fn pending_of_members(
+    connection: &mut AnyConnection,
+    group: &GroupId,
+) -> Result<Option<Pending>> {
+    let row = sqlx::query(pending!(
+        "JOIN group_members m ON m.eui = c.eui WHERE m.group_id = $1 AND c.delivery = 'waiting' LIMIT 1"
+    ))
+    .bind(group.to_string())
+    .fetch_optional(connection)
+    .await?;
+    row.as_ref().map(pending).transpose()
+}
+
+/// A command that waits for a gateway.
+pub(crate) async fn pending_of_gateway(connection: &mut AnyConnection, eui: Eui) -> Result<Option<Pending>> {
+    let row =
+        sqlx::query(pending!("WHERE c.eui = $1 AND c.delivery = 'waiting' ORDER BY c.command_id LIMIT 1"))
+            .bind(eui.to_string())
+            .fetch_optional(connection)
+            .await?;
+    row.as_ref().map(pending).transpose()
+}
+
+/// Commands of other updates that wait for the gateways of this one; some of them.
+pub(crate) async fn pending_beside(
+    connection: &mut AnyConnection,
+    update_id: UpdateId,
+) -> Result<Vec<Pending>> {
+    let rows = sqlx::query(pending!(
+        "JOIN commands n ON n.eui = c.eui WHERE n.update_id = $1 AND c.update_id <> $1 AND c.delivery = 'waiting' LIMIT 100"
+    ))
+    .bind(update_id.to_string())
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(pending).collect()
+}
+
+fn pending(row: &AnyRow) -> Result<Pending> {
+    Ok(Pending {
+        update_id: parsed(row, "update_id")?,
+        kind: row.try_get("kind")?,
+        eui: parsed(row, "eui")?,
+        group: row.try_get("group_name")?,
+        by: row.try_get("created_by")?,
+    })
 }

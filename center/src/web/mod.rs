@@ -22,6 +22,7 @@ mod status;
 mod text;
 mod updates;
 mod visitor;
+mod webhooks;
 
 use axum::Router;
 use axum::http::Uri;
@@ -59,6 +60,7 @@ pub(crate) fn router(api: Api) -> Router<Api> {
         .route("/audit", get(administration::audit))
         .route("/magic-links", get(links::list))
         .route("/magic-links/{digest}", get(links::show))
+        .merge(webhooks::router())
         .merge(updates::router())
         .route("/static/{name}", get(assets::get))
         .fallback(nowhere)

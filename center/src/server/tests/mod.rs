@@ -6,6 +6,7 @@ mod edge;
 mod events;
 mod links;
 mod mqtt;
+mod orders;
 mod pages;
 mod registry;
 mod rest;
@@ -186,6 +187,7 @@ fn settings(folder: &Path, broker: BrokerChoice) -> ServeSettings {
             plain: Some("127.0.0.1:0".parse().unwrap()),
             ..RegistrySettings::default()
         },
+        webhooks: crate::webhooks::Reach::Anywhere,
         enrol: EnrolSettings::default(),
         behind_proxy: None,
     }

@@ -20,6 +20,8 @@ async fn send(world: &World, attempt: Attempt, now: u64) -> Result<UpdateView, O
         limits: JobLimits::default(),
         options: SendOptions::default(),
         expires_in_s: None,
+        plan: crate::plan::Plan::default(),
+        dry_run_first: false,
     };
     let caller = Caller::root().trying(attempt);
     world.center.send_update(&caller, order, now).await

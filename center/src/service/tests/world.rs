@@ -93,6 +93,8 @@ impl World {
             limits: keros_protocol::JobLimits::default(),
             options: crate::api::SendOptions::default(),
             expires_in_s: Some(expires_in_s),
+            plan: crate::plan::Plan::default(),
+            dry_run_first: false,
         };
         Ok(self.center.send_update(&Caller::root(), order, now).await?.update_id)
     }
@@ -121,6 +123,8 @@ impl World {
             limits: keros_protocol::JobLimits::default(),
             options: crate::api::SendOptions::default(),
             expires_in_s: Some(1000),
+            plan: crate::plan::Plan::default(),
+            dry_run_first: false,
         };
         Ok(self.center.send_update(&Caller::root(), order, now).await?.update_id)
     }

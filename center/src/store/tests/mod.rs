@@ -239,10 +239,14 @@ mod tests_support {
                     created_by_id: None,
                     created_by: "ada".to_owned(),
                 },
+                eui: None,
+                options: keros_protocol::JobOptions::default(),
+                plan: crate::store::PlanRow::default(),
+                real_order: None,
             },
             job: Job::JetPorch { script: String::new(), vars: serde_json::Map::new() },
             limits: keros_protocol::JobLimits::default(),
-            options: keros_protocol::JobOptions::default(),
+            stages: Vec::new(),
             commands: (0..gateways).map(|n| (CommandId(uuid::Uuid::now_v7()), Eui::from_u64(n))).collect(),
         }
     }

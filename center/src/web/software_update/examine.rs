@@ -70,6 +70,8 @@ fn order(to: &Addressed, filled: Filled, job: Job) -> SendUpdate {
         limits: filled.limits,
         options: filled.options,
         expires_in_s: Some(filled.expires_in_s),
+        plan: filled.plan,
+        dry_run_first: filled.dry_run_first,
     }
 }
 

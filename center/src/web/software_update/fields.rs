@@ -4,6 +4,8 @@ use keros_protocol::{Job, JobLimits};
 use serde::Deserialize;
 
 use crate::api::SendOptions;
+use crate::cli::text::parse_utc;
+use crate::plan::{Plan, Rollout, Stage, Window};
 use crate::service::kind_name;
 
 /// The two kinds, by the names that the pages use.
@@ -30,6 +32,14 @@ pub(crate) struct Fields {
     pub(crate) task_min: String,
     /// Hours after which the command is not started any more.
     pub(crate) expires_h: String,
+    /// A time of UTC before which nothing is handed out; empty: at once.
+    pub(crate) not_before: String,
+    /// A maintenance window; empty: always.
+    pub(crate) window: String,
+    /// The first stages, with commas; empty: all gateways at once.
+    pub(crate) stages: String,
+    /// Percent of a stage that may not succeed.
+    pub(crate) max_failed: String,
     /// Names one sending: given out with the confirmation.
     pub(crate) form_key: String,
 }
@@ -45,6 +55,10 @@ impl Default for Fields {
             total_min: "60".to_owned(),
             task_min: "10".to_owned(),
             expires_h: "168".to_owned(),
+            not_before: String::new(),
+            window: String::new(),
+            stages: String::new(),
+            max_failed: "10".to_owned(),
             form_key: String::new(),
         }
     }
@@ -66,6 +80,8 @@ pub(crate) struct Filled {
     pub(crate) limits: JobLimits,
     pub(crate) options: SendOptions,
     pub(crate) expires_in_s: u64,
+    pub(crate) plan: Plan,
+    pub(crate) dry_run_first: bool,
 }
 
 /// What is to be run.
@@ -114,6 +130,7 @@ impl Fields {
         let task_min = number("task_min", &self.task_min, most_min, "minutes").max(1);
         let confirm_min = number("confirm_min", &self.confirm_min, most_min, "minutes");
         let expires_h = number("expires_h", &self.expires_h, 90 * 24, "hours").max(1);
+        let max_failed = number("max_failed", &self.max_failed, 100, "percent");
         let dry_run = match self.mode.as_str() {
             "real" => false,
             "dry" => true,
@@ -122,15 +139,59 @@ impl Fields {
                 false
             }
         };
+        let plan = self.plan(u8::try_from(max_failed).unwrap_or(100), &mut wrong);
         match what {
             Ok(what) if wrong.is_empty() => Ok(Filled {
                 what,
                 limits: JobLimits { total_s: total_min * 60, task_s: task_min * 60, ..JobLimits::default() },
                 options: SendOptions { dry_run, confirm_window_s: Some(confirm_min * 60) },
                 expires_in_s: u64::from(expires_h) * 3600,
+                plan,
+                dry_run_first: dry_run,
             }),
             _ => Err(wrong),
         }
+    }
+
+    /// The job's kind as the center names it.
+    pub(crate) fn job_kind(&self) -> &str {
+        &self.kind
+    }
+
+    /// The times of the order in one sentence; empty: at once.
+    pub(crate) fn plan_sentence(&self) -> String {
+        let mut parts = Vec::new();
+        let filled = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+        parts.extend(filled(&self.not_before).map(|at| format!("not before {at} UTC")));
+        parts.extend(filled(&self.window).map(|window| format!("only in the window {window}")));
+        parts.extend(filled(&self.stages).map(|stages| {
+            format!("in stages ({stages}, then the rest), stopping when more than {} % of a stage did not succeed", self.max_failed)
+        }));
+        if parts.is_empty() { String::new() } else { format!("It is handed out {}.", parts.join(", ")) }
+    }
+
+    /// When the commands are handed out.
+    fn plan(&self, max_failed_percent: u8, wrong: &mut Vec<Wrong>) -> Plan {
+        let read = |field: &'static str, text: &str| {
+            Some(text.trim().to_owned()).filter(|text| !text.is_empty()).map(|text| (field, text))
+        };
+        let not_before = read("not_before", &self.not_before);
+        let window = read("window", &self.window);
+        let stages = read("stages", &self.stages);
+        let mut fault = |field, text: String| wrong.push(Wrong { field, text });
+        let not_before_unix_s =
+            not_before.and_then(|(field, text)| parse_utc(&text).map_err(|error| fault(field, error)).ok());
+        let window = window.and_then(|(field, text)| {
+            text.parse::<Window>().map_err(|error| fault(field, error.to_string())).ok()
+        });
+        let rollout = stages.and_then(|(field, text)| {
+            let stages: Result<Vec<Stage>, _> = text.split(',').map(str::parse).collect();
+            let stages = stages.map_err(|error| fault(field, error.to_string())).ok()?;
+            let rollout = Rollout { stages, max_failed_percent, ..Rollout::default() };
+            rollout.check().map_err(|error| fault(field, error)).ok()?;
+            Some(rollout)
+        });
+        Plan { not_before_unix_s, window, rollout }
     }
 
     fn what(&self) -> Result<What, Wrong> {
@@ -153,7 +214,7 @@ impl Fields {
 }
 
 fn bounded(field: &'static str, text: &str, most: u32, unit: &str) -> Result<u32, Wrong> {
-    let least = u32::from(field != "confirm_min");
+    let least = u32::from(!matches!(field, "confirm_min" | "max_failed"));
     let number = text.trim().parse().ok().filter(|number| (least..=most).contains(number));
     number
         .ok_or_else(|| Wrong { field, text: format!("This is a whole number of {unit}, {least} to {most}.") })
@@ -182,6 +243,30 @@ mod tests {
         assert_eq!(filled.what, What::Link("sha256:abcdef12".to_owned()));
         assert_eq!((filled.limits.total_s, filled.limits.task_s, filled.expires_in_s), (120, 60, 10_800));
         assert_eq!(filled.options, SendOptions { dry_run: true, confirm_window_s: Some(0) });
+    }
+
+    #[test]
+    fn times_and_stages_become_the_plan() {
+        let fields = Fields {
+            not_before: "2026-11-25T00:00".to_owned(),
+            window: "mon-fri 22:00-04:00+01:00".to_owned(),
+            stages: "1, 5%".to_owned(),
+            max_failed: "0".to_owned(),
+            ..of_script("- a")
+        };
+        let plan = fields.read().unwrap().plan;
+        assert_eq!(plan.not_before_unix_s, Some(1_795_564_800));
+        assert_eq!(plan.window, "mon-fri 22:00-04:00+01:00".parse().ok());
+        assert_eq!(plan.rollout, Some(Rollout { max_failed_percent: 0, ..Rollout::default() }));
+        assert_eq!(of_script("- a").read().unwrap().plan, Plan::default());
+        let wrong = Fields {
+            not_before: "soon".to_owned(),
+            window: "night".to_owned(),
+            stages: "0%".to_owned(),
+            ..fields
+        };
+        let wrong: Vec<&str> = wrong.read().unwrap_err().iter().map(|wrong| wrong.field).collect();
+        assert_eq!(wrong, ["not_before", "window", "stages"]);
     }
 
     #[test]

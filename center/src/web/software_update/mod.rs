@@ -51,6 +51,12 @@ impl Form {
     fn is_wrong(&self, field: &str) -> bool {
         self.wrong.iter().any(|wrong| wrong.field == field)
     }
+
+    /// Whether another update has to be waited for.
+    fn is_kept_back(&self) -> bool {
+        let same = |pending: &Pending| self.target.is_group() || pending.kind == self.fields.job_kind();
+        self.pending.as_ref().is_some_and(same)
+    }
 }
 
 #[derive(Template)]
@@ -123,7 +129,9 @@ async fn confirm(api: Api, posted: Posted<Fields>, addressee: Addressee) -> Resu
     let Posted { visitor, form: mut fields } = posted;
     let step = Step::new(&api, &visitor, &addressee).await?;
     let examined = step.examine(&fields).await?;
-    if step.pending.is_some() {
+    // One gateway only waits for an update of the same type.
+    let is_in_the_way = |pending: &Pending| step.to.group_id.is_some() || pending.kind == fields.job_kind();
+    if step.pending.as_ref().is_some_and(is_in_the_way) {
         return step.form(fields, examined, StatusCode::CONFLICT);
     }
     match examined {
@@ -147,7 +155,7 @@ async fn send(api: Api, posted: Posted<Fields>, addressee: Addressee) -> Result<
         return step.form(fields, examined, StatusCode::UNPROCESSABLE_ENTITY);
     };
     let key = fields.form_key.parse().ok();
-    match api.center().send_once(&visitor.caller, order, key, unix_now()).await {
+    match api.center().send_once(&visitor.caller, &addressee, order.into(), key, unix_now()).await {
         Ok(update) => Ok(to(&format!("/updates/{}", update.update_id), "the update is sent")),
         Err(error) => {
             let Failure { status, detail } = error.into();

@@ -27,6 +27,11 @@ impl Target {
         }
     }
 
+    /// Whether it is a group.
+    pub(crate) fn is_group(&self) -> bool {
+        matches!(self, Self::Group { .. })
+    }
+
     /// The page of the group or gateway.
     pub(crate) fn place(&self) -> String {
         match self {

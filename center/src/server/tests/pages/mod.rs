@@ -2,6 +2,7 @@
 
 mod skeleton;
 mod software_update;
+mod webhooks;
 
 use super::*;
 

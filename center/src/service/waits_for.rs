@@ -1,0 +1,269 @@
+//! "Why not": one line for each gateway of an update that says what it waits for. Pure.
+
+use keros_protocol::{CommandId, Delivery, Outcome, UnixSeconds};
+
+use crate::api::{WaitsFor, WaitsForReason as Reason};
+use crate::bounds::TELEMETRY_INTERVAL_S;
+use crate::cli::text::utc;
+use crate::plan::Hold;
+
+/// A telemetry that is later than this is missed: the longest time that a gateway takes to connect again, and room.
+const LATE_S: u64 = 600;
+
+/// What is known of a gateway and of its command.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Facts<'a> {
+    /// How far the command has come; `waiting` by default.
+    pub(crate) delivery: Option<Delivery>,
+    /// What became of it.
+    pub(crate) outcome: Option<&'a Outcome>,
+    /// How often it was sent.
+    pub(crate) times_sent: u32,
+    /// When any of this last changed.
+    pub(crate) changed_at: UnixSeconds,
+    /// From when on the gateway owes a word about it.
+    pub(crate) overdue_at: Option<UnixSeconds>,
+    /// When an operator asked for its end.
+    pub(crate) cancel_requested_at: Option<UnixSeconds>,
+    /// What holds it back.
+    pub(crate) hold: Option<Hold>,
+    /// A person carries it to the gateway.
+    pub(crate) by_hand: bool,
+    /// The gateway is connected.
+    pub(crate) online: bool,
+    /// When its last telemetry arrived.
+    pub(crate) last_telemetry_at: Option<UnixSeconds>,
+    /// The command that it told of then as under way, if that is another one.
+    pub(crate) busy_with: Option<CommandId>,
+}
+
+/// What the gateway's command waits for; `None`: nothing more is expected.
+pub(crate) fn waits_for(facts: &Facts<'_>, now: UnixSeconds) -> Option<WaitsFor> {
+    let line = match (facts.delivery.unwrap_or(Delivery::Waiting), facts.outcome) {
+        (_, Some(outcome)) if outcome.is_terminal() => return None,
+        (_, Some(outcome)) => under_way(outcome, facts, now),
+        (Delivery::Cancelled | Delivery::Expired, None) => return None,
+        (Delivery::Waiting | Delivery::Sent | Delivery::Received, None) if facts.by_hand => says(
+            Reason::Carried,
+            "a person carries the command to the gateway; it is heard of when the gateway reports".to_owned(),
+        ),
+        (Delivery::Received, None) => says(Reason::Report, "the gateway's first report about it".to_owned()),
+        (Delivery::Waiting, None) => match facts.hold {
+            Some(hold) => held(hold),
+            None => contact(facts, now),
+        },
+        (Delivery::Sent, None) => not_received(facts, now),
+    };
+    Some(line)
+}
+
+fn says(reason: Reason, text: String) -> WaitsFor {
+    WaitsFor { reason, text, until_unix_s: None }
+}
+
+fn until(reason: Reason, until: UnixSeconds, text: String) -> WaitsFor {
+    WaitsFor { reason, text, until_unix_s: Some(until) }
+}
+
+/// What the center holds back.
+fn held(hold: Hold) -> WaitsFor {
+    match hold {
+        Hold::Halted => says(
+            Reason::Halted,
+            "the roll-out was stopped: it goes on when an operator says so, or is cancelled".to_owned(),
+        ),
+        Hold::NotBefore(at) => until(Reason::NotBefore, at, format!("not before {}", utc(at))),
+        Hold::Stage(stage) => says(
+            Reason::Stage,
+            format!("stage {} of the roll-out: those before it come first", stage.saturating_add(1)),
+        ),
+        Hold::Window(at) => {
+            until(Reason::Window, at, format!("outside its window, which opens at {}", utc(at)))
+        }
+    }
+}
+
+/// It goes with the answer to the gateway's next telemetry.
+fn contact(facts: &Facts<'_>, now: UnixSeconds) -> WaitsFor {
+    let Some(last) = facts.last_telemetry_at else {
+        return says(
+            Reason::NeverHeard,
+            "the gateway has never been heard of: it goes with the answer to its first telemetry".to_owned(),
+        );
+    };
+    let next = last.saturating_add(TELEMETRY_INTERVAL_S);
+    let since = format!("its last telemetry came at {}", utc(last));
+    match (facts.online, now > next.saturating_add(LATE_S)) {
+        (true, false) => {
+            until(Reason::Telemetry, next, format!("its next telemetry, expected at {}", utc(next)))
+        }
+        (true, true) => says(Reason::Silent, format!("the gateway is connected but silent: {since}")),
+        (false, false) => until(
+            Reason::NotConnected,
+            next,
+            format!("the gateway is not connected: {since}; the next is expected at {}", utc(next)),
+        ),
+        (false, true) => says(Reason::NotConnected, format!("the gateway is not connected: {since}")),
+    }
+}
+
+/// It was sent, and no report has come.
+fn not_received(facts: &Facts<'_>, now: UnixSeconds) -> WaitsFor {
+    let times = match facts.times_sent {
+        0 | 1 => "sent".to_owned(),
+        times => format!("sent {times} times, last"),
+    };
+    let next = match facts.hold {
+        Some(hold) => held(hold),
+        None => contact(facts, now),
+    };
+    WaitsFor {
+        reason: Reason::NotReceived,
+        text: format!("{times} at {}, and not received since; {}", utc(facts.changed_at), next.text),
+        until_unix_s: next.until_unix_s,
+    }
+}
+
+/// The gateway has it.
+fn under_way(outcome: &Outcome, facts: &Facts<'_>, now: UnixSeconds) -> WaitsFor {
+    if let Some(at) = facts.overdue_at.filter(|at| *at <= now) {
+        let name = outcome.name();
+        return says(
+            Reason::Overdue,
+            format!("overdue: it is {name}, and the gateway's next word was owed at {}", utc(at)),
+        );
+    }
+    if let Some(at) = facts.cancel_requested_at {
+        return says(
+            Reason::Cancelling,
+            format!("the gateway was asked at {} to end it, and has not said what came of that", utc(at)),
+        );
+    }
+    match (outcome, facts.busy_with) {
+        (Outcome::Received {} | Outcome::Accepted {}, Some(other)) => {
+            says(Reason::OtherJob, format!("the gateway has it, and does another job first: command {other}"))
+        }
+        (Outcome::Received {}, None) => says(Reason::Check, "the gateway has it, and checks it".to_owned()),
+        (Outcome::Accepted {}, None) => says(
+            Reason::Start,
+            "the gateway has checked it; it starts when all that it needs is there".to_owned(),
+        ),
+        (Outcome::Running { task: Some(task) }, _) => {
+            says(Reason::Job, format!("it runs, {task}, since {}", utc(facts.changed_at)))
+        }
+        (Outcome::Confirming { until_unix_s }, _) => until(
+            Reason::Confirmation,
+            *until_unix_s,
+            format!(
+                "it has ended, and is undone at {} by the gateway's clock unless the gateway reaches the center before",
+                utc(*until_unix_s)
+            ),
+        ),
+        _ => says(Reason::Job, format!("it runs since {}", utc(facts.changed_at))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use keros_protocol::{Summary, TaskRef};
+
+    use super::*;
+
+    const NOW: u64 = 1_795_564_800;
+    const OTHER: CommandId = CommandId(uuid::Uuid::from_u128(9));
+
+    #[test]
+    fn each_line_says_what_is_waited_for() {
+        let heard = Facts { online: true, last_telemetry_at: Some(NOW - 600), ..Facts::default() };
+        let away = Facts { online: false, ..heard.clone() };
+        let long_ago = Some(NOW - 90_000);
+        let held = |hold| Facts { hold: Some(hold), ..heard.clone() };
+        let sent =
+            Facts { delivery: Some(Delivery::Sent), times_sent: 1, changed_at: NOW - 600, ..away.clone() };
+        let (received, accepted) = (Outcome::Received {}, Outcome::Accepted {});
+        let task = TaskRef { number: 2, count: 7, name: "write".to_owned() };
+        let (running, begun) = (Outcome::Running { task: Some(task) }, Outcome::Running { task: None });
+        let confirming = Outcome::Confirming { until_unix_s: NOW + 60 };
+        let ended = Outcome::Succeeded { summary: Summary::default(), dry_run: false, differences: None };
+        fn has(outcome: &Outcome) -> Facts<'_> {
+            Facts {
+                delivery: Some(Delivery::Received),
+                outcome: Some(outcome),
+                changed_at: NOW - 600,
+                overdue_at: Some(NOW + 1),
+                online: true,
+                last_telemetry_at: Some(NOW - 600),
+                ..Facts::default()
+            }
+        }
+        for (facts, line) in [
+            (heard.clone(), "telemetry: its next telemetry, expected at 2026-11-25T00:50:00Z"),
+            (
+                Facts { last_telemetry_at: long_ago, ..heard.clone() },
+                "silent: the gateway is connected but silent: its last telemetry came at 2026-11-23T23:00:00Z",
+            ),
+            (
+                away.clone(),
+                "not_connected: the gateway is not connected: its last telemetry came at 2026-11-24T23:50:00Z; the next is expected at 2026-11-25T00:50:00Z",
+            ),
+            (
+                Facts { last_telemetry_at: long_ago, ..away.clone() },
+                "not_connected: the gateway is not connected: its last telemetry came at 2026-11-23T23:00:00Z",
+            ),
+            (
+                Facts::default(),
+                "never_heard: the gateway has never been heard of: it goes with the answer to its first telemetry",
+            ),
+            (held(Hold::Stage(1)), "stage: stage 2 of the roll-out: those before it come first"),
+            (
+                held(Hold::Halted),
+                "halted: the roll-out was stopped: it goes on when an operator says so, or is cancelled",
+            ),
+            (held(Hold::NotBefore(NOW + 60)), "not_before: not before 2026-11-25T00:01:00Z"),
+            (
+                held(Hold::Window(NOW + 3600)),
+                "window: outside its window, which opens at 2026-11-25T01:00:00Z",
+            ),
+            (
+                sent.clone(),
+                "not_received: sent at 2026-11-24T23:50:00Z, and not received since; the gateway is not connected: its last telemetry came at 2026-11-24T23:50:00Z; the next is expected at 2026-11-25T00:50:00Z",
+            ),
+            (
+                Facts { times_sent: 3, hold: Some(Hold::Window(NOW + 3600)), ..sent.clone() },
+                "not_received: sent 3 times, last at 2026-11-24T23:50:00Z, and not received since; outside its window, which opens at 2026-11-25T01:00:00Z",
+            ),
+            (
+                Facts { by_hand: true, ..sent },
+                "carried: a person carries the command to the gateway; it is heard of when the gateway reports",
+            ),
+            (has(&received), "check: the gateway has it, and checks it"),
+            (has(&accepted), "start: the gateway has checked it; it starts when all that it needs is there"),
+            (
+                Facts { busy_with: Some(OTHER), ..has(&accepted) },
+                "other_job: the gateway has it, and does another job first: command 00000000-0000-0000-0000-000000000009",
+            ),
+            (has(&running), "job: it runs, task 2 of 7 (write), since 2026-11-24T23:50:00Z"),
+            (has(&begun), "job: it runs since 2026-11-24T23:50:00Z"),
+            (
+                has(&confirming),
+                "confirmation: it has ended, and is undone at 2026-11-25T00:01:00Z by the gateway's clock unless the gateway reaches the center before",
+            ),
+            (
+                Facts { cancel_requested_at: Some(NOW - 5), ..has(&running) },
+                "cancelling: the gateway was asked at 2026-11-24T23:59:55Z to end it, and has not said what came of that",
+            ),
+            (
+                Facts { overdue_at: Some(NOW), ..has(&running) },
+                "overdue: overdue: it is running, and the gateway's next word was owed at 2026-11-25T00:00:00Z",
+            ),
+            (has(&ended), "-"),
+            (Facts { delivery: Some(Delivery::Cancelled), ..heard.clone() }, "-"),
+            (Facts { delivery: Some(Delivery::Expired), ..heard.clone() }, "-"),
+        ] {
+            let shown = waits_for(&facts, NOW);
+            let shown = shown
+                .map_or_else(|| "-".to_owned(), |line| format!("{}: {}", line.reason.as_str(), line.text));
+            assert_eq!(shown, line, "{facts:?}");
+        }
+    }
+}
