@@ -3,6 +3,7 @@
 //! /blobs/{digest}` carry plain bytes.
 
 mod enrolments;
+mod fleet;
 mod gateways;
 mod groups;
 mod links;
@@ -10,6 +11,7 @@ mod problem;
 mod updates;
 
 pub(crate) use enrolments::*;
+pub(crate) use fleet::*;
 pub(crate) use gateways::*;
 pub(crate) use groups::*;
 pub(crate) use links::*;

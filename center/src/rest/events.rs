@@ -123,7 +123,7 @@ impl Shown {
 async fn next(changes: &mut broadcast::Receiver<Change>, update_id: UpdateId) -> bool {
     loop {
         match changes.recv().await {
-            Ok(change) if change.update_id() == update_id => break,
+            Ok(change) if change.update_id() == Some(update_id) => break,
             Ok(_) => {}
             Err(RecvError::Lagged(_)) => break,
             Err(RecvError::Closed) => return false,

@@ -1,44 +1,22 @@
 //! `/gateways`.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
 
 use super::Api;
-use super::body::{Body, Part, eui};
+use super::body::{Body, eui};
 use super::problem::Failure;
 use crate::access::Caller;
 use crate::api::{DeclareGateway, GatewayView};
 use crate::service::unix_now;
-
-/// Gateways in one answer, unless fewer are asked for.
-const MOST: u32 = 100_000;
-
-/// In the order of their EUIs; a `Link` header (RFC 8288) leads to those that did not fit.
-pub(super) async fn list(
-    State(api): State<Api>,
-    caller: Caller,
-    Query(part): Query<Part>,
-) -> Result<(HeaderMap, Json<Vec<GatewayView>>), Failure> {
-    let limit = part.limit.unwrap_or(MOST).clamp(1, MOST);
-    let after = part.after.as_deref().map(eui).transpose()?;
-    let gateways = api.center.gateways(&caller, after, limit).await?;
-    let mut headers = HeaderMap::new();
-    if gateways.len() >= limit as usize
-        && let Some(last) = gateways.last()
-    {
-        let link = format!("</api/v1/gateways?limit={limit}&after={}>; rel=\"next\"", last.eui);
-        headers.extend(link.parse().ok().map(|link| (header::LINK, link)));
-    }
-    Ok((headers, Json(gateways)))
-}
 
 pub(super) async fn show(
     State(api): State<Api>,
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<GatewayView>, Failure> {
-    Ok(Json(api.center.gateway(&caller, eui(&id)?).await?))
+    Ok(Json(api.center.gateway(&caller, eui(&id)?, unix_now()).await?))
 }
 
 pub(super) async fn declare(

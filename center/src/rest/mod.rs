@@ -5,6 +5,7 @@ mod blobs;
 mod body;
 mod enrolments;
 mod events;
+mod fleet;
 mod gateways;
 mod groups;
 mod links;
@@ -69,14 +70,23 @@ impl Api {
     /// All paths: of the API, and of the pages.
     pub(crate) fn router(self) -> Router {
         let guarded = Router::new()
-            .route("/gateways", get(gateways::list).post(gateways::declare))
-            .route("/gateways/{eui}", get(gateways::show))
+            .route("/gateways", get(fleet::list).post(gateways::declare))
+            .route("/gateways/counts", get(fleet::counts))
+            .route("/gateways/export", get(fleet::export))
+            .route("/gateways/import", post(fleet::import))
+            .route("/gateways/{eui}", get(gateways::show).patch(fleet::edit))
+            .route("/gateways/{eui}/history", get(fleet::history))
+            .route("/gateways/{eui}/packages", get(fleet::packages))
+            .route("/gateways/{eui}/updates", get(fleet::updates))
+            .route("/gateways/{eui}/move", post(fleet::move_to))
+            .route("/gateways/{eui}/retire", post(fleet::retire))
+            .route("/gateways/{eui}/unretire", post(fleet::unretire))
             .route("/gateways/{eui}/nudge", post(gateways::nudge))
             .route("/gateways/{eui}/lock-out", post(enrolments::lock_out))
             .route("/enrolments", get(enrolments::list).post(enrolments::order))
             .route("/enrolments/{eui}", delete(enrolments::cancel))
             .route("/groups", get(groups::list).post(groups::create))
-            .route("/groups/{name}", get(groups::show).delete(groups::remove))
+            .route("/groups/{name}", get(groups::show).patch(groups::edit).delete(groups::remove))
             .route(
                 "/groups/{name}/gateways/{eui}",
                 put(groups::add_member).merge(delete(groups::remove_member)),

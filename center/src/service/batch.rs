@@ -14,9 +14,10 @@ use super::downlink::{self, Outgoing, OutgoingKind};
 use super::incoming::{self, Incoming, ReceivedReport};
 use super::overdue::overdue_at;
 use super::report::{Known, Verdict, judge};
+use crate::access::CustomerId;
 use crate::bounds::{BUSY_AFTER_EXPIRY_S, MAX_REPORTS, MAX_REPORTS_SIZE, MAX_STREAMS};
 use crate::store::{
-    DueCommand, Kept, KnownCommand, NewReport, StoreError, cancellations, gateways, reports, silence, updates,
+    DueCommand, Kept, KnownCommand, NewReport, StoreError, cancellations, gateways, reports, silence, updates, vitals,
 };
 
 /// One MQTT message.
@@ -251,12 +252,13 @@ async fn hear(
     let packages_wanted = downlink::packages_wanted(gateway.as_ref(), &telemetry);
     if gateway.is_none() {
         tracing::info!(eui = %telemetry.eui, "a gateway is heard of for the first time");
-        gateways::ensure(connection, telemetry.eui, now).await?;
+        gateways::ensure(connection, telemetry.eui, CustomerId::MAIN, now).await?;
     }
     let packages = telemetry.installed_packages.take().map(|list| serde_json::to_string(&list));
     let packages = packages.transpose().map_err(not_json)?.zip(telemetry.packages_digest.clone());
-    let heard = gateways::Heard { telemetry, packages };
-    gateways::keep_telemetry(connection, &heard, now).await?;
+    let heard = vitals::Heard { telemetry, packages };
+    vitals::keep(connection, gateway.as_ref(), &heard, now).await?;
+    work.changes.push(Change::Gateway(heard.telemetry.eui));
     if let Some(job) = &heard.telemetry.job {
         hear_of_job(connection, heard.telemetry.eui, job.command_id, now, work).await?;
     }
@@ -330,7 +332,7 @@ async fn take(
                 json: &report.json,
                 note: note.map(|note| note.to_string()),
             };
-            gateways::ensure(connection, eui, now).await?;
+            gateways::ensure(connection, eui, CustomerId::MAIN, now).await?;
             let kept = reports::keep(connection, &row, now).await?;
             if known.position.is_none() {
                 reports::prune_streams(connection, eui, position.stream, MAX_STREAMS).await?;

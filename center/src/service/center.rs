@@ -12,7 +12,7 @@ use super::batch::Message;
 use super::changes::Change;
 use super::order::OrderError;
 use super::rate::{Admission, Rates};
-use crate::bounds::{CHANGES, REPORT_AGE_S};
+use crate::bounds::{CHANGES, MAX_GROUPS, REPORT_AGE_S};
 use crate::links::Links;
 use crate::store::{Store, StoreError, gateways, reports, silence, updates};
 
@@ -42,6 +42,7 @@ pub(crate) struct Center {
     unusable: AtomicU64,
     rates: Mutex<Rates>,
     over_rate: AtomicU64,
+    pub(super) max_groups: u32,
 }
 
 /// The center's clock. It is only read at the edges: rules are given the time.
@@ -69,7 +70,14 @@ impl Center {
             unusable: AtomicU64::new(0),
             rates: Mutex::default(),
             over_rate: AtomicU64::new(0),
+            max_groups: MAX_GROUPS,
         }
+    }
+
+    /// The same, with another number of groups that a customer may have.
+    pub(crate) fn with_max_groups(mut self, max_groups: u32) -> Self {
+        self.max_groups = max_groups;
+        self
     }
 
     /// The prefix of all topics.

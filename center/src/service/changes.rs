@@ -14,13 +14,16 @@ pub(crate) enum Change {
     },
     /// Several deliveries of an update.
     Update(UpdateId),
+    /// A gateway: its telemetry came, or an operator changed it.
+    Gateway(Eui),
 }
 
 impl Change {
     /// The update that changed.
-    pub(crate) fn update_id(self) -> UpdateId {
+    pub(crate) fn update_id(self) -> Option<UpdateId> {
         match self {
-            Self::Delivery { update_id, .. } | Self::Update(update_id) => update_id,
+            Self::Delivery { update_id, .. } | Self::Update(update_id) => Some(update_id),
+            Self::Gateway(_) => None,
         }
     }
 }

@@ -7,42 +7,11 @@ use super::audit::{What, audit};
 use super::center::{Center, check_description, check_name};
 use super::customers::customer_for;
 use super::order::OrderError;
-use super::views;
 use crate::access::{Action, Caller};
 use crate::api::{DeclareGateway, GatewayView};
-use crate::store::{GatewayRow, StoreError, gateways, groups};
+use crate::store::{GatewayRow, StoreError, gateways};
 
 impl Center {
-    /// The gateways that the caller may see, in the order of their EUIs, those after `after`.
-    pub(crate) async fn gateways(
-        &self,
-        caller: &Caller,
-        after: Option<Eui>,
-        limit: u32,
-    ) -> Result<Vec<GatewayView>, OrderError> {
-        let mut connection = self.store.read().await?;
-        let rows =
-            gateways::list(&mut connection, &caller.where_may(Action::SeeGateways), after, limit).await?;
-        let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(Vec::new()) };
-        let mut groups = groups::of_gateways(&mut connection, first.eui, last.eui).await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| {
-                let of_it = groups.remove(&row.eui).unwrap_or_default();
-                views::gateway(row, of_it)
-            })
-            .collect())
-    }
-
-    /// One gateway, with its last telemetry.
-    pub(crate) async fn gateway(&self, caller: &Caller, eui: Eui) -> Result<GatewayView, OrderError> {
-        let mut connection = self.store.read().await?;
-        let row = find_gateway(&mut connection, caller, eui, Action::SeeGateways).await?;
-        let groups = groups::of_gateways(&mut connection, eui, eui).await?.remove(&eui);
-        let telemetry = gateways::telemetry(&mut connection, eui).await?;
-        Ok(GatewayView { telemetry, ..views::gateway(row, groups.unwrap_or_default()) })
-    }
-
     /// Declares a gateway, or names one that is known.
     pub(crate) async fn declare(
         &self,
@@ -56,19 +25,18 @@ impl Center {
         }
         check_description(&order.description)?;
         let mut transaction = self.store.begin().await?;
-        let customer = match gateways::find(&mut transaction, eui).await? {
-            Some(_) => find_gateway(&mut transaction, caller, eui, Action::EditGateways).await?.customer_id,
-            None => {
-                let name = order.customer.as_deref();
-                customer_for(&mut transaction, caller, name, Action::EditGateways).await?.id
-            }
-        };
-        let name = order.name.as_deref();
-        gateways::declare(&mut transaction, eui, customer, name, &order.description, now).await?;
+        if gateways::find(&mut transaction, eui).await?.is_none() {
+            let name = order.customer.as_deref();
+            let customer = customer_for(&mut transaction, caller, name, Action::EditGateways).await?.id;
+            gateways::ensure(&mut transaction, eui, customer, now).await?;
+        }
+        let row = find_gateway(&mut transaction, caller, eui, Action::EditGateways).await?;
+        let (customer, name) = (row.customer_id, order.name.as_deref().or(row.name.as_deref()));
+        gateways::declare(&mut transaction, &row, name, &order.description).await?;
         let what = What::of(customer, format!("gateway {eui}"), "declared");
         audit(&mut transaction, caller, Action::EditGateways, what).await?;
         transaction.commit().await.map_err(StoreError::from)?;
-        self.gateway(caller, eui).await
+        self.gateway(caller, eui, now).await
     }
 
     /// Asks one gateway for telemetry.

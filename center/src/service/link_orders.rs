@@ -31,7 +31,7 @@ impl Center {
         let view = self.link(caller, name).await?;
         let mut connection = self.store.read().await?;
         let group = find_group(&mut connection, caller, group, Action::SeeGroups).await?;
-        let members = gateways::of_group(&mut connection, &group.group_id).await?;
+        let members = fleet::all_rows(&mut connection, &Filter::members(members_of(&group)?), now).await?;
         drop(connection);
         let link = self.read_link(view.digest).await?;
         in_thread(move || {

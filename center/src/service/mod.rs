@@ -10,6 +10,9 @@ mod center;
 mod changes;
 mod customers;
 mod downlink;
+pub(crate) mod fleet;
+mod gateway_files;
+mod gateway_orders;
 mod gateways;
 mod groups;
 mod incoming;
@@ -28,6 +31,7 @@ pub(crate) use batch::{Handled, Message};
 pub(crate) use center::{Center, Keys, unix_now};
 pub(crate) use changes::Change;
 pub(crate) use downlink::Outgoing;
+pub(crate) use gateway_files::export_line;
 pub(crate) use gateways::no_gateway;
 pub(crate) use order::OrderError;
 

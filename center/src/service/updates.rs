@@ -6,14 +6,15 @@ use sqlx::AnyConnection;
 use super::audit::{What, audit};
 use super::center::{Center, in_thread};
 use super::changes::Change;
-use super::groups::find_group;
+use super::groups::{find_group, members, members_of};
 use super::links::require_link;
 use super::order::{OrderError, new_update};
 use super::state::Counts;
 use super::views;
 use crate::access::{Action, Caller};
 use crate::api::{SendUpdate, UpdateView};
-use crate::store::{NewUpdate, Origin, StoreError, UpdateRow, groups, updates};
+use crate::store::fleet::{self, Filter};
+use crate::store::{NewUpdate, Origin, StoreError, UpdateRow, updates};
 
 impl Center {
     /// Accepts an update for a group, and asks those of its gateways that are connected for telemetry.
@@ -25,22 +26,33 @@ impl Center {
     ) -> Result<UpdateView, OrderError> {
         let mut connection = self.store.read().await?;
         let group = find_group(&mut connection, caller, &order.group, Action::SendUpdates).await?;
-        let gateways = groups::members(&mut connection, &group.group_id).await?;
+        let gateways = members(&mut connection, &group).await?;
         drop(connection);
         self.check_link_order(&order.job, &group.customer, &gateways, now).await?;
-        let (group_id, customer) = (group.group_id.clone(), group.customer.id);
+        let customer = group.customer.id;
         let origin = Origin {
-            customer: group.customer,
-            group_id: Some(group.group_id),
+            customer: group.customer.clone(),
+            group_id: Some(group.group_id.clone()),
             created_by_id: caller.user,
             created_by: caller.name.clone(),
         };
-        let order = SendUpdate { group: group.name, ..order };
+        let order = SendUpdate { group: group.name.clone(), ..order };
         let update = in_thread(move || new_update(order, &gateways, origin, now)).await?;
         let mut transaction = self.store.begin().await?;
         require_link(&mut transaction, &update.job, customer).await?;
         let expired = updates::expire(&mut transaction, now).await?;
-        if let Some((under_way, eui)) = updates::in_progress(&mut transaction, &group_id).await? {
+        // Members are who they are at this moment: nobody has moved to another customer since they were read.
+        let now_members = members(&mut transaction, &group).await?;
+        if !update.commands.iter().map(|(_, eui)| eui).eq(&now_members) {
+            return Err(OrderError::Conflict(format!("the group {:?} has just changed: try again", group.name)));
+        }
+        let filter = Filter::members(members_of(&group)?);
+        let of_group = updates::in_progress(&mut transaction, &group.group_id).await?;
+        let in_progress = match of_group {
+            Some(found) => Some(found),
+            None => fleet::waited_for(&mut transaction, &filter, now).await?,
+        };
+        if let Some((under_way, eui)) = in_progress {
             return Err(OrderError::Conflict(format!(
                 "update {under_way} is in progress: its command still waits for gateway {eui}"
             )));
@@ -52,7 +64,8 @@ impl Center {
         let update_id = update.row.update_id;
         tracing::info!(%update_id, group = update.row.group, gateways = update.commands.len(), "an update is accepted");
         self.tell(&[Change::Update(update_id)]);
-        let online = groups::online_members(&mut *self.store.read().await?, &group_id).await?;
+        let online = Filter { online: Some(true), ..filter };
+        let online = fleet::all(&mut *self.store.read().await?, &online, now).await?;
         self.nudge_some(online);
         self.update(caller, update_id, now).await
     }

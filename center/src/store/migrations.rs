@@ -5,18 +5,22 @@ use sqlx::{AnyPool, SqlSafeStr as _};
 
 use super::StoreError;
 
-const STEPS: [(i64, &str, &str); 6] = [
+const STEPS: [(i64, &str, &str); 7] = [
     (1, "begin", include_str!("../../migrations/0001_begin.sql")),
     (2, "cancel and overdue", include_str!("../../migrations/0002_cancel_and_overdue.sql")),
     (3, "lost states", include_str!("../../migrations/0003_lost_states.sql")),
     (4, "magic links", include_str!("../../migrations/0004_magic_links.sql")),
     (5, "enrolment", include_str!("../../migrations/0005_enrolment.sql")),
     (6, "accounts", include_str!("../../migrations/0006_accounts.sql")),
+    (7, "gateways", include_str!("../../migrations/0007_gateways.sql")),
 ];
 
 /// Brings the tables up to date.
 pub(super) async fn run(pool: &AnyPool, place: &str) -> Result<(), StoreError> {
-    run_up_to(pool, place, STEPS.len()).await
+    run_up_to(pool, place, STEPS.len()).await?;
+    // What SQL cannot say in one way for every database. Some at a time, so that an interrupted start goes on where it was.
+    while super::gateways::make_keys(&mut *pool.acquire().await?).await? > 0 {}
+    Ok(())
 }
 
 /// Only the first steps.

@@ -6,13 +6,18 @@ pub(crate) mod cancellations;
 pub(crate) mod certificates;
 pub(crate) mod customers;
 pub(crate) mod enrolments;
+pub(crate) mod fleet;
+pub(crate) mod gateway_updates;
 pub(crate) mod gateways;
 pub(crate) mod groups;
+pub(crate) mod labels;
 pub(crate) mod links;
 mod migrations;
 pub(crate) mod reports;
 pub(crate) mod silence;
+mod sql;
 pub(crate) mod updates;
+pub(crate) mod vitals;
 
 use std::path::{Path, PathBuf};
 

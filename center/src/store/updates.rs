@@ -203,7 +203,7 @@ macro_rules! updates {
     };
 }
 
-fn command_row(row: &AnyRow) -> Result<CommandRow> {
+pub(super) fn command_row(row: &AnyRow) -> Result<CommandRow> {
     Ok(CommandRow {
         command_id: parsed(row, "command_id")?,
         update_id: parsed(row, "update_id")?,

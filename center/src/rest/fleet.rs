@@ -1,0 +1,258 @@
+//! `/gateways`: lists, files, and what is told of one gateway.
+
+use axum::Json;
+use axum::body::{Body as HttpBody, Bytes};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::IntoResponse;
+use serde::Deserialize;
+
+use super::Api;
+use super::body::{Body, eui};
+use super::problem::Failure;
+use crate::access::Caller;
+use crate::api::{
+    EditGateway, GatewayCounts, GatewayUpdate, GatewayView, History, ImportView, MoveGateway, Packages, Retired,
+};
+use crate::gateway::file;
+use crate::service::fleet::{Wanted, place_from, place_text, sort_from};
+use crate::service::{export_line, unix_now};
+use crate::store::fleet::{Part, Sort};
+
+/// Gateways in one answer when nothing is said, and at most: 10,000 of 600 bytes are 6 MB.
+const USUAL: u32 = 1000;
+const MOST: u32 = 10_000;
+
+/// Gateways that an export reads at once.
+const EXPORT_PART: u32 = 1000;
+
+/// What may stand behind `?` of a list.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Asked {
+    search: Option<String>,
+    status: Option<String>,
+    keros: Option<String>,
+    model: Option<String>,
+    label: Option<String>,
+    rule: Option<String>,
+    group: Option<String>,
+    customer: Option<String>,
+    retired: Option<String>,
+    sort: Option<String>,
+    limit: Option<u32>,
+    after: Option<String>,
+}
+
+impl Asked {
+    fn wanted(&self) -> Wanted {
+        Wanted {
+            search: self.search.clone(),
+            status: self.status.clone(),
+            keros: self.keros.clone(),
+            model: self.model.clone(),
+            label: self.label.clone(),
+            rule: self.rule.clone(),
+            group: self.group.clone(),
+            customer: self.customer.clone(),
+            retired: self.retired.clone(),
+        }
+    }
+
+    fn part(&self) -> Result<Part, Failure> {
+        let (sort, descending) = sort_from(self.sort.as_deref())?;
+        let after = self.after.as_deref().map(|after| place_from(after, sort)).transpose()?;
+        Ok(Part { sort, descending, after, limit: self.limit.unwrap_or(USUAL).clamp(1, MOST) })
+    }
+
+    /// The address of the next page: everything as it was asked, but where it begins.
+    fn next(&self, after: &str) -> String {
+        let limit = self.limit.map(|limit| limit.to_string());
+        let pairs = [
+            ("search", &self.search),
+            ("status", &self.status),
+            ("keros", &self.keros),
+            ("model", &self.model),
+            ("label", &self.label),
+            ("rule", &self.rule),
+            ("group", &self.group),
+            ("customer", &self.customer),
+            ("retired", &self.retired),
+            ("sort", &self.sort),
+            ("limit", &limit),
+        ];
+        let said = pairs.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
+        let said: Vec<String> =
+            said.chain([("after", after)]).map(|(name, value)| format!("{name}={}", in_query(value))).collect();
+        format!("/api/v1/gateways?{}", said.join("&"))
+    }
+}
+
+/// A value for a query (RFC 3986, section 2.3).
+pub(crate) fn in_query(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            text.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    text
+}
+
+/// A `Link` header (RFC 8288) leads to those that did not fit.
+pub(super) async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    Query(asked): Query<Asked>,
+) -> Result<(HeaderMap, Json<Vec<GatewayView>>), Failure> {
+    let page = api.center.fleet(&caller, &asked.wanted(), &asked.part()?, unix_now()).await?;
+    let mut headers = HeaderMap::new();
+    if let Some(next) = &page.next {
+        let link = format!("<{}>; rel=\"next\"", asked.next(&place_text(next)));
+        headers.extend(link.parse().ok().map(|link| (header::LINK, link)));
+    }
+    Ok((headers, Json(page.gateways)))
+}
+
+pub(super) async fn counts(
+    State(api): State<Api>,
+    caller: Caller,
+    Query(asked): Query<Asked>,
+) -> Result<Json<GatewayCounts>, Failure> {
+    Ok(Json(api.center.fleet_counts(&caller, &asked.wanted(), unix_now()).await?))
+}
+
+pub(super) async fn edit(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Body(order): Body<EditGateway>,
+) -> Result<Json<GatewayView>, Failure> {
+    Ok(Json(api.center.edit_gateway(&caller, eui(&id)?, &order, unix_now()).await?))
+}
+
+pub(super) async fn move_to(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Body(order): Body<MoveGateway>,
+) -> Result<Json<GatewayView>, Failure> {
+    Ok(Json(api.center.move_gateway(&caller, eui(&id)?, &order, unix_now()).await?))
+}
+
+pub(super) async fn retire(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<Retired>, Failure> {
+    Ok(Json(api.center.retire_gateway(&caller, eui(&id)?, unix_now()).await?))
+}
+
+pub(super) async fn unretire(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<GatewayView>, Failure> {
+    Ok(Json(api.center.unretire_gateway(&caller, eui(&id)?, unix_now()).await?))
+}
+
+pub(super) async fn history(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<History>, Failure> {
+    Ok(Json(api.center.history(&caller, eui(&id)?).await?))
+}
+
+/// What may stand behind `?` of the packages.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PackagesAsked {
+    search: Option<String>,
+}
+
+pub(super) async fn packages(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(asked): Query<PackagesAsked>,
+) -> Result<Json<Packages>, Failure> {
+    Ok(Json(api.center.packages(&caller, eui(&id)?, asked.search.as_deref()).await?))
+}
+
+pub(super) async fn updates(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<Vec<GatewayUpdate>>, Failure> {
+    Ok(Json(api.center.updates_of_gateway(&caller, eui(&id)?).await?))
+}
+
+/// What may stand behind `?` of an import.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ImportAsked {
+    customer: Option<String>,
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// 200 when it is done or was only asked, 422 when lines are wrong.
+pub(super) async fn import(
+    State(api): State<Api>,
+    caller: Caller,
+    Query(asked): Query<ImportAsked>,
+    bytes: Bytes,
+) -> Result<(StatusCode, Json<ImportView>), Failure> {
+    let customer = asked.customer.as_deref();
+    let view = api.center.import(&caller, bytes.to_vec(), customer, asked.dry_run, unix_now()).await?;
+    let wrong = !asked.dry_run && !view.errors.is_empty();
+    Ok((if wrong { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK }, Json(view)))
+}
+
+/// All that are asked for, part by part: what it holds at once is bounded, whatever the fleet.
+pub(crate) async fn export(
+    State(api): State<Api>,
+    caller: Caller,
+    Query(asked): Query<Asked>,
+) -> Result<impl IntoResponse, Failure> {
+    let part = Part { sort: Sort::Eui, descending: false, after: None, limit: EXPORT_PART };
+    let wanted = asked.wanted();
+    // The first part is read before the answer begins: a refusal is a refusal.
+    let first = api.center.fleet(&caller, &wanted, &part, unix_now()).await?;
+    let begin = (Some((first, true)), api, caller, wanted);
+    let parts = futures_util::stream::unfold(begin, |(page, api, caller, wanted)| async move {
+        let (page, is_first) = page?;
+        let text = csv_text(&page.gateways, is_first);
+        let next = match page.next {
+            None => None,
+            Some(after) => {
+                let part = Part { sort: Sort::Eui, descending: false, after: Some(after), limit: EXPORT_PART };
+                match api.center.fleet(&caller, &wanted, &part, unix_now()).await {
+                    Ok(page) => Some((page, false)),
+                    // The answer is cut off: a client sees that it has no end.
+                    Err(error) => return Some((Err(std::io::Error::other(error.to_string())), (None, api, caller, wanted))),
+                }
+            }
+        };
+        Some((text, (next, api, caller, wanted)))
+    });
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8")),
+        (header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"gateways.csv\"")),
+    ];
+    Ok((headers, HttpBody::from_stream(parts)))
+}
+
+fn csv_text(gateways: &[GatewayView], with_head: bool) -> Result<Vec<u8>, std::io::Error> {
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    if with_head {
+        csv.write_record(file::WRITTEN)?;
+    }
+    for view in gateways {
+        csv.write_record(export_line(view))?;
+    }
+    csv.into_inner().map_err(|error| std::io::Error::other(error.to_string()))
+}
