@@ -45,6 +45,8 @@ pub(crate) struct ServeSettings {
     pub(crate) broker: BrokerChoice,
     /// First part of all topics.
     pub(crate) topic_prefix: Prefix,
+    /// Groups that one customer may have.
+    pub(crate) max_groups: u32,
     /// PEM file with the private key that signs commands.
     pub(crate) command_key_file: PathBuf,
     /// PEM file with the private key that signs statements.
@@ -127,7 +129,8 @@ pub(crate) async fn serve(
     let gate = Arc::<Gate>::default();
     let public =
         [(KeyPurpose::Command, keys.command.public()), (KeyPurpose::Statement, keys.statement.public())];
-    let center = Arc::new(Center::new(store.clone(), keys, settings.topic_prefix.clone(), links, nudges));
+    let center = Center::new(store.clone(), keys, settings.topic_prefix.clone(), links, nudges);
+    let center = Arc::new(center.with_max_groups(settings.max_groups));
     center.forget_presence().await?;
     center.expire(unix_now()).await?;
 

@@ -9,6 +9,8 @@ mod ids;
 pub(crate) mod permissions;
 mod role;
 
+#[cfg(test)]
+pub(crate) use caller::{Grant, Reach, TokenScopes};
 pub(crate) use caller::{Caller, Visible};
 pub(crate) use ids::{CustomerId, GroupId, UserId};
 pub(crate) use permissions::Action;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::access::{CustomerId, GroupId};
 
 /// The body of `POST /groups`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct CreateGroup {
     /// Its name.
     pub(crate) name: String,

@@ -138,6 +138,29 @@ impl Client {
         self.json(answer)
     }
 
+    /// `PATCH` with a body.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub(crate) fn patch<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let url = self.path(path);
+        let answer = self.agent.patch(&url).header("Authorization", self.bearer()).send_json(body);
+        self.json(answer)
+    }
+
+    /// `POST` without a body.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub(crate) fn post_nothing<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        let url = self.path(path);
+        self.json(self.agent.post(&url).header("Authorization", self.bearer()).send_empty())
+    }
+
     /// `POST` without a body; an answer is not looked at.
     ///
     /// # Errors

@@ -45,8 +45,6 @@ pub(super) fn stated_length(headers: &HeaderMap) -> Option<u64> {
 pub(super) struct Part {
     /// Elements at most.
     pub(super) limit: Option<u32>,
-    /// Those after this one (gateways).
-    pub(super) after: Option<String>,
     /// Those before this one (updates).
     pub(super) before: Option<String>,
 }

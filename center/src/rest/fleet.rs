@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::body::{Body as HttpBody, Bytes};
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::IntoResponse;
 use serde::Deserialize;
 
@@ -14,6 +14,7 @@ use crate::access::Caller;
 use crate::api::{
     EditGateway, GatewayCounts, GatewayUpdate, GatewayView, History, ImportView, MoveGateway, Packages, Retired,
 };
+use crate::cli::client::path_part;
 use crate::gateway::file;
 use crate::service::fleet::{Wanted, place_from, place_text, sort_from};
 use crate::service::{export_line, unix_now};
@@ -83,22 +84,9 @@ impl Asked {
         ];
         let said = pairs.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
         let said: Vec<String> =
-            said.chain([("after", after)]).map(|(name, value)| format!("{name}={}", in_query(value))).collect();
+            said.chain([("after", after)]).map(|(name, value)| format!("{name}={}", path_part(value))).collect();
         format!("/api/v1/gateways?{}", said.join("&"))
     }
-}
-
-/// A value for a query (RFC 3986, section 2.3).
-pub(crate) fn in_query(value: &str) -> String {
-    let mut text = String::with_capacity(value.len());
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            text.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    text
 }
 
 /// A `Link` header (RFC 8288) leads to those that did not fit.
@@ -199,17 +187,14 @@ pub(super) struct ImportAsked {
     dry_run: bool,
 }
 
-/// 200 when it is done or was only asked, 422 when lines are wrong.
 pub(super) async fn import(
     State(api): State<Api>,
     caller: Caller,
     Query(asked): Query<ImportAsked>,
     bytes: Bytes,
-) -> Result<(StatusCode, Json<ImportView>), Failure> {
+) -> Result<Json<ImportView>, Failure> {
     let customer = asked.customer.as_deref();
-    let view = api.center.import(&caller, bytes.to_vec(), customer, asked.dry_run, unix_now()).await?;
-    let wrong = !asked.dry_run && !view.errors.is_empty();
-    Ok((if wrong { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK }, Json(view)))
+    Ok(Json(api.center.import(&caller, bytes.to_vec(), customer, asked.dry_run, unix_now()).await?))
 }
 
 /// All that are asked for, part by part: what it holds at once is bounded, whatever the fleet.

@@ -14,7 +14,6 @@ use super::downlink::{self, Outgoing, OutgoingKind};
 use super::incoming::{self, Incoming, ReceivedReport};
 use super::overdue::overdue_at;
 use super::report::{Known, Verdict, judge};
-use crate::access::CustomerId;
 use crate::bounds::{BUSY_AFTER_EXPIRY_S, MAX_REPORTS, MAX_REPORTS_SIZE, MAX_STREAMS};
 use crate::store::{
     DueCommand, Kept, KnownCommand, NewReport, StoreError, cancellations, gateways, reports, silence, updates, vitals,
@@ -252,7 +251,7 @@ async fn hear(
     let packages_wanted = downlink::packages_wanted(gateway.as_ref(), &telemetry);
     if gateway.is_none() {
         tracing::info!(eui = %telemetry.eui, "a gateway is heard of for the first time");
-        gateways::ensure(connection, telemetry.eui, CustomerId::MAIN, now).await?;
+        gateways::ensure(connection, telemetry.eui, now).await?;
     }
     let packages = telemetry.installed_packages.take().map(|list| serde_json::to_string(&list));
     let packages = packages.transpose().map_err(not_json)?.zip(telemetry.packages_digest.clone());
@@ -332,7 +331,7 @@ async fn take(
                 json: &report.json,
                 note: note.map(|note| note.to_string()),
             };
-            gateways::ensure(connection, eui, CustomerId::MAIN, now).await?;
+            gateways::ensure(connection, eui, now).await?;
             let kept = reports::keep(connection, &row, now).await?;
             if known.position.is_none() {
                 reports::prune_streams(connection, eui, position.stream, MAX_STREAMS).await?;

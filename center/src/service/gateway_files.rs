@@ -9,8 +9,7 @@ use super::audit::{What, audit};
 use super::center::{Center, in_thread};
 use super::customers::customer_for;
 use super::gateway_orders::check_texts;
-use super::gateways::no_gateway;
-use super::order::OrderError;
+use super::order::{OrderError, invalid};
 use crate::access::{Action, Caller, CustomerId};
 use crate::api::{GatewayView, ImportError, ImportView};
 use crate::gateway::file::{self, Line, LineError};
@@ -43,16 +42,28 @@ impl Center {
         errors.truncate(file::MAX_ERRORS + 1);
         let told = |LineError { line, message }| ImportError { line, message };
         import.view.errors = errors.into_iter().map(told).collect();
-        if dry_run || !import.view.errors.is_empty() {
-            import.view.dry_run = true;
+        if dry_run {
             transaction.rollback().await.map_err(StoreError::from)?;
             return Ok(import.view);
+        }
+        if !import.view.errors.is_empty() {
+            return Err(invalid(refusal(&import.view.errors)));
         }
         let detail = format!("imported: {} added, {} changed", import.view.added, import.view.changed);
         audit(&mut transaction, caller, Action::EditGateways, What::of(customer, "gateways from a file", detail)).await?;
         transaction.commit().await.map_err(StoreError::from)?;
         Ok(import.view)
     }
+}
+
+/// The first errors in one sentence: all of them are told when it is only asked.
+fn refusal(errors: &[ImportError]) -> String {
+    const TOLD: usize = 5;
+    let told: Vec<String> =
+        errors.iter().take(TOLD).map(|error| format!("line {}: {}", error.line, error.message)).collect();
+    let more = errors.len().saturating_sub(TOLD);
+    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+    format!("nothing is changed: {}{more}", told.join("; "))
 }
 
 fn empty(dry_run: bool) -> ImportView {
@@ -117,9 +128,10 @@ impl Import {
             (Some(_), false) => self.view.changed += 1,
             (None, false) => self.view.added += 1,
         }
-        gateways::ensure(transaction, line.eui, self.customer, self.now).await?;
-        let row = gateways::find(transaction, line.eui).await?.ok_or_else(|| no_gateway(line.eui))?;
-        gateways::declare(transaction, &row, name, description).await?;
+        gateways::declare(transaction, line.eui, self.customer, name, description, self.now).await?;
+        if let (Some(row), None) = (before, name) {
+            gateways::rename(transaction, row, None, description).await?;
+        }
         if let (Some(wanted), false) = (&wanted, same_labels) {
             labels::set(transaction, line.eui, wanted).await?;
         }

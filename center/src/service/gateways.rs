@@ -25,14 +25,15 @@ impl Center {
         }
         check_description(&order.description)?;
         let mut transaction = self.store.begin().await?;
-        if gateways::find(&mut transaction, eui).await?.is_none() {
-            let name = order.customer.as_deref();
-            let customer = customer_for(&mut transaction, caller, name, Action::EditGateways).await?.id;
-            gateways::ensure(&mut transaction, eui, customer, now).await?;
-        }
-        let row = find_gateway(&mut transaction, caller, eui, Action::EditGateways).await?;
-        let (customer, name) = (row.customer_id, order.name.as_deref().or(row.name.as_deref()));
-        gateways::declare(&mut transaction, &row, name, &order.description).await?;
+        let customer = match gateways::find(&mut transaction, eui).await? {
+            Some(_) => find_gateway(&mut transaction, caller, eui, Action::EditGateways).await?.customer_id,
+            None => {
+                let name = order.customer.as_deref();
+                customer_for(&mut transaction, caller, name, Action::EditGateways).await?.id
+            }
+        };
+        let name = order.name.as_deref();
+        gateways::declare(&mut transaction, eui, customer, name, &order.description, now).await?;
         let what = What::of(customer, format!("gateway {eui}"), "declared");
         audit(&mut transaction, caller, Action::EditGateways, what).await?;
         transaction.commit().await.map_err(StoreError::from)?;

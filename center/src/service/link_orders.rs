@@ -9,14 +9,15 @@ use super::center::{Center, in_thread};
 use super::changes::Change;
 use super::downlink::command_envelope;
 use super::gateways::{find_gateway, no_gateway};
-use super::groups::find_group;
+use super::groups::{find_group, members_of};
 use super::links::require_link;
 use super::order::{OrderError, invalid, new_update};
 use crate::access::{Action, Caller};
 use crate::api::{LinkView, SendUpdate, SignLink, SignedLink};
 use crate::links::Declared;
+use crate::store::fleet::{self, Filter};
 use crate::store::{
-    Customer, DueCommand, GatewayRow, NewUpdate, Origin, StoreError, customers, gateways, links, updates,
+    Customer, DueCommand, GatewayRow, NewUpdate, Origin, StoreError, customers, links, updates,
 };
 
 impl Center {

@@ -114,8 +114,12 @@ pub(crate) async fn these(connection: &mut AnyConnection, gateways: &[Eui]) -> R
     sql.fetch(connection).await?.iter().map(gateway_row).collect()
 }
 
-/// Makes a gateway known, as one of this customer; one that is known stays as it is.
-pub(crate) async fn ensure(
+/// Makes a gateway known that has spoken, as one of the customer `main`; one that is known stays as it is.
+pub(crate) async fn ensure(connection: &mut AnyConnection, eui: Eui, now: UnixSeconds) -> Result<()> {
+    ensure_of(connection, eui, CustomerId::MAIN, now).await
+}
+
+async fn ensure_of(
     connection: &mut AnyConnection,
     eui: Eui,
     customer: CustomerId,
@@ -136,18 +140,22 @@ pub(crate) async fn ensure(
     Ok(())
 }
 
-/// Keeps that an operator declared a known gateway, by this name.
+/// Makes a gateway known that an operator declares for a customer; no name leaves the old one. One that is known keeps its customer.
 pub(crate) async fn declare(
     connection: &mut AnyConnection,
-    row: &GatewayRow,
+    eui: Eui,
+    customer: CustomerId,
     name: Option<&str>,
     description: &str,
+    now: UnixSeconds,
 ) -> Result<()> {
+    ensure_of(connection, eui, customer, now).await?;
     sqlx::query("UPDATE gateways SET declared = 1 WHERE eui = $1")
-        .bind(row.eui.to_string())
+        .bind(eui.to_string())
         .execute(&mut *connection)
         .await?;
-    rename(connection, row, name, description).await
+    let Some(row) = find(connection, eui).await? else { return Ok(()) };
+    rename(connection, &row, name.or(row.name.as_deref()), description).await
 }
 
 /// Names and describes a known gateway.

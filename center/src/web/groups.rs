@@ -21,7 +21,7 @@ struct List {
 }
 
 pub(super) async fn list(State(api): State<Api>, visitor: Visitor) -> Result<Response, Failure> {
-    let groups = api.center().groups(&visitor.caller).await?;
+    let groups = api.center().groups(&visitor.caller, unix_now()).await?;
     html(&List { page: Page::new(&visitor, Section::Groups, "Groups"), groups })
 }
 
@@ -78,8 +78,7 @@ pub(super) async fn create(
     let order = CreateGroup {
         name: name.clone(),
         description: description.clone(),
-        gateways: Vec::new(),
-        customer: None,
+        ..CreateGroup::default()
     };
     match api.center().create_group(&visitor.caller, &order, unix_now()).await {
         Ok(group) => Ok(to(&place("/groups", group.group_id.as_str()), "the group is made")),

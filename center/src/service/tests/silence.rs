@@ -83,7 +83,7 @@ async fn listeners_are_told_when_a_command_becomes_overdue() {
     world.center.tell_overdue(100, 3600).await.unwrap();
     assert!(changes.try_recv().is_err());
     world.center.tell_overdue(3600, LATE).await.unwrap();
-    assert_eq!(changes.try_recv().unwrap().update_id(), update);
+    assert_eq!(changes.try_recv().unwrap().update_id(), Some(update));
     world.center.tell_overdue(LATE, LATE + 5).await.unwrap();
     assert!(changes.try_recv().is_err(), "once");
 }
