@@ -41,6 +41,9 @@ pub(crate) const MAX_GROUPS: u32 = 100;
 pub(crate) const STREAMS: usize = 256;
 pub(crate) const STREAM_EVENTS: usize = 16;
 
+/// Scripts that are checked at the same time, for people who are writing them: each is 256 KiB at most, and takes a thread. More wait.
+pub(crate) const SCRIPT_CHECKS: usize = 4;
+
 // Time.
 
 /// Gateways send telemetry this often.

@@ -14,6 +14,7 @@ pub struct CommandId(pub uuid::Uuid);
 
 /// Names one update: the order to a whole group, of which each gateway gets a command of its own.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct UpdateId(pub uuid::Uuid);
 
@@ -175,6 +176,7 @@ impl<'de> Deserialize<'de> for Job {
 
 /// How much a job may use. A field that is not stated has its default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct JobLimits {
     /// The whole job, seconds, 1 to 86,400; 3,600 by default.
@@ -209,6 +211,7 @@ impl Default for JobLimits {
 
 /// How a job is to be done. A field that is not stated has its default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct JobOptions {
     /// Change nothing, report what would change.

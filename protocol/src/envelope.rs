@@ -9,6 +9,7 @@ use crate::{KeyId, KeyRing, SigningKey, limits};
 
 /// A signed payload as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Envelope {
     /// What the payload is: [`Envelope::COMMAND`] or [`Envelope::STATEMENT`].
@@ -21,6 +22,7 @@ pub struct Envelope {
 
 /// One signature of an [`Envelope`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Signature {
     /// The key's name.
     pub keyid: KeyId,

@@ -21,6 +21,8 @@ mod keys;
 pub mod limits;
 pub mod magic_link;
 mod report;
+#[cfg(feature = "schema")]
+mod schema;
 mod telemetry;
 pub mod text;
 pub mod topics;

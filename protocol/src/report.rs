@@ -449,6 +449,7 @@ impl fmt::Display for Output {
 
 /// How far a command has come on its way to the gateway: the vendor's words, and two of ours. Only the center keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Delivery {
     /// For the gateway's next telemetry.

@@ -32,6 +32,7 @@ impl Presence {
 
 /// The payload of `…/telemetry`. What a gateway cannot find out is absent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Telemetry {
     /// Names this message; the answer repeats it, in its body and as MQTT correlation data.
     pub telemetry_id: uuid::Uuid,
@@ -98,6 +99,7 @@ pub struct Telemetry {
 
 /// Whether the gateway's clock can be believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ClockState {
     /// The kernel says that it is disciplined by a time source.
@@ -110,6 +112,7 @@ pub enum ClockState {
 
 /// One file system.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Disk {
     /// Where it is mounted.
     pub mount: String,
@@ -122,6 +125,7 @@ pub struct Disk {
 
 /// One installed package.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Package {
     /// Its name.
     pub name: String,
@@ -131,6 +135,7 @@ pub struct Package {
 
 /// The job that the executor runs at this moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct JobUnderWay {
     /// Its command.
     pub command_id: CommandId,
@@ -140,6 +145,7 @@ pub struct JobUnderWay {
 
 /// A Magic Link's bundle on its way to the gateway.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BundleUnderWay {
     /// The command that waits for it.
     pub command_id: CommandId,

@@ -9,9 +9,9 @@ mod ids;
 pub(crate) mod permissions;
 mod role;
 
+pub(crate) use caller::{Caller, Visible};
 #[cfg(test)]
 pub(crate) use caller::{Grant, Reach, TokenScopes};
-pub(crate) use caller::{Caller, Visible};
 pub(crate) use ids::{CustomerId, GroupId, UserId};
 pub(crate) use permissions::Action;
 pub(crate) use role::Role;

@@ -1,10 +1,11 @@
 //! How gateways join.
 
 use keros_protocol::{Eui, UnixSeconds};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `POST /enrolments`: lines with which these gateways join.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct EnrolOrder {
     /// The gateways.
     pub(crate) gateways: Vec<Eui>,
@@ -14,7 +15,7 @@ pub(crate) struct EnrolOrder {
 }
 
 /// The elements of the answer to `POST /enrolments`. Whoever has the line can join as this gateway.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct EnrolmentLine {
     /// The gateway.
     pub(crate) eui: Eui,
@@ -25,7 +26,7 @@ pub(crate) struct EnrolmentLine {
 }
 
 /// The elements of `GET /enrolments`, newest first. `DELETE /enrolments/{eui}` takes back what is pending.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct EnrolmentView {
     /// The gateway.
     pub(crate) eui: Eui,
@@ -40,7 +41,7 @@ pub(crate) struct EnrolmentView {
 }
 
 /// How far an enrolment is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum EnrolmentState {
     /// Nobody has asked with it.
@@ -56,7 +57,7 @@ pub(crate) enum EnrolmentState {
 }
 
 /// The answer to `POST /gateways/{eui}/lock-out`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct LockedOut {
     /// The gateway.
     pub(crate) eui: Eui,

@@ -1,12 +1,13 @@
 //! Lists of gateways, and what is told of one.
 
 use keros_protocol::{Delivery, Eui, Package, UnixSeconds, UpdateId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::gateway::status::ConnectionStatus;
 
 /// Connection status, as the vendor's clients know it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Connection {
     /// Operational, Warning, Unreachable or Unknown.
     pub(crate) status: ConnectionStatus,
@@ -18,7 +19,7 @@ pub(crate) struct Connection {
 }
 
 /// What a vital can be.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum VitalValue {
     /// A number.
@@ -28,7 +29,7 @@ pub(crate) enum VitalValue {
 }
 
 /// One vital, under the vendor's name.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Vital {
     /// `cpu_percent`, `memory_percent`, `temperature`, `uptime` (seconds), `network_interface_category`, `keros`.
     pub(crate) name: String,
@@ -39,7 +40,7 @@ pub(crate) struct Vital {
 }
 
 /// How many gateways have each status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct GatewayCounts {
     /// All of them.
     pub(crate) total: u32,
@@ -54,7 +55,7 @@ pub(crate) struct GatewayCounts {
 }
 
 /// `GET /gateways/{eui}/history`.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct History {
     /// The hours of the last week in which telemetry came, the oldest first.
     pub(crate) hours: Vec<HourPoint>,
@@ -63,7 +64,7 @@ pub(crate) struct History {
 }
 
 /// The last vitals of an hour.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct HourPoint {
     /// When the hour began.
     pub(crate) time_unix_s: UnixSeconds,
@@ -79,7 +80,7 @@ pub(crate) struct HourPoint {
 }
 
 /// The vitals of a day.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct DayPoint {
     /// When the day began, UTC.
     pub(crate) time_unix_s: UnixSeconds,
@@ -95,7 +96,7 @@ pub(crate) struct DayPoint {
 }
 
 /// One vital of a day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct OfDay {
     /// On average.
     pub(crate) average: i32,
@@ -104,7 +105,7 @@ pub(crate) struct OfDay {
 }
 
 /// `GET /gateways/{eui}/packages`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Packages {
     /// How many are installed.
     pub(crate) total: u32,
@@ -113,7 +114,7 @@ pub(crate) struct Packages {
 }
 
 /// One update of a gateway: `GET /gateways/{eui}/updates`, the newest first.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct GatewayUpdate {
     /// The update.
     pub(crate) update_id: UpdateId,
@@ -131,8 +132,7 @@ pub(crate) struct GatewayUpdate {
 }
 
 /// `PATCH /gateways/{eui}`. What is absent stays as it is.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct EditGateway {
     /// Its name; empty for none, and then it is called by its host name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -146,15 +146,14 @@ pub(crate) struct EditGateway {
 }
 
 /// `POST /gateways/{eui}/move`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct MoveGateway {
     /// The customer that it is to belong to, by id or name.
     pub(crate) customer: String,
 }
 
 /// `POST /gateways/import`, whose body is CSV: what came of it; with `dry_run=true` what would, with all that is wrong.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ImportView {
     /// It was only asked what would be: nothing was changed.
     pub(crate) dry_run: bool,
@@ -169,7 +168,7 @@ pub(crate) struct ImportView {
 }
 
 /// What is wrong with a line of a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ImportError {
     /// Counted from 1, with the head; 0 for the whole file.
     pub(crate) line: u64,
@@ -178,7 +177,7 @@ pub(crate) struct ImportError {
 }
 
 /// One gateway, for `DELETE`-like orders that answer with what was affected: `POST /gateways/{eui}/retire`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Retired {
     /// The gateway.
     pub(crate) eui: Eui,

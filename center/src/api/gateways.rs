@@ -1,13 +1,14 @@
 //! Gateways.
 
 use keros_protocol::{Eui, Telemetry, UnixSeconds};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Connection, Vital};
 use crate::access::CustomerId;
 
 /// `GET /gateways/{eui}`, and the elements of `GET /gateways`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct GatewayView {
     /// The gateway.
     pub(crate) eui: Eui,
@@ -58,7 +59,7 @@ pub(crate) struct GatewayView {
 }
 
 /// `POST /gateways`: declare one beforehand, or name one that is known.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct DeclareGateway {
     /// The gateway, in any spelling that people use.
     pub(crate) eui: String,

@@ -1,12 +1,13 @@
 //! Groups of gateways.
 
 use keros_protocol::Eui;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::access::{CustomerId, GroupId};
 
 /// The body of `POST /groups`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct CreateGroup {
     /// Its name.
     pub(crate) name: String,
@@ -29,7 +30,7 @@ pub(crate) struct CreateGroup {
 
 /// `GET /groups/{group}`, where the group is named by its id or its name, and the elements of `GET /groups`.
 /// `PUT` and `DELETE /groups/{group}/gateways/{eui}` change its members, `DELETE /groups/{group}` removes it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct GroupView {
     /// Its id.
     pub(crate) group_id: GroupId,
@@ -60,8 +61,7 @@ pub(crate) struct GroupView {
 }
 
 /// `PATCH /groups/{group}`. What is absent stays as it is.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct EditGroup {
     /// Its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,19 +2,20 @@
 
 use keros_protocol::magic_link::{BundleFile, Digest, GatewayPattern, KerosRange, MagicLink, Title};
 use keros_protocol::{Envelope, Eui, JobLimits, UnixSeconds, UpdateId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::updates::{SendOptions, UpdateView};
 
 /// `POST /magic-links/collect`: remove the links that no update runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct CollectLinks {
     /// Only those that were put into the store, and last sent, longer ago than this.
     pub(crate) older_than_s: u64,
 }
 
 /// What was removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct RemovedLinks {
     /// Magic Links.
     pub(crate) links: u32,
@@ -25,7 +26,7 @@ pub(crate) struct RemovedLinks {
 }
 
 /// `POST /magic-links/{digest}/sign`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct SignLink {
     /// The gateway, in any spelling that people use.
     pub(crate) eui: String,
@@ -41,7 +42,7 @@ pub(crate) struct SignLink {
 }
 
 /// The answer to it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct SignedLink {
     /// The update that follows what becomes of it; cancelling it works as for any other.
     pub(crate) update: UpdateView,
@@ -52,7 +53,7 @@ pub(crate) struct SignedLink {
 /// `GET /magic-links/{digest}` (`sha256:` and 64 hex digits, or the first 8 or more of them alone), the elements of `GET /magic-links`
 /// (without `gateways`, `files` and `updates`), and the answer to `PUT /magic-links/{digest}`, whose body is the manifest. Blobs come
 /// before it: `PUT /blobs/{digest}`. `DELETE /magic-links/{digest}` answers with [`RemovedLinks`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct LinkView {
     /// The hash.
     pub(crate) digest: Digest,
@@ -99,7 +100,7 @@ pub(crate) struct LinkView {
 }
 
 /// A file of a Magic Link.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct LinkFileView {
     /// Its path in the bundle.
     pub(crate) title: Title,

@@ -7,7 +7,9 @@ mod fleet;
 mod gateways;
 mod groups;
 mod links;
+mod preview;
 mod problem;
+mod scripts;
 mod updates;
 
 pub(crate) use enrolments::*;
@@ -15,5 +17,7 @@ pub(crate) use fleet::*;
 pub(crate) use gateways::*;
 pub(crate) use groups::*;
 pub(crate) use links::*;
+pub(crate) use preview::*;
 pub(crate) use problem::*;
+pub(crate) use scripts::*;
 pub(crate) use updates::*;

@@ -2,12 +2,13 @@
 
 use keros_protocol::magic_link::Digest;
 use keros_protocol::{CommandId, Delivery, Eui, Job, JobLimits, Outcome, UnixSeconds, UpdateId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::access::{CustomerId, GroupId, UserId};
 
 /// `POST /updates`. A Magic Link without `source` is one of the center's own store.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct SendUpdate {
     /// The group, by id or name.
     pub(crate) group: String,
@@ -25,7 +26,7 @@ pub(crate) struct SendUpdate {
 }
 
 /// How the job is to be done. A field that is not stated has its default.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct SendOptions {
     /// Change nothing, report what would change.
@@ -37,7 +38,7 @@ pub(crate) struct SendOptions {
 }
 
 /// `GET /updates/{id}`, the answer to `POST /updates`, and the elements of `GET /updates` (without `gateways`).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct UpdateView {
     /// The update.
     pub(crate) update_id: UpdateId,
@@ -89,7 +90,7 @@ pub(crate) struct UpdateView {
 /// One gateway of an update; also the data of each `gateway` event of `GET /updates/{id}/events` (server-sent events: first
 /// one for every gateway, then one per change; an `overdue` event with the [`UpdateView`] whenever all that have not ended are
 /// overdue; after the last terminal outcome one `ended` event with the [`UpdateView`]).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct DeliveryView {
     /// The gateway.
     pub(crate) eui: Eui,
@@ -115,7 +116,7 @@ pub(crate) struct DeliveryView {
 }
 
 /// The answer to `POST /updates/{id}/cancel` and `POST /updates/{id}/gateways/{eui}/cancel`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct CancelView {
     /// The update.
     pub(crate) update_id: UpdateId,
@@ -126,7 +127,7 @@ pub(crate) struct CancelView {
 }
 
 /// What cancelling comes to for one gateway.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct CancelledDelivery {
     /// The gateway.
     pub(crate) eui: Eui,
@@ -144,7 +145,7 @@ pub(crate) struct CancelledDelivery {
 }
 
 /// What cancelling a command comes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum CancelAnswer {
     /// The gateway was never sent it, and never will be.

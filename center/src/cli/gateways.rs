@@ -10,8 +10,8 @@ use super::client::{Client, path_part};
 use super::text::{ago, bundle, duration, printable, table, utc};
 use super::{Ended, print_json};
 use crate::api::{
-    DeclareGateway, EditGateway, GatewayCounts, GatewayUpdate, GatewayView, History, ImportView, MoveGateway, OfDay,
-    Packages, Retired,
+    DeclareGateway, EditGateway, GatewayCounts, GatewayUpdate, GatewayView, History, ImportView, MoveGateway,
+    OfDay, Packages, Retired,
 };
 
 /// Bytes of a file: the most that the center takes.
@@ -112,7 +112,11 @@ fn query(wanted: &GatewaysWanted) -> String {
 fn list(views: &[GatewayView], wanted: &GatewaysWanted, out: &mut dyn Write) -> anyhow::Result<Ended> {
     if views.is_empty() {
         let all = query(wanted).is_empty();
-        let why = if all { "No gateway is known yet: each one appears with its first telemetry." } else { "No gateway is so." };
+        let why = if all {
+            "No gateway is known yet: each one appears with its first telemetry."
+        } else {
+            "No gateway is so."
+        };
         writeln!(out, "{why}")?;
         return Ok(Ended::Done);
     }
@@ -160,12 +164,22 @@ fn history(view: &History, days: bool, out: &mut dyn Write) -> anyhow::Result<En
     };
     let rows: Vec<[String; 4]> = if days {
         let row = |day: &crate::api::DayPoint| {
-            [utc(day.time_unix_s), of_day(day.cpu_percent), of_day(day.memory_percent), of_day(day.temperature)]
+            [
+                utc(day.time_unix_s),
+                of_day(day.cpu_percent),
+                of_day(day.memory_percent),
+                of_day(day.temperature),
+            ]
         };
         view.days.iter().map(row).collect()
     } else {
         let row = |hour: &crate::api::HourPoint| {
-            [utc(hour.time_unix_s), of_hour(hour.cpu_percent), of_hour(hour.memory_percent), of_hour(hour.temperature)]
+            [
+                utc(hour.time_unix_s),
+                of_hour(hour.cpu_percent),
+                of_hour(hour.memory_percent),
+                of_hour(hour.temperature),
+            ]
         };
         view.hours.iter().map(row).collect()
     };
@@ -193,7 +207,13 @@ fn updates(views: &[GatewayUpdate], out: &mut dyn Write) -> anyhow::Result<Ended
     let row = |view: &GatewayUpdate| {
         let outcome = view.outcome.clone().unwrap_or_else(|| "-".to_owned());
         let group = if view.group.is_empty() { "-".to_owned() } else { printable(&view.group) };
-        [view.update_id.to_string(), utc(view.created_at_unix_s), group, view.delivery.to_string(), printable(&outcome)]
+        [
+            view.update_id.to_string(),
+            utc(view.created_at_unix_s),
+            group,
+            view.delivery.to_string(),
+            printable(&outcome),
+        ]
     };
     let rows: Vec<[String; 5]> = views.iter().map(row).collect();
     write!(out, "{}", table(["UPDATE", "SENT", "GROUP", "DELIVERY", "OUTCOME"], &rows))?;

@@ -117,7 +117,7 @@ impl Office {
         order: &EnrolOrder,
         now: UnixSeconds,
     ) -> Result<Vec<EnrolmentLine>, OrderError> {
-        let way = self.way().map_err(OrderError::Unavailable)?;
+        let way = self.way().map_err(OrderError::Conflict)?;
         let valid_s = order.valid_s.unwrap_or(DEFAULT_VALID_S);
         if !(1..=MAX_VALID_S).contains(&valid_s) {
             return Err(OrderError::Invalid("a token is valid for a second to 30 days".to_owned()));

@@ -65,7 +65,10 @@ pub(crate) fn read(
     // The reader counts lines by their line feeds, and takes one after a carriage return for the next line's.
     let unix: Vec<u8>;
     let bytes = if bytes.contains(&b'\r') {
-        let text = bytes.iter().enumerate().filter(|(at, byte)| **byte != b'\r' || bytes.get(at + 1) != Some(&b'\n'));
+        let text = bytes
+            .iter()
+            .enumerate()
+            .filter(|(at, byte)| **byte != b'\r' || bytes.get(at + 1) != Some(&b'\n'));
         unix = text.map(|(_, byte)| *byte).collect();
         &unix[..]
     } else {
@@ -84,7 +87,8 @@ pub(crate) fn read(
     let mut seen = BTreeSet::new();
     for record in reader.records() {
         if lines.len() + errors.len() >= MAX_LINES || errors.len() >= MAX_ERRORS {
-            let message = format!("the file is read no further: at most {MAX_LINES} lines, {MAX_ERRORS} errors");
+            let message =
+                format!("the file is read no further: at most {MAX_LINES} lines, {MAX_ERRORS} errors");
             errors.push(LineError { line: 0, message });
             break;
         }
@@ -134,7 +138,10 @@ fn columns(head: &csv::StringRecord) -> Result<[Option<usize>; 4], String> {
             Some(_) => return Err(format!("the column {name:?} is there twice")),
             None => {
                 let name = shorten(name, 40);
-                return Err(format!("no column is named {name:?}: the first line names them: {}", COLUMNS.join(",")));
+                return Err(format!(
+                    "no column is named {name:?}: the first line names them: {}",
+                    COLUMNS.join(",")
+                ));
             }
         }
     }
@@ -151,9 +158,12 @@ fn one(
     line: u64,
 ) -> Result<Line, String> {
     if record.len() > cells {
-        return Err("the line has more cells than the first one: put quotes around a text with commas".to_owned());
+        return Err(
+            "the line has more cells than the first one: put quotes around a text with commas".to_owned()
+        );
     }
-    let cell = |column: usize| places.get(column).copied().flatten().map(|at| plain(record.get(at).unwrap_or("")));
+    let cell =
+        |column: usize| places.get(column).copied().flatten().map(|at| plain(record.get(at).unwrap_or("")));
     let eui = cell(0).unwrap_or_default();
     let eui: Eui = eui.parse().map_err(|error| format!("{:?}: {error}", shorten(&eui, 40)))?;
     let labels = cell(3).map(|text| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>());

@@ -69,7 +69,8 @@ impl<T: Copy> Row<T> {
             *self = Self { first: number, slots: vec![Some(value)] };
             return;
         }
-        let Some(offset) = number.checked_sub(self.first).and_then(|offset| usize::try_from(offset).ok()) else {
+        let Some(offset) = number.checked_sub(self.first).and_then(|offset| usize::try_from(offset).ok())
+        else {
             return;
         };
         if offset >= self.slots.len() {
@@ -94,7 +95,9 @@ impl Point {
     pub(crate) fn of(telemetry: &Telemetry) -> Option<Self> {
         #[allow(clippy::cast_possible_truncation, reason = "it is held between -999 and 9999 first")]
         let tenths = |value: Option<f32>| {
-            value.filter(|value| value.is_finite()).map(|value| (value * 10.0).round().clamp(LEAST, MOST) as i32)
+            value
+                .filter(|value| value.is_finite())
+                .map(|value| (value * 10.0).round().clamp(LEAST, MOST) as i32)
         };
         let point = Self {
             cpu: tenths(telemetry.cpu_percent),
@@ -174,7 +177,8 @@ impl Slot for Day {
     }
 
     fn read(text: &str) -> Option<Self> {
-        let pair = |text: &str| text.split_once('/').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+        let pair =
+            |text: &str| text.split_once('/').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
         let [cpu, memory, temperature] = read_three(text, pair)?;
         Some(Self { cpu, memory, temperature })
     }
@@ -192,7 +196,8 @@ fn write_three<T>(values: [Option<T>; 3], text: &mut String, write: impl Fn(T, &
 }
 
 fn read_three<T>(text: &str, read: impl Fn(&str) -> Option<T>) -> Option<[Option<T>; 3]> {
-    let mut parts = text.split(',').map(|part| if part.is_empty() { Some(None) } else { read(part).map(Some) });
+    let mut parts =
+        text.split(',').map(|part| if part.is_empty() { Some(None) } else { read(part).map(Some) });
     let three = [parts.next()??, parts.next()??, parts.next()??];
     parts.next().is_none().then_some(three)
 }

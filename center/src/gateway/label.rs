@@ -21,5 +21,7 @@ pub(crate) fn refusal(labels: &[String]) -> Option<String> {
     }
     let bad = labels.iter().find(|label| !is_label(label))?;
     let shown = keros_protocol::limits::shorten(bad, 100);
-    Some(format!("{shown:?} is no label: 1 to {MAX_LABEL_CHARS} of the letters a-z A-Z, digits, . _ : / - + @"))
+    Some(format!(
+        "{shown:?} is no label: 1 to {MAX_LABEL_CHARS} of the letters a-z A-Z, digits, . _ : / - + @"
+    ))
 }

@@ -56,7 +56,9 @@ pub(crate) struct Facts<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RuleError {
     /// Too long.
-    #[error("a rule has at most {MAX_RULE_BYTES} bytes, {MAX_CONDITIONS} conditions and {MAX_VALUES} values in each")]
+    #[error(
+        "a rule has at most {MAX_RULE_BYTES} bytes, {MAX_CONDITIONS} conditions and {MAX_VALUES} values in each"
+    )]
     TooLong,
     /// Something else was expected.
     #[error("at character {at}: expected {expected}, found {found}")]

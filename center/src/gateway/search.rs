@@ -28,7 +28,8 @@ pub(crate) fn search_pattern(wanted: &str) -> String {
     // Parts of EUIs as people write them: 7076-FF00, 70:76:ff. What could be a version (6.3.1) or a date is taken as it is.
     let bare: String = wanted.chars().filter(|c| !":-. ".contains(*c)).collect();
     let is_eui = (4..=16).contains(&bare.len()) && bare.chars().all(|c| c.is_ascii_hexdigit());
-    let is_spelt_otherwise = is_eui && bare != wanted && wanted.split([':', '-', '.', ' ']).all(|part| part.len() % 2 == 0);
+    let is_spelt_otherwise =
+        is_eui && bare != wanted && wanted.split([':', '-', '.', ' ']).all(|part| part.len() % 2 == 0);
     let wanted = if is_spelt_otherwise { bare } else { wanted };
     let mut pattern = "%".to_owned();
     for c in wanted.chars() {

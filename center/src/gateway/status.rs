@@ -20,7 +20,9 @@ use crate::bounds::TELEMETRY_INTERVAL_S;
 const GRACE_S: u64 = 300;
 
 /// The status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 pub(crate) enum ConnectionStatus {
     /// Its telemetry comes, and says nothing bad.
     Operational,

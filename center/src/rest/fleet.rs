@@ -1,18 +1,22 @@
 //! `/gateways`: lists, files, and what is told of one gateway.
 
+use std::num::NonZeroU32;
+
 use axum::Json;
 use axum::body::{Body as HttpBody, Bytes};
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::IntoResponse;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Api;
-use super::body::{Body, eui};
+use super::body::{Body, Query, eui};
 use super::problem::Failure;
 use crate::access::Caller;
 use crate::api::{
-    EditGateway, GatewayCounts, GatewayUpdate, GatewayView, History, ImportView, MoveGateway, Packages, Retired,
+    EditGateway, GatewayCounts, GatewayUpdate, GatewayView, History, ImportView, MoveGateway, Packages,
+    Retired,
 };
 use crate::cli::client::path_part;
 use crate::gateway::file;
@@ -27,22 +31,33 @@ const MOST: u32 = 10_000;
 /// Gateways that an export reads at once.
 const EXPORT_PART: u32 = 1000;
 
-/// What may stand behind `?` of a list.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// Which gateways are wanted, and which part of their list.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 pub(super) struct Asked {
+    /// Part of an EUI in any spelling, a name or a description.
     search: Option<String>,
+    /// Operational, Warning, Unreachable or Unknown; several have commas between.
     status: Option<String>,
+    /// KerOS version, with a sign of comparison before it or none: `6.3`, `>=6.3`.
     keros: Option<String>,
+    /// Hardware code name; several have commas between.
     model: Option<String>,
+    /// One of these labels.
     label: Option<String>,
+    /// A whole rule: whom a group with it would have.
     rule: Option<String>,
+    /// Members of this group, by id or name.
     group: Option<String>,
+    /// Of this customer, by id or name.
     customer: Option<String>,
+    /// Out of service: `no` (when nothing is said), `yes` or `all`.
     retired: Option<String>,
+    /// By `eui`, `name`, `telemetry`, `keros` or `status`; with `-` before it the other way round.
     sort: Option<String>,
-    limit: Option<u32>,
-    after: Option<String>,
+    /// Elements at most.
+    limit: Option<NonZeroU32>,
+    /// Where the part begins: as the `Link` of the part before says, else at the first element.
+    cursor: Option<String>,
 }
 
 impl Asked {
@@ -62,12 +77,12 @@ impl Asked {
 
     fn part(&self) -> Result<Part, Failure> {
         let (sort, descending) = sort_from(self.sort.as_deref())?;
-        let after = self.after.as_deref().map(|after| place_from(after, sort)).transpose()?;
-        Ok(Part { sort, descending, after, limit: self.limit.unwrap_or(USUAL).clamp(1, MOST) })
+        let after = self.cursor.as_deref().map(|cursor| place_from(cursor, sort)).transpose()?;
+        Ok(Part { sort, descending, after, limit: self.limit.map_or(USUAL, NonZeroU32::get).min(MOST) })
     }
 
     /// The address of the next page: everything as it was asked, but where it begins.
-    fn next(&self, after: &str) -> String {
+    fn next(&self, cursor: &str) -> String {
         let limit = self.limit.map(|limit| limit.to_string());
         let pairs = [
             ("search", &self.search),
@@ -83,8 +98,10 @@ impl Asked {
             ("limit", &limit),
         ];
         let said = pairs.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
-        let said: Vec<String> =
-            said.chain([("after", after)]).map(|(name, value)| format!("{name}={}", path_part(value))).collect();
+        let said: Vec<String> = said
+            .chain([("cursor", cursor)])
+            .map(|(name, value)| format!("{name}={}", path_part(value)))
+            .collect();
         format!("/api/v1/gateways?{}", said.join("&"))
     }
 }
@@ -155,9 +172,9 @@ pub(super) async fn history(
 }
 
 /// What may stand behind `?` of the packages.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 pub(super) struct PackagesAsked {
+    /// Part of a name or a version.
     search: Option<String>,
 }
 
@@ -179,10 +196,11 @@ pub(super) async fn updates(
 }
 
 /// What may stand behind `?` of an import.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 pub(super) struct ImportAsked {
+    /// The customer of those that are not known yet, by id or name; the caller's only one, or `main`, when nothing is said.
     customer: Option<String>,
+    /// Only tell what would be done.
     #[serde(default)]
     dry_run: bool,
 }
@@ -214,11 +232,17 @@ pub(crate) async fn export(
         let next = match page.next {
             None => None,
             Some(after) => {
-                let part = Part { sort: Sort::Eui, descending: false, after: Some(after), limit: EXPORT_PART };
+                let part =
+                    Part { sort: Sort::Eui, descending: false, after: Some(after), limit: EXPORT_PART };
                 match api.center.fleet(&caller, &wanted, &part, unix_now()).await {
                     Ok(page) => Some((page, false)),
                     // The answer is cut off: a client sees that it has no end.
-                    Err(error) => return Some((Err(std::io::Error::other(error.to_string())), (None, api, caller, wanted))),
+                    Err(error) => {
+                        return Some((
+                            Err(std::io::Error::other(error.to_string())),
+                            (None, api, caller, wanted),
+                        ));
+                    }
                 }
             }
         };

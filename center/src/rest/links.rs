@@ -2,12 +2,13 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Api;
-use super::body::{Body, digest};
+use super::body::{Body, Query, digest};
 use super::problem::Failure;
 use crate::access::Caller;
 use crate::api::{CollectLinks, LinkView, RemovedLinks, SignLink, SignedLink};
@@ -18,8 +19,9 @@ pub(super) async fn list(State(api): State<Api>, caller: Caller) -> Result<Json<
 }
 
 /// For which group a link is to be looked at.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct ForGroup {
+    /// Says which of its gateways the link is not declared for, or does not fit.
     group: Option<String>,
 }
 
@@ -37,8 +39,9 @@ pub(super) async fn show(
 }
 
 /// For which customer a link is.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct ForCustomer {
+    /// By id or name; the caller's only customer, or `main`, when nothing is said.
     customer: Option<String>,
 }
 

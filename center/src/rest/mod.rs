@@ -1,15 +1,25 @@
 //! The REST API: turns HTTP into calls of the center and back. It must decide nothing.
+//!
+//! [`table`] has a line for each route, and says how to add one; the router, the OpenAPI document and `docs/rest.md` are made of it.
+//! [`edge`] is what every route has alike, [`problem`] what every error looks like.
 
 mod auth;
 mod blobs;
 mod body;
+mod edge;
 mod enrolments;
 mod events;
 mod fleet;
 mod gateways;
 mod groups;
 mod links;
+mod openapi;
+mod paging;
 mod problem;
+mod route;
+mod scripts;
+mod shape;
+mod table;
 mod updates;
 
 use std::sync::Arc;
@@ -18,10 +28,10 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::HeaderMap;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
 use tokio::sync::{Semaphore, watch};
 
+use crate::api::Health;
 use crate::bounds::{ANSWER_LIMIT, STREAMS, UPLOADS};
 use crate::enroll::Office;
 use crate::service::Center;
@@ -69,44 +79,24 @@ impl Api {
 
     /// All paths: of the API, and of the pages.
     pub(crate) fn router(self) -> Router {
-        let guarded = Router::new()
-            .route("/gateways", get(fleet::list).post(gateways::declare))
-            .route("/gateways/counts", get(fleet::counts))
-            .route("/gateways/export", get(fleet::export))
-            .route("/gateways/import", post(fleet::import))
-            .route("/gateways/{eui}", get(gateways::show).patch(fleet::edit))
-            .route("/gateways/{eui}/history", get(fleet::history))
-            .route("/gateways/{eui}/packages", get(fleet::packages))
-            .route("/gateways/{eui}/updates", get(fleet::updates))
-            .route("/gateways/{eui}/move", post(fleet::move_to))
-            .route("/gateways/{eui}/retire", post(fleet::retire))
-            .route("/gateways/{eui}/unretire", post(fleet::unretire))
-            .route("/gateways/{eui}/nudge", post(gateways::nudge))
-            .route("/gateways/{eui}/lock-out", post(enrolments::lock_out))
-            .route("/enrolments", get(enrolments::list).post(enrolments::order))
-            .route("/enrolments/{eui}", delete(enrolments::cancel))
-            .route("/groups", get(groups::list).post(groups::create))
-            .route("/groups/{name}", get(groups::show).patch(groups::edit).delete(groups::remove))
-            .route(
-                "/groups/{name}/gateways/{eui}",
-                put(groups::add_member).merge(delete(groups::remove_member)),
-            )
-            .route("/updates", get(updates::list).post(updates::send))
-            .route("/updates/{id}", get(updates::show))
-            .route("/updates/{id}/events", get(events::stream))
-            .route("/updates/{id}/cancel", post(updates::cancel))
-            .route("/updates/{id}/gateways/{eui}/cancel", post(updates::cancel_one))
-            .route("/magic-links", get(links::list))
-            .route("/magic-links/collect", post(links::collect))
-            .route("/magic-links/{digest}", get(links::show).put(links::put).delete(links::remove))
-            .route("/magic-links/{digest}/sign", post(links::sign))
-            .route_layer(middleware::from_fn(in_time))
+        let mut open = Router::new();
+        let mut guarded = Router::new();
+        for route in table::routes() {
+            let known = Arc::new(edge::Known::of(&route));
+            let mut handler = route.handler.route_layer(middleware::from_fn_with_state(known, edge::around));
             // Blobs take as long as they take, while something comes.
-            .route("/blobs/{digest}", get(blobs::get).put(blobs::put))
+            if !route.is_endless {
+                handler = handler.route_layer(middleware::from_fn(in_time));
+            }
+            let routes = if route.action.is_some() { &mut guarded } else { &mut open };
+            *routes = std::mem::take(routes).route(route.path, handler);
+        }
+        let api = guarded
             .fallback(nothing_there)
             .method_not_allowed_fallback(not_so)
-            .layer(middleware::from_fn_with_state(self.clone(), auth::check));
-        let api = Router::new().route("/health", get(health)).merge(guarded);
+            .layer(middleware::from_fn_with_state(self.clone(), auth::check))
+            .merge(open)
+            .layer(middleware::from_fn(problem::fence));
         Router::new()
             .nest("/api/v1", api)
             .merge(web::router(self.clone()))
@@ -115,15 +105,15 @@ impl Api {
     }
 }
 
-async fn health(State(api): State<Api>) -> Json<serde_json::Value> {
-    Json(serde_json::json!({
-        "status": "ok",
-        "version": env!("CARGO_PKG_VERSION"),
-        "broker_connected": api.center.is_connected(),
-        "messages_left_out": api.center.unusable(),
-        "messages_over_rate": api.center.over_rate(),
-        "magic_links_bytes": api.center.links().blobs.used_bytes(),
-    }))
+async fn health(State(api): State<Api>) -> Json<Health> {
+    Json(Health {
+        status: "ok".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        broker_connected: api.center.is_connected(),
+        messages_left_out: api.center.unusable(),
+        messages_over_rate: api.center.over_rate(),
+        magic_links_bytes: api.center.links().blobs.used_bytes(),
+    })
 }
 
 /// Below `/api`, where nothing is.

@@ -1,23 +1,76 @@
 //! Errors as RFC 9457 problem details.
 
 use axum::Json;
-use axum::http::{StatusCode, header};
+use axum::body::to_bytes;
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use crate::api::Problem;
+use crate::api::{FieldProblem, Problem};
 use crate::links::BlobError;
 use crate::service::OrderError;
+
+/// The media type of a problem.
+pub(super) const PROBLEM_JSON: &str = "application/problem+json";
+
+/// Of an error that is no problem yet, this much text is kept: they are sentences.
+const MAX_TEXT_BYTES: usize = 16 * 1024;
+
+/// The kinds of problem that a status alone does not say. Each is described in `docs/rest.md`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The status says it all.
+    Blank,
+    /// The body cannot be read, or has fields that it should not.
+    InvalidBody,
+    /// The query has parameters that it should not, or values that make no sense.
+    InvalidQuery,
+}
+
+impl Kind {
+    /// Its URI.
+    pub(super) const fn uri(self) -> &'static str {
+        match self {
+            Self::Blank => "about:blank",
+            Self::InvalidBody => "urn:keros:problem:invalid-body",
+            Self::InvalidQuery => "urn:keros:problem:invalid-query",
+        }
+    }
+}
 
 /// An error on its way to the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     status: StatusCode,
+    kind: Kind,
     detail: String,
+    errors: Vec<FieldProblem>,
 }
 
 impl Failure {
-    pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into() }
+    pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self { status, kind: Kind::Blank, detail: detail.into(), errors: Vec::new() }
+    }
+
+    /// The same of a kind of its own.
+    pub(super) fn of_kind(mut self, kind: Kind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// Fields or parameters that are wrong. The sentence is of the first one.
+    pub(super) fn of_fields(status: StatusCode, kind: Kind, errors: Vec<FieldProblem>) -> Self {
+        let sentence = |error: &FieldProblem| match (&error.pointer, &error.parameter) {
+            (Some(pointer), _) if !pointer.is_empty() => format!("{pointer}: {}", error.detail),
+            (_, Some(parameter)) => format!("{parameter}: {}", error.detail),
+            _ => error.detail.clone(),
+        };
+        let mut detail = errors.first().map(sentence).unwrap_or_default();
+        if errors.len() > 1 {
+            detail.push_str(&format!(" (and {} more: see `errors`)", errors.len() - 1));
+        }
+        Self { status, kind, detail, errors }
     }
 
     pub(super) fn not_found(detail: impl Into<String>) -> Self {
@@ -77,20 +130,42 @@ fn failed(what: &str, error: anyhow::Error) -> (StatusCode, String) {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let problem = Problem {
-            kind: "about:blank".to_owned(),
+            kind: self.kind.uri().to_owned(),
             title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
             status: self.status.as_u16(),
             detail: self.detail,
+            errors: self.errors,
         };
         let mut response = (self.status, Json(problem)).into_response();
-        response
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/problem+json"));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         if self.status == StatusCode::UNAUTHORIZED {
-            response
-                .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }
+}
+
+/// Makes a problem of every error that is none yet: what axum says of a path that is no UTF-8, or of a query.
+pub(super) async fn fence(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let status = response.status();
+    let is_problem = response.headers().get(header::CONTENT_TYPE).is_some_and(|found| found == PROBLEM_JSON);
+    if is_problem || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let text = to_bytes(body, MAX_TEXT_BYTES).await.unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let detail = match status {
+        StatusCode::METHOD_NOT_ALLOWED => "this path does not have this method",
+        StatusCode::RANGE_NOT_SATISFIABLE => "the range is beyond the end",
+        _ if text.trim().is_empty() => "the request was refused",
+        _ => text.trim(),
+    };
+    let mut problem = Failure::new(status, detail).into_response();
+    // What the status needs beside its body: `Allow`, `Content-Range`.
+    parts.headers.remove(header::CONTENT_TYPE);
+    parts.headers.remove(header::CONTENT_LENGTH);
+    problem.headers_mut().extend(parts.headers);
+    problem
 }

@@ -1,14 +1,15 @@
 //! `/updates`, but for the stream of events.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 
 use super::Api;
-use super::body::{Body, Part, eui, update_id};
+use super::body::{Body, Query, eui, update_id};
+use super::paging::{Page, part};
 use super::problem::Failure;
 use crate::access::Caller;
-use crate::api::{CancelView, SendUpdate, UpdateView};
+use crate::api::{CancelView, PreviewView, SendUpdate, UpdateView};
 use crate::service::unix_now;
 
 /// Updates in one answer, and how many there are when nothing is said.
@@ -19,19 +20,12 @@ const USUAL: u32 = 100;
 pub(super) async fn list(
     State(api): State<Api>,
     caller: Caller,
-    Query(part): Query<Part>,
+    Query(page): Query<Page>,
 ) -> Result<(HeaderMap, Json<Vec<UpdateView>>), Failure> {
-    let limit = part.limit.unwrap_or(USUAL).clamp(1, MOST);
-    let before = part.before.as_deref().map(update_id).transpose()?;
+    let limit = page.limit(USUAL, MOST);
+    let before = page.cursor.as_deref().map(update_id).transpose()?;
     let updates = api.center.updates(&caller, before, limit, unix_now()).await?;
-    let mut headers = HeaderMap::new();
-    if updates.len() >= limit as usize
-        && let Some(last) = updates.last()
-    {
-        let link = format!("</api/v1/updates?limit={limit}&before={}>; rel=\"next\"", last.update_id);
-        headers.extend(link.parse().ok().map(|link| (header::LINK, link)));
-    }
-    Ok((headers, Json(updates)))
+    Ok(part("/updates", limit, updates, |update| update.update_id.to_string()))
 }
 
 pub(super) async fn show(
@@ -52,6 +46,15 @@ pub(super) async fn send(
     let place = format!("/api/v1/updates/{}", update.update_id);
     headers.extend(place.parse().ok().map(|place| (header::LOCATION, place)));
     Ok((StatusCode::CREATED, headers, Json(update)))
+}
+
+/// What an order would come to. Nothing is sent.
+pub(super) async fn preview(
+    State(api): State<Api>,
+    caller: Caller,
+    Body(order): Body<SendUpdate>,
+) -> Result<Json<PreviewView>, Failure> {
+    Ok(Json(api.center.preview_update(&caller, &order, unix_now()).await?))
 }
 
 pub(super) async fn cancel(

@@ -16,7 +16,8 @@ use super::overdue::overdue_at;
 use super::report::{Known, Verdict, judge};
 use crate::bounds::{BUSY_AFTER_EXPIRY_S, MAX_REPORTS, MAX_REPORTS_SIZE, MAX_STREAMS};
 use crate::store::{
-    DueCommand, Kept, KnownCommand, NewReport, StoreError, cancellations, gateways, reports, silence, updates, vitals,
+    DueCommand, Kept, KnownCommand, NewReport, StoreError, cancellations, gateways, reports, silence,
+    updates, vitals,
 };
 
 /// One MQTT message.

@@ -6,13 +6,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use keros_protocol::topics::Prefix;
 use keros_protocol::{Eui, SigningKey, UnixSeconds, UpdateId};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{Semaphore, broadcast, mpsc};
 
 use super::batch::Message;
 use super::changes::Change;
 use super::order::OrderError;
 use super::rate::{Admission, Rates};
-use crate::bounds::{CHANGES, MAX_GROUPS, REPORT_AGE_S};
+use crate::bounds::{CHANGES, MAX_GROUPS, REPORT_AGE_S, SCRIPT_CHECKS};
 use crate::links::Links;
 use crate::store::{Store, StoreError, gateways, reports, silence, updates};
 
@@ -43,6 +43,7 @@ pub(crate) struct Center {
     rates: Mutex<Rates>,
     over_rate: AtomicU64,
     pub(super) max_groups: u32,
+    pub(super) script_checks: Semaphore,
 }
 
 /// The center's clock. It is only read at the edges: rules are given the time.
@@ -71,6 +72,7 @@ impl Center {
             rates: Mutex::default(),
             over_rate: AtomicU64::new(0),
             max_groups: MAX_GROUPS,
+            script_checks: Semaphore::new(SCRIPT_CHECKS),
         }
     }
 

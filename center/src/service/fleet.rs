@@ -13,7 +13,8 @@ use super::order::{OrderError, invalid};
 use super::views;
 use crate::access::{Action, Caller};
 use crate::api::{
-    DayPoint, GatewayCounts, GatewayUpdate, GatewayView, History, HourPoint, OfDay, Packages, Vital, VitalValue,
+    DayPoint, GatewayCounts, GatewayUpdate, GatewayView, History, HourPoint, OfDay, Packages, Vital,
+    VitalValue,
 };
 use crate::bounds::MAX_GATEWAY_UPDATES;
 use crate::gateway::history::{Day, Point};
@@ -297,13 +298,15 @@ pub(crate) fn place_text(place: &Place) -> String {
 
 /// The other way round, of a list that is sorted so.
 pub(crate) fn place_from(text: &str, sort: Sort) -> Result<Place, OrderError> {
-    let wrong = || invalid("`after` does not fit this list: take it from the link to the next page");
+    let wrong = || invalid("`cursor` does not fit this list: take it from the link to the next page");
     let (key, eui) = text.rsplit_once('.').map_or((None, text), |(key, eui)| (Some(key), eui));
     let eui: Eui = eui.parse().map_err(|_| wrong())?;
     let key = match (sort, key) {
         (Sort::Eui, None) => fleet::Key::Nothing,
         (Sort::Telemetry | Sort::Status, Some(key)) => fleet::Key::Number(key.parse().map_err(|_| wrong())?),
-        (Sort::Name | Sort::Keros, Some(key)) if key.len() <= 128 && key.chars().all(|c| c.is_ascii_hexdigit()) => {
+        (Sort::Name | Sort::Keros, Some(key))
+            if key.len() <= 128 && key.chars().all(|c| c.is_ascii_hexdigit()) =>
+        {
             fleet::Key::Text(key.to_owned())
         }
         _ => return Err(wrong()),
@@ -321,7 +324,11 @@ pub(crate) fn sort_from(text: Option<&str>) -> Result<(Sort, bool), OrderError> 
         "telemetry" => Sort::Telemetry,
         "keros" => Sort::Keros,
         "status" => Sort::Status,
-        _ => return Err(invalid("sort is eui, name, telemetry, keros or status, with - before it for the other way round")),
+        _ => {
+            return Err(invalid(
+                "sort is eui, name, telemetry, keros or status, with - before it for the other way round",
+            ));
+        }
     };
     Ok((sort, descending))
 }

@@ -50,7 +50,13 @@ impl Center {
             return Err(invalid(refusal(&import.view.errors)));
         }
         let detail = format!("imported: {} added, {} changed", import.view.added, import.view.changed);
-        audit(&mut transaction, caller, Action::EditGateways, What::of(customer, "gateways from a file", detail)).await?;
+        audit(
+            &mut transaction,
+            caller,
+            Action::EditGateways,
+            What::of(customer, "gateways from a file", detail),
+        )
+        .await?;
         transaction.commit().await.map_err(StoreError::from)?;
         Ok(import.view)
     }
@@ -117,7 +123,8 @@ impl Import {
             list.sort();
             list.dedup();
         });
-        let same_labels = wanted.as_ref().is_none_or(|wanted| labelled.map_or(wanted.is_empty(), |is| is == wanted));
+        let same_labels =
+            wanted.as_ref().is_none_or(|wanted| labelled.map_or(wanted.is_empty(), |is| is == wanted));
         let declared = before.is_some_and(|row| row.declared);
         let same = declared && name == name_before && description == description_before && same_labels;
         match (before, same) {
@@ -139,7 +146,10 @@ impl Import {
     }
 }
 
-async fn known(connection: &mut AnyConnection, euis: &[Eui]) -> Result<BTreeMap<Eui, GatewayRow>, OrderError> {
+async fn known(
+    connection: &mut AnyConnection,
+    euis: &[Eui],
+) -> Result<BTreeMap<Eui, GatewayRow>, OrderError> {
     let rows = gateways::these(connection, euis).await?;
     Ok(rows.into_iter().map(|row| (row.eui, row)).collect())
 }

@@ -56,7 +56,10 @@ impl Center {
         let name = Some(order.customer.as_str());
         let customer = customer_for(&mut transaction, caller, name, Action::MoveGateways).await?;
         if customer.id == row.customer_id {
-            return Err(OrderError::Conflict(format!("gateway {eui} is of the customer {:?} already", customer.name)));
+            return Err(OrderError::Conflict(format!(
+                "gateway {eui} is of the customer {:?} already",
+                customer.name
+            )));
         }
         updates::expire(&mut transaction, now).await?;
         if let Some(open) = gateway_updates::open(&mut transaction, eui).await?.first() {

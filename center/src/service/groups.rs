@@ -13,11 +13,15 @@ use crate::access::{Action, Caller, GroupId, Visible};
 use crate::api::{CreateGroup, EditGroup, GroupView};
 use crate::gateway::rule::Rule;
 use crate::store::fleet::{self, Filter, Members};
-use crate::store::{GroupRow, StoreError, Transaction, gateways, groups};
+use crate::store::{GatewayRow, GroupRow, StoreError, Transaction, gateways, groups};
 
 impl Center {
     /// The groups that the caller may see, without their members.
-    pub(crate) async fn groups(&self, caller: &Caller, now: UnixSeconds) -> Result<Vec<GroupView>, OrderError> {
+    pub(crate) async fn groups(
+        &self,
+        caller: &Caller,
+        now: UnixSeconds,
+    ) -> Result<Vec<GroupView>, OrderError> {
         let visible = caller.where_may(Action::SeeGroups);
         let mut connection = self.store.read().await?;
         let rows = groups::list(&mut connection, &visible).await?;
@@ -155,7 +159,10 @@ impl Center {
         let row = find_group(&mut transaction, caller, name, Action::EditGroups).await?;
         if !groups::remove_member(&mut transaction, &row.group_id, eui).await? {
             return Err(OrderError::NotFound(match &row.rule {
-                Some(rule) => format!("gateway {eui} was not put into the group {:?}: change its rule, {rule:?}", row.name),
+                Some(rule) => format!(
+                    "gateway {eui} was not put into the group {:?}: change its rule, {rule:?}",
+                    row.name
+                ),
                 None => format!("gateway {eui} is not in the group {:?}", row.name),
             }));
         }
@@ -189,6 +196,14 @@ pub(super) fn members_of(row: &GroupRow) -> Result<Members, OrderError> {
 pub(super) async fn members(connection: &mut AnyConnection, row: &GroupRow) -> Result<Vec<Eui>, OrderError> {
     // Nothing of it depends on the time.
     Ok(fleet::all(connection, &Filter::members(members_of(row)?), 0).await?)
+}
+
+/// The same, with what is known of each.
+pub(super) async fn member_rows(
+    connection: &mut AnyConnection,
+    row: &GroupRow,
+) -> Result<Vec<GatewayRow>, OrderError> {
+    Ok(fleet::all_rows(connection, &Filter::members(members_of(row)?), 0).await?)
 }
 
 /// Puts a gateway of the group's customer into the group.

@@ -9,13 +9,12 @@ use super::center::{Center, in_thread};
 use super::changes::Change;
 use super::downlink::command_envelope;
 use super::gateways::{find_gateway, no_gateway};
-use super::groups::{find_group, members_of};
+use super::groups::{find_group, member_rows};
 use super::links::require_link;
 use super::order::{OrderError, invalid, new_update};
 use crate::access::{Action, Caller};
 use crate::api::{LinkView, SendUpdate, SignLink, SignedLink};
 use crate::links::Declared;
-use crate::store::fleet::{self, Filter};
 use crate::store::{
     Customer, DueCommand, GatewayRow, NewUpdate, Origin, StoreError, customers, links, updates,
 };
@@ -32,7 +31,7 @@ impl Center {
         let view = self.link(caller, name).await?;
         let mut connection = self.store.read().await?;
         let group = find_group(&mut connection, caller, group, Action::SeeGroups).await?;
-        let members = fleet::all_rows(&mut connection, &Filter::members(members_of(&group)?), now).await?;
+        let members = member_rows(&mut connection, &group).await?;
         drop(connection);
         let link = self.read_link(view.digest).await?;
         in_thread(move || {
@@ -162,7 +161,7 @@ fn check_for(link: &MagicLink, gateways: &[Eui], now: UnixSeconds) -> Result<(),
 }
 
 /// Whether the gateway, as it has last told of itself, would refuse as `not_compatible`. One that has told nothing may fit.
-fn is_unfit(link: &MagicLink, gateway: &GatewayRow, now: UnixSeconds) -> bool {
+pub(super) fn is_unfit(link: &MagicLink, gateway: &GatewayRow, now: UnixSeconds) -> bool {
     let keros: Option<KerosVersion> = gateway.keros_version.as_ref().and_then(|text| text.parse().ok());
     let as_told = LinkGateway {
         eui: gateway.eui,

@@ -20,8 +20,11 @@ mod link_orders;
 mod links;
 mod order;
 mod overdue;
+mod preview;
 mod rate;
 mod report;
+mod script_check;
+mod software_update;
 mod state;
 mod updates;
 mod views;
@@ -34,6 +37,7 @@ pub(crate) use downlink::Outgoing;
 pub(crate) use gateway_files::export_line;
 pub(crate) use gateways::no_gateway;
 pub(crate) use order::OrderError;
+pub(crate) use software_update::{Addressed, Addressee, Pending, kind_name};
 
 #[cfg(test)]
 mod tests;

@@ -168,13 +168,18 @@ fn check_script(source: &ScriptSource) -> Result<(), OrderError> {
     Script::parse(source).map(drop).or_else(judge_findings)
 }
 
+/// What this version of the engine cannot do, a gateway with another one may.
+pub(super) fn is_judged_by_gateways(finding: &Diagnostic) -> bool {
+    match finding.kind {
+        DiagnosticKind::Unsupported => true,
+        DiagnosticKind::Invalid | DiagnosticKind::TooLarge => false,
+    }
+}
+
 /// Refuses with the findings that any gateway would refuse for.
 pub(super) fn judge_findings(findings: Vec<Diagnostic>) -> Result<(), OrderError> {
-    let wrong: Vec<String> = findings
-        .iter()
-        .filter(|finding| matches!(finding.kind, DiagnosticKind::Invalid | DiagnosticKind::TooLarge))
-        .map(ToString::to_string)
-        .collect();
+    let wrong: Vec<String> =
+        findings.iter().filter(|finding| !is_judged_by_gateways(finding)).map(ToString::to_string).collect();
     if wrong.is_empty() {
         return Ok(());
     }

@@ -16,12 +16,26 @@ use crate::api::{SendUpdate, UpdateView};
 use crate::store::fleet::{self, Filter};
 use crate::store::{NewUpdate, Origin, StoreError, UpdateRow, updates};
 
+/// How long a confirmation may lie before it is sent, seconds.
+const FORM_KEY_S: u64 = 3600;
+
 impl Center {
     /// Accepts an update for a group, and asks those of its gateways that are connected for telemetry.
     pub(crate) async fn send_update(
         &self,
         caller: &Caller,
         order: SendUpdate,
+        now: UnixSeconds,
+    ) -> Result<UpdateView, OrderError> {
+        self.send_once(caller, order, None, now).await
+    }
+
+    /// The same, for a form that may come twice: its key becomes the update's id, and what was sent with it is only shown.
+    pub(crate) async fn send_once(
+        &self,
+        caller: &Caller,
+        order: SendUpdate,
+        key: Option<UpdateId>,
         now: UnixSeconds,
     ) -> Result<UpdateView, OrderError> {
         let mut connection = self.store.read().await?;
@@ -37,22 +51,27 @@ impl Center {
             created_by: caller.name.clone(),
         };
         let order = SendUpdate { group: group.name.clone(), ..order };
-        let update = in_thread(move || new_update(order, &gateways, origin, now)).await?;
+        let mut update = in_thread(move || new_update(order, &gateways, origin, now)).await?;
         let mut transaction = self.store.begin().await?;
+        if let Some(key) = key {
+            if updates::find(&mut transaction, key).await?.is_some_and(|row| is_same(&row, &update.row)) {
+                drop(transaction);
+                return self.update(caller, key, now).await;
+            }
+            check_key(key, now)?;
+            update.row.update_id = key;
+        }
         require_link(&mut transaction, &update.job, customer).await?;
         let expired = updates::expire(&mut transaction, now).await?;
         // Members are who they are at this moment: nobody has moved to another customer since they were read.
         let now_members = members(&mut transaction, &group).await?;
         if !update.commands.iter().map(|(_, eui)| eui).eq(&now_members) {
-            return Err(OrderError::Conflict(format!("the group {:?} has just changed: try again", group.name)));
+            return Err(OrderError::Conflict(format!(
+                "the group {:?} has just changed: try again",
+                group.name
+            )));
         }
-        let filter = Filter::members(members_of(&group)?);
-        let of_group = updates::in_progress(&mut transaction, &group.group_id).await?;
-        let in_progress = match of_group {
-            Some(found) => Some(found),
-            None => fleet::waited_for(&mut transaction, &filter, now).await?,
-        };
-        if let Some((under_way, eui)) = in_progress {
+        if let Some((under_way, eui)) = updates::in_progress(&mut transaction, &group.group_id).await? {
             return Err(OrderError::Conflict(format!(
                 "update {under_way} is in progress: its command still waits for gateway {eui}"
             )));
@@ -64,7 +83,7 @@ impl Center {
         let update_id = update.row.update_id;
         tracing::info!(%update_id, group = update.row.group, gateways = update.commands.len(), "an update is accepted");
         self.tell(&[Change::Update(update_id)]);
-        let online = Filter { online: Some(true), ..filter };
+        let online = Filter { online: Some(true), ..Filter::members(members_of(&group)?) };
         let online = fleet::all(&mut *self.store.read().await?, &online, now).await?;
         self.nudge_some(online);
         self.update(caller, update_id, now).await
@@ -108,6 +127,23 @@ impl Center {
         }
         Ok(UpdateView { gateways: lines, ..views::update(row, counts) })
     }
+}
+
+/// Whether two updates are of the same sending: the same person to the same group.
+fn is_same(one: &UpdateRow, other: &UpdateRow) -> bool {
+    one.origin.created_by_id == other.origin.created_by_id && one.origin.group_id == other.origin.group_id
+}
+
+/// A key names its time. What was confirmed long ago has to be looked at again: the gateways may be others by now.
+fn check_key(key: UpdateId, now: UnixSeconds) -> Result<(), OrderError> {
+    let made_at = key.0.get_timestamp().filter(|_| key.0.get_version_num() == 7).map(|at| at.to_unix().0);
+    let is_fresh = |at: u64| (at..=at.saturating_add(FORM_KEY_S)).contains(&now);
+    if made_at.is_some_and(is_fresh) {
+        return Ok(());
+    }
+    Err(OrderError::Conflict(
+        "the confirmation is older than an hour: look at it again, and confirm it anew".to_owned(),
+    ))
 }
 
 /// An update that the caller sees; he may do this to it.

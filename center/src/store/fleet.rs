@@ -225,7 +225,11 @@ pub(crate) async fn counts(
 }
 
 /// All that match, in the order of their EUIs: for those that an update is sent to.
-pub(crate) async fn all(connection: &mut AnyConnection, filter: &Filter, now: UnixSeconds) -> Result<Vec<Eui>> {
+pub(crate) async fn all(
+    connection: &mut AnyConnection,
+    filter: &Filter,
+    now: UnixSeconds,
+) -> Result<Vec<Eui>> {
     let mut sql = Sql::new("SELECT g.eui AS eui FROM gateways g WHERE ");
     push_filter(&mut sql, filter, Way::Pass, now);
     sql.push(" ORDER BY g.eui");
@@ -249,13 +253,13 @@ pub(crate) async fn all_rows(
 pub(crate) async fn waited_for(
     connection: &mut AnyConnection,
     filter: &Filter,
-    now: UnixSeconds,
 ) -> Result<Option<(UpdateId, Eui)>> {
     let mut sql = Sql::new(
         "SELECT c.update_id AS update_id, c.eui AS eui FROM commands c JOIN gateways g ON g.eui = c.eui \
          WHERE c.delivery = 'waiting' AND ",
     );
-    push_filter(&mut sql, filter, Way::Pass, now);
+    // No status is asked for: nothing depends on the time.
+    push_filter(&mut sql, filter, Way::Pass, 0);
     sql.push(" LIMIT 1");
     let rows = sql.fetch(connection).await?;
     rows.first().map(|row| Ok((parsed(row, "update_id")?, parsed(row, "eui")?))).transpose()
@@ -389,11 +393,13 @@ fn push_key(sql: &mut Sql, sort: Sort, now: UnixSeconds) {
 /// [`ConnectionStatus::rank`] in SQL: the same table as `gateway/status.rs`, held against it by a test.
 fn push_rank(sql: &mut Sql, now: UnixSeconds) {
     let Moments { late_before, silent_before } = Moments::at(now);
-    sql.push("CASE WHEN COALESCE(g.last_telemetry_at, 0) = 0 THEN 2 WHEN COALESCE(g.last_telemetry_at, 0) < ")
-        .number(to_big(silent_before))
-        .push(" AND g.online = 0 THEN 0 WHEN COALESCE(g.last_telemetry_at, 0) < ")
-        .number(to_big(late_before))
-        .push(" OR g.warnings <> '' THEN 1 ELSE 3 END");
+    sql.push(
+        "CASE WHEN COALESCE(g.last_telemetry_at, 0) = 0 THEN 2 WHEN COALESCE(g.last_telemetry_at, 0) < ",
+    )
+    .number(to_big(silent_before))
+    .push(" AND g.online = 0 THEN 0 WHEN COALESCE(g.last_telemetry_at, 0) < ")
+    .number(to_big(late_before))
+    .push(" OR g.warnings <> '' THEN 1 ELSE 3 END");
 }
 
 /// How a statement goes through the gateways.
@@ -456,7 +462,8 @@ fn push_members(sql: &mut Sql, members: &Members, way: Way) {
             sql.push("g.eui IN (SELECT m.eui FROM group_members m WHERE m.group_id = ").text(group);
         }
         Way::Index => {
-            sql.push("EXISTS (SELECT 1 FROM group_members m WHERE m.eui = g.eui AND m.group_id = ").text(group);
+            sql.push("EXISTS (SELECT 1 FROM group_members m WHERE m.eui = g.eui AND m.group_id = ")
+                .text(group);
         }
     }
     sql.push(")");
@@ -474,7 +481,9 @@ fn push_rule(sql: &mut Sql, rule: &Rule) {
         sql.push(" AND ");
         match condition {
             Condition::Model { is, models } => {
-                sql.push("g.codename IS NOT NULL AND g.codename ").push(if *is { "IN " } else { "NOT IN " }).list(models);
+                sql.push("g.codename IS NOT NULL AND g.codename ")
+                    .push(if *is { "IN " } else { "NOT IN " })
+                    .list(models);
             }
             Condition::Label { has, labels } => {
                 sql.push(if *has { "g.eui IN " } else { "g.eui NOT IN " });

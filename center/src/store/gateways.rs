@@ -166,14 +166,16 @@ pub(crate) async fn rename(
     description: &str,
 ) -> Result<()> {
     let shown = shown_name(row.eui, name, row.codename.as_deref());
-    sqlx::query("UPDATE gateways SET name = $2, description = $3, name_key = $4, search_text = $5 WHERE eui = $1")
-        .bind(row.eui.to_string())
-        .bind(name.map(str::to_owned))
-        .bind(description.to_owned())
-        .bind(name_key(&shown))
-        .bind(search_text(row.eui, &shown, description))
-        .execute(connection)
-        .await?;
+    sqlx::query(
+        "UPDATE gateways SET name = $2, description = $3, name_key = $4, search_text = $5 WHERE eui = $1",
+    )
+    .bind(row.eui.to_string())
+    .bind(name.map(str::to_owned))
+    .bind(description.to_owned())
+    .bind(name_key(&shown))
+    .bind(search_text(row.eui, &shown, description))
+    .execute(connection)
+    .await?;
     Ok(())
 }
 
@@ -192,7 +194,11 @@ pub(crate) async fn retire(
 }
 
 /// Gives a gateway to a customer.
-pub(crate) async fn set_customer(connection: &mut AnyConnection, eui: Eui, customer: CustomerId) -> Result<()> {
+pub(crate) async fn set_customer(
+    connection: &mut AnyConnection,
+    eui: Eui,
+    customer: CustomerId,
+) -> Result<()> {
     sqlx::query("UPDATE gateways SET customer_id = $2 WHERE eui = $1")
         .bind(eui.to_string())
         .bind(customer.to_string())
@@ -203,9 +209,10 @@ pub(crate) async fn set_customer(connection: &mut AnyConnection, eui: Eui, custo
 
 /// Makes the keys of gateways that were there before there were keys, some at a time; how many had none.
 pub(crate) async fn make_keys(connection: &mut AnyConnection) -> Result<usize> {
-    let rows = sqlx::query(concat!("SELECT ", columns!(), " FROM gateways WHERE search_text = '' LIMIT 1000"))
-        .fetch_all(&mut *connection)
-        .await?;
+    let rows =
+        sqlx::query(concat!("SELECT ", columns!(), " FROM gateways WHERE search_text = '' LIMIT 1000"))
+            .fetch_all(&mut *connection)
+            .await?;
     for row in &rows {
         let row = gateway_row(row)?;
         let version = row.keros_version.as_deref().and_then(|text| text.parse().ok());

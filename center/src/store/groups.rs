@@ -8,6 +8,7 @@ use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use super::among::Among;
+use super::fleet::Members;
 use super::sql::Sql;
 use super::{Customer, Result, number, parsed, to_big};
 use crate::access::{CustomerId, GroupId, Visible};
@@ -87,7 +88,9 @@ pub(crate) async fn member_counts(
          WHERE {among} GROUP BY m.group_id",
     );
     let rows = among.bind(sqlx::query(sql)).fetch_all(connection).await?;
-    rows.iter().map(|row| Ok((row.try_get::<String, _>("group_id")?.into(), super::count(row, "n")?))).collect()
+    rows.iter()
+        .map(|row| Ok((row.try_get::<String, _>("group_id")?.into(), super::count(row, "n")?)))
+        .collect()
 }
 
 /// The gateways that were put into a group, and not those that its rule takes in.
@@ -199,10 +202,33 @@ pub(crate) async fn of_gateways(
 }
 
 /// The groups of a customer that have a rule.
-pub(crate) async fn with_rules(connection: &mut AnyConnection, customer: CustomerId) -> Result<Vec<GroupRow>> {
+pub(crate) async fn with_rules(
+    connection: &mut AnyConnection,
+    customer: CustomerId,
+) -> Result<Vec<GroupRow>> {
     let rows = sqlx::query(groups!("WHERE g.customer_id = $1 AND g.rule IS NOT NULL ORDER BY g.name"))
         .bind(customer.to_string())
         .fetch_all(connection)
         .await?;
     rows.iter().map(group_row).collect()
+}
+
+/// Who the members of a group with a rule are; `None`: it has none, or is not there.
+pub(crate) async fn members_by_rule(
+    connection: &mut AnyConnection,
+    group: &GroupId,
+) -> Result<Option<Members>> {
+    let row =
+        sqlx::query("SELECT customer_id, rule FROM gateway_groups WHERE group_id = $1 AND rule IS NOT NULL")
+            .bind(group.to_string())
+            .fetch_optional(connection)
+            .await?;
+    row.map(|row| {
+        Ok(Members {
+            group: group.clone(),
+            customer: parsed(&row, "customer_id")?,
+            rule: Some(parsed(&row, "rule")?),
+        })
+    })
+    .transpose()
 }

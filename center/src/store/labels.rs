@@ -10,7 +10,10 @@ use super::sql::Sql;
 use super::{Result, parsed};
 
 /// The labels of these gateways, those of each sorted.
-pub(crate) async fn of(connection: &mut AnyConnection, gateways: &[Eui]) -> Result<BTreeMap<Eui, Vec<String>>> {
+pub(crate) async fn of(
+    connection: &mut AnyConnection,
+    gateways: &[Eui],
+) -> Result<BTreeMap<Eui, Vec<String>>> {
     let mut sql = Sql::new("SELECT eui, label FROM gateway_labels WHERE eui IN ");
     sql.list(gateways).push(" ORDER BY eui, label");
     let mut labels: BTreeMap<Eui, Vec<String>> = BTreeMap::new();
@@ -27,11 +30,13 @@ pub(crate) async fn set(connection: &mut AnyConnection, eui: Eui, labels: &[Stri
         .execute(&mut *connection)
         .await?;
     for label in labels {
-        sqlx::query("INSERT INTO gateway_labels (eui, label) VALUES ($1, $2) ON CONFLICT (eui, label) DO NOTHING")
-            .bind(eui.to_string())
-            .bind(label.clone())
-            .execute(&mut *connection)
-            .await?;
+        sqlx::query(
+            "INSERT INTO gateway_labels (eui, label) VALUES ($1, $2) ON CONFLICT (eui, label) DO NOTHING",
+        )
+        .bind(eui.to_string())
+        .bind(label.clone())
+        .execute(&mut *connection)
+        .await?;
     }
     Ok(())
 }

@@ -8,9 +8,10 @@ use sqlx::{QueryBuilder, Row as _};
 use uuid::Uuid;
 
 use super::among::Among;
+use super::fleet::{self, Filter};
 use super::{
-    Customer, Result, StoreError, count, from_json, number, optional_number, parsed, shown_name, to_big,
-    to_json,
+    Customer, Result, StoreError, count, from_json, groups, number, optional_number, parsed, shown_name,
+    to_big, to_json,
 };
 use crate::access::{GroupId, UserId, Visible};
 
@@ -521,5 +522,9 @@ pub(crate) async fn in_progress(
             return Ok(Some((parsed(&row, "update_id")?, parsed(&row, "eui")?)));
         }
     }
-    Ok(None)
+    // And for those that are members by its rule.
+    match groups::members_by_rule(connection, group).await? {
+        Some(members) => fleet::waited_for(connection, &Filter::members(members)).await,
+        None => Ok(None),
+    }
 }

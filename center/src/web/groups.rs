@@ -6,9 +6,10 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use super::{Failure, Page, Posted, Section, Visitor, html, place, to};
+use crate::access::Action;
 use crate::api::{CreateGroup, GroupView};
 use crate::rest::Api;
-use crate::service::unix_now;
+use crate::service::{Pending, unix_now};
 
 /// Gateways of a group that its page lists: the list of gateways shows all of them, in parts.
 const MOST_MEMBERS: usize = 200;
@@ -32,6 +33,10 @@ struct Show {
     group: GroupView,
     /// Members that are not listed.
     more: usize,
+    /// The command that an update in progress waits with.
+    pending: Option<Pending>,
+    may_send: bool,
+    may_edit: bool,
 }
 
 pub(super) async fn show(
@@ -39,10 +44,15 @@ pub(super) async fn show(
     visitor: Visitor,
     Path(name): Path<String>,
 ) -> Result<Response, Failure> {
-    let mut group = api.center().group(&visitor.caller, &name).await?;
+    let caller = &visitor.caller;
+    let mut group = api.center().group(caller, &name).await?;
+    let pending = api.center().pending_for_group(caller, group.group_id.as_str()).await?;
     let more = group.gateways.len().saturating_sub(MOST_MEMBERS);
     group.gateways.truncate(MOST_MEMBERS);
-    html(&Show { page: Page::new(&visitor, Section::Groups, group.name.clone()), group, more })
+    let page = Page::new(&visitor, Section::Groups, group.name.clone());
+    let may = |action| caller.may(action, &group.customer_id);
+    let (may_send, may_edit) = (may(Action::SendUpdates), may(Action::EditGroups));
+    html(&Show { page, group, more, pending, may_send, may_edit })
 }
 
 /// What the form of a group says.
@@ -75,11 +85,8 @@ pub(super) async fn create(
     Posted { visitor, form: fields }: Posted<Fields>,
 ) -> Result<Response, Failure> {
     let Fields { name, description } = &fields;
-    let order = CreateGroup {
-        name: name.clone(),
-        description: description.clone(),
-        ..CreateGroup::default()
-    };
+    let order =
+        CreateGroup { name: name.clone(), description: description.clone(), ..CreateGroup::default() };
     match api.center().create_group(&visitor.caller, &order, unix_now()).await {
         Ok(group) => Ok(to(&place("/groups", group.group_id.as_str()), "the group is made")),
         Err(error) => {

@@ -13,9 +13,9 @@ use crate::rest::Api;
 const MOST_SHOWN: usize = 500;
 
 /// A link as a line of the list.
-struct Line {
-    link: LinkView,
-    size: String,
+pub(super) struct Line {
+    pub(super) link: LinkView,
+    pub(super) size: String,
     created: Option<At>,
 }
 
@@ -36,6 +36,20 @@ pub(super) async fn list(State(api): State<Api>, visitor: Visitor) -> Result<Res
     let links = api.center().list_links(&visitor.caller).await?;
     let page = Page::new(&visitor, Section::MagicLinks, "Magic Links");
     html(&List { page, lines: links.into_iter().map(Line::new).collect() })
+}
+
+/// A link as it is described where it is chosen.
+pub(super) struct Described {
+    /// The link.
+    pub(super) line: Line,
+    /// When its time is over.
+    pub(super) expires: Option<At>,
+}
+
+impl Described {
+    pub(super) fn new(link: LinkView) -> Self {
+        Self { expires: link.expires_at_unix_s.map(At::new), line: Line::new(link) }
+    }
 }
 
 #[derive(Template)]

@@ -11,8 +11,10 @@ mod flash;
 mod form;
 mod groups;
 mod guard;
+mod help;
 mod links;
 mod page;
+mod software_update;
 mod text;
 mod visitor;
 
@@ -36,6 +38,9 @@ pub(crate) fn router(api: Api) -> Router<Api> {
         .route("/groups", get(groups::list).post(groups::create))
         .route("/groups/new", get(groups::new))
         .route("/groups/{group}", get(groups::show))
+        .nest("/groups/{group}/software-update", software_update::router::<software_update::OfGroup>())
+        .nest("/gateways/{eui}/software-update", software_update::router::<software_update::OfGateway>())
+        .route("/help/jetporch", get(help::jetporch))
         .route("/magic-links", get(links::list))
         .route("/magic-links/{digest}", get(links::show))
         .route("/static/{name}", get(assets::get))

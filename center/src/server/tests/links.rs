@@ -261,7 +261,7 @@ async fn a_link_is_signed_for_one_gateway_and_compared_with_a_group() {
         (json!({"eui": other}), 422),
         (json!({"eui": "x"}), 422),
         (json!({"eui": EUI, "expires_in_s": 0}), 422),
-        (json!({}), 400),
+        (json!({}), 422),
     ] {
         assert_eq!(sign(body.clone()).await.0, status, "{body}");
     }

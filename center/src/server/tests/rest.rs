@@ -11,7 +11,7 @@ async fn rest_refuses_with_problem_details() {
         ("GET", "/gateways/xyz", Value::Null, 400),
         ("GET", "/gateways/7076FF0056070123", Value::Null, 404),
         ("POST", "/gateways", json!({"eui": "12"}), 422),
-        ("POST", "/gateways", json!([]), 400),
+        ("POST", "/gateways", json!([]), 422),
         ("GET", "/groups/none", Value::Null, 404),
         ("POST", "/groups", json!({"name": "a/b"}), 422),
         ("POST", "/groups", json!({"name": "a", "gateways": ["7076FF0056070123"]}), 404),

@@ -56,7 +56,10 @@ async fn show(world: &World, eui: Eui, now: u64) -> GatewayView {
 }
 
 fn labels(list: &[&str]) -> EditGateway {
-    EditGateway { labels: Some(list.iter().map(|label| (*label).to_owned()).collect()), ..EditGateway::default() }
+    EditGateway {
+        labels: Some(list.iter().map(|label| (*label).to_owned()).collect()),
+        ..EditGateway::default()
+    }
 }
 
 fn by_rule(rule: &str) -> Wanted {
@@ -101,7 +104,12 @@ async fn the_status_of_a_list_is_the_status_of_each_gateway() {
         (ConnectionStatus::Unreachable, counts.unreachable),
         (ConnectionStatus::Unknown, counts.unknown),
     ] {
-        let of_views: Vec<Eui> = all.gateways.iter().filter(|view| view.connection_status.status == status).map(|view| view.eui).collect();
+        let of_views: Vec<Eui> = all
+            .gateways
+            .iter()
+            .filter(|view| view.connection_status.status == status)
+            .map(|view| view.eui)
+            .collect();
         let wanted = Wanted { status: Some(status.as_str().to_owned()), ..Wanted::default() };
         assert_eq!(list(&world, &wanted, "eui", now).await, of_views, "{status:?}");
         assert_eq!(counted as usize, of_views.len(), "{status:?}");
@@ -117,11 +125,27 @@ async fn every_way_through_a_list_gives_each_gateway_once() {
         let eui = gateway((number * 31) % 57);
         let version = format!("6.{}.1", number % 5);
         world.give(&[says(eui, &json!({"keros_version": version}))], 1000 + number % 7).await;
-        edit(&world, eui, EditGateway { name: Some(format!("Site {}", number % 4)), ..EditGateway::default() }).await;
+        edit(
+            &world,
+            eui,
+            EditGateway { name: Some(format!("Site {}", number % 4)), ..EditGateway::default() },
+        )
+        .await;
     }
     // Without a filter by an index, with one that many meet by sorting what was found.
     for wanted in [Wanted::default(), Wanted { search: Some("7076FF".to_owned()), ..Wanted::default() }] {
-        for sort in ["eui", "-eui", "name", "-name", "telemetry", "-telemetry", "keros", "-keros", "status", "-status"] {
+        for sort in [
+            "eui",
+            "-eui",
+            "name",
+            "-name",
+            "telemetry",
+            "-telemetry",
+            "keros",
+            "-keros",
+            "status",
+            "-status",
+        ] {
             let whole = list(&world, &wanted, sort, 1010).await;
             assert_eq!(whole.len(), 59, "{sort}");
             let mut parts = Vec::new();
@@ -140,7 +164,12 @@ async fn every_way_through_a_list_gives_each_gateway_once() {
             assert_eq!(once.len(), 59, "{sort}");
         }
     }
-    let names: Vec<String> = page(&world, &Wanted::default(), "name", None, 100, 1010).await.gateways.into_iter().map(|view| view.name.to_lowercase()).collect();
+    let names: Vec<String> = page(&world, &Wanted::default(), "name", None, 100, 1010)
+        .await
+        .gateways
+        .into_iter()
+        .map(|view| view.name.to_lowercase())
+        .collect();
     assert!(names.is_sorted(), "{names:?}");
 }
 
@@ -157,7 +186,8 @@ async fn a_place_of_another_list_or_of_nobody_is_refused() {
 async fn a_gateway_is_found_by_any_spelling_and_any_part_of_its_words() {
     let world = World::new().await;
     world.give(&[says(gateway(1), &json!({"codename": "wiis"}))], 1000).await;
-    let words = EditGateway { description: Some("Behind the 100% mill_".to_owned()), ..EditGateway::default() };
+    let words =
+        EditGateway { description: Some("Behind the 100% mill_".to_owned()), ..EditGateway::default() };
     edit(&world, gateway(1), words).await;
     for (search, found) in [
         ("7076FF0056080001", true),
@@ -190,7 +220,12 @@ async fn the_database_and_the_matcher_agree_about_every_rule() {
     for model in models {
         for version in versions {
             for list in words {
-                world.give(&[says(gateway(number), &json!({"codename": model, "keros_version": version}))], 1000).await;
+                world
+                    .give(
+                        &[says(gateway(number), &json!({"codename": model, "keros_version": version}))],
+                        1000,
+                    )
+                    .await;
                 edit(&world, gateway(number), labels(list)).await;
                 number += 1;
             }
@@ -232,8 +267,11 @@ async fn the_database_and_the_matcher_agree_about_every_rule() {
         ruled_group(&world, text, text).await;
         assert_eq!(members(&world, text).await, expected, "{text}");
         let told = page(&world, &Wanted::default(), "eui", None, 1000, 1000).await.gateways;
-        let in_it: Vec<Eui> =
-            told.iter().filter(|view| view.groups.iter().any(|group| group == text)).map(|view| view.eui).collect();
+        let in_it: Vec<Eui> = told
+            .iter()
+            .filter(|view| view.groups.iter().any(|group| group == text))
+            .map(|view| view.eui)
+            .collect();
         assert_eq!(in_it, expected, "{text}");
     }
 }
@@ -245,7 +283,8 @@ async fn an_update_goes_to_whoever_is_a_member_at_the_moment_of_sending() {
     world.center.edit_group(&ROOT(), "all", &rule).await.unwrap();
     world.give(&[telemetry(gateway(1)), telemetry(gateway(2))], 900).await;
     edit(&world, gateway(1), labels(&["roof"])).await;
-    let of_update = |view: crate::api::UpdateView| view.gateways.iter().map(|line| line.eui).collect::<Vec<_>>();
+    let of_update =
+        |view: crate::api::UpdateView| view.gateways.iter().map(|line| line.eui).collect::<Vec<_>>();
     let first = world.send(100, 1000).await.unwrap();
     assert_eq!(of_update(world.view(first).await), [A, B, gateway(1)]);
     assert_eq!(world.nudges.try_recv().unwrap(), [gateway(1)], "who is connected is asked, by rule or not");
@@ -255,10 +294,17 @@ async fn an_update_goes_to_whoever_is_a_member_at_the_moment_of_sending() {
     // While one waits, also one that is only there by the rule, nothing else goes to the group.
     world.commands(A, 1001).await;
     world.commands(B, 1001).await;
-    let other = CreateGroup { name: "other".to_owned(), rule: Some("label = roof".to_owned()), ..CreateGroup::default() };
+    let other = CreateGroup {
+        name: "other".to_owned(),
+        rule: Some("label = roof".to_owned()),
+        ..CreateGroup::default()
+    };
     world.center.create_group(&ROOT(), &other, 1).await.unwrap();
     let refused = world.send_to("other", 1002).await;
-    assert!(matches!(&refused, Err(OrderError::Conflict(text)) if text.contains(&gateway(1).to_string())), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(OrderError::Conflict(text)) if text.contains(&gateway(1).to_string())),
+        "{refused:?}"
+    );
     let second = world.send(100, 2000).await.unwrap();
     assert_eq!(of_update(world.view(second).await), [A, B, gateway(1), gateway(2)]);
 }
@@ -303,7 +349,10 @@ async fn a_gateway_that_is_moved_leaves_groups_labels_and_history_behind() {
     let old = world.send(10_000, 1000).await.unwrap();
     let order = MoveGateway { customer: "other".to_owned() };
     let refused = world.center.move_gateway(&ROOT(), A, &order, 1001).await;
-    assert!(matches!(&refused, Err(OrderError::Conflict(text)) if text.contains(&old.to_string())), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(OrderError::Conflict(text)) if text.contains(&old.to_string())),
+        "{refused:?}"
+    );
     world.center.cancel(&ROOT(), old, None, 1002).await.unwrap();
     let view = world.center.move_gateway(&ROOT(), A, &order, 1003).await.unwrap();
     assert_eq!((view.customer_id, view.groups, view.labels), (other, vec![], vec![]));
@@ -311,14 +360,24 @@ async fn a_gateway_that_is_moved_leaves_groups_labels_and_history_behind() {
     let theirs = World::administrator_of(other);
     let updates = world.center.updates_of_gateway(&theirs, A).await.unwrap();
     assert_eq!(updates, [], "what it was sent before is the old customer's");
-    let mine: Vec<UpdateId> =
-        world.center.updates_of_gateway(&ROOT(), A).await.unwrap().iter().map(|update| update.update_id).collect();
+    let mine: Vec<UpdateId> = world
+        .center
+        .updates_of_gateway(&ROOT(), A)
+        .await
+        .unwrap()
+        .iter()
+        .map(|update| update.update_id)
+        .collect();
     assert_eq!(mine, [old]);
-    assert!(matches!(world.center.move_gateway(&ROOT(), A, &order, 1004).await, Err(OrderError::Conflict(_))));
+    assert!(matches!(
+        world.center.move_gateway(&ROOT(), A, &order, 1004).await,
+        Err(OrderError::Conflict(_))
+    ));
     let put = world.center.add_member(&ROOT(), "all", A).await;
     assert!(matches!(put, Err(OrderError::Conflict(_))), "{put:?}");
     // It may not be moved by whoever has only one of the two customers.
-    let moved = world.center.move_gateway(&theirs, A, &MoveGateway { customer: "main".to_owned() }, 1005).await;
+    let moved =
+        world.center.move_gateway(&theirs, A, &MoveGateway { customer: "main".to_owned() }, 1005).await;
     assert!(matches!(moved, Err(OrderError::Forbidden(_) | OrderError::NotFound(_))), "{moved:?}");
 }
 
@@ -345,7 +404,11 @@ async fn nobody_sees_or_changes_another_customers_gateways() {
     assert!(matches!(imported, Err(OrderError::Invalid(_))), "{imported:?}");
     assert_eq!(show(&world, A, 1000).await.given_name, None);
     // A rule takes in its own customer's gateways only.
-    let group = CreateGroup { name: "mine".to_owned(), rule: Some("label != x".to_owned()), ..CreateGroup::default() };
+    let group = CreateGroup {
+        name: "mine".to_owned(),
+        rule: Some("label != x".to_owned()),
+        ..CreateGroup::default()
+    };
     let group = center.create_group(&theirs, &group, 1).await.unwrap();
     assert_eq!((group.gateways, group.gateway_count), (vec![], 0));
 }
@@ -389,9 +452,13 @@ async fn the_last_week_and_the_last_year_are_kept() {
     let history = world.center.history(&ROOT(), A).await.unwrap();
     assert_eq!(history.hours.len(), 7 * 24);
     let last = history.hours.last().unwrap();
-    assert_eq!((last.time_unix_s, last.cpu_percent, last.memory_percent, last.temperature), (9 * day - 3600, Some(23.0), None, Some(40.5)));
+    assert_eq!(
+        (last.time_unix_s, last.cpu_percent, last.memory_percent, last.temperature),
+        (9 * day - 3600, Some(23.0), None, Some(40.5))
+    );
     let days: Vec<_> = history.days.iter().map(|day| (day.time_unix_s, day.cpu_percent.unwrap())).collect();
-    let expected: Vec<_> = (0..8).map(|number| (number * day, crate::api::OfDay { average: 12, maximum: 23 })).collect();
+    let expected: Vec<_> =
+        (0..8).map(|number| (number * day, crate::api::OfDay { average: 12, maximum: 23 })).collect();
     assert_eq!(days, expected);
     let view = show(&world, A, 9 * day).await;
     let vitals: Vec<&str> = view.vitals.iter().map(|vital| vital.name.as_str()).collect();
@@ -407,5 +474,8 @@ async fn a_customer_has_no_more_groups_than_is_set() {
     }
     let group = CreateGroup { name: "one too many".to_owned(), ..CreateGroup::default() };
     let refused = world.center.create_group(&ROOT(), &group, 1).await;
-    assert!(matches!(&refused, Err(OrderError::Conflict(text)) if text.contains("100 groups")), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(OrderError::Conflict(text)) if text.contains("100 groups")),
+        "{refused:?}"
+    );
 }

@@ -274,7 +274,8 @@ async fn listeners_are_told_after_the_commit() {
     let (_, _, payload) = telemetry(A);
     let message = Message { topic: &topic, payload: &payload, correlation: None, response_topic: None };
     let handled = world.center.handle(&[message], 20).await.unwrap();
-    assert_eq!(handled.changes, [Change::Delivery { update_id, eui: A }]);
+    assert_eq!(handled.changes, [Change::Gateway(A), Change::Delivery { update_id, eui: A }]);
     world.center.tell(&handled.changes);
+    assert_eq!(changes.recv().await.unwrap(), Change::Gateway(A));
     assert_eq!(changes.recv().await.unwrap().update_id(), Some(update_id));
 }

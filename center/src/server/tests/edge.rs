@@ -1,0 +1,231 @@
+//! What every route of the API does alike: errors, unknown fields and parameters, tags. The routes are those of the document.
+
+use super::*;
+use crate::api::Problem;
+
+/// What came back, with its headers.
+struct Answer {
+    status: u16,
+    headers: ureq::http::HeaderMap,
+    text: String,
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap()
+    }
+
+    /// It is a problem, in form and in substance.
+    fn problem(&self) -> Problem {
+        assert_eq!(self.header("content-type"), "application/problem+json", "{} {}", self.status, self.text);
+        let problem: Problem = serde_json::from_str(&self.text).unwrap();
+        assert_eq!(problem.status, self.status);
+        assert!(!problem.detail.is_empty());
+        problem
+    }
+}
+
+/// A request with these headers and this body, as it is.
+async fn raw(center: &Running, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    raw_as(center, &center.token, method, path, headers, body).await
+}
+
+/// The same with another token.
+async fn raw_as(
+    center: &Running,
+    token: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Answer {
+    let mut request = ureq::http::Request::builder()
+        .method(method)
+        .uri(format!("http://{}/api/v1{path}", center.rest))
+        .header("Authorization", format!("Bearer {token}"));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(body.to_vec()).unwrap();
+    tokio::task::spawn_blocking(move || {
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .allow_non_standard_methods(true)
+            .timeout_global(Some(LIMIT));
+        let agent: ureq::Agent = config.build().into();
+        let mut response = agent.run(request).unwrap();
+        let text = response.body_mut().read_to_string().unwrap();
+        Answer { status: response.status().as_u16(), headers: response.headers().clone(), text }
+    })
+    .await
+    .unwrap()
+}
+
+const JSON: (&str, &str) = ("Content-Type", "application/json");
+
+/// Method and path of each operation of the document; parameters are filled in with what nobody has.
+fn operations(document: &Value) -> Vec<(String, String, Value)> {
+    let mut all = Vec::new();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let path = path
+                .replace("{eui}", "7076FF00000000FF")
+                .replace("{digest}", &format!("sha256:{:064}", 0))
+                .replace("{id}", "01890000-0000-7000-8000-000000000000")
+                .replace("{name}", "nobody");
+            assert!(!path.contains('{'), "a parameter that this test does not know: {path}");
+            all.push((method.to_uppercase(), path, operation.clone()));
+        }
+    }
+    all
+}
+
+#[tokio::test]
+async fn every_route_refuses_what_it_does_not_know_with_a_problem() {
+    let folder = tempfile::tempdir().unwrap();
+    let center = Running::start(folder.path(), external(1)).await;
+    let document = raw(&center, "GET", "/openapi.json", &[], b"").await.json();
+    let operations = operations(&document);
+    assert!(operations.len() > 20);
+    for (method, path, operation) in operations {
+        let what = format!("{method} {path}");
+        // A parameter that nobody knows.
+        let answer = raw(&center, &method, &format!("{path}?colour=red"), &[JSON], b"").await;
+        assert_eq!(answer.status, 400, "{what}");
+        if method == "HEAD" {
+            continue;
+        }
+        let problem = answer.problem();
+        assert_eq!(problem.errors[0].parameter.as_deref(), Some("colour"), "{what}");
+        // No log-in.
+        if operation.get("security").is_none() {
+            let answer = raw_as(&center, "wrong", &method, &path, &[JSON], b"").await;
+            assert_eq!(answer.status, 401, "{what}");
+            assert_eq!((answer.problem().status, answer.header("www-authenticate")), (401, "Bearer"));
+        }
+        if operation.pointer("/requestBody/content/application~1json").is_none() {
+            continue;
+        }
+        for (headers, body, status) in [
+            (&[][..], &b"{}"[..], 415),
+            (&[("Content-Type", "text/plain")], b"{}", 415),
+            (&[JSON], b"", 400),
+            (&[JSON], b"{", 400),
+            (&[JSON], b"\xff\xfe{}", 400),
+            (&[JSON], b"[]", 422),
+            (&[JSON], b"\"text\"", 422),
+            (&[JSON], b"null", 422),
+            (&[JSON], br#"{"colour": 1}"#, 422),
+            (&[JSON], br#"{"colour\u0000": "\u0000"}"#, 422),
+        ] {
+            let answer = raw(&center, &method, &path, headers, body).await;
+            assert_eq!(answer.status, status, "{what} {:?}: {}", String::from_utf8_lossy(body), answer.text);
+            answer.problem();
+        }
+        // Arrays in arrays without an end.
+        let answer = raw(&center, &method, &path, &[JSON], "[".repeat(100_000).as_bytes()).await;
+        assert_eq!(
+            (answer.status, answer.problem().kind.as_str()),
+            (400, "urn:keros:problem:invalid-body"),
+            "{what}"
+        );
+    }
+    center.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_no_path_and_no_method_of_the_api_is_refused_with_a_problem() {
+    let folder = tempfile::tempdir().unwrap();
+    let center = Running::start(folder.path(), external(1)).await;
+    for (method, path, status) in [
+        ("GET", "/nothing", 404),
+        ("GET", "/groups/%FF", 400),
+        ("GET", "/groups/a/b/c", 404),
+        ("PATCH", "/groups", 405),
+        ("DELETE", "/health", 405),
+        ("TRACE", "/updates", 405),
+        ("GET", "/gateways?limit=x", 400),
+        ("GET", "/gateways?limit=-1", 400),
+        ("GET", "/gateways?limit=1&limit=2", 400),
+        ("GET", "/gateways?cursor=x", 400),
+        ("GET", "/updates?cursor=x", 400),
+        ("GET", "/updates?limit=99999999999999999999", 400),
+    ] {
+        let answer = raw(&center, method, path, &[], b"").await;
+        assert_eq!(answer.status, status, "{method} {path}: {}", answer.text);
+        answer.problem();
+        if status == 405 {
+            assert!(!answer.header("allow").is_empty(), "{method} {path}");
+        }
+    }
+    center.stop().await;
+}
+
+#[tokio::test]
+async fn a_misspelled_field_is_told_with_its_place_and_what_was_meant() {
+    let folder = tempfile::tempdir().unwrap();
+    let center = Running::start(folder.path(), external(1)).await;
+    for (body, pointer, words) in [
+        (json!({"eui": EUI, "nmae": "x"}), "/nmae", "did you mean `name`?"),
+        (json!({"eui": EUI, "name": 5}), "/name", "invalid type: integer `5`"),
+        (json!({"name": "x"}), "", "missing field `eui`"),
+        (json!({"eui": EUI, "description": "a\0"}), "/description", "NUL"),
+    ] {
+        let answer = raw(&center, "POST", "/gateways", &[JSON], body.to_string().as_bytes()).await;
+        assert_eq!(answer.status, 422, "{}", answer.text);
+        let problem = answer.problem();
+        assert_eq!(problem.kind, "urn:keros:problem:invalid-body");
+        assert_eq!(problem.errors[0].pointer.as_deref(), Some(pointer));
+        assert!(problem.errors[0].detail.contains(words), "{problem:?}");
+    }
+    // Each field once.
+    let twice = format!(r#"{{"eui": "{EUI}", "eui": "{EUI}"}}"#);
+    let answer = raw(&center, "POST", "/gateways", &[JSON], twice.as_bytes()).await;
+    assert!(answer.problem().detail.contains("duplicate field `eui`"), "{}", answer.text);
+    assert_eq!(center.ask("GET", "/gateways", Value::Null).await.1, json!([]));
+    center.stop().await;
+}
+
+#[tokio::test]
+async fn what_has_not_changed_is_not_sent_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let center = Running::start(folder.path(), external(1)).await;
+    group_of(&center, "a", &[]).await;
+    let first = raw(&center, "GET", "/groups/a", &[], b"").await;
+    let tag = first.header("etag").to_owned();
+    assert!(tag.starts_with('"') && first.status == 200);
+    let again = raw(&center, "GET", "/groups/a", &[("If-None-Match", &tag)], b"").await;
+    assert_eq!((again.status, again.text.as_str(), again.header("etag")), (304, "", tag.as_str()));
+    center.ask("POST", "/gateways", json!({"eui": EUI})).await;
+    center.ask("PUT", &format!("/groups/a/gateways/{EUI}"), Value::Null).await;
+    let changed = raw(&center, "GET", "/groups/a", &[("If-None-Match", &tag)], b"").await;
+    assert_eq!(changed.status, 200);
+    assert_ne!(changed.header("etag"), tag);
+    center.stop().await;
+}
+
+#[tokio::test]
+async fn a_list_comes_in_parts_that_lead_to_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let center = Running::start(folder.path(), external(1)).await;
+    for number in 1..=5 {
+        let (status, _) = center.ask("POST", "/gateways", json!({"eui": format!("{number:016X}")})).await;
+        assert_eq!(status, 201);
+    }
+    let mut path = "/gateways?limit=2".to_owned();
+    let mut euis = Vec::new();
+    loop {
+        let part = raw(&center, "GET", &path, &[], b"").await;
+        euis.extend(
+            part.json().as_array().unwrap().iter().map(|gateway| gateway["eui"].as_str().unwrap().to_owned()),
+        );
+        let Some((next, _)) = part.header("link").split_once('>') else { break };
+        next.strip_prefix("</api/v1").unwrap().clone_into(&mut path);
+    }
+    assert_eq!(euis, (1..=5).map(|number| format!("{number:016X}")).collect::<Vec<_>>());
+    center.stop().await;
+}

@@ -1,0 +1,152 @@
+//! What the Software update page asks before it sends: for whom the update would be, what is in progress there, and what it would come
+//! to.
+
+use keros_protocol::magic_link::Digest;
+use keros_protocol::{Eui, Job, UnixSeconds, UpdateId};
+use sqlx::AnyConnection;
+
+use super::center::Center;
+use super::gateways::find_gateway;
+use super::groups::{find_group, member_rows};
+use super::order::OrderError;
+use crate::access::{Action, Caller, GroupId};
+use crate::api::{PreviewView, SendUpdate};
+use crate::store::{GatewayRow, StoreError, updates};
+
+/// For whom an update is, as a person names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Addressee {
+    /// The group of this id or name.
+    Group(String),
+    /// A gateway.
+    Gateway(Eui),
+}
+
+/// A group or a gateway that was found.
+#[derive(Debug, Clone)]
+pub(crate) struct Addressed {
+    /// The group's id; absent: it is the one gateway.
+    pub(crate) group_id: Option<GroupId>,
+    /// What people call it.
+    pub(crate) name: String,
+    /// The gateways.
+    pub(crate) gateways: Vec<GatewayRow>,
+}
+
+/// A command that a new update has to wait for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Pending {
+    /// Its update.
+    pub(crate) update_id: UpdateId,
+    /// Kind of the job.
+    pub(crate) kind: String,
+    /// The gateway that it waits for.
+    pub(crate) eui: Eui,
+    /// Who sent it.
+    pub(crate) by: String,
+}
+
+impl Center {
+    /// The gateways that an update to this addressee would be for. The caller may do this there.
+    pub(crate) async fn addressed(
+        &self,
+        caller: &Caller,
+        addressee: &Addressee,
+        action: Action,
+    ) -> Result<Addressed, OrderError> {
+        let mut connection = self.store.read().await?;
+        match addressee {
+            Addressee::Group(name) => {
+                let group = find_group(&mut connection, caller, name, action).await?;
+                let gateways = member_rows(&mut connection, &group).await?;
+                Ok(Addressed { group_id: Some(group.group_id), name: group.name, gateways })
+            }
+            Addressee::Gateway(eui) => {
+                let row = find_gateway(&mut connection, caller, *eui, action).await?;
+                Ok(Addressed { group_id: None, name: row.shown_name(), gateways: vec![row] })
+            }
+        }
+    }
+
+    /// The command that keeps an update from being sent there.
+    pub(crate) async fn pending(&self, to: &Addressed) -> Result<Option<Pending>, OrderError> {
+        match &to.group_id {
+            Some(group_id) => Ok(pending(&mut *self.store.read().await?, group_id).await?),
+            None => Ok(None),
+        }
+    }
+
+    /// The command with which an update of the group waits, or one of its gateways: its page has the orange dot meanwhile.
+    pub(crate) async fn pending_for_group(
+        &self,
+        caller: &Caller,
+        name: &str,
+    ) -> Result<Option<Pending>, OrderError> {
+        let mut connection = self.store.read().await?;
+        let group = find_group(&mut connection, caller, name, Action::SeeUpdates).await?;
+        Ok(pending(&mut connection, &group.group_id).await?)
+    }
+
+    /// What the order would come to. Nothing is sent.
+    pub(crate) async fn preview_update(
+        &self,
+        caller: &Caller,
+        order: &SendUpdate,
+        now: UnixSeconds,
+    ) -> Result<PreviewView, OrderError> {
+        let addressee = Addressee::Group(order.group.clone());
+        let to = self.addressed(caller, &addressee, Action::SendUpdates).await?;
+        self.preview_for(caller, to, &order.job, now).await
+    }
+
+    /// What the job would come to there.
+    pub(crate) async fn preview_for(
+        &self,
+        caller: &Caller,
+        to: Addressed,
+        job: &Job,
+        now: UnixSeconds,
+    ) -> Result<PreviewView, OrderError> {
+        let link = match job {
+            Job::MagicLink { digest, source, .. } => self.named_link(caller, *digest, source).await?,
+            Job::JetPorch { .. } | Job::Unknown { .. } => None,
+        };
+        self.preview(job, link, to.gateways, now).await
+    }
+
+    /// The link of the center's store; that of another place need not be there.
+    async fn named_link(
+        &self,
+        caller: &Caller,
+        digest: Digest,
+        source: &str,
+    ) -> Result<Option<crate::api::LinkView>, OrderError> {
+        match self.link(caller, &digest.to_string()).await {
+            Ok(view) => Ok(Some(view)),
+            Err(OrderError::NotFound(_)) if !source.is_empty() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+async fn pending(connection: &mut AnyConnection, group_id: &GroupId) -> Result<Option<Pending>, StoreError> {
+    let Some((update_id, eui)) = updates::in_progress(connection, group_id).await? else { return Ok(None) };
+    let row = updates::find(connection, update_id).await?;
+    Ok(row.map(|row| Pending { update_id, kind: row.kind, eui, by: row.origin.created_by }))
+}
+
+impl Pending {
+    /// The kind in the words of the pages.
+    pub(crate) fn kind_name(&self) -> &str {
+        kind_name(&self.kind)
+    }
+}
+
+/// The kind of a job in the words of the pages.
+pub(crate) fn kind_name(kind: &str) -> &str {
+    match kind {
+        "magic_link" => "Custom Magic Link",
+        "jetporch" => "Custom JetPorch script",
+        other => other,
+    }
+}
