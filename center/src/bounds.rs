@@ -8,9 +8,12 @@ use std::time::Duration;
 /// Messages that the broker may send without an acknowledgement.
 pub(crate) const RECEIVE_MAXIMUM: u16 = 128;
 
-/// Messages that wait for the database: two connections full of them, and as much for those of QoS 0. Beyond it the
-/// connection ends, and the broker sends again what was not acknowledged.
-pub(crate) const INBOX: usize = 512;
+/// Messages that wait for the database, and their bytes. A broker should never send more than [`RECEIVE_MAXIMUM`] ahead, but mosquitto
+/// 2.0.11, Debian's, sends all that it has queued as soon as some of it is acknowledged: 10,000 messages and 64 MiB at most, as it is
+/// shipped with this center. Beyond it the connection ends, and the broker sends again what was not acknowledged; with less room a
+/// center that comes back to a long queue would get no further than that, again and again.
+pub(crate) const INBOX: usize = 16_384;
+pub(crate) const INBOX_BYTES: usize = 96 << 20;
 
 /// Messages in one transaction.
 pub(crate) const BATCH: usize = 64;

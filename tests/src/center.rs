@@ -120,6 +120,12 @@ impl Center {
         self.process.as_mut().is_some_and(Process::is_running)
     }
 
+    /// Its process id, while it runs.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::id)
+    }
+
     /// The address of its REST API.
     #[must_use]
     pub fn rest(&self) -> SocketAddr {

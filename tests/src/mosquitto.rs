@@ -12,6 +12,8 @@ use crate::{Pki, Process, free_port, project_root, system_program, wait_for};
 pub enum MosquittoMode<'a> {
     /// Plain TCP, everybody may do everything.
     Open,
+    /// The same for a whole fleet: the queues of the shipped example, and next to no log.
+    Busy,
     /// The shipped example: TLS, client certificates, ACL.
     Shipped(&'a Pki),
 }
@@ -47,9 +49,11 @@ impl Mosquitto {
         let config = folder.join("mosquitto.conf");
         let text = match mode {
             MosquittoMode::Open => format!("listener {port} 127.0.0.1\nallow_anonymous true\n"),
+            MosquittoMode::Busy => busy_config(port)?,
             MosquittoMode::Shipped(pki) => shipped_config(pki, port)?,
         };
-        std::fs::write(&config, format!("{text}\nuser root\nlog_type all\n"))?;
+        let log_type = if matches!(mode, MosquittoMode::Busy) { "error" } else { "all" };
+        std::fs::write(&config, format!("{text}\nuser root\nlog_type {log_type}\n"))?;
         let mut broker = Self { port, config, log: folder.join("mosquitto.log"), namespace, process: None };
         broker.restart()?;
         Ok(broker)
@@ -88,11 +92,24 @@ impl Mosquitto {
         self.process.take().map_or(Ok(()), |mut process| process.kill())
     }
 
+    /// Its process id, while it runs.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::id)
+    }
+
     /// What it logged.
     #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
+}
+
+/// The sizes of the shipped example's queues, without its log-in.
+fn busy_config(port: u16) -> Result<String> {
+    let text = std::fs::read_to_string(project_root().join("packaging/mosquitto/keros.conf"))?;
+    let sizes = text.lines().filter(|line| line.starts_with("max_")).collect::<Vec<_>>().join("\n");
+    Ok(format!("listener {port} 127.0.0.1\nallow_anonymous true\n{sizes}\n"))
 }
 
 /// The shipped example with the paths and the port of this test.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rumqttc::v5::AsyncClient;
 use rumqttc::v5::mqttbytes::v5::Publish;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::publish;
 use crate::bounds::BATCH;
@@ -21,6 +21,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 pub(super) struct Arrival {
     pub(super) session: u64,
     pub(super) publish: Publish,
+    /// Its bytes among those that may wait.
+    pub(super) _room: OwnedSemaphorePermit,
 }
 
 /// Runs until the queue is closed.

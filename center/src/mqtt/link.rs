@@ -9,10 +9,10 @@ use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{Filter, Packet, Publish, SubscribeReasonCode};
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttState};
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::inbox::Arrival;
-use crate::bounds::{RECEIVE_MAXIMUM, SEND_MAXIMUM};
+use crate::bounds::{INBOX, INBOX_BYTES, SEND_MAXIMUM};
 use crate::service::Center;
 
 /// Pauses between attempts to connect.
@@ -27,6 +27,8 @@ pub(super) struct Link {
     center: Arc<Center>,
     client: AsyncClient,
     arrivals: mpsc::Sender<Arrival>,
+    /// Bytes that may still wait.
+    room: Arc<Semaphore>,
     /// Raised whenever the connection ends: packet ids mean nothing in the next one.
     session: Arc<AtomicU64>,
     subscribed: bool,
@@ -46,6 +48,7 @@ impl Link {
             center,
             client,
             arrivals,
+            room: Arc::new(Semaphore::new(INBOX_BYTES)),
             session,
             subscribed: true,
             overflowed: false,
@@ -118,8 +121,7 @@ impl Link {
     fn queue(&mut self, publish: Publish) {
         let session = self.session.load(Ordering::Acquire);
         // Messages without acknowledgement must not take the room of those with one.
-        let has_room =
-            publish.qos != QoS::AtMostOnce || self.arrivals.capacity() > usize::from(RECEIVE_MAXIMUM);
+        let has_room = publish.qos != QoS::AtMostOnce || self.arrivals.capacity() > INBOX / 2;
         if !has_room {
             self.dropped += 1;
             if self.dropped.is_power_of_two() {
@@ -127,8 +129,14 @@ impl Link {
             }
             return;
         }
-        if let Err(TrySendError::Full(_)) = self.arrivals.try_send(Arrival { session, publish }) {
-            // It is not acknowledged, so the broker sends it again in the next connection.
+        let bytes = u32::try_from(publish.payload.len()).unwrap_or(u32::MAX);
+        // It is not acknowledged, so the broker sends it again in the next connection.
+        let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(bytes) else {
+            self.overflowed = true;
+            return;
+        };
+        let arrival = Arrival { session, publish, _room: room };
+        if let Err(TrySendError::Full(_)) = self.arrivals.try_send(arrival) {
             self.overflowed = true;
         }
     }
@@ -148,12 +156,12 @@ impl Link {
         tracing::warn!(reason, pause = ?self.pause, "no connection to the broker");
     }
 
-    /// A pause before the next attempt, and until there is room for what comes then.
+    /// A pause before the next attempt, and until all that came is stored: only then there is room for as much again.
     async fn wait(&mut self) {
         tokio::time::sleep(self.pause).await;
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         if std::mem::take(&mut self.overflowed)
-            && let Ok(permits) = self.arrivals.reserve_many(usize::from(RECEIVE_MAXIMUM)).await
+            && let Ok(permits) = self.arrivals.reserve_many(INBOX).await
         {
             drop(permits);
         }
