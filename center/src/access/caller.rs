@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::permissions::{Needs, allows};
-use super::{Action, CustomerId, Role, UserId};
+use super::{Action, Attempt, CustomerId, Role, UserId};
 use crate::service::OrderError;
 
 /// Where a role holds.
@@ -86,6 +86,8 @@ pub(crate) struct Caller {
     pub(crate) name: String,
     /// From where he asks.
     pub(crate) address: Option<String>,
+    /// The try of a request that is to be done once.
+    pub(crate) attempt: Option<Attempt>,
     grants: Vec<Grant>,
     scopes: TokenScopes,
 }
@@ -98,6 +100,7 @@ impl Caller {
             user: None,
             name: "api-token".to_owned(),
             address: None,
+            attempt: None,
             grants: vec![everything],
             scopes: TokenScopes::ALL,
         }
@@ -105,12 +108,18 @@ impl Caller {
 
     /// A user with his roles.
     pub(crate) fn user(user: UserId, name: String, grants: Vec<Grant>, scopes: TokenScopes) -> Self {
-        Self { user: Some(user), name, address: None, grants, scopes }
+        Self { user: Some(user), name, address: None, attempt: None, grants, scopes }
     }
 
     /// The same, asking from this address.
     pub(crate) fn at(mut self, address: Option<String>) -> Self {
         self.address = address;
+        self
+    }
+
+    /// The same, in a try of a request that is to be done once.
+    pub(crate) fn trying(mut self, attempt: Attempt) -> Self {
+        self.attempt = Some(attempt);
         self
     }
 

@@ -4,11 +4,13 @@
 
 #![allow(dead_code, reason = "what only users and roles need comes with them")]
 
+mod attempt;
 mod caller;
 mod ids;
 pub(crate) mod permissions;
 mod role;
 
+pub(crate) use attempt::Attempt;
 pub(crate) use caller::{Caller, Visible};
 #[cfg(test)]
 pub(crate) use caller::{Grant, Reach, TokenScopes};

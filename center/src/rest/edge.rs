@@ -1,5 +1,5 @@
 //! What is done for every route alike, before and after its handler: its query has only parameters that it knows, its answer has an
-//! `ETag`.
+//! `ETag`, `If-Match` and `Idempotency-Key` are heeded.
 
 use std::sync::Arc;
 
@@ -8,39 +8,98 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use axum::routing::MethodRouter;
+use hyper::service::Service as _;
+use hyper_util::service::TowerToHyperService;
 use ring::digest::{SHA256, digest};
 
 use super::problem::{Failure, Kind};
 use super::route::Route;
-use super::shape;
+use super::{Api, once, shape};
 use crate::api::FieldProblem;
+use crate::bounds::COMPARED_BYTES;
 
 /// What is known of a route when a request comes.
 #[derive(Debug)]
 pub(super) struct Known {
     parameters: Vec<String>,
+    is_once: bool,
+    /// What shows the state that `If-Match` is about.
+    shown: Option<MethodRouter<Api>>,
 }
 
 impl Known {
-    /// Of this route.
-    pub(super) fn of(route: &Route) -> Self {
+    /// Of this route, among all of them.
+    pub(super) fn of(route: &Route, all: &[Route]) -> Self {
         let schema = route.query_schema().unwrap_or_default();
         let properties = schema.get("properties").and_then(serde_json::Value::as_object);
-        Self { parameters: properties.into_iter().flat_map(|all| all.keys().cloned()).collect() }
+        let shows =
+            |other: &&Route| route.is_conditional && other.path == route.path && other.method == Method::GET;
+        Self {
+            parameters: properties.into_iter().flat_map(|all| all.keys().cloned()).collect(),
+            is_once: route.is_once,
+            shown: all.iter().find(shows).map(|other| other.handler.clone()),
+        }
     }
 }
 
 /// Around the handler of a route.
 pub(super) async fn around(
-    State(known): State<Arc<Known>>,
+    State((api, known)): State<(Api, Arc<Known>)>,
     request: Request,
     next: Next,
 ) -> Result<Response, Failure> {
     check_query(request.uri().query().unwrap_or_default(), &known.parameters)?;
-    let reads = request.method() == Method::GET;
-    let wanted = request.headers().get(header::IF_NONE_MATCH).cloned();
-    let response = next.run(request).await;
-    if reads { Ok(tagged(response, wanted.as_ref()).await) } else { Ok(response) }
+    if request.method() == Method::GET {
+        let wanted = request.headers().get(header::IF_NONE_MATCH).cloned();
+        return Ok(tagged(next.run(request).await, wanted.as_ref()).await);
+    }
+    if known.is_once {
+        return once::around(&api, request, next).await;
+    }
+    match (request.headers().get(header::IF_MATCH).cloned(), known.shown.clone()) {
+        (Some(wanted), Some(shown)) => if_match(&api, &wanted, shown, request, next).await,
+        _ => Ok(next.run(request).await),
+    }
+}
+
+/// Changes only what is as the client last saw it (RFC 9110, section 13.1.1). Between the look and the change no other request with
+/// `If-Match` changes anything.
+async fn if_match(
+    api: &Api,
+    wanted: &HeaderValue,
+    shown: MethodRouter<Api>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Failure> {
+    let (parts, body) = request.into_parts();
+    // First the whole body: whoever sends it slowly holds nobody up.
+    let body = to_bytes(body, super::MAX_BODY_BYTES).await.map_err(|_| {
+        Failure::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("the body has more than {} bytes", super::MAX_BODY_BYTES),
+        )
+    })?;
+    let held = api.edits.lock().await;
+    let mut look = Request::new(Body::empty());
+    look.uri_mut().clone_from(&parts.uri);
+    // Who asks, and what the path's parameters are.
+    look.extensions_mut().clone_from(&parts.extensions);
+    let Ok(present) = TowerToHyperService::new(shown.with_state(api.clone())).call(look).await;
+    if present.status() != StatusCode::OK {
+        return Ok(present);
+    }
+    let present = to_bytes(present.into_body(), COMPARED_BYTES).await.map_err(|_| Failure::timed_out())?;
+    let tag = tag_of(&present);
+    let is_meant =
+        wanted.to_str().is_ok_and(|list| list.split(',').map(str::trim).any(|one| one == "*" || one == tag));
+    if !is_meant {
+        let detail = "it has changed since you last saw it: look again, then decide again";
+        return Err(Failure::new(StatusCode::PRECONDITION_FAILED, detail).of_kind(Kind::Changed));
+    }
+    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+    drop(held);
+    Ok(response)
 }
 
 /// Each parameter is known, comes once, and is text that a database takes.

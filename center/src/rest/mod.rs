@@ -13,6 +13,7 @@ mod fleet;
 mod gateways;
 mod groups;
 mod links;
+mod once;
 mod openapi;
 mod paging;
 mod problem;
@@ -29,7 +30,7 @@ use axum::http::HeaderMap;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 
 use crate::api::Health;
 use crate::bounds::{ANSWER_LIMIT, STREAMS, UPLOADS};
@@ -52,6 +53,8 @@ pub(crate) struct Api {
     token: Arc<Token>,
     streams: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
+    /// Held while a state is compared with `If-Match` and changed.
+    edits: Arc<Mutex<()>>,
     stop: watch::Receiver<bool>,
 }
 
@@ -64,7 +67,7 @@ impl Api {
         stop: watch::Receiver<bool>,
     ) -> Self {
         let (streams, uploads) = (Arc::new(Semaphore::new(STREAMS)), Arc::new(Semaphore::new(UPLOADS)));
-        Self { center, office, token, streams, uploads, stop }
+        Self { center, office, token, streams, uploads, edits: Arc::default(), stop }
     }
 
     /// The center that it speaks for.
@@ -81,9 +84,11 @@ impl Api {
     pub(crate) fn router(self) -> Router {
         let mut open = Router::new();
         let mut guarded = Router::new();
-        for route in table::routes() {
-            let known = Arc::new(edge::Known::of(&route));
-            let mut handler = route.handler.route_layer(middleware::from_fn_with_state(known, edge::around));
+        let routes = table::routes();
+        let known: Vec<_> = routes.iter().map(|route| edge::Known::of(route, &routes)).collect();
+        for (route, known) in routes.into_iter().zip(known) {
+            let around = (self.clone(), Arc::new(known));
+            let mut handler = route.handler.route_layer(middleware::from_fn_with_state(around, edge::around));
             // Blobs take as long as they take, while something comes.
             if !route.is_endless {
                 handler = handler.route_layer(middleware::from_fn(in_time));

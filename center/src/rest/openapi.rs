@@ -126,6 +126,24 @@ fn parameters(route: &Route) -> Vec<Value> {
         without_null(&mut schema);
         all.push(json!({"name": name, "in": "query", "required": required(name), "schema": schema}));
     }
+    let mut header = |name: &str, description: &str, schema: Value| {
+        all.push(json!({"name": name, "in": "header", "required": false, "description": description, "schema": schema}));
+    };
+    if route.is_conditional {
+        header(
+            "If-Match",
+            "The `ETag` of what is to be changed; 412 when it has changed since.",
+            json!({"type": "string"}),
+        );
+    }
+    if route.is_once {
+        let schema = json!({"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]+$"});
+        header(
+            "Idempotency-Key",
+            "The same key again within a day does nothing twice, and answers the same.",
+            schema,
+        );
+    }
     all
 }
 
@@ -193,6 +211,7 @@ fn words(status: u16) -> &'static str {
 mod tests {
     use std::path::Path;
 
+    use super::super::problem::Kind;
     use super::*;
 
     /// A file of `docs/` says what it should; with `KEROS_BLESS` it is made to.
@@ -211,6 +230,64 @@ mod tests {
     #[test]
     fn the_document_in_the_folder_is_the_one_that_is_served() {
         held("center-api.openapi.json", &format!("{:#}\n", document()));
+    }
+
+    /// The table of `docs/rest.md`.
+    fn table() -> String {
+        use std::fmt::Write as _;
+
+        use crate::access::{Role, permissions};
+        let mut table =
+            "| route | roles | what it does | answers | refusals |\n| --- | --- | --- | --- | --- |\n"
+                .to_owned();
+        let list = |statuses: Vec<u16>| statuses.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+        for route in routes() {
+            let roles = route.action.map_or_else(
+                || "everybody".to_owned(),
+                |action| {
+                    let may = Role::ALL.into_iter().filter(|role| permissions::allows(*role, action));
+                    may.map(letter).collect::<Vec<_>>().join(" ")
+                },
+            );
+            let answers = list(route.answers.iter().map(|(status, _)| *status).collect());
+            let refusals = list(route.all_refusals());
+            let mut summary = route.summary.to_owned();
+            for (is, note) in [
+                (route.is_paged, "In parts."),
+                (route.is_once, "Once by key."),
+                (route.is_conditional, "`If-Match`."),
+            ] {
+                if is {
+                    summary = format!("{summary} {note}");
+                }
+            }
+            let (method, path) = (&route.method, route.path);
+            let _ = writeln!(table, "| `{method} {path}` | {roles} | {summary} | {answers} | {refusals} |");
+        }
+        table
+    }
+
+    fn letter(role: crate::access::Role) -> &'static str {
+        use crate::access::Role;
+        match role {
+            Role::ServiceViewer => "V",
+            Role::ServiceOperator => "O",
+            Role::ServiceAdministrator => "A",
+            Role::CustomerAdministrator => "C",
+            Role::ChannelAdministrator => "H",
+        }
+    }
+
+    #[test]
+    fn the_page_has_every_route_with_its_roles_and_every_kind_of_problem() {
+        let page =
+            std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/rest.md")).unwrap();
+        let (before, rest) = page.split_once("<!-- routes -->").unwrap();
+        let (_, after) = rest.split_once("<!-- end of routes -->").unwrap();
+        held("rest.md", &format!("{before}<!-- routes -->\n{}<!-- end of routes -->{after}", table()));
+        for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Blank) {
+            assert!(before.contains(kind.uri()), "docs/rest.md does not say what {} is", kind.uri());
+        }
     }
 
     #[test]

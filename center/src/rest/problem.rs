@@ -26,15 +26,39 @@ pub(super) enum Kind {
     InvalidBody,
     /// The query has parameters that it should not, or values that make no sense.
     InvalidQuery,
+    /// An `Idempotency-Key` that was used for another request.
+    KeyReused,
+    /// The request with this `Idempotency-Key` is still being done.
+    KeyInUse,
+    /// The request with this `Idempotency-Key` was done, and its answer was lost.
+    AnswerLost,
+    /// `If-Match` names another state than the present one.
+    Changed,
 }
 
 impl Kind {
+    /// All of them, for the page that explains them.
+    #[cfg(test)]
+    pub(super) const ALL: [Self; 7] = [
+        Self::Blank,
+        Self::InvalidBody,
+        Self::InvalidQuery,
+        Self::KeyReused,
+        Self::KeyInUse,
+        Self::AnswerLost,
+        Self::Changed,
+    ];
+
     /// Its URI.
     pub(super) const fn uri(self) -> &'static str {
         match self {
             Self::Blank => "about:blank",
             Self::InvalidBody => "urn:keros:problem:invalid-body",
             Self::InvalidQuery => "urn:keros:problem:invalid-query",
+            Self::KeyReused => "urn:keros:problem:idempotency-key-reused",
+            Self::KeyInUse => "urn:keros:problem:idempotency-key-in-use",
+            Self::AnswerLost => "urn:keros:problem:answer-lost",
+            Self::Changed => "urn:keros:problem:changed-meanwhile",
         }
     }
 }

@@ -56,6 +56,10 @@ pub(super) struct Route {
     pub(super) refusals: Vec<u16>,
     /// A list in parts: `limit` and `cursor`, and a `Link` to the next part.
     pub(super) is_paged: bool,
+    /// It makes something: a repeated `Idempotency-Key` does not make it again.
+    pub(super) is_once: bool,
+    /// It changes what `GET` of the same path shows: `If-Match` is heeded.
+    pub(super) is_conditional: bool,
     /// It takes as long as something comes or goes.
     pub(super) is_endless: bool,
     pub(super) handler: MethodRouter<Api>,
@@ -149,6 +153,8 @@ impl Route {
             answers: Vec::new(),
             refusals: Vec::new(),
             is_paged: false,
+            is_once: false,
+            is_conditional: false,
             is_endless: false,
             handler: on(filter, handler),
         }
@@ -210,6 +216,18 @@ impl Route {
         self
     }
 
+    /// It makes something: a repeated `Idempotency-Key` does not make it again.
+    pub(super) fn once(mut self) -> Self {
+        self.is_once = true;
+        self
+    }
+
+    /// It changes what `GET` of the same path shows: `If-Match` is heeded.
+    pub(super) fn conditional(mut self) -> Self {
+        self.is_conditional = true;
+        self
+    }
+
     /// It takes as long as something comes or goes.
     pub(super) fn endless(mut self) -> Self {
         self.is_endless = true;
@@ -242,6 +260,12 @@ impl Route {
         }
         if matches!(self.body, Content::Json(_)) {
             all.push(415);
+        }
+        if self.is_once {
+            all.extend([409, 422]);
+        }
+        if self.is_conditional {
+            all.push(412);
         }
         all.sort_unstable();
         all.dedup();

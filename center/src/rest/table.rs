@@ -1,7 +1,7 @@
 //! Every route of the API. A new one is a line here and its handler:
 //!
 //! ```text
-//! Route::post("/groups", EditGroups, "Makes a group.", groups::create).body::<CreateGroup>().json::<GroupView>(201),
+//! Route::post("/groups", EditGroups, "Makes a group.", groups::create).body::<CreateGroup>().json::<GroupView>(201).once(),
 //! ```
 //!
 //! Types in `body`, `json` and `query` derive `schemars::JsonSchema`, their doc comments become the document's descriptions. Then
@@ -88,7 +88,8 @@ fn about_gateways() -> Vec<Route> {
         )
         .body::<DeclareGateway>()
         .json::<GatewayView>(201)
-        .refuses(&[409]),
+        .refuses(&[409])
+        .once(),
     ]
 }
 
@@ -183,7 +184,8 @@ fn about_groups() -> Vec<Route> {
         Route::post("/groups", EditGroups, "Makes a group.", groups::create)
             .body::<CreateGroup>()
             .json::<GroupView>(201)
-            .refuses(&[409]),
+            .refuses(&[409])
+            .once(),
         Route::get("/groups/{name}", SeeGroups, "One group with its members.", groups::show)
             .json::<GroupView>(200),
         Route::patch("/groups/{name}", EditGroups, "Names, describes, rules a group.", groups::edit)
@@ -192,7 +194,8 @@ fn about_groups() -> Vec<Route> {
             .refuses(&[409]),
         Route::delete("/groups/{name}", EditGroups, "Removes a group; its gateways stay.", groups::remove)
             .empty(204)
-            .refuses(&[409]),
+            .refuses(&[409])
+            .conditional(),
         Route::put("/groups/{name}/gateways/{eui}", EditGroups, "Adds a member.", groups::add_member)
             .json::<GroupView>(200)
             .refuses(&[409]),
@@ -219,7 +222,8 @@ fn about_updates() -> Vec<Route> {
         Route::post("/updates", SendUpdates, "Sends a job to a group.", updates::send)
             .body::<SendUpdate>()
             .json::<UpdateView>(201)
-            .refuses(&[409]),
+            .refuses(&[409])
+            .once(),
         Route::post(
             "/updates/preview",
             SendUpdates,
@@ -296,7 +300,8 @@ fn about_links() -> Vec<Route> {
         )
         .body::<SignLink>()
         .json::<SignedLink>(201)
-        .refuses(&[409]),
+        .refuses(&[409])
+        .once(),
         Route::get("/blobs/{digest}", SeeLinks, "The bytes of a blob.", blobs::get)
             .bytes(200, OCTETS)
             .bytes(206, OCTETS)

@@ -5,6 +5,7 @@ use sqlx::AnyConnection;
 use uuid::Uuid;
 
 use super::center::unix_now;
+use super::once::done_once;
 use super::order::OrderError;
 use crate::access::{Action, Caller, CustomerId};
 use crate::store::audit::{self, AuditRow};
@@ -42,6 +43,7 @@ pub(crate) async fn audit(
     action: Action,
     what: What,
 ) -> Result<(), OrderError> {
+    done_once(connection, caller, &what.subject).await?;
     Ok(audit::keep(connection, &row(caller, action.as_str(), what, "done")).await?)
 }
 

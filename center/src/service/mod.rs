@@ -18,6 +18,7 @@ mod groups;
 mod incoming;
 mod link_orders;
 mod links;
+mod once;
 mod order;
 mod overdue;
 mod preview;
@@ -36,6 +37,7 @@ pub(crate) use changes::Change;
 pub(crate) use downlink::Outgoing;
 pub(crate) use gateway_files::export_line;
 pub(crate) use gateways::no_gateway;
+pub(crate) use once::Once;
 pub(crate) use order::OrderError;
 pub(crate) use software_update::{Addressed, Addressee, Pending, kind_name};
 

@@ -8,6 +8,7 @@ mod fleet;
 mod histories;
 mod links;
 mod lost;
+mod once;
 mod rules;
 mod silence;
 mod world;

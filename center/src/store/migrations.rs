@@ -5,7 +5,7 @@ use sqlx::{AnyPool, SqlSafeStr as _};
 
 use super::StoreError;
 
-const STEPS: [(i64, &str, &str); 7] = [
+const STEPS: [(i64, &str, &str); 8] = [
     (1, "begin", include_str!("../../migrations/0001_begin.sql")),
     (2, "cancel and overdue", include_str!("../../migrations/0002_cancel_and_overdue.sql")),
     (3, "lost states", include_str!("../../migrations/0003_lost_states.sql")),
@@ -13,6 +13,7 @@ const STEPS: [(i64, &str, &str); 7] = [
     (5, "enrolment", include_str!("../../migrations/0005_enrolment.sql")),
     (6, "accounts", include_str!("../../migrations/0006_accounts.sql")),
     (7, "gateways", include_str!("../../migrations/0007_gateways.sql")),
+    (9, "rest", include_str!("../../migrations/0009_rest.sql")),
 ];
 
 /// Brings the tables up to date.

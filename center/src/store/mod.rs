@@ -10,6 +10,7 @@ pub(crate) mod fleet;
 pub(crate) mod gateway_updates;
 pub(crate) mod gateways;
 pub(crate) mod groups;
+pub(crate) mod idempotency;
 pub(crate) mod labels;
 pub(crate) mod links;
 mod migrations;

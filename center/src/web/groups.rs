@@ -3,13 +3,16 @@
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
+use keros_protocol::Eui;
 use serde::Deserialize;
 
+use super::text::At;
 use super::{Failure, Page, Posted, Section, Visitor, html, place, to};
 use crate::access::Action;
 use crate::api::{CreateGroup, GroupView};
 use crate::rest::Api;
-use crate::service::{Pending, unix_now};
+use crate::service::{Addressee, Pending, unix_now};
+use crate::store::GatewayRow;
 
 /// Gateways of a group that its page lists: the list of gateways shows all of them, in parts.
 const MOST_MEMBERS: usize = 200;
@@ -26,11 +29,20 @@ pub(super) async fn list(State(api): State<Api>, visitor: Visitor) -> Result<Res
     html(&List { page: Page::new(&visitor, Section::Groups, "Groups"), groups })
 }
 
+/// A gateway of a group, as its page lists it.
+struct Member {
+    eui: Eui,
+    name: String,
+    keros: Option<String>,
+    telemetry: Option<At>,
+}
+
 #[derive(Template)]
 #[template(path = "groups/show.html")]
 struct Show {
     page: Page,
     group: GroupView,
+    members: Vec<Member>,
     /// Members that are not listed.
     more: usize,
     /// The command that an update in progress waits with.
@@ -45,14 +57,27 @@ pub(super) async fn show(
     Path(name): Path<String>,
 ) -> Result<Response, Failure> {
     let caller = &visitor.caller;
-    let mut group = api.center().group(caller, &name).await?;
+    let group = api.center().group(caller, &name).await?;
+    let addressee = Addressee::Group(group.group_id.to_string());
+    let found = api.center().addressed(caller, &addressee, Action::SeeGroups).await?.gateways;
     let pending = api.center().pending_for_group(caller, group.group_id.as_str()).await?;
-    let more = group.gateways.len().saturating_sub(MOST_MEMBERS);
-    group.gateways.truncate(MOST_MEMBERS);
+    let more = found.len().saturating_sub(MOST_MEMBERS);
+    let members = found.into_iter().take(MOST_MEMBERS).map(Member::new).collect();
     let page = Page::new(&visitor, Section::Groups, group.name.clone());
     let may = |action| caller.may(action, &group.customer_id);
     let (may_send, may_edit) = (may(Action::SendUpdates), may(Action::EditGroups));
-    html(&Show { page, group, more, pending, may_send, may_edit })
+    html(&Show { page, group, members, more, pending, may_send, may_edit })
+}
+
+impl Member {
+    fn new(row: GatewayRow) -> Self {
+        Self {
+            eui: row.eui,
+            name: row.shown_name(),
+            telemetry: row.last_telemetry_at.map(At::new),
+            keros: row.keros_version,
+        }
+    }
 }
 
 /// What the form of a group says.

@@ -229,3 +229,95 @@ async fn a_list_comes_in_parts_that_lead_to_each_other() {
     assert_eq!(euis, (1..=5).map(|number| format!("{number:016X}")).collect::<Vec<_>>());
     center.stop().await;
 }
+
+#[tokio::test]
+async fn a_request_that_is_sent_again_with_its_key_does_nothing_twice_and_answers_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let center = Running::start(folder.path(), external(1)).await;
+    center.ask("POST", "/gateways", json!({"eui": EUI})).await;
+    group_of(&center, "all", &[EUI]).await;
+    let order = script_order("all").to_string();
+    let key = ("Idempotency-Key", "5c9b2f4e-one");
+    let first = raw(&center, "POST", "/updates", &[JSON, key], order.as_bytes()).await;
+    assert_eq!((first.status, first.header("idempotency-replayed")), (201, ""), "{}", first.text);
+    let again = raw(&center, "POST", "/updates", &[JSON, key], order.as_bytes()).await;
+    assert_eq!((again.status, &again.text), (201, &first.text));
+    assert_eq!(
+        (again.header("idempotency-replayed"), again.header("location")),
+        ("true", first.header("location"))
+    );
+
+    // Another request with the same key, at the same path and at another one.
+    for (path, body) in [("/updates", script_order("other")), ("/groups", json!({"name": "new"}))] {
+        let answer = raw(&center, "POST", path, &[JSON, key], body.to_string().as_bytes()).await;
+        assert_eq!(answer.status, 422, "{}", answer.text);
+        assert_eq!(answer.problem().kind, "urn:keros:problem:idempotency-key-reused");
+    }
+    // What was refused did nothing: with the same key it may come again.
+    let key = ("Idempotency-Key", "two");
+    let body = json!({"name": "late", "gateways": ["70B3D50000000001"]}).to_string();
+    assert_eq!(raw(&center, "POST", "/groups", &[JSON, key], body.as_bytes()).await.status, 404);
+    center.ask("POST", "/gateways", json!({"eui": "70B3D50000000001"})).await;
+    assert_eq!(raw(&center, "POST", "/groups", &[JSON, key], body.as_bytes()).await.status, 201);
+    for bad in ["", "with blank", &"x".repeat(129)] {
+        let answer =
+            raw(&center, "POST", "/groups", &[JSON, ("Idempotency-Key", bad)], body.as_bytes()).await;
+        assert_eq!(answer.status, 400, "{bad:?}");
+    }
+    let twice = [JSON, ("Idempotency-Key", "a"), ("Idempotency-Key", "b")];
+    assert_eq!(raw(&center, "POST", "/groups", &twice, body.as_bytes()).await.status, 400);
+    assert_eq!(center.ask("GET", "/updates", Value::Null).await.1.as_array().unwrap().len(), 1);
+    center.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_requests_at_once_with_one_key_one_is_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let center = std::sync::Arc::new(Running::start(folder.path(), external(1)).await);
+    center.ask("POST", "/gateways", json!({"eui": EUI})).await;
+    group_of(&center, "all", &[EUI]).await;
+    let order = script_order("all").to_string();
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        let (center, order) = (std::sync::Arc::clone(&center), order.clone());
+        tasks.spawn(async move {
+            raw(&center, "POST", "/updates", &[JSON, ("Idempotency-Key", "k")], order.as_bytes()).await
+        });
+    }
+    let mut ids = std::collections::BTreeSet::new();
+    while let Some(answer) = tasks.join_next().await {
+        let answer = answer.unwrap();
+        match answer.status {
+            201 => drop(ids.insert(answer.json()["update_id"].as_str().unwrap().to_owned())),
+            409 => assert_eq!(answer.problem().kind, "urn:keros:problem:idempotency-key-in-use"),
+            status => panic!("{status}: {}", answer.text),
+        }
+    }
+    assert_eq!(ids.len(), 1, "one update, whoever is answered");
+    assert_eq!(center.ask("GET", "/updates", Value::Null).await.1.as_array().unwrap().len(), 1);
+    std::sync::Arc::into_inner(center).unwrap().stop().await;
+}
+
+#[tokio::test]
+async fn what_has_changed_since_it_was_seen_is_not_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let center = Running::start(folder.path(), external(1)).await;
+    center.ask("POST", "/gateways", json!({"eui": EUI})).await;
+    group_of(&center, "a", &[]).await;
+    let seen = raw(&center, "GET", "/groups/a", &[], b"").await.header("etag").to_owned();
+    center.ask("PUT", &format!("/groups/a/gateways/{EUI}"), Value::Null).await;
+    for stale in [seen.as_str(), "\"x\"", ""] {
+        let answer = raw(&center, "DELETE", "/groups/a", &[("If-Match", stale)], b"").await;
+        assert_eq!(
+            (answer.status, answer.problem().kind.as_str()),
+            (412, "urn:keros:problem:changed-meanwhile")
+        );
+    }
+    assert_eq!(raw(&center, "DELETE", "/groups/none", &[("If-Match", "*")], b"").await.status, 404);
+    let seen = raw(&center, "GET", "/groups/a", &[], b"").await.header("etag").to_owned();
+    let weak = format!("W/{seen}");
+    assert_eq!(raw(&center, "DELETE", "/groups/a", &[("If-Match", &weak)], b"").await.status, 412);
+    assert_eq!(raw(&center, "DELETE", "/groups/a", &[("If-Match", &seen)], b"").await.status, 204);
+    assert_eq!(center.ask("GET", "/groups/a", Value::Null).await.0, 404);
+    center.stop().await;
+}

@@ -162,6 +162,9 @@ pub(super) trait Named: Send + 'static {
     /// The page that lists its like.
     const LIST: &'static str;
 
+    /// Its update page, as the router has it. Not nested: a nested page would not know its whole address, where a log-in leads back to.
+    const PAGE: &'static str;
+
     /// The one of this name.
     fn named(text: &str) -> Result<Addressee, Failure>;
 }
@@ -174,6 +177,7 @@ pub(super) struct OfGateway;
 
 impl Named for OfGroup {
     const LIST: &'static str = "/groups";
+    const PAGE: &'static str = "/groups/{group}/software-update";
 
     fn named(text: &str) -> Result<Addressee, Failure> {
         Ok(Addressee::Group(text.to_owned()))
@@ -182,6 +186,7 @@ impl Named for OfGroup {
 
 impl Named for OfGateway {
     const LIST: &'static str = "/gateways";
+    const PAGE: &'static str = "/gateways/{eui}/software-update";
 
     fn named(text: &str) -> Result<Addressee, Failure> {
         let eui: Eui =
@@ -190,11 +195,11 @@ impl Named for OfGateway {
     }
 }
 
-/// The pages below `/groups/{group}/software-update` or `/gateways/{eui}/software-update`.
+/// The pages of a group or of a gateway.
 pub(super) fn router<N: Named>() -> Router<Api> {
     Router::new()
         .route(
-            "/",
+            N::PAGE,
             get(|State(api), visitor, Path(name): Path<String>, Query(wanted)| async move {
                 show(api, visitor, N::named(&name)?, wanted).await
             })
@@ -203,7 +208,7 @@ pub(super) fn router<N: Named>() -> Router<Api> {
             }),
         )
         .route(
-            "/confirm",
+            &format!("{}/confirm", N::PAGE),
             get(|Path(name): Path<String>| async move { back::<N>(&name) }).post(
                 |State(api), Path(name): Path<String>, posted| async move {
                     confirm(api, posted, N::named(&name)?).await
@@ -211,7 +216,7 @@ pub(super) fn router<N: Named>() -> Router<Api> {
             ),
         )
         .route(
-            "/send",
+            &format!("{}/send", N::PAGE),
             get(|Path(name): Path<String>| async move { back::<N>(&name) }).post(
                 |State(api), Path(name): Path<String>, posted| async move {
                     send(api, posted, N::named(&name)?).await
