@@ -6,7 +6,7 @@ use axum::Json;
 use axum::body::{Body as HttpBody, Bytes};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -21,8 +21,8 @@ use crate::api::{
 use crate::cli::client::path_part;
 use crate::gateway::file;
 use crate::service::fleet::{Wanted, place_from, place_text, sort_from};
-use crate::service::{export_line, unix_now};
-use crate::store::fleet::{Part, Sort};
+use crate::service::{OrderError, export_line, unix_now};
+use crate::store::fleet::{Part, Place, Sort};
 
 /// Gateways in one answer when nothing is said, and at most: 10,000 of 600 bytes are 6 MB.
 const USUAL: u32 = 1000;
@@ -216,44 +216,41 @@ pub(super) async fn import(
     Ok(Json(api.center.import(&caller, bytes.to_vec(), customer, asked.dry_run, unix_now()).await?))
 }
 
-/// All that are asked for, part by part: what it holds at once is bounded, whatever the fleet.
-pub(crate) async fn export(
+pub(super) async fn export(
     State(api): State<Api>,
     caller: Caller,
     Query(asked): Query<Asked>,
 ) -> Result<impl IntoResponse, Failure> {
-    let part = Part { sort: Sort::Eui, descending: false, after: None, limit: EXPORT_PART };
-    let wanted = asked.wanted();
+    Ok(export_of(api, caller, asked.wanted()).await?)
+}
+
+/// All that are wanted, part by part: what is held at once is bounded, whatever the fleet.
+pub(crate) async fn export_of(api: Api, caller: Caller, wanted: Wanted) -> Result<Response, OrderError> {
     // The first part is read before the answer begins: a refusal is a refusal.
-    let first = api.center.fleet(&caller, &wanted, &part, unix_now()).await?;
+    let first = api.center.fleet(&caller, &wanted, &export_part(None), unix_now()).await?;
     let begin = (Some((first, true)), api, caller, wanted);
     let parts = futures_util::stream::unfold(begin, |(page, api, caller, wanted)| async move {
         let (page, is_first) = page?;
-        let text = csv_text(&page.gateways, is_first);
-        let next = match page.next {
-            None => None,
-            Some(after) => {
-                let part =
-                    Part { sort: Sort::Eui, descending: false, after: Some(after), limit: EXPORT_PART };
-                match api.center.fleet(&caller, &wanted, &part, unix_now()).await {
-                    Ok(page) => Some((page, false)),
-                    // The answer is cut off: a client sees that it has no end.
-                    Err(error) => {
-                        return Some((
-                            Err(std::io::Error::other(error.to_string())),
-                            (None, api, caller, wanted),
-                        ));
-                    }
-                }
+        let mut text = csv_text(&page.gateways, is_first);
+        let mut next = None;
+        if let Some(after) = page.next {
+            match api.center.fleet(&caller, &wanted, &export_part(Some(after)), unix_now()).await {
+                Ok(page) => next = Some((page, false)),
+                // The answer is cut off: a client sees that it has no end.
+                Err(error) => text = Err(std::io::Error::other(error.to_string())),
             }
-        };
+        }
         Some((text, (next, api, caller, wanted)))
     });
     let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8")),
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/csv")),
         (header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"gateways.csv\"")),
     ];
-    Ok((headers, HttpBody::from_stream(parts)))
+    Ok((headers, HttpBody::from_stream(parts)).into_response())
+}
+
+fn export_part(after: Option<Place>) -> Part {
+    Part { sort: Sort::Eui, descending: false, after, limit: EXPORT_PART }
 }
 
 fn csv_text(gateways: &[GatewayView], with_head: bool) -> Result<Vec<u8>, std::io::Error> {

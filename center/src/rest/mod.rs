@@ -40,6 +40,7 @@ use crate::web;
 use problem::Failure;
 
 pub(crate) use auth::Token;
+pub(crate) use fleet::export_of;
 pub(crate) use problem::status_of;
 
 /// A script of the greatest size, with every byte escaped in JSON, and its variables.

@@ -50,8 +50,7 @@ fn center(folder: &Path) -> Result<(Center, String)> {
     let more = ["--registry-tls", &registry].map(str::to_owned).to_vec();
     let center = Center::start_with(&folder.join("center"), Broker::EmbeddedTls(certificate, key), more)?;
     for number in 1..=5 {
-        center
-            .post("/gateways", &json!({"eui": format!("7076FF000000000{number}"), "name": "<b>mast"}))?;
+        center.post("/gateways", &json!({"eui": format!("7076FF000000000{number}"), "name": "<b>mast"}))?;
     }
     let ended = center.send("ended", &[EUI], SCRIPT)?;
     center.post(&format!("/updates/{ended}/cancel"), &Value::Null)?;
