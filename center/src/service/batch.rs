@@ -47,6 +47,8 @@ struct Question {
     telemetry: Telemetry,
     correlation: Option<Vec<u8>>,
     packages_wanted: bool,
+    /// The stream of the last report before it.
+    report_stream: Option<Uuid>,
 }
 
 /// What has been gathered while the messages of one batch are gone through.
@@ -145,14 +147,22 @@ impl Center {
         now: UnixSeconds,
         changes: &mut Vec<Change>,
     ) -> Result<Outgoing, StoreError> {
-        let Question { telemetry, correlation, packages_wanted } = question;
+        let Question { telemetry, correlation, packages_wanted, report_stream } = question;
         let eui = telemetry.eui;
-        let last = last_report(connection, eui, stream).await?;
+        let last = match stream.or(report_stream) {
+            Some(stream) => reports::position(connection, eui, stream).await?,
+            None => None,
+        };
         let nonces = telemetry.nonces.clone();
-        let lost = lost(connection, &telemetry).await?;
-        let due = updates::due(connection, eui, now, MAX_COMMANDS_PER_DOWNLINK).await?;
-        let due = downlink::to_send(lost, due);
-        let cancellations = downlink::cancellations(&due, &to_cancel(connection, eui, now).await?);
+        // Nearly always there is nothing: one question then, not three.
+        let (due, to_cancel) = if updates::has_open(connection, eui).await? {
+            let lost = lost(connection, &telemetry).await?;
+            let due = updates::due(connection, eui, now, MAX_COMMANDS_PER_DOWNLINK).await?;
+            (downlink::to_send(lost, due), to_cancel(connection, eui, now).await?)
+        } else {
+            (Vec::new(), Vec::new())
+        };
+        let cancellations = downlink::cancellations(&due, &to_cancel);
         let statement = downlink::statement(eui, last, cancellations, nonces, now, &self.keys.statement)
             .map_err(not_json)?;
         let mut commands = Vec::with_capacity(due.len());
@@ -262,7 +272,8 @@ async fn hear(
     if let Some(job) = &heard.telemetry.job {
         hear_of_job(connection, heard.telemetry.eui, job.command_id, now, work).await?;
     }
-    work.questions.push(Question { telemetry: heard.telemetry, correlation, packages_wanted });
+    let report_stream = gateway.and_then(|gateway| gateway.report_stream);
+    work.questions.push(Question { telemetry: heard.telemetry, correlation, packages_wanted, report_stream });
     Ok(())
 }
 

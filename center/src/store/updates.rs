@@ -378,6 +378,21 @@ macro_rules! commands_of_gateway {
     };
 }
 
+/// Whether a gateway may have to be told of a command: one that is not known to be received, that has not ended, or whose end was
+/// asked for. When not, there is nothing in [`due`], [`lost`] and [`super::cancellations::open`].
+pub(crate) async fn has_open(connection: &mut AnyConnection, eui: Eui) -> Result<bool> {
+    // Each has an index of its own: one condition with OR would read all that the gateway ever had.
+    let row = sqlx::query(
+        "SELECT 1 AS n WHERE EXISTS (SELECT 1 FROM commands WHERE eui = $1 AND delivery IN ('waiting', 'sent')) \
+         OR EXISTS (SELECT 1 FROM commands WHERE eui = $1 AND overdue_at IS NOT NULL) \
+         OR EXISTS (SELECT 1 FROM commands WHERE eui = $1 AND cancel_requested_at IS NOT NULL AND delivery = 'expired')",
+    )
+    .bind(eui.to_string())
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.is_some())
+}
+
 /// The commands that a gateway should be sent and is not known to have, oldest first.
 pub(crate) async fn due(
     connection: &mut AnyConnection,

@@ -18,6 +18,8 @@ pub(crate) enum Command {
     Run(FleetArguments),
     /// No connections, faster than real time: the center's service alone, on a real database.
     Day(DayArguments),
+    /// The tables of docs/scale.md.
+    Bench(BenchArguments),
     /// The center's process of `day`, which starts it.
     #[command(hide = true)]
     Center(CenterArguments),
@@ -114,4 +116,44 @@ pub(crate) enum BrokerKind {
     Embedded,
     /// Debian's.
     Mosquitto,
+}
+
+/// `bench`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct BenchArguments {
+    /// Only fleets of so many gateways, and smaller ones.
+    #[arg(long, default_value_t = 100_000)]
+    pub(crate) most: u32,
+    /// A PostgreSQL address, of a database that is made anew for each line by whoever gives it; without it, SQLite.
+    #[arg(long)]
+    pub(crate) database: Option<String>,
+}
+
+impl FleetArguments {
+    /// What a table measures.
+    pub(crate) const fn quiet() -> Self {
+        Self {
+            gateways: 0,
+            broker: BrokerKind::Mosquitto,
+            database: None,
+            interval: 5,
+            seconds: 20,
+            connects: 500,
+            seed: 1,
+            updates: 1,
+            confirm_window: 0,
+            restarts: 0,
+            mishap_every: 0,
+            limit: 900,
+            folder: None,
+            json: true,
+        }
+    }
+}
+
+impl DayArguments {
+    /// What a table measures.
+    pub(crate) const fn quiet() -> Self {
+        Self { gateways: 0, hours: 2, database: None, batch: 64, seed: 1, folder: None, json: true }
+    }
 }

@@ -61,6 +61,27 @@ pub(crate) struct Summary {
     different: bool,
 }
 
+impl Summary {
+    /// As a line of [`Summary::HEAD`]'s table.
+    pub(crate) fn row(&self) -> String {
+        format!(
+            "| {} | {} | {:.2} | {:.0} | {:.1} | {:.0} | {} | {:.2} | {:.0} |",
+            self.gateways,
+            self.database,
+            self.cpu_percent_of_a_core,
+            self.cpu_us_per_exchange,
+            self.first_hour.cpu_s,
+            self.peak_mib,
+            self.database_mib.map_or_else(|| "-".to_owned(), |mib| format!("{mib:.0}")),
+            self.accepted_s,
+            self.update.cpu_s,
+        )
+    }
+
+    /// The head of the table.
+    pub(crate) const HEAD: &str = "| gateways | database | of a core % | CPU µs each | first hour, CPU s | peak MiB | file MiB | update accepted s | update, CPU s |\n| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |";
+}
+
 /// A stretch of simulated time.
 #[derive(Debug, Clone, Serialize)]
 struct Part {
@@ -113,7 +134,8 @@ pub(crate) fn run(arguments: &DayArguments) -> Result<()> {
     Ok(())
 }
 
-fn run_in(folder: &Path, arguments: &DayArguments) -> Result<Summary> {
+/// The same without a summary, in this folder.
+pub(crate) fn run_in(folder: &Path, arguments: &DayArguments) -> Result<Summary> {
     let mut day = Day::new(folder, arguments)?;
     let note = |text: &str| {
         if !arguments.json {

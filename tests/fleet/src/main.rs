@@ -4,6 +4,7 @@
 //! not: a gateway's disk and its executor are in memory, and tasks only take their time.
 
 mod arguments;
+mod bench;
 mod day;
 mod executor;
 mod gateway;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     let done = match command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Day(arguments) => day::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Center(arguments) => talk::serve(&arguments),
     };
     match done {

@@ -90,6 +90,37 @@ struct Promises {
     examples: Vec<String>,
 }
 
+impl Summary {
+    /// As a line of [`Summary::HEAD`]'s table.
+    pub(crate) fn row(&self) -> String {
+        let ms = |ms: Option<f64>| ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.1}"));
+        let broker_us = self.mosquitto.as_ref().map(|cost| format!("{:.0}", cost.cpu_us_per_exchange));
+        let update = self.updates.first();
+        let update_s = |of: fn(&UpdateTold) -> f64| {
+            update.map_or_else(|| "-".to_owned(), |update| format!("{:.2}", of(update)))
+        };
+        format!(
+            "| {} | {} | {} | {:.0} | {:.0} | {} | {} | {:.0} | {} | {:.0} | {} | {} | {} |",
+            self.gateways,
+            self.broker,
+            self.database,
+            f64::from(self.gateways) / self.interval_s as f64,
+            self.steady.exchanges_per_s,
+            ms(self.steady.p50_ms),
+            ms(self.steady.p99_ms),
+            self.center.cpu_us_per_exchange,
+            broker_us.as_deref().unwrap_or("in it"),
+            self.center.peak_mib,
+            update_s(|update| update.accepted_s),
+            update_s(|update| update.ended_s),
+            self.promises.broken(),
+        )
+    }
+
+    /// The head of the table.
+    pub(crate) const HEAD: &str = "| gateways | broker | database | asked a second | answered a second | p50 ms | p99 ms | center, CPU µs each | mosquitto, CPU µs each | center, peak MiB | update accepted s | ended everywhere s | promises broken |\n| ---: | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |";
+}
+
 impl Promises {
     fn broken(&self) -> u64 {
         self.started_twice + self.missing + self.different + self.disbelieved
@@ -111,13 +142,6 @@ struct Fleet {
 
 /// Does all of it. What was promised and not kept is an error, with the summary before it.
 pub(crate) fn run(arguments: &FleetArguments) -> Result<()> {
-    let files = raise_open_files()?;
-    // Each connection is a descriptor here, and one of the embedded broker's.
-    ensure!(
-        u64::from(arguments.gateways) + 100 < files,
-        "{files} open files are allowed here (ulimit -Hn): not enough for {} gateways",
-        arguments.gateways
-    );
     let scratch = tempfile::tempdir()?;
     let folder = arguments.folder.clone().unwrap_or_else(|| scratch.path().to_owned());
     let summary = run_in(&folder, arguments)?;
@@ -131,7 +155,15 @@ pub(crate) fn run(arguments: &FleetArguments) -> Result<()> {
     Ok(())
 }
 
-fn run_in(folder: &Path, arguments: &FleetArguments) -> Result<Summary> {
+/// The same without a word, in this folder.
+pub(crate) fn run_in(folder: &Path, arguments: &FleetArguments) -> Result<Summary> {
+    let files = raise_open_files()?;
+    // Each connection is a descriptor here, and one of the broker's.
+    ensure!(
+        u64::from(arguments.gateways) + 100 < files,
+        "{files} open files are allowed here (ulimit -Hn): not enough for {} gateways",
+        arguments.gateways
+    );
     let euis: Vec<Eui> =
         (0..u64::from(arguments.gateways)).map(|number| Eui::from_u64(FIRST_EUI + number)).collect();
     let mut place = Place::start(folder, arguments, &euis)?;
