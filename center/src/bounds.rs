@@ -44,6 +44,12 @@ pub(crate) const MAX_GROUPS: u32 = 100;
 pub(crate) const STREAMS: usize = 256;
 pub(crate) const STREAM_EVENTS: usize = 16;
 
+/// Changes are gathered for so long before a stream of all changes tells of them, each once: of 100,000 gateways with hourly telemetry some 14.
+pub(crate) const GATHER: Duration = Duration::from_millis(500);
+
+/// A stream of all changes ends after so long, and is opened again by its client: then whoever asks is looked at anew.
+pub(crate) const STREAM_LIFE: Duration = Duration::from_secs(600);
+
 /// Scripts that are checked at the same time, for people who are writing them: each is 256 KiB at most, and takes a thread. More wait.
 pub(crate) const SCRIPT_CHECKS: usize = 4;
 
@@ -91,6 +97,16 @@ pub(crate) const TELEMETRY_RATE: Rate = Rate { burst_bytes: 4 << 20, bytes_per_m
 /// last half is removed: terminal ones last. 400 reports of 300 characters are a busy week.
 pub(crate) const MAX_REPORTS: u64 = 2000;
 pub(crate) const MAX_REPORTS_SIZE: u64 = 32 << 20;
+
+/// Reports that are shown of one command. A job of 300 tasks may send as many, and one that is confirmed some more; each is some 300
+/// bytes, and the few with output 64 KiB at most.
+pub(crate) const REPORTS_SHOWN: u32 = 400;
+
+/// Groups of gateways whose dry run would change the same, shown at once: 50 texts of 16 KiB are 800 KiB.
+pub(crate) const DIFFERENCES_SHOWN: u32 = 50;
+
+/// Gateways that are named of each such group; the others are listed by their group's digest.
+pub(crate) const GATEWAYS_OF_DIFFERENCES: u32 = 100;
 
 /// Streams of reports of one gateway whose position is kept: it begins a new one when it has lost its state.
 pub(crate) const MAX_STREAMS: u64 = 16;

@@ -11,6 +11,7 @@ use keros_protocol::eligibility::Refusal;
 use keros_protocol::{Command, Job, Outcome, RefusalReason, Summary, TaskRef};
 
 use crate::bundle::{Bundle, ByTitle};
+use crate::differences::Differences;
 use crate::settings::Settings;
 use crate::watch::{BehindTasks, Question, Watch};
 
@@ -94,8 +95,10 @@ impl Engine for PlaybookEngine<'_> {
         system.durability = Durability::Grouped;
         let work = Box::new(move |observer: &mut dyn Observer, controls: Controls| {
             options.backup = Some(BackupSpec { folder: controls.backup.clone(), max_bytes });
-            match work(&script, &mut system, options, &mut names.around(observer), controls) {
-                Ok(TasksEnd::Ended(outcome)) => TasksEnd::Ended(names.outcome(outcome)),
+            let mut differences = Differences::new(observer);
+            let end = work(&script, &mut system, options, &mut names.around(&mut differences), controls);
+            match end {
+                Ok(TasksEnd::Ended(outcome)) => TasksEnd::Ended(differences.tell(names.outcome(outcome))),
                 Ok(reboot) => reboot,
                 Err(message) => TasksEnd::Ended(not_run(message)),
             }

@@ -4,7 +4,7 @@
 //! In reading order: what can be asked ([`cli`], [`settings`]); one request and its answer ([`request`], [`session`]);
 //! who was refused what ([`peer`], [`refusals`]); whether a command may run ([`admit`], [`trust`], [`clock`]), with what bundle ([`bundle`]); what is kept on disk ([`state`]), and the machine that it is kept on
 //! ([`host`]); how a job begins and
-//! runs ([`begin`], [`runner`], [`engine`]); how it is followed and settled ([`follow`], [`settle`], [`stragglers`]);
+//! runs ([`begin`], [`runner`], [`engine`]), and what a dry run tells ([`differences`]); how it is followed and settled ([`follow`], [`settle`], [`stragglers`]);
 //! the listener for gateways without systemd ([`listen`]); what the log tells ([`telling`]); a script checked or run by hand ([`playbook_command`]); what a person reads
 //! ([`show`]); how it all ends ([`exit`]).
 
@@ -13,6 +13,7 @@ mod begin;
 mod bundle;
 mod cli;
 mod clock;
+mod differences;
 mod drive;
 mod engine;
 mod events;

@@ -138,7 +138,11 @@ fn a_dry_run_changes_nothing_and_tells_what_it_would() {
     let mut command = link.command(1);
     command.options.dry_run = true;
     let events = link.run(&gateway, &command);
-    let Outcome::Succeeded { dry_run: true, summary } = outcome(&events) else { panic!("{events:#?}") };
+    let Outcome::Succeeded { dry_run: true, summary, differences } = outcome(&events) else {
+        panic!("{events:#?}")
+    };
+    let told = differences.as_ref().expect("something would be changed").to_string();
+    assert!(told.contains("+a magic link") && !told.contains("state/bundles"), "{told}");
     assert_eq!(summary.created, 2, "what the program answers is not known before");
     assert!(!gateway.path("root/etc/motd").exists());
 }

@@ -29,6 +29,9 @@ pub const MAX_SIGNATURES: usize = 4;
 /// Output kept of one task: head and tail together.
 pub const MAX_OUTPUT_BYTES: usize = 64 * 1024;
 
+/// What a dry run would change, head and tail together: some 400 lines, for one cellular message of each gateway of a group.
+pub const MAX_DIFFERENCES_BYTES: usize = 16 * 1024;
+
 /// One Report: output of [`MAX_OUTPUT_BYTES`], each byte at most six in JSON (`\u0000`), and 32 KiB for the rest.
 pub const MAX_REPORT_BYTES: usize = 6 * MAX_OUTPUT_BYTES + 32 * 1024;
 

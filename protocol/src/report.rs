@@ -60,6 +60,9 @@ pub enum Outcome {
         /// Nothing was changed: it was a dry run.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         dry_run: bool,
+        /// A dry run's: what each task would change, in words and as unified diffs; absent when that is nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        differences: Option<Output>,
     },
     /// Terminal: a task failed.
     Failed {
@@ -418,7 +421,7 @@ impl fmt::Display for Summary {
     }
 }
 
-/// What a program printed, standard output and error together, bounded.
+/// What a program printed, standard output and error together, or another text of any length, bounded.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Output {

@@ -179,7 +179,7 @@ fn outcomes() -> Vec<Outcome> {
         Outcome::Accepted {},
         Outcome::Running { task: Some(task()) },
         Outcome::Confirming { until_unix_s: 1_795_001_800 },
-        Outcome::Succeeded { summary: summary(), dry_run: false },
+        Outcome::Succeeded { summary: summary(), dry_run: false, differences: None },
         Outcome::Failed {
             task: Some(task()),
             exit_code: Some(2),
@@ -215,6 +215,11 @@ fn reports() {
         };
         frozen(&format!("report_{}", report.outcome.name()), &report);
     }
+    let differences = Output { head: "task 1 of 2 (a): would be created\n".to_owned(), ..Output::default() };
+    frozen(
+        "outcome_succeeded_with_differences",
+        &Outcome::Succeeded { summary: summary(), dry_run: true, differences: Some(differences) },
+    );
     let cancelled = Outcome::Cancelled { task: None, summary: Summary::default(), by_root: true };
     frozen("outcome_cancelled_by_root", &cancelled);
     assert_eq!(cancelled.to_string(), "cancelled by root on the gateway");
@@ -289,7 +294,9 @@ fn executor_events() {
     frozen("event_task_ended", &Event::TaskEnded { task: task(), result, notified, duration_ms: 12 });
     frozen(
         "event_ended",
-        &Event::Ended { outcome: Outcome::Succeeded { summary: summary(), dry_run: true } },
+        &Event::Ended {
+            outcome: Outcome::Succeeded { summary: summary(), dry_run: true, differences: None },
+        },
     );
     frozen("event_status", &Event::Status { version: "0.1.0".to_owned(), running: Some(COMMAND) });
     let failed = |message: &str, unknown| Event::RequestFailed { message: message.to_owned(), unknown };
@@ -352,7 +359,7 @@ fn events_of_confirmation_undoing_and_reboots() {
     frozen("event_part_ended", &Event::PartEnded { task: task(), boot_id: boot_id() });
     frozen("event_resumed", &Event::Resumed { boot_id: boot_id(), time_unix_s: 1_795_000_000 });
     let confirming = |renewed| Event::Confirming {
-        outcome: Box::new(Outcome::Succeeded { summary: summary(), dry_run: false }),
+        outcome: Box::new(Outcome::Succeeded { summary: summary(), dry_run: false, differences: None }),
         nonce: nonce(),
         window_s: 1800,
         until_unix_s: 1_795_001_800,

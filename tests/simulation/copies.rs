@@ -61,7 +61,11 @@ impl Toy for OneReboot {
         _: &mut dyn Observer,
     ) -> ToyEnd {
         if resume.is_some() {
-            return ToyEnd::Ended(Outcome::Succeeded { summary: Summary::default(), dry_run: false });
+            return ToyEnd::Ended(Outcome::Succeeded {
+                summary: Summary::default(),
+                dry_run: false,
+                differences: None,
+            });
         }
         self.starts.fetch_add(1, Ordering::Relaxed);
         ToyEnd::Reboot(TaskRef { number: 1, count: TASKS, name: "reboot".to_owned() }, "{}".to_owned())

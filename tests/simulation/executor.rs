@@ -263,7 +263,7 @@ impl SimToy {
                 return Ok(ToyEnd::Reboot(task, serde_json::to_string(&(number + 1, summary))?));
             }
         }
-        Ok(ToyEnd::Ended(Outcome::Succeeded { summary, dry_run: false }))
+        Ok(ToyEnd::Ended(Outcome::Succeeded { summary, dry_run: false, differences: None }))
     }
 
     fn task(

@@ -5,12 +5,13 @@ use keros_protocol::{Outcome, Output};
 /// The output in an outcome, if it has one.
 pub fn output_of(outcome: &mut Outcome) -> Option<&mut Output> {
     match outcome {
-        Outcome::Failed { output, .. } | Outcome::TimedOut { output, .. } => output.as_mut(),
+        Outcome::Failed { output, .. }
+        | Outcome::TimedOut { output, .. }
+        | Outcome::Succeeded { differences: output, .. } => output.as_mut(),
         Outcome::Received {}
         | Outcome::Accepted {}
         | Outcome::Running { .. }
         | Outcome::Confirming { .. }
-        | Outcome::Succeeded { .. }
         | Outcome::Refused { .. }
         | Outcome::Cancelled { .. }
         | Outcome::Interrupted { .. }

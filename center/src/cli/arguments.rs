@@ -452,11 +452,6 @@ pub(crate) enum GatewaysCommand {
         /// Part of a name or a version
         search: Option<String>,
     },
-    /// Show its updates, the newest first
-    Updates {
-        /// The gateway
-        eui: keros_protocol::Eui,
-    },
     /// Name, describe, label a gateway; what is not said stays
     Edit {
         /// The gateway

@@ -10,8 +10,8 @@ use super::client::{Client, path_part};
 use super::text::{ago, bundle, duration, printable, table, utc};
 use super::{Ended, print_json};
 use crate::api::{
-    DeclareGateway, EditGateway, GatewayCounts, GatewayUpdate, GatewayView, History, ImportView, MoveGateway,
-    OfDay, Packages, Retired,
+    DeclareGateway, EditGateway, GatewayCounts, GatewayView, History, ImportView, MoveGateway, OfDay,
+    Packages, Retired,
 };
 
 /// Bytes of a file: the most that the center takes.
@@ -44,10 +44,6 @@ pub(super) fn run(
             let search = search.map(|search| format!("?search={}", path_part(&search))).unwrap_or_default();
             let view: Packages = client.get(&format!("/gateways/{eui}/packages{search}"))?;
             if json { print_json(out, &view) } else { packages(&view, out) }
-        }
-        GatewaysCommand::Updates { eui } => {
-            let views: Vec<GatewayUpdate> = client.get(&format!("/gateways/{eui}/updates"))?;
-            if json { print_json(out, &views) } else { updates(&views, out) }
         }
         GatewaysCommand::Declare { eui, name, description, customer } => {
             let body = DeclareGateway { eui: eui.to_string(), name, description, customer };
@@ -196,27 +192,6 @@ fn packages(view: &Packages, out: &mut dyn Write) -> anyhow::Result<Ended> {
         view.packages.iter().map(|package| [printable(&package.name), printable(&package.version)]).collect();
     write!(out, "{}", table(["PACKAGE", "VERSION"], &rows))?;
     writeln!(out, "{} of {}", view.packages.len(), view.total)?;
-    Ok(Ended::Done)
-}
-
-fn updates(views: &[GatewayUpdate], out: &mut dyn Write) -> anyhow::Result<Ended> {
-    if views.is_empty() {
-        writeln!(out, "Nothing was ever sent to it.")?;
-        return Ok(Ended::Done);
-    }
-    let row = |view: &GatewayUpdate| {
-        let outcome = view.outcome.clone().unwrap_or_else(|| "-".to_owned());
-        let group = if view.group.is_empty() { "-".to_owned() } else { printable(&view.group) };
-        [
-            view.update_id.to_string(),
-            utc(view.created_at_unix_s),
-            group,
-            view.delivery.to_string(),
-            printable(&outcome),
-        ]
-    };
-    let rows: Vec<[String; 5]> = views.iter().map(row).collect();
-    write!(out, "{}", table(["UPDATE", "SENT", "GROUP", "DELIVERY", "OUTCOME"], &rows))?;
     Ok(Ended::Done)
 }
 

@@ -53,7 +53,7 @@ pub(crate) fn bundle(bundle: &BundleUnderWay) -> String {
 pub(crate) fn outcome(outcome: &Outcome) -> String {
     let mut text = outcome.to_string();
     match outcome {
-        Outcome::Succeeded { summary, dry_run } => {
+        Outcome::Succeeded { summary, dry_run, .. } => {
             let _ = write!(text, ": {}", summary_text(summary));
             if *dry_run {
                 text.push_str(" (dry run)");
@@ -215,7 +215,7 @@ mod tests {
     fn success_tells_its_tasks() {
         let summary = Summary { created: 2, executed: 1, skipped: 1, ..Summary::default() };
         assert_eq!(
-            outcome(&Outcome::Succeeded { summary, dry_run: false }),
+            outcome(&Outcome::Succeeded { summary, dry_run: false, differences: None }),
             "succeeded: 4 tasks (2 created, 1 executed, 1 skipped)"
         );
     }

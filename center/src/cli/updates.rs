@@ -242,7 +242,11 @@ pub(super) mod tests {
     }
 
     pub(in crate::cli) fn succeeded() -> Outcome {
-        Outcome::Succeeded { summary: Summary { created: 2, ..Summary::default() }, dry_run: false }
+        Outcome::Succeeded {
+            summary: Summary { created: 2, ..Summary::default() },
+            dry_run: false,
+            differences: None,
+        }
     }
 
     pub(in crate::cli) fn refused() -> Outcome {

@@ -22,7 +22,7 @@ use crate::bounds::STREAM_EVENTS;
 use crate::service::{Change, OrderError, unix_now};
 
 /// A comment is sent after this much silence, so that a client that is gone is noticed.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// Rest between two readings, microseconds for each line: some ten times as long as reading it takes.
 const PAUSE_PER_LINE_US: u64 = 50;

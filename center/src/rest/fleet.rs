@@ -15,8 +15,7 @@ use super::body::{Body, Query, eui};
 use super::problem::Failure;
 use crate::access::Caller;
 use crate::api::{
-    EditGateway, GatewayCounts, GatewayUpdate, GatewayView, History, ImportView, MoveGateway, Packages,
-    Retired,
+    EditGateway, GatewayCounts, GatewayView, History, ImportView, MoveGateway, Packages, Retired,
 };
 use crate::cli::client::path_part;
 use crate::gateway::file;
@@ -186,14 +185,6 @@ pub(super) async fn packages(
     Query(asked): Query<PackagesAsked>,
 ) -> Result<Json<Packages>, Failure> {
     Ok(Json(api.center.packages(&caller, eui(&id)?, asked.search.as_deref()).await?))
-}
-
-pub(super) async fn updates(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(id): Path<String>,
-) -> Result<Json<Vec<GatewayUpdate>>, Failure> {
-    Ok(Json(api.center.updates_of_gateway(&caller, eui(&id)?).await?))
 }
 
 /// What may stand behind `?` of an import.

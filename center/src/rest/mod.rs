@@ -3,6 +3,7 @@
 //! [`table`] has a line for each route, and says how to add one; the router, the OpenAPI document and `docs/rest.md` are made of it.
 //! [`edge`] is what every route has alike, [`problem`] what every error looks like.
 
+mod all_events;
 mod auth;
 mod blobs;
 mod body;
@@ -12,6 +13,7 @@ mod events;
 mod fleet;
 mod gateways;
 mod groups;
+mod lines;
 mod links;
 mod once;
 mod openapi;
@@ -30,7 +32,7 @@ use axum::http::HeaderMap;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
-use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::api::Health;
 use crate::bounds::{ANSWER_LIMIT, STREAMS, UPLOADS};
@@ -74,6 +76,16 @@ impl Api {
     /// The center that it speaks for.
     pub(crate) fn center(&self) -> &Arc<Center> {
         &self.center
+    }
+
+    /// Room for one more stream of events, unless too many are open.
+    pub(crate) fn stream_permit(&self) -> Option<OwnedSemaphorePermit> {
+        self.streams.clone().try_acquire_owned().ok()
+    }
+
+    /// Holds true when streams have to end.
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stop.clone()
     }
 
     /// Whether a request carries the API's token.

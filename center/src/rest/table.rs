@@ -8,16 +8,19 @@
 //! `KEROS_BLESS=1 cargo test -p keros-center --lib rest` writes `docs/center-api.openapi.json` and the table of `docs/rest.md` anew.
 
 use super::route::Route;
-use super::{blobs, enrolments, events, fleet, gateways, groups, health, links, openapi, scripts, updates};
+use super::{
+    all_events, blobs, enrolments, events, fleet, gateways, groups, health, lines, links, openapi, scripts,
+    updates,
+};
 use crate::access::Action::{
     AskTelemetry, CancelUpdates, EditGateways, EditGroups, EditLinks, Enrol, LockOut, MoveGateways,
     SeeGateways, SeeGroups, SeeLinks, SeeUpdates, SendUpdates, SignByHand,
 };
 use crate::api::{
-    CancelView, CheckScript, CollectLinks, CreateGroup, DeclareGateway, EditGateway, EditGroup, EnrolOrder,
-    EnrolmentLine, EnrolmentView, GatewayCounts, GatewayUpdate, GatewayView, GroupView, Health, History,
-    ImportView, LinkView, LockedOut, MoveGateway, Packages, PreviewView, RemovedLinks, Retired,
-    ScriptCheckView, SendUpdate, SignLink, SignedLink, UpdateView,
+    CancelView, CheckScript, CollectLinks, CreateGroup, DeclareGateway, DeliveryView, DifferencesView,
+    EditGateway, EditGroup, EnrolOrder, EnrolmentLine, EnrolmentView, GatewayCounts, GatewayView, GroupView,
+    Health, History, ImportView, LineQuery, LineView, LinkView, LockedOut, MoveGateway, Packages,
+    PreviewView, RemovedLinks, Retired, ScriptCheckView, SendUpdate, SignLink, SignedLink, UpdateView,
 };
 
 /// Media types of what is not JSON.
@@ -40,6 +43,13 @@ pub(super) fn routes() -> Vec<Route> {
 fn common() -> Vec<Route> {
     vec![
         Route::open("/health", "Whether the center serves, and how it is.", health).json::<Health>(200),
+        Route::get(
+            "/events",
+            SeeUpdates,
+            "Which gateways and updates change, as it happens.",
+            all_events::stream,
+        )
+        .events(),
         Route::open("/openapi.json", "This document.", openapi::serve).json::<serde_json::Value>(200),
     ]
 }
@@ -110,13 +120,6 @@ fn about_one_gateway() -> Vec<Route> {
         Route::get("/gateways/{eui}/packages", SeeGateways, "Its packages.", fleet::packages)
             .query::<fleet::PackagesAsked>()
             .json::<Packages>(200),
-        Route::get(
-            "/gateways/{eui}/updates",
-            SeeGateways,
-            "Its updates, newest first, 100 at most.",
-            fleet::updates,
-        )
-        .json::<Vec<GatewayUpdate>>(200),
         Route::post(
             "/gateways/{eui}/move",
             MoveGateways,
@@ -219,6 +222,13 @@ fn about_updates() -> Vec<Route> {
         )
         .json::<Vec<UpdateView>>(200)
         .paged(),
+        Route::get(
+            "/gateways/{eui}/updates",
+            SeeUpdates,
+            "The last updates of a gateway, newest first.",
+            updates::of_gateway,
+        )
+        .json::<Vec<UpdateView>>(200),
         Route::post("/updates", SendUpdates, "Sends a job to a group.", updates::send)
             .body::<SendUpdate>()
             .json::<UpdateView>(201)
@@ -245,6 +255,29 @@ fn about_updates() -> Vec<Route> {
             events::stream,
         )
         .events(),
+        Route::get(
+            "/updates/{id}/gateways",
+            SeeUpdates,
+            "The gateways of an update: all, or those with one status.",
+            lines::list,
+        )
+        .query::<LineQuery>()
+        .json::<Vec<DeliveryView>>(200)
+        .paged(),
+        Route::get(
+            "/updates/{id}/gateways/{eui}",
+            SeeUpdates,
+            "One gateway of an update, with all that it reported.",
+            lines::show,
+        )
+        .json::<LineView>(200),
+        Route::get(
+            "/updates/{id}/differences",
+            SeeUpdates,
+            "What a dry run would change, and on how many gateways the same.",
+            lines::differences,
+        )
+        .json::<DifferencesView>(200),
         Route::post("/updates/{id}/cancel", CancelUpdates, "Cancels an update.", updates::cancel)
             .json::<CancelView>(200),
         Route::post(

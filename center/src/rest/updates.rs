@@ -11,6 +11,7 @@ use super::problem::Failure;
 use crate::access::Caller;
 use crate::api::{CancelView, PreviewView, SendUpdate, UpdateView};
 use crate::service::unix_now;
+use crate::store::UpdatesOf;
 
 /// Updates in one answer, and how many there are when nothing is said.
 const MOST: u32 = 1000;
@@ -26,6 +27,17 @@ pub(super) async fn list(
     let before = page.cursor.as_deref().map(update_id).transpose()?;
     let updates = api.center.updates(&caller, before, limit, unix_now()).await?;
     Ok(part("/updates", limit, updates, |update| update.update_id.to_string()))
+}
+
+/// The last updates of a gateway, newest first.
+pub(super) async fn of_gateway(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(gateway): Path<String>,
+) -> Result<Json<Vec<UpdateView>>, Failure> {
+    let gateway = api.center.gateway(&caller, eui(&gateway)?, unix_now()).await?;
+    let of = UpdatesOf::Gateway(gateway.eui);
+    Ok(Json(api.center.updates_of(&caller, of, USUAL, unix_now()).await?))
 }
 
 pub(super) async fn show(

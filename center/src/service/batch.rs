@@ -16,8 +16,8 @@ use super::overdue::overdue_at;
 use super::report::{Known, Verdict, judge};
 use crate::bounds::{BUSY_AFTER_EXPIRY_S, MAX_REPORTS, MAX_REPORTS_SIZE, MAX_STREAMS};
 use crate::store::{
-    DueCommand, Kept, KnownCommand, NewReport, StoreError, cancellations, gateways, reports, silence,
-    updates, vitals,
+    DueCommand, Kept, KnownCommand, NewReport, StoreError, cancellations, differences, gateways, reports,
+    silence, updates, vitals,
 };
 
 /// One MQTT message.
@@ -358,6 +358,10 @@ async fn take(
             if let Some(outcome) = outcome {
                 let owed = overdue_at(&outcome, &command.allowance, now);
                 updates::keep_outcome(connection, command.row.command_id, &outcome, owed, now).await?;
+                if let Some(text) = &report.differences {
+                    differences::keep(connection, command.row.update_id, command.row.command_id, text)
+                        .await?;
+                }
                 work.changes.push(Change::Delivery { update_id: command.row.update_id, eui });
             } else {
                 renew(connection, &command, now, work).await?;

@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn what_cancelling_comes_to() {
-        let ended = Outcome::Succeeded { summary: Summary::default(), dry_run: false };
+        let ended = Outcome::Succeeded { summary: Summary::default(), dry_run: false, differences: None };
         let running = Outcome::Running { task: None };
         for (delivery, times_sent, outcome, expected) in [
             (Delivery::Waiting, 0, None, Decision::EndDelivery),

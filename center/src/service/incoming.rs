@@ -1,6 +1,8 @@
 //! Reads what gateways send. Pure; bad input is a value that is logged and counted, never an error that stops anything.
 
-use keros_protocol::limits::{MAX_REPORT_BYTES, MAX_TELEMETRY_BYTES, MAX_TEXT_BYTES, shorten};
+use keros_protocol::limits::{
+    MAX_DIFFERENCES_BYTES, MAX_REPORT_BYTES, MAX_TELEMETRY_BYTES, MAX_TEXT_BYTES, shorten,
+};
 use keros_protocol::topics::{Leaf, Prefix};
 use keros_protocol::{Eui, Outcome, Presence, Report, ReportPosition, Telemetry};
 use serde::Deserialize;
@@ -40,6 +42,8 @@ pub(crate) struct ReceivedReport {
     pub(crate) status: String,
     /// What happened; absent when this center does not know the status: the report is kept all the same.
     pub(crate) outcome: Option<Outcome>,
+    /// What a dry run would change: it is taken out of the outcome, which is shown for many gateways at once.
+    pub(crate) differences: Option<String>,
     /// As it came.
     pub(crate) json: String,
 }
@@ -120,7 +124,8 @@ fn report(eui: Eui, payload: &[u8]) -> Result<ReceivedReport, Unusable> {
     }
     let json = String::from_utf8(payload.to_vec()).map_err(|e| Unusable::Unparsable(e.to_string()))?;
     // One that cannot be read in full is kept all the same, else every later report of the gateway would wait for it.
-    let outcome = serde_json::from_slice::<Report>(payload).ok().map(|report| report.outcome);
+    let mut outcome = serde_json::from_slice::<Report>(payload).ok().map(|report| report.outcome);
+    let differences = outcome.as_mut().and_then(take_differences);
     Ok(ReceivedReport {
         eui,
         position: head.position,
@@ -128,8 +133,17 @@ fn report(eui: Eui, payload: &[u8]) -> Result<ReceivedReport, Unusable> {
         command_id: clean(&head.command_id, 64),
         status: clean(&head.status, 64),
         outcome,
+        differences,
         json,
     })
+}
+
+fn take_differences(outcome: &mut Outcome) -> Option<String> {
+    let Outcome::Succeeded { differences, .. } = outcome else { return None };
+    // Room for the words that say how much is left out.
+    // PostgreSQL's texts do not hold it.
+    let text = differences.take()?.to_string().replace('\0', "\u{fffd}");
+    Some(shorten(&text, MAX_DIFFERENCES_BYTES + 128))
 }
 
 fn bounded(payload: &[u8], most: usize) -> Result<(), Unusable> {

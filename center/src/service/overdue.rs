@@ -54,7 +54,11 @@ mod tests {
             (Outcome::Accepted {}, 20_000, Some(20_000 + SILENCE_S)),
             (Outcome::Running { task: None }, 1000, Some(1000 + 600 + 2 * 1800 + SILENCE_S)),
             (confirming, 1000, Some(1000 + 2 * 1800 + SILENCE_S)),
-            (Outcome::Succeeded { summary: Summary::default(), dry_run: false }, 1000, None),
+            (
+                Outcome::Succeeded { summary: Summary::default(), dry_run: false, differences: None },
+                1000,
+                None,
+            ),
             (Outcome::Cancelled { task: None, summary: Summary::default(), by_root: false }, 1000, None),
         ] {
             assert_eq!(overdue_at(&outcome, &allowance(), now), expected, "{outcome} at {now}");

@@ -78,6 +78,11 @@ impl Counts {
         }
     }
 
+    /// Whether an outcome can have this name.
+    pub(crate) fn is_outcome(name: &str) -> bool {
+        is_terminal(name) || matches!(name, "received" | "accepted" | "running" | "confirming")
+    }
+
     /// The state of the whole update.
     pub(crate) fn state(&self) -> UpdateState {
         if self.waiting > 0 {

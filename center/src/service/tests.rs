@@ -4,6 +4,7 @@ mod bounds;
 mod by_chance;
 mod by_hand;
 mod cancelling;
+mod dry_runs;
 mod fleet;
 mod histories;
 mod links;

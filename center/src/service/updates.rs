@@ -14,7 +14,7 @@ use super::views;
 use crate::access::{Action, Caller};
 use crate::api::{SendUpdate, UpdateView};
 use crate::store::fleet::{self, Filter};
-use crate::store::{NewUpdate, Origin, StoreError, UpdateRow, updates};
+use crate::store::{NewUpdate, Origin, StoreError, UpdateRow, UpdatesOf, updates};
 
 /// How long a confirmation may lie before it is sent, seconds.
 const FORM_KEY_S: u64 = 3600;
@@ -106,6 +106,37 @@ impl Center {
             list.push(views::update(row, Counts::of(&counts)));
         }
         Ok(list)
+    }
+
+    /// Updates of a group, or of a gateway, newest first, without their lines.
+    pub(crate) async fn updates_of(
+        &self,
+        caller: &Caller,
+        of: UpdatesOf<'_>,
+        limit: u32,
+        now: UnixSeconds,
+    ) -> Result<Vec<UpdateView>, OrderError> {
+        let mut connection = self.store.read().await?;
+        let mut list = Vec::new();
+        let visible = caller.where_may(Action::SeeUpdates);
+        for row in updates::list_of(&mut connection, &visible, of, limit).await? {
+            let counts = updates::counts(&mut connection, row.update_id, now).await?;
+            list.push(views::update(row, Counts::of(&counts)));
+        }
+        Ok(list)
+    }
+
+    /// One update, without its lines.
+    pub(crate) async fn update_summary(
+        &self,
+        caller: &Caller,
+        update_id: UpdateId,
+        now: UnixSeconds,
+    ) -> Result<UpdateView, OrderError> {
+        let mut connection = self.store.read().await?;
+        let row = find_update(&mut connection, caller, update_id, Action::SeeUpdates).await?;
+        let counts = updates::counts(&mut connection, update_id, now).await?;
+        Ok(views::update(row, Counts::of(&counts)))
     }
 
     /// One update, with a line for each gateway.

@@ -5,7 +5,7 @@ use sqlx::{AnyPool, SqlSafeStr as _};
 
 use super::StoreError;
 
-const STEPS: [(i64, &str, &str); 8] = [
+const STEPS: [(i64, &str, &str); 9] = [
     (1, "begin", include_str!("../../migrations/0001_begin.sql")),
     (2, "cancel and overdue", include_str!("../../migrations/0002_cancel_and_overdue.sql")),
     (3, "lost states", include_str!("../../migrations/0003_lost_states.sql")),
@@ -14,6 +14,7 @@ const STEPS: [(i64, &str, &str); 8] = [
     (6, "accounts", include_str!("../../migrations/0006_accounts.sql")),
     (7, "gateways", include_str!("../../migrations/0007_gateways.sql")),
     (9, "rest", include_str!("../../migrations/0009_rest.sql")),
+    (11, "lines", include_str!("../../migrations/0011_lines.sql")),
 ];
 
 /// Brings the tables up to date.

@@ -5,13 +5,16 @@ pub(crate) mod audit;
 pub(crate) mod cancellations;
 pub(crate) mod certificates;
 pub(crate) mod customers;
+pub(crate) mod differences;
 pub(crate) mod enrolments;
 pub(crate) mod fleet;
 pub(crate) mod gateway_updates;
 pub(crate) mod gateways;
 pub(crate) mod groups;
 pub(crate) mod idempotency;
+pub(crate) mod jobs;
 pub(crate) mod labels;
+pub(crate) mod lines;
 pub(crate) mod links;
 mod migrations;
 pub(crate) mod reports;
@@ -29,10 +32,13 @@ pub(crate) use customers::Customer;
 pub(crate) use gateways::GatewayRow;
 use gateways::shown_name;
 pub(crate) use groups::GroupRow;
+pub(crate) use jobs::OrderedJob;
+pub(crate) use lines::LineFilter;
 pub(crate) use links::LinkRow;
-pub(crate) use reports::{Kept, NewReport};
+pub(crate) use reports::{Kept, KeptReport, NewReport};
 pub(crate) use updates::{
     Allowance, CommandRow, CountRow, DueCommand, KnownCommand, LineRow, NewUpdate, Origin, UpdateRow,
+    UpdatesOf,
 };
 
 /// Connections to the database: one writes, the others read.

@@ -1,7 +1,8 @@
 //! The reports as they came, and up to where each stream of a gateway is stored.
 
-use keros_protocol::{Eui, ReportPosition, UnixSeconds};
-use sqlx::AnyConnection;
+use keros_protocol::{CommandId, Eui, ReportPosition, UnixSeconds};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
 use uuid::Uuid;
 
 use super::{Result, number, to_big};
@@ -21,6 +22,46 @@ pub(crate) struct NewReport<'a> {
     pub(crate) json: &'a str,
     /// What was odd about it.
     pub(crate) note: Option<String>,
+}
+
+/// A report that is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeptReport {
+    /// As it came.
+    pub(crate) json: String,
+    /// Name of its status.
+    pub(crate) status: String,
+    /// What was odd about it.
+    pub(crate) note: Option<String>,
+    /// When it came, by the center's clock.
+    pub(crate) received_at: UnixSeconds,
+}
+
+/// The last reports of a gateway about a command, the oldest of them first.
+pub(crate) async fn of_command(
+    connection: &mut AnyConnection,
+    eui: Eui,
+    command_id: CommandId,
+    limit: u32,
+) -> Result<Vec<KeptReport>> {
+    let rows = sqlx::query(
+        "SELECT report, status, note, received_at FROM reports WHERE command_id = $1 AND eui = $2 \
+         ORDER BY received_at DESC, number DESC LIMIT $3",
+    )
+    .bind(command_id.to_string())
+    .bind(eui.to_string())
+    .bind(i64::from(limit))
+    .fetch_all(connection)
+    .await?;
+    let kept = |row: &AnyRow| {
+        Ok(KeptReport {
+            json: row.try_get("report")?,
+            status: row.try_get("status")?,
+            note: row.try_get("note")?,
+            received_at: number(row, "received_at")?,
+        })
+    };
+    rows.iter().rev().map(kept).collect()
 }
 
 /// Whether a report is kept.

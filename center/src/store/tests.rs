@@ -142,7 +142,8 @@ async fn lost_is_what_has_no_end_and_was_last_heard_of_in_another_stream() {
     updates::create(&mut transaction, &update).await.unwrap();
     let (old, new) = (uuid::Uuid::from_u128(1), uuid::Uuid::from_u128(2));
     let running = Outcome::Running { task: None };
-    let ended = Outcome::Succeeded { summary: keros_protocol::Summary::default(), dry_run: false };
+    let ended =
+        Outcome::Succeeded { summary: keros_protocol::Summary::default(), dry_run: false, differences: None };
     for (outcome, owed, heard, stated, lost) in [
         (None, None, None, old, 0),
         // As a center kept it that did not keep streams.

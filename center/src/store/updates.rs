@@ -288,6 +288,40 @@ pub(crate) async fn list(
     rows.iter().map(update_row).collect()
 }
 
+/// Whose updates are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UpdatesOf<'a> {
+    /// Those that were sent to a group.
+    Group(&'a GroupId),
+    /// Those that have a command for a gateway.
+    Gateway(Eui),
+}
+
+/// Updates of a group or a gateway, newest first.
+pub(crate) async fn list_of(
+    connection: &mut AnyConnection,
+    visible: &Visible,
+    of: UpdatesOf<'_>,
+    limit: u32,
+) -> Result<Vec<UpdateRow>> {
+    let among = Among::new("u.customer_id", visible, 3);
+    let (sql, of) = match of {
+        UpdatesOf::Group(group) => (
+            updates!("WHERE u.group_id = $1 AND {among} ORDER BY u.update_id DESC LIMIT $2"),
+            group.to_string(),
+        ),
+        UpdatesOf::Gateway(eui) => (
+            updates!(
+                "WHERE u.update_id IN (SELECT update_id FROM commands WHERE eui = $1) AND {among} \
+                 ORDER BY u.update_id DESC LIMIT $2"
+            ),
+            eui.to_string(),
+        ),
+    };
+    let query = sqlx::query(among.within(sql)).bind(of).bind(i64::from(limit));
+    among.bind(query).fetch_all(connection).await?.iter().map(update_row).collect()
+}
+
 /// The counts of one update.
 pub(crate) async fn counts(
     connection: &mut AnyConnection,
@@ -331,14 +365,15 @@ pub(crate) async fn lines(
     .bind(eui.map(|eui| eui.to_string()).unwrap_or_default())
     .fetch_all(connection)
     .await?;
-    let line = |row: &AnyRow| {
-        let command = command_row(row)?;
-        let (name, codename): (Option<String>, Option<String>) =
-            (row.try_get("name")?, row.try_get("codename")?);
-        let name = shown_name(command.eui, name.as_deref(), codename.as_deref());
-        Ok(LineRow { command, name, online: number(row, "online")? != 0 })
-    };
-    rows.iter().map(line).collect()
+    rows.iter().map(line_row).collect()
+}
+
+/// A command, and what is shown of its gateway.
+pub(super) fn line_row(row: &AnyRow) -> Result<LineRow> {
+    let command = command_row(row)?;
+    let (name, codename): (Option<String>, Option<String>) = (row.try_get("name")?, row.try_get("codename")?);
+    let name = shown_name(command.eui, name.as_deref(), codename.as_deref());
+    Ok(LineRow { command, name, online: number(row, "online")? != 0 })
 }
 
 /// One command.

@@ -36,6 +36,7 @@ const fn asset(
 static ASSETS: &[Asset] = &[
     asset("app", "css", CSS, include_bytes!("../../web/static/app.css")),
     asset("app", "js", SCRIPT, include_bytes!("../../web/static/app.js")),
+    asset("live", "js", SCRIPT, include_bytes!("../../web/static/live.js")),
     asset("update", "js", SCRIPT, include_bytes!("../../web/static/update.js")),
     asset("icon", "svg", "image/svg+xml", include_bytes!("../../web/static/icon.svg")),
 ];

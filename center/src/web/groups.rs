@@ -7,12 +7,13 @@ use keros_protocol::Eui;
 use serde::Deserialize;
 
 use super::text::At;
+use super::updates::LastUpdates;
 use super::{Failure, Page, Posted, Section, Visitor, html, place, to};
 use crate::access::Action;
 use crate::api::{CreateGroup, GroupView};
 use crate::rest::Api;
 use crate::service::{Addressee, Pending, unix_now};
-use crate::store::GatewayRow;
+use crate::store::{GatewayRow, UpdatesOf};
 
 /// Gateways of a group that its page lists: the list of gateways shows all of them, in parts.
 const MOST_MEMBERS: usize = 200;
@@ -45,6 +46,7 @@ struct Show {
     members: Vec<Member>,
     /// Members that are not listed.
     more: usize,
+    last: LastUpdates,
     /// The command that an update in progress waits with.
     pending: Option<Pending>,
     may_send: bool,
@@ -66,7 +68,9 @@ pub(super) async fn show(
     let page = Page::new(&visitor, Section::Groups, group.name.clone());
     let may = |action| caller.may(action, &group.customer_id);
     let (may_send, may_edit) = (may(Action::SendUpdates), may(Action::EditGroups));
-    html(&Show { page, group, members, more, pending, may_send, may_edit })
+    let of = UpdatesOf::Group(&group.group_id);
+    let last = LastUpdates::of(&api, &visitor, of).await?;
+    html(&Show { page, group, members, more, last, pending, may_send, may_edit })
 }
 
 impl Member {

@@ -6,6 +6,7 @@
 //! `Result<Response, Failure>`, by [`html`] or [`to`]; a line in [`router`]. All that a template shows is escaped.
 
 mod assets;
+mod diff;
 mod failure;
 mod flash;
 mod form;
@@ -17,7 +18,9 @@ mod links;
 mod page;
 mod plot;
 mod software_update;
+mod status;
 mod text;
+mod updates;
 mod visitor;
 
 use axum::Router;
@@ -46,6 +49,7 @@ pub(crate) fn router(api: Api) -> Router<Api> {
         .route("/help/jetporch", get(help::jetporch))
         .route("/magic-links", get(links::list))
         .route("/magic-links/{digest}", get(links::show))
+        .merge(updates::router())
         .route("/static/{name}", get(assets::get))
         .fallback(nowhere)
         .layer(middleware::from_fn_with_state(api, guard::finish))

@@ -103,7 +103,11 @@ pub(crate) fn run_on(
     // However it ended: what tasks did before is done.
     let durable = engine.checkpoint();
     let mut end = match ended {
-        Ok(()) => RunEnd::Ended(Outcome::Succeeded { summary: engine.summary, dry_run: options.dry_run }),
+        Ok(()) => RunEnd::Ended(Outcome::Succeeded {
+            summary: engine.summary,
+            dry_run: options.dry_run,
+            differences: None,
+        }),
         Err(stop) => stop.end(engine.summary),
     };
     if let Err(error) = durable {
@@ -127,7 +131,7 @@ fn no_backup(spec: &BackupSpec, error: &io::Error) -> Outcome {
 fn not_durable(end: RunEnd, error: &str, summary: Summary) -> Outcome {
     let outcome = match end {
         RunEnd::Ended(outcome) => outcome,
-        RunEnd::Reboot { .. } => Outcome::Succeeded { summary, dry_run: false },
+        RunEnd::Reboot { .. } => Outcome::Succeeded { summary, dry_run: false, differences: None },
     };
     let before = match outcome {
         // The task that the error first came up in says it already.

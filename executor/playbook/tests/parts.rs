@@ -77,7 +77,7 @@ fn a_reboot_ends_with_the_run_that_goes_on_behind_it() {
     assert_eq!(told.ends, [(1, TaskStatus::Passive, None)]);
     let outcome = go_on(&script, &kept, &mut told);
     let summary = Summary { passive: 3, executed: 1, ..Summary::default() };
-    assert_eq!(outcome, Outcome::Succeeded { summary, dry_run: false });
+    assert_eq!(outcome, Outcome::Succeeded { summary, dry_run: false, differences: None });
     assert_eq!(
         told.ends[1..3],
         [(2, TaskStatus::Executed, None), (3, TaskStatus::Passive, Some("one".to_owned()))]

@@ -57,7 +57,7 @@ fn resumed() -> Event {
 }
 
 fn succeeded() -> Outcome {
-    Outcome::Succeeded { summary: Summary::default(), dry_run: false }
+    Outcome::Succeeded { summary: Summary::default(), dry_run: false, differences: None }
 }
 
 fn confirming(outcome: Outcome, boot: &str, renewed: bool) -> Event {

@@ -8,7 +8,8 @@ use keros_playbook::Observer;
 use keros_protocol::executor::{Change, Event, TaskResult, TaskStatus};
 use keros_protocol::text::{printable, printable_lines};
 use keros_protocol::{Outcome, Summary, TaskRef};
-use serde_json::Value;
+
+use crate::differences::{describe, shown};
 
 use super::progress::Progress;
 use super::style::{Style, plural};
@@ -112,7 +113,7 @@ impl Report {
         text.push_str(&effort(result.attempts, duration_ms));
         text.push('\n');
         for change in &result.changes {
-            let _ = writeln!(text, "    {}", describe_change(change));
+            let _ = writeln!(text, "    {}", describe(change));
             text.push_str(&self.diff(change));
         }
         if let Some(message) = &result.message {
@@ -183,23 +184,6 @@ const fn failed_task(outcome: &Outcome) -> Option<&TaskRef> {
         }
         _ => None,
     }
-}
-
-fn describe_change(change: &Change) -> String {
-    let property = printable(&change.property);
-    // Quotes show blanks at the ends, and escape what must not reach a terminal.
-    let quoted = |text: &Option<String>| text.as_ref().map(|text| format!("\"{}\"", printable(text)));
-    match (quoted(&change.before), quoted(&change.after)) {
-        _ if change.diff.is_some() => format!("{property}:"),
-        (Some(before), Some(after)) => format!("{property}: {before} -> {after}"),
-        (None, Some(after)) => format!("{property}: {after}"),
-        (Some(before), None) => format!("{property}: was {before}"),
-        (None, None) => property,
-    }
-}
-
-fn shown(item: &Value) -> String {
-    printable(&item.as_str().map_or_else(|| item.to_string(), str::to_owned))
 }
 
 fn indented(text: &str) -> String {

@@ -83,7 +83,7 @@ impl Engine for FakeEngine {
                     return TasksEnd::Reboot(task, format!("{{\"behind\":{number}}}"));
                 }
             }
-            TasksEnd::Ended(Outcome::Succeeded { summary, dry_run: false })
+            TasksEnd::Ended(Outcome::Succeeded { summary, dry_run: false, differences: None })
         });
         Ok(Plan { tasks: TASKS, backup_bytes: None, work })
     }

@@ -185,9 +185,12 @@ pub(crate) fn without_details(event: &Event) -> Event {
     let mut event = event.clone();
     match &mut event {
         Event::ItemEnded { result, .. } | Event::TaskEnded { result, .. } => shorten_result(result),
-        Event::Ended { outcome: Outcome::Failed { output, .. } | Outcome::TimedOut { output, .. } } => {
-            shorten_output(output);
-        }
+        Event::Ended {
+            outcome:
+                Outcome::Failed { output, .. }
+                | Outcome::TimedOut { output, .. }
+                | Outcome::Succeeded { differences: output, .. },
+        } => shorten_output(output),
         _ => {}
     }
     event

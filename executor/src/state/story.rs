@@ -112,7 +112,9 @@ mod tests {
     }
 
     fn ended() -> Event {
-        Event::Ended { outcome: Outcome::Succeeded { summary: Summary::default(), dry_run: false } }
+        Event::Ended {
+            outcome: Outcome::Succeeded { summary: Summary::default(), dry_run: false, differences: None },
+        }
     }
 
     fn journal(events: &[Event]) -> Vec<u8> {

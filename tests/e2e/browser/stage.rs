@@ -8,7 +8,9 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use keros_tests::{Broker, Center, Gateway, GatewayOptions, free_port, project_root, run_ok};
+use keros_tests::{
+    Broker, Center, Gateway, GatewayOptions, KEROS_5, KEROS_6, free_port, project_root, run_ok,
+};
 use serde_json::json;
 
 /// The gateways of a stage that are there from the beginning: EUI and KerOS version.
@@ -16,6 +18,10 @@ pub(crate) type Gateways = &'static [(&'static str, &'static str)];
 
 /// None: the story starts its own, if any.
 pub(crate) const NONE: Gateways = &[];
+
+/// Two that take a script, one that refuses it.
+pub(crate) const GATEWAYS: Gateways =
+    &[("7076FF0056000001", KEROS_6), ("7076FF0056000002", KEROS_6), ("7076FF0056000003", KEROS_5)];
 
 /// A story that takes so long hangs: a browser that waits for nothing, say.
 const STORY_LIMIT: Duration = Duration::from_secs(300);

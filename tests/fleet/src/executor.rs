@@ -258,7 +258,7 @@ impl Work {
             self.journal.push(event.clone());
             return vec![event];
         }
-        let outcome = Outcome::Succeeded { summary, dry_run: false };
+        let outcome = Outcome::Succeeded { summary, dry_run: false, differences: None };
         if self.window_s == 0 {
             return vec![self.end(outcome)];
         }

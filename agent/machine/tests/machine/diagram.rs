@@ -32,7 +32,7 @@ fn name(phase: &Phase) -> &'static str {
 
 fn events() -> Vec<JobEvent> {
     let task = TaskRef { number: 1, count: 1, name: "t".to_owned() };
-    let succeeded = Outcome::Succeeded { summary: Summary::default(), dry_run: false };
+    let succeeded = Outcome::Succeeded { summary: Summary::default(), dry_run: false, differences: None };
     vec![
         JobEvent::Turn,
         JobEvent::Expired,

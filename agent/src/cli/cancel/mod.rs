@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_person_and_a_program_are_told_the_same() {
-        let outcome = Outcome::Succeeded { summary: Summary::default(), dry_run: false };
+        let outcome = Outcome::Succeeded { summary: Summary::default(), dry_run: false, differences: None };
         for (result, name, words) in [
             (End::Cancelled {}, "cancelled", "had not started"),
             (End::Stopping {}, "stopping", "after the task under way"),

@@ -105,11 +105,12 @@ fn outcome(page: &mut Page, outcome: &Outcome, now_unix_s: UnixSeconds) {
             let until = utc_and_distance(*until_unix_s, now_unix_s);
             page.long_line("", &format!("undone at {until} unless the center confirms it"));
         }
-        Outcome::Succeeded { summary, dry_run } => {
+        Outcome::Succeeded { summary, dry_run, differences } => {
             if *dry_run {
                 page.long_line("", "a dry run: nothing was changed");
             }
             counts(page, summary);
+            printed(page, "Differences", differences.as_ref());
         }
         Outcome::Failed { task, exit_code, message, output, summary } => {
             task_line(page, task.as_ref());
@@ -118,7 +119,7 @@ fn outcome(page: &mut Page, outcome: &Outcome, now_unix_s: UnixSeconds) {
             }
             page.long_line("Message", message);
             counts(page, summary);
-            printed(page, output.as_ref());
+            printed(page, "Output", output.as_ref());
         }
         Outcome::Refused { reason, detail } => {
             page.long_line("Reason", reason.as_str());
@@ -138,7 +139,7 @@ fn outcome(page: &mut Page, outcome: &Outcome, now_unix_s: UnixSeconds) {
             page.long_line("Limit", limit.as_str());
             task_line(page, task.as_ref());
             counts(page, summary);
-            printed(page, output.as_ref());
+            printed(page, "Output", output.as_ref());
         }
         Outcome::Interrupted { interruption } => {
             page.long_line("Under way", &interruption.to_string());
@@ -165,9 +166,9 @@ fn counts(page: &mut Page, summary: &Summary) {
 }
 
 /// A program's output, indented, with its lines as they were.
-fn printed(page: &mut Page, output: Option<&Output>) {
+fn printed(page: &mut Page, title: &str, output: Option<&Output>) {
     let Some(output) = output else { return };
-    page.push("Output");
+    page.push(title);
     for line in output.to_string().lines() {
         page.push(format!("  {}", clean(line)).trim_end());
     }

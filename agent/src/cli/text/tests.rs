@@ -286,7 +286,7 @@ fn every_other_outcome_has_its_lines() {
             ],
         ),
         (
-            Outcome::Succeeded { summary, dry_run: true },
+            Outcome::Succeeded { summary, dry_run: true, differences: None },
             &["            a dry run: nothing was changed", "Tasks       2 matched"],
         ),
         (

@@ -32,7 +32,7 @@ fn running(number: u32) -> Outcome {
 }
 
 fn succeeded() -> Outcome {
-    Outcome::Succeeded { summary: Summary::default(), dry_run: false }
+    Outcome::Succeeded { summary: Summary::default(), dry_run: false, differences: None }
 }
 
 fn seen(view: StatusView) -> Seen {

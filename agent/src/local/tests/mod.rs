@@ -141,7 +141,11 @@ fn uploads(folder: &Path, max_bytes: u64) -> Uploads {
 
 /// By the last digit of the id.
 fn cancelled(command_id: CommandId) -> CancelAnswer {
-    let outcome = Some(Outcome::Succeeded { summary: keros_protocol::Summary::default(), dry_run: false });
+    let outcome = Some(Outcome::Succeeded {
+        summary: keros_protocol::Summary::default(),
+        dry_run: false,
+        differences: None,
+    });
     let result = match command_id.0.as_u128() {
         1 => CancelResult::Cancelled {},
         2 => CancelResult::HandedOver {},

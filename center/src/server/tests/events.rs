@@ -6,7 +6,10 @@ use super::*;
 
 /// Reads events until the stream ends: name and data of each.
 fn events(rest: SocketAddr, token: &str, update_id: &str) -> mpsc::Receiver<(String, Value)> {
-    let url = format!("http://{rest}/api/v1/updates/{update_id}/events");
+    stream_of(format!("http://{rest}/api/v1/updates/{update_id}/events"), token)
+}
+
+fn stream_of(url: String, token: &str) -> mpsc::Receiver<(String, Value)> {
     let bearer = format!("Bearer {token}");
     let (sender, receiver) = mpsc::channel(64);
     std::thread::spawn(move || {
@@ -54,7 +57,7 @@ async fn a_listener_sees_the_present_then_each_change_then_the_end() {
     assert_eq!(next(&mut stream).await.unwrap().1["delivery"], "sent");
     gateway.report(1, 0, command.command_id, Outcome::Received {}).await;
     assert_eq!(next(&mut stream).await.unwrap().1["outcome"]["status"], "received");
-    let end = Outcome::Succeeded { summary: Summary::default(), dry_run: false };
+    let end = Outcome::Succeeded { summary: Summary::default(), dry_run: false, differences: None };
     gateway.report(2, 1, command.command_id, end).await;
     assert_eq!(next(&mut stream).await.unwrap().1["outcome"]["status"], "succeeded");
     let (name, view) = next(&mut stream).await.unwrap();
@@ -99,7 +102,7 @@ async fn a_listener_is_told_that_a_gateway_is_overdue_when_nothing_else_happens(
     assert_eq!((name.as_str(), &view["overdue"], &view["ended"]), ("overdue", &json!(1), &json!(false)));
 
     // The final word is taken all the same.
-    let end = Outcome::Succeeded { summary: Summary::default(), dry_run: false };
+    let end = Outcome::Succeeded { summary: Summary::default(), dry_run: false, differences: None };
     gateway.report(2, 1, command.command_id, end).await;
     assert_eq!(next(&mut stream).await.unwrap().1["outcome"]["status"], "succeeded");
     assert_eq!(next(&mut stream).await.unwrap().0, "ended");
@@ -120,4 +123,22 @@ async fn an_open_stream_does_not_hold_up_the_stop() {
     center.stop().await;
     assert!(begin.elapsed() < GRACE, "{:?}", begin.elapsed());
     assert_eq!(next(&mut stream).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_listens_to_everything_hears_of_telemetry_and_of_updates() {
+    let folder = tempfile::tempdir().unwrap();
+    let (choice, password) = embedded(folder.path(), EUI);
+    let center = Running::start_connected(folder.path(), choice).await;
+    let mut stream = stream_of(format!("http://{}/api/v1/events", center.rest), &center.token);
+    assert_eq!(next(&mut stream).await.unwrap(), ("reset".to_owned(), json!({})));
+    let gateway = Gateway::connect(EUI, center.mqtt[0].port(), Some(&password)).await;
+    gateway.send_telemetry(Vec::new()).await;
+    assert_eq!(next(&mut stream).await.unwrap(), ("gateway".to_owned(), json!({"eui": EUI})));
+    group_of(&center, "all", &[EUI]).await;
+    let (_, update) = center.ask("POST", "/updates", script_order("all")).await;
+    let expected = ("update".to_owned(), json!({"update_id": update["update_id"]}));
+    while next(&mut stream).await.unwrap() != expected {}
+    center.stop().await;
+    while next(&mut stream).await.is_some() {}
 }

@@ -1,5 +1,6 @@
 //! The whole center, over REST and over MQTT: beside a real mosquitto and with its own broker, with a gateway played by hand.
 
+mod bad_http;
 mod edge;
 mod events;
 mod links;

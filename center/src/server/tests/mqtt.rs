@@ -58,8 +58,11 @@ async fn carry_a_command(center: Running, mut gateway: Gateway) {
     assert!(answer.commands.is_empty());
     assert_eq!(statement(&answer).last_report.unwrap().stream, gateway.stream);
 
-    let succeeded =
-        Outcome::Succeeded { summary: Summary { created: 2, ..Summary::default() }, dry_run: false };
+    let succeeded = Outcome::Succeeded {
+        summary: Summary { created: 2, ..Summary::default() },
+        dry_run: false,
+        differences: None,
+    };
     gateway.report(2, 1, command.command_id, Outcome::Running { task: None }).await;
     gateway.report(3, 2, command.command_id, succeeded.clone()).await;
     gateway.downlink(acknowledged(3)).await;

@@ -22,7 +22,7 @@ const STREAM: Uuid = Uuid::from_u128(1);
 const COMMAND: CommandId = CommandId(Uuid::from_u128(2));
 
 fn succeeded() -> Outcome {
-    Outcome::Succeeded { summary: Summary::default(), dry_run: false }
+    Outcome::Succeeded { summary: Summary::default(), dry_run: false, differences: None }
 }
 
 fn interrupted() -> Outcome {
@@ -50,6 +50,7 @@ fn report(number: u64, after: u64, outcome: Option<Outcome>) -> ReceivedReport {
         command_id: COMMAND.to_string(),
         status: "x".to_owned(),
         outcome,
+        differences: None,
         json: "{}".to_owned(),
     }
 }

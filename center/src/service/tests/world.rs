@@ -294,7 +294,7 @@ pub(super) fn cancelled(outgoing: &Outgoing) -> Vec<CommandId> {
 }
 
 pub(super) fn succeeded() -> Outcome {
-    Outcome::Succeeded { summary: Summary::default(), dry_run: false }
+    Outcome::Succeeded { summary: Summary::default(), dry_run: false, differences: None }
 }
 
 pub(super) fn failed() -> Outcome {

@@ -53,7 +53,7 @@ pub(super) fn hide(event: &mut Event, mask: &Mask) {
 pub(super) fn hide_in_outcome(outcome: &mut Outcome, mask: &Mask) {
     match outcome {
         Outcome::Received {} | Outcome::Accepted {} | Outcome::Confirming { until_unix_s: _ } => {}
-        Outcome::Succeeded { summary: _, dry_run: _ } => {}
+        Outcome::Succeeded { summary: _, dry_run: _, differences } => hide_in_output(differences, mask),
         Outcome::Running { task } | Outcome::Cancelled { task, summary: _, by_root: _ } => {
             hide_in_tasks(task, mask)
         }

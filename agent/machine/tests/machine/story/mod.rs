@@ -163,7 +163,7 @@ pub(crate) fn at_task(number: u32) -> executor::Event {
 }
 
 pub(crate) fn succeeded() -> executor::Event {
-    let outcome = Outcome::Succeeded { summary: Summary::default(), dry_run: false };
+    let outcome = Outcome::Succeeded { summary: Summary::default(), dry_run: false, differences: None };
     executor::Event::Ended { outcome }
 }
 
@@ -178,7 +178,11 @@ pub(crate) fn confirming(nonce: &str) -> executor::Event {
 /// The window of half an hour.
 pub(crate) fn confirming_for(nonce: &str, until_unix_s: u64) -> executor::Event {
     executor::Event::Confirming {
-        outcome: Box::new(Outcome::Succeeded { summary: Summary::default(), dry_run: false }),
+        outcome: Box::new(Outcome::Succeeded {
+            summary: Summary::default(),
+            dry_run: false,
+            differences: None,
+        }),
         nonce: nonce.to_owned(),
         window_s: 1800,
         until_unix_s,

@@ -179,7 +179,8 @@ impl Work {
                 self.journal.push(task_started(self.tasks));
             }
             Stage::Running => {
-                let outcome = Outcome::Succeeded { summary: Summary::default(), dry_run: false };
+                let outcome =
+                    Outcome::Succeeded { summary: Summary::default(), dry_run: false, differences: None };
                 self.tasks_ended(outcome, boot_ms, fresh);
             }
             Stage::PartEnded | Stage::Rebooting => return After::Reboot,
