@@ -168,3 +168,46 @@ pub(crate) const UNNAMED_BLOB_AGE: Duration = Duration::from_secs(86_400);
 
 /// How often such blobs are removed.
 pub(crate) const SWEEP_PERIOD: Duration = Duration::from_secs(86_400);
+
+// People.
+
+/// Passwords that are checked at the same time, 40 ms of one core and 19 MiB each; and how long one waits for its turn: beyond it the log-in
+/// is asked to come again.
+pub(crate) const PASSWORD_CHECKS: usize = 2;
+pub(crate) const PASSWORD_WAIT: Duration = Duration::from_secs(5);
+
+/// Wrong passwords for one account: 10 at once, then one in a minute: 1450 a day, of at least 12 characters. And from one address, behind
+/// which there may be an office: 30 at once, then one every 10 s. 10,000 names of each, some 1 MB.
+pub(crate) const LOGIN_BURST: u64 = 10;
+pub(crate) const LOGIN_EVERY_S: u64 = 60;
+pub(crate) const ADDRESS_BURST: u64 = 30;
+pub(crate) const ADDRESS_EVERY_S: u64 = 10;
+pub(crate) const THROTTLED_NAMES: usize = 10_000;
+
+/// Refused attempts of one user that come into the audit log: 20 at once, then one in a minute. Who is refused all day must not push
+/// out what was done.
+pub(crate) const REFUSED_BURST: u64 = 20;
+pub(crate) const REFUSED_EVERY_S: u64 = 60;
+
+/// A log-in ends after this time without a request, and after this time in any case.
+pub(crate) const SESSION_IDLE_S: u64 = 8 * 3600;
+pub(crate) const SESSION_AGE_S: u64 = 24 * 3600;
+
+/// When a log-in or a token was last used is written once a minute at most.
+pub(crate) const SEEN_EVERY_S: u64 = 60;
+
+/// Log-ins of one user at the same time, and his API tokens.
+pub(crate) const MAX_SESSIONS: u32 = 20;
+pub(crate) const MAX_TOKENS: usize = 50;
+
+/// Users, customers, roles of one user.
+pub(crate) const MAX_USERS: u32 = 10_000;
+pub(crate) const MAX_CUSTOMERS: u32 = 1000;
+pub(crate) const MAX_ROLES: usize = 200;
+
+/// A set-up link is good for three days: over a weekend.
+pub(crate) const SETUP_S: u64 = 3 * 86_400;
+
+/// The audit log is kept for 400 days, a year and a month, and a million lines at most: some 300 MB.
+pub(crate) const AUDIT_AGE_S: u64 = 400 * 86_400;
+pub(crate) const MAX_AUDIT: u64 = 1_000_000;

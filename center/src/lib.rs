@@ -3,6 +3,7 @@
 //! One binary: `serve` runs the center, `demo` shows it with agents, the rest asks a running center over its REST API.
 
 mod access;
+mod accounts;
 mod api;
 mod bounds;
 mod broker;

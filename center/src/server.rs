@@ -1,6 +1,6 @@
 //! Starts the center: opens what is on disk, then runs MQTT, REST and the deadlines side by side until it is told to stop.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,13 +13,14 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use crate::accounts::Accounts;
 use crate::bounds::{DEADLINE_PERIOD, NUDGES, SWEEP_PERIOD, TIDY_PERIOD_S};
 use crate::broker::{self, BrokerSettings, Gate, GatewayAccess, Listener, Running};
 use crate::enroll;
 use crate::listen::{self, Entrance};
 use crate::mqtt::{self, Connection};
 use crate::registry::Registry;
-use crate::rest::{Api, Token};
+use crate::rest::{Api, Front, Token};
 use crate::service::{Center, unix_now};
 use crate::settings::{DataFolder, read_keys, read_secret};
 use crate::store::Store;
@@ -57,6 +58,8 @@ pub(crate) struct ServeSettings {
     pub(crate) registry: RegistrySettings,
     /// How gateways join.
     pub(crate) enrol: EnrolSettings,
+    /// A proxy that speaks TLS to browsers, and is believed from where requests come.
+    pub(crate) behind_proxy: Option<IpAddr>,
 }
 
 /// Which MQTT broker serves. The center is an ordinary client of either.
@@ -159,7 +162,9 @@ pub(crate) async fn serve(
         tasks.spawn(listen::serve(entrance, router, stop.clone()).map(Ok));
     }
     let entrance = Entrance { name: "REST API", listener, tls: None };
-    let router = Api::new(center, office, token, stop.clone()).router();
+    let accounts = Arc::new(Accounts::new(store.clone()));
+    let front = Front { proxy: settings.behind_proxy };
+    let router = Api::new(center, office, token, accounts, front, stop.clone()).router();
     tasks.spawn(listen::serve(entrance, router, stop.clone()).map(Ok));
     tracing::info!(%rest_address, ?mqtt_addresses, "the center serves");
     // Nobody waiting for it is no error.

@@ -1,6 +1,11 @@
 //! Who asks, and what he may.
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::permissions::{Needs, allows};
 use super::{Action, Attempt, CustomerId, Role, UserId};
@@ -25,6 +30,23 @@ impl Reach {
     }
 }
 
+impl fmt::Display for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("*"),
+            Self::One(customer) => customer.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Reach {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, uuid::Error> {
+        if text == "*" { Ok(Self::All) } else { text.parse().map(Self::One) }
+    }
+}
+
 /// A role that a user has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Grant {
@@ -35,19 +57,28 @@ pub(crate) struct Grant {
 }
 
 /// What an API token may be used for, of what its user may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct TokenScopes {
     /// Looks.
+    #[serde(default)]
     pub(crate) read: bool,
     /// Changes gateways, groups and links, sends and cancels.
+    #[serde(default)]
     pub(crate) update: bool,
     /// Changes users, customers, enrolments.
+    #[serde(default)]
     pub(crate) administer: bool,
 }
 
 impl TokenScopes {
     /// Everything: a log-in at the pages.
     pub(crate) const ALL: Self = Self { read: true, update: true, administer: true };
+
+    /// Whether all of the other is in it.
+    pub(crate) fn contain(self, other: Self) -> bool {
+        let all = |has: bool, wants: bool| has || !wants;
+        all(self.read, other.read) && all(self.update, other.update) && all(self.administer, other.administer)
+    }
 
     fn hold(self, needs: Needs) -> bool {
         match needs {
@@ -106,6 +137,16 @@ impl Caller {
         }
     }
 
+    /// Somebody at the command line of the center's own machine.
+    pub(crate) fn command_line() -> Self {
+        Self { name: "command line".to_owned(), ..Self::root() }
+    }
+
+    /// Somebody who says that this is his log-in name: he may nothing.
+    pub(crate) fn unknown(name: &str) -> Self {
+        Self { name: name.to_owned(), grants: Vec::new(), ..Self::root() }
+    }
+
     /// A user with his roles.
     pub(crate) fn user(user: UserId, name: String, grants: Vec<Grant>, scopes: TokenScopes) -> Self {
         Self { user: Some(user), name, address: None, attempt: None, grants, scopes }
@@ -115,6 +156,11 @@ impl Caller {
     pub(crate) fn at(mut self, address: Option<String>) -> Self {
         self.address = address;
         self
+    }
+
+    /// What his token may be used for.
+    pub(crate) fn scopes(&self) -> TokenScopes {
+        self.scopes
     }
 
     /// The same, in a try of a request that is to be done once.

@@ -2,8 +2,6 @@
 //!
 //! Pure: it reads no database and no request. The shell makes a [`Caller`] of what it knows, and every service asks it.
 
-#![allow(dead_code, reason = "what only users and roles need comes with them")]
-
 mod attempt;
 mod caller;
 mod ids;
@@ -11,9 +9,7 @@ pub(crate) mod permissions;
 mod role;
 
 pub(crate) use attempt::Attempt;
-pub(crate) use caller::{Caller, Visible};
-#[cfg(test)]
-pub(crate) use caller::{Grant, Reach, TokenScopes};
+pub(crate) use caller::{Caller, Grant, Reach, TokenScopes, Visible};
 pub(crate) use ids::{CustomerId, GroupId, UserId};
 pub(crate) use permissions::Action;
 pub(crate) use role::Role;

@@ -16,6 +16,18 @@ pub(crate) enum Needs {
     Administer,
 }
 
+#[cfg(test)]
+impl Needs {
+    /// The scope's name.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Update => "update",
+            Self::Administer => "administer",
+        }
+    }
+}
+
 /// Something that is done on a customer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Action {
@@ -61,11 +73,13 @@ pub(crate) enum Action {
     SeeWebhooks,
     /// Make, change, remove webhooks.
     EditWebhooks,
+    /// One's own log-in, password and API tokens.
+    OwnAccount,
 }
 
 impl Action {
     /// All of them, in the order of the documentation.
-    pub(crate) const ALL: [Self; 21] = [
+    pub(crate) const ALL: [Self; 22] = [
         Self::SeeGateways,
         Self::EditGateways,
         Self::MoveGateways,
@@ -87,6 +101,7 @@ impl Action {
         Self::LockOut,
         Self::SeeWebhooks,
         Self::EditWebhooks,
+        Self::OwnAccount,
     ];
 
     /// Its name in the audit log and in messages.
@@ -113,6 +128,7 @@ impl Action {
             Self::LockOut => "lock gateways out",
             Self::SeeWebhooks => "see webhooks",
             Self::EditWebhooks => "edit webhooks",
+            Self::OwnAccount => "change one's own account",
         }
     }
 
@@ -137,7 +153,8 @@ impl Action {
             | Self::Enrol
             | Self::LockOut
             | Self::SeeWebhooks
-            | Self::EditWebhooks => Needs::Administer,
+            | Self::EditWebhooks
+            | Self::OwnAccount => Needs::Administer,
         }
     }
 }
@@ -150,7 +167,8 @@ pub(crate) const fn allows(role: Role, action: Action) -> bool {
         | Action::SeeGroups
         | Action::SeeUpdates
         | Action::SeeLinks
-        | Action::SeeCustomers => true,
+        | Action::SeeCustomers
+        | Action::OwnAccount => true,
         // Monitoring: the answer is telemetry that would come anyway within the hour.
         Action::AskTelemetry => matches!(role, ServiceOperator | ServiceAdministrator | ChannelAdministrator),
         Action::EditGateways

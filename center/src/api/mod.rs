@@ -2,6 +2,7 @@
 //! but `GET /health` needs `Authorization: Bearer TOKEN`; errors are RFC 9457 problem details. `GET`, `HEAD` and `PUT
 //! /blobs/{digest}` carry plain bytes.
 
+mod accounts;
 mod enrolments;
 mod fleet;
 mod gateways;
@@ -13,6 +14,7 @@ mod problem;
 mod scripts;
 mod updates;
 
+pub(crate) use accounts::*;
 pub(crate) use enrolments::*;
 pub(crate) use fleet::*;
 pub(crate) use gateways::*;

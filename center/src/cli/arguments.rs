@@ -9,6 +9,9 @@ use keros_protocol::enroll::HostPort;
 use keros_protocol::magic_link::{Source, SourceError};
 use keros_protocol::topics::Prefix;
 
+use super::accounts::arguments::{
+    AdminCommand, AuditArguments, CustomersCommand, TokenCommand, UsersCommand,
+};
 use super::magic_link::arguments::MagicLinkCommand;
 use super::magic_link::place::Hash;
 use super::text::parse_duration_s;
@@ -115,6 +118,39 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Option<MagicLinkCommand>,
     },
+    /// Make the first administrator, who logs in at the pages
+    Admin {
+        #[command(subcommand)]
+        command: AdminCommand,
+    },
+    /// See and change users and their roles
+    Users {
+        #[command(flatten)]
+        access: Access,
+        #[command(subcommand)]
+        command: Option<UsersCommand>,
+    },
+    /// See and change customers
+    Customers {
+        #[command(flatten)]
+        access: Access,
+        #[command(subcommand)]
+        command: Option<CustomersCommand>,
+    },
+    /// See, make and revoke your API tokens
+    Token {
+        #[command(flatten)]
+        access: Access,
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
+    /// See who did what
+    Audit {
+        #[command(flatten)]
+        access: Access,
+        #[command(flatten)]
+        arguments: AuditArguments,
+    },
     /// Print the completions for a shell: add them with `source <(keros-center completions bash)`
     Completions {
         /// The shell
@@ -165,6 +201,10 @@ pub(crate) struct ServeArguments {
     /// Address of the REST API; port 0 is any free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8480")]
     pub(crate) rest: SocketAddr,
+    /// A proxy that speaks TLS to browsers, by its address: it is believed from where requests come (X-Forwarded-For), and the pages' cookies
+    /// never go without TLS
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) behind_proxy: Option<std::net::IpAddr>,
     /// Plain MQTT for gateways; may be repeated. Passwords cross the network readable: for loopback and VPNs [default:
     /// 127.0.0.1:1883, when no other way in is named]
     #[arg(long, value_name = "ADDRESS", conflicts_with = "external_broker")]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::api::Problem;
+use crate::api::{LogIn, Problem};
 
 /// Connecting and waiting for an answer; a stream of events may go on for longer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
@@ -40,7 +40,7 @@ pub(crate) enum ClientError {
         #[source]
         source: Box<ureq::Error>,
     },
-    /// HTTP 401 or 403.
+    /// HTTP 401.
     #[error("the center at {url} does not accept the access token in {}: it is another center's, or an old one", .token_file.display())]
     Unauthorised {
         /// Where.
@@ -161,6 +161,43 @@ impl Client {
         self.json(self.agent.post(&url).header("Authorization", self.bearer()).send_empty())
     }
 
+    /// `GET` of text.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub(crate) fn get_text(&self, path: &str) -> Result<String, ClientError> {
+        let url = self.path(path);
+        let answer = self.agent.get(&url).header("Authorization", self.bearer()).call();
+        let mut answer = self.checked(answer)?;
+        let text = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_string();
+        text.map_err(|error| ClientError::Odd { url: self.url.clone(), detail: error.to_string() })
+    }
+
+    /// Logs in: a client that asks as this user, until its session ends.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub(crate) fn log_in(&self, login: String, password: String) -> Result<Self, ClientError> {
+        let url = self.path("/session");
+        let answer = self.agent.post(&url).send_json(LogIn { login, password });
+        let mut answer = answer
+            .map_err(|source| ClientError::Unreachable { url: self.url.clone(), source: Box::new(source) })?;
+        let odd = |detail: &str| ClientError::Odd { url: self.url.clone(), detail: detail.to_owned() };
+        if !answer.status().is_success() {
+            let problem = answer.body_mut().read_json::<Problem>();
+            return Err(problem.map_or_else(|_| odd("no problem details"), ClientError::Refused));
+        }
+        let cookie = answer.headers().get("set-cookie").and_then(|value| value.to_str().ok());
+        let secret = cookie.and_then(|cookie| cookie.split([';', '=']).nth(1));
+        let token = secret.ok_or_else(|| odd("no session"))?.to_owned();
+        Ok(Self { token, ..self.clone() })
+    }
+
+    /// The center's address.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// `POST` without a body; an answer is not looked at.
     ///
     /// # Errors
@@ -238,7 +275,7 @@ impl Client {
         if status.is_success() {
             return Ok(answer);
         }
-        if matches!(status.as_u16(), 401 | 403) {
+        if status == 401 {
             return Err(ClientError::Unauthorised { url: url(), token_file: self.token_file.clone() });
         }
         let problem = answer.body_mut().read_json::<Problem>();

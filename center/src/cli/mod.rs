@@ -1,5 +1,6 @@
 //! The command line over the REST API, and the commands that work on files of this machine.
 
+pub(crate) mod accounts;
 pub(crate) mod arguments;
 mod authority;
 mod broker_user;
@@ -81,6 +82,15 @@ fn dispatch(command: Command, out: &mut dyn Write) -> anyhow::Result<Ended> {
         Command::Groups { access, command } => groups::run(&connect(&access)?, command, access.json, out),
         Command::Update { access, command } => updates::run(&connect(&access)?, command, access.json, out),
         Command::MagicLink { access, command } => magic_link::run(&access, command, out),
+        Command::Admin { command } => accounts::admin(&command, out),
+        Command::Users { access, command } => accounts::users(&connect(&access)?, command, access.json, out),
+        Command::Customers { access, command } => {
+            accounts::customers(&connect(&access)?, command, access.json, out)
+        }
+        Command::Token { access, command } => accounts::token(&connect(&access)?, command, access.json, out),
+        Command::Audit { access, arguments } => {
+            accounts::audit(&connect(&access)?, &arguments, access.json, out)
+        }
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "keros-center", &mut script);

@@ -70,6 +70,7 @@ fn settings(arguments: ServeArguments) -> ServeSettings {
         statement_key_file: keys::private_path(&keys, KeyPurpose::Statement),
         database_url: None,
         registry: registry(&arguments),
+        behind_proxy: arguments.behind_proxy,
         enrol: EnrolSettings {
             entrance: arguments.enroll_at.clone(),
             broker: arguments.broker_at.clone(),

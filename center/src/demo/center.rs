@@ -116,6 +116,7 @@ fn settings(data_folder: &Path, keys_folder: &Path) -> ServeSettings {
         database_url: None,
         registry: RegistrySettings { plain: Some(([127, 0, 0, 1], 0).into()), ..RegistrySettings::default() },
         enrol: EnrolSettings::default(),
+        behind_proxy: None,
     }
 }
 

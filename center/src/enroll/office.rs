@@ -117,7 +117,6 @@ impl Office {
         order: &EnrolOrder,
         now: UnixSeconds,
     ) -> Result<Vec<EnrolmentLine>, OrderError> {
-        let way = self.way().map_err(OrderError::Conflict)?;
         let valid_s = order.valid_s.unwrap_or(DEFAULT_VALID_S);
         if !(1..=MAX_VALID_S).contains(&valid_s) {
             return Err(OrderError::Invalid("a token is valid for a second to 30 days".to_owned()));
@@ -127,11 +126,16 @@ impl Office {
         }
         let expires_at_unix_s = now + valid_s;
         let mut transaction = self.store.begin().await?;
+        let mut customers = Vec::new();
+        for eui in &order.gateways {
+            customers.push(customer_of(&mut transaction, caller, *eui, Action::Enrol).await?);
+        }
+        // Who may not is told so first.
+        let way = self.way().map_err(OrderError::Conflict)?;
         enrolments::prune(&mut transaction, now.saturating_sub(KEEP_S)).await?;
         certificates::prune(&mut transaction, now.saturating_sub(KEEP_S)).await?;
         let mut lines = Vec::new();
-        for eui in &order.gateways {
-            let customer = customer_of(&mut transaction, caller, *eui, Action::Enrol).await?;
+        for (eui, customer) in order.gateways.iter().zip(customers) {
             let token = token().map_err(|_| OrderError::Unavailable("no random numbers".to_owned()))?;
             enrolments::cancel(&mut transaction, *eui, now).await?;
             enrolments::insert(&mut transaction, &token.digest(), *eui, now, expires_at_unix_s).await?;

@@ -3,7 +3,9 @@
 //! [`table`] has a line for each route, and says how to add one; the router, the OpenAPI document and `docs/rest.md` are made of it.
 //! [`edge`] is what every route has alike, [`problem`] what every error looks like.
 
+mod accounts;
 mod all_events;
+mod audit;
 mod auth;
 mod blobs;
 mod body;
@@ -28,12 +30,12 @@ mod updates;
 use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::HeaderMap;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch};
 
+use crate::accounts::Accounts;
 use crate::api::Health;
 use crate::bounds::{ANSWER_LIMIT, STREAMS, UPLOADS};
 use crate::enroll::Office;
@@ -41,7 +43,7 @@ use crate::service::Center;
 use crate::web;
 use problem::Failure;
 
-pub(crate) use auth::Token;
+pub(crate) use auth::{Front, Token, is_of_another_site, session_secret};
 pub(crate) use fleet::export_of;
 pub(crate) use problem::status_of;
 
@@ -54,6 +56,8 @@ pub(crate) struct Api {
     center: Arc<Center>,
     office: Arc<Office>,
     token: Arc<Token>,
+    accounts: Arc<Accounts>,
+    front: Front,
     streams: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
     /// Held while a state is compared with `If-Match` and changed.
@@ -67,15 +71,28 @@ impl Api {
         center: Arc<Center>,
         office: Arc<Office>,
         token: Arc<Token>,
+        accounts: Arc<Accounts>,
+        front: Front,
         stop: watch::Receiver<bool>,
     ) -> Self {
         let (streams, uploads) = (Arc::new(Semaphore::new(STREAMS)), Arc::new(Semaphore::new(UPLOADS)));
-        Self { center, office, token, streams, uploads, edits: Arc::default(), stop }
+        let edits = Arc::default();
+        Self { center, office, token, accounts, front, streams, uploads, edits, stop }
     }
 
     /// The center that it speaks for.
     pub(crate) fn center(&self) -> &Arc<Center> {
         &self.center
+    }
+
+    /// Who is who.
+    pub(crate) fn accounts(&self) -> &Arc<Accounts> {
+        &self.accounts
+    }
+
+    /// What stands before the center.
+    pub(crate) fn front(&self) -> Front {
+        self.front
     }
 
     /// Room for one more stream of events, unless too many are open.
@@ -86,11 +103,6 @@ impl Api {
     /// Holds true when streams have to end.
     pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
         self.stop.clone()
-    }
-
-    /// Whether a request carries the API's token.
-    pub(crate) fn holds_token(&self, headers: &HeaderMap) -> bool {
-        auth::bearer(headers).is_some_and(|given| self.token.is(given.as_bytes()))
     }
 
     /// All paths: of the API, and of the pages.
@@ -147,4 +159,10 @@ async fn in_time(request: Request, next: Next) -> Response {
     tokio::time::timeout(ANSWER_LIMIT, next.run(request))
         .await
         .unwrap_or_else(|_| Failure::timed_out().into_response())
+}
+
+/// The routes that need a log-in, and what each needs.
+#[cfg(test)]
+pub(crate) fn guarded_routes() -> Vec<(axum::http::Method, &'static str, crate::access::Action)> {
+    table::routes().into_iter().filter_map(|route| Some((route.method, route.path, route.action?))).collect()
 }

@@ -128,6 +128,8 @@ pub(crate) fn status_of(error: OrderError) -> (StatusCode, String) {
         OrderError::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, detail),
         OrderError::NotFound(_) => (StatusCode::NOT_FOUND, detail),
         OrderError::Conflict(_) => (StatusCode::CONFLICT, detail),
+        OrderError::Unauthorised(_) => (StatusCode::UNAUTHORIZED, detail),
+        OrderError::TooMany(..) => (StatusCode::TOO_MANY_REQUESTS, detail),
         OrderError::Forbidden(_) => (StatusCode::FORBIDDEN, detail),
         OrderError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, detail),
         OrderError::Blob(error) => status_of_blob(error),

@@ -85,6 +85,15 @@ impl Route {
         Self::new(Method::GET, MethodFilter::GET, path, None, summary, handler)
     }
 
+    /// `POST` that needs no log-in.
+    pub(super) fn open_post<T: 'static>(
+        path: &'static str,
+        summary: &'static str,
+        handler: impl Handler<T, Api>,
+    ) -> Self {
+        Self::new(Method::POST, MethodFilter::POST, path, None, summary, handler)
+    }
+
     /// `HEAD`, where it is more than `GET` without a body.
     pub(super) fn head<T: 'static>(
         path: &'static str,

@@ -9,8 +9,8 @@
 
 use super::route::Route;
 use super::{
-    all_events, blobs, enrolments, events, fleet, gateways, groups, health, lines, links, openapi, scripts,
-    updates,
+    accounts, all_events, blobs, enrolments, events, fleet, gateways, groups, health, lines, links, openapi,
+    scripts, updates,
 };
 use crate::access::Action::{
     AskTelemetry, CancelUpdates, EditGateways, EditGroups, EditLinks, Enrol, LockOut, MoveGateways,
@@ -37,6 +37,7 @@ pub(super) fn routes() -> Vec<Route> {
     routes.extend(about_groups());
     routes.extend(about_updates());
     routes.extend(about_links());
+    routes.extend(accounts::routes());
     routes
 }
 

@@ -47,8 +47,27 @@ pub(crate) async fn audit(
     Ok(audit::keep(connection, &row(caller, action.as_str(), what, "done")).await?)
 }
 
-/// A line of the log.
-pub(super) fn row(caller: &Caller, action: &str, what: What, result: &str) -> AuditRow {
+/// Keeps that somebody did something that no action of the table of permissions is.
+pub(crate) async fn audit_done(
+    connection: &mut AnyConnection,
+    caller: &Caller,
+    action: &str,
+    what: What,
+) -> Result<(), OrderError> {
+    Ok(audit::keep(connection, &row(caller, action, what, "done")).await?)
+}
+
+/// Keeps that somebody tried what he may not.
+pub(crate) async fn audit_refused(
+    connection: &mut AnyConnection,
+    caller: &Caller,
+    action: &str,
+    what: What,
+) -> Result<(), OrderError> {
+    Ok(audit::keep(connection, &row(caller, action, what, "refused")).await?)
+}
+
+fn row(caller: &Caller, action: &str, what: What, result: &str) -> AuditRow {
     AuditRow {
         audit_id: Uuid::now_v7(),
         at: unix_now(),

@@ -12,9 +12,9 @@ use super::batch::Message;
 use super::changes::Change;
 use super::order::OrderError;
 use super::rate::{Admission, Rates};
-use crate::bounds::{CHANGES, MAX_GROUPS, REPORT_AGE_S, SCRIPT_CHECKS};
+use crate::bounds::{AUDIT_AGE_S, CHANGES, MAX_AUDIT, MAX_GROUPS, REPORT_AGE_S, SCRIPT_CHECKS};
 use crate::links::Links;
-use crate::store::{Store, StoreError, gateways, reports, silence, updates};
+use crate::store::{Store, StoreError, audit, gateways, reports, silence, updates};
 
 /// Characters of a name, bytes of a description.
 const MAX_NAME_CHARS: usize = 64;
@@ -175,6 +175,7 @@ impl Center {
     pub(crate) async fn tidy(&self, now: UnixSeconds) -> Result<(), StoreError> {
         let mut transaction = self.store.begin().await?;
         reports::prune(&mut transaction, now.saturating_sub(REPORT_AGE_S)).await?;
+        audit::prune(&mut transaction, now.saturating_sub(AUDIT_AGE_S), MAX_AUDIT).await?;
         Ok(transaction.commit().await?)
     }
 
@@ -194,7 +195,7 @@ pub(super) async fn in_thread<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(broke)?
 }
 
-pub(super) fn check_name(what: &str, name: &str) -> Result<(), OrderError> {
+pub(crate) fn check_name(what: &str, name: &str) -> Result<(), OrderError> {
     let bad = name.is_empty()
         || name.trim() != name
         || name.chars().count() > MAX_NAME_CHARS
@@ -207,7 +208,7 @@ pub(super) fn check_name(what: &str, name: &str) -> Result<(), OrderError> {
     Ok(())
 }
 
-pub(super) fn check_description(text: &str) -> Result<(), OrderError> {
+pub(crate) fn check_description(text: &str) -> Result<(), OrderError> {
     if text.len() > MAX_DESCRIPTION_BYTES || text.contains('\0') {
         return Err(OrderError::Invalid(format!(
             "a description has at most {MAX_DESCRIPTION_BYTES} bytes, and no NUL"

@@ -13,6 +13,7 @@ pub(crate) async fn customer_for(
     name: Option<&str>,
     action: Action,
 ) -> Result<Customer, OrderError> {
+    caller.require_somewhere(action)?;
     let visible = caller.visible();
     let found = match (name, &visible) {
         (Some(name), visible) => {
@@ -32,6 +33,6 @@ pub(crate) async fn customer_for(
     Ok(found)
 }
 
-pub(super) fn no_customer(name: &str) -> OrderError {
+pub(crate) fn no_customer(name: &str) -> OrderError {
     OrderError::NotFound(format!("there is no customer {name:?}: `keros-center customers` lists them"))
 }

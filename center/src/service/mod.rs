@@ -32,10 +32,11 @@ mod state;
 mod updates;
 mod views;
 
-pub(crate) use audit::{What, audit};
+pub(crate) use audit::{What, audit, audit_done, audit_refused};
 pub(crate) use batch::{Handled, Message};
-pub(crate) use center::{Center, Keys, unix_now};
+pub(crate) use center::{Center, Keys, check_description, check_name, unix_now};
 pub(crate) use changes::Change;
+pub(crate) use customers::no_customer;
 pub(crate) use downlink::Outgoing;
 pub(crate) use gateway_files::export_line;
 pub(crate) use gateways::no_gateway;

@@ -36,6 +36,12 @@ pub(crate) enum OrderError {
     /// It does not fit what is under way.
     #[error("{0}")]
     Conflict(String),
+    /// Nobody knows who asks.
+    #[error("{0}")]
+    Unauthorised(String),
+    /// It was tried too often; after so many seconds it may be tried again.
+    #[error("{0}")]
+    TooMany(String, u64),
     /// Who asks may not do it.
     #[error("{0}")]
     Forbidden(String),

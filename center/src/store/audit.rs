@@ -1,11 +1,13 @@
 //! The table of what was done.
 
 use keros_protocol::UnixSeconds;
-use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
 use uuid::Uuid;
 
-use super::{Result, to_big};
-use crate::access::{CustomerId, UserId};
+use super::among::Among;
+use super::{Result, number, parsed, to_big};
+use crate::access::{CustomerId, UserId, Visible};
 
 /// One line of the audit log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,5 +52,72 @@ pub(crate) async fn keep(connection: &mut AnyConnection, row: &AuditRow) -> Resu
     .bind(row.detail.clone())
     .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// Which lines are wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct AuditFilter {
+    /// Those before this one.
+    pub(crate) before: Option<Uuid>,
+    /// Those of this log-in name.
+    pub(crate) user: Option<String>,
+    /// Those that are done, or refused.
+    pub(crate) result: Option<String>,
+    /// So many at most.
+    pub(crate) limit: u32,
+}
+
+fn audit_row(row: &AnyRow) -> Result<AuditRow> {
+    Ok(AuditRow {
+        audit_id: parsed(row, "audit_id")?,
+        at: number(row, "at")?,
+        user: row.try_get::<Option<String>, _>("user_id")?.map(|_| parsed(row, "user_id")).transpose()?,
+        user_name: row.try_get("user_name")?,
+        address: row.try_get("address")?,
+        action: row.try_get("action")?,
+        customer: row
+            .try_get::<Option<String>, _>("customer_id")?
+            .map(|_| parsed(row, "customer_id"))
+            .transpose()?,
+        subject: row.try_get("subject")?,
+        result: row.try_get("result")?,
+        detail: row.try_get("detail")?,
+    })
+}
+
+/// The lines of the visible customers, the newest first; of the center too, when all are visible.
+pub(crate) async fn list(
+    connection: &mut AnyConnection,
+    visible: &Visible,
+    filter: &AuditFilter,
+) -> Result<Vec<AuditRow>> {
+    let among = Among::new("customer_id", visible, 5);
+    let sql = among.within(
+        "SELECT audit_id, at, user_id, user_name, address, action, customer_id, subject, result, detail FROM audit \
+         WHERE audit_id < $1 AND ($2 = '' OR user_name = $2) AND ($3 = '' OR result = $3) AND {among} \
+         ORDER BY audit_id DESC LIMIT $4",
+    );
+    let query = sqlx::query(sql)
+        // `g` is after every hex digit.
+        .bind(filter.before.map_or_else(|| "g".to_owned(), |id| id.to_string()))
+        .bind(filter.user.clone().unwrap_or_default())
+        .bind(filter.result.clone().unwrap_or_default())
+        .bind(i64::from(filter.limit));
+    let rows = among.bind(query).fetch_all(connection).await?;
+    rows.iter().map(audit_row).collect()
+}
+
+/// Removes the lines before a time, and the oldest beyond `most`.
+pub(crate) async fn prune(connection: &mut AnyConnection, before: UnixSeconds, most: u64) -> Result<()> {
+    sqlx::query("DELETE FROM audit WHERE at < $1").bind(to_big(before)).execute(&mut *connection).await?;
+    let last = sqlx::query("SELECT audit_id FROM audit ORDER BY audit_id DESC LIMIT 1 OFFSET $1")
+        .bind(to_big(most))
+        .fetch_optional(&mut *connection)
+        .await?;
+    if let Some(row) = last {
+        let first_removed: String = row.try_get("audit_id")?;
+        sqlx::query("DELETE FROM audit WHERE audit_id <= $1").bind(first_removed).execute(connection).await?;
+    }
     Ok(())
 }

@@ -18,9 +18,12 @@ pub(crate) mod lines;
 pub(crate) mod links;
 mod migrations;
 pub(crate) mod reports;
+pub(crate) mod sessions;
 pub(crate) mod silence;
 mod sql;
+pub(crate) mod tokens;
 pub(crate) mod updates;
+pub(crate) mod users;
 pub(crate) mod vitals;
 
 use std::path::{Path, PathBuf};

@@ -5,6 +5,8 @@
 //! whose first field is a [`Page`]; a handler that takes a [`Visitor`] (or a [`Posted`] form, which has one) and answers with
 //! `Result<Response, Failure>`, by [`html`] or [`to`]; a line in [`router`]. All that a template shows is escaped.
 
+mod account;
+mod administration;
 mod assets;
 mod diff;
 mod failure;
@@ -27,13 +29,13 @@ use axum::Router;
 use axum::http::Uri;
 use axum::middleware;
 use axum::response::{IntoResponse as _, Redirect, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use crate::rest::{Api, nothing_there};
 use failure::Failure;
 
 pub(crate) use form::Posted;
-pub(crate) use page::{Page, Section, html, place, to};
+pub(crate) use page::{Page, Section, html, part_of_place, place, to};
 pub(crate) use visitor::Visitor;
 
 /// All pages. What is nowhere else is said here to be nowhere: as a page, or as a problem below `/api`.
@@ -47,6 +49,17 @@ pub(crate) fn router(api: Api) -> Router<Api> {
         .merge(software_update::router::<software_update::OfGroup>())
         .merge(software_update::router::<software_update::OfGateway>())
         .route("/help/jetporch", get(help::jetporch))
+        .route("/login", get(account::login).post(account::log_in))
+        .route("/logout", post(account::log_out))
+        .route("/set-up/{secret}", get(account::set_up_form).post(account::set_up))
+        .route("/account", get(account::account))
+        .route("/account/password", post(account::change_password))
+        .route("/account/tokens", post(account::create_token))
+        .route("/account/tokens/revoke", post(account::revoke_token))
+        .route("/customers", get(administration::customers).post(administration::create_customer))
+        .route("/users", get(administration::users).post(administration::create_user))
+        .route("/users/{user}", get(administration::user).post(administration::change_user))
+        .route("/audit", get(administration::audit))
         .route("/magic-links", get(links::list))
         .route("/magic-links/{digest}", get(links::show))
         .merge(updates::router())

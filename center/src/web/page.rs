@@ -100,14 +100,17 @@ pub(crate) fn html(template: &impl Template) -> Result<Response, Failure> {
 
 /// The place of what has this name below a place.
 pub(crate) fn place(below: &str, name: &str) -> String {
-    let name: String = name
-        .bytes()
+    format!("{below}/{}", part_of_place(name))
+}
+
+/// A name as a part of a place (RFC 3986, section 2.1).
+pub(crate) fn part_of_place(name: &str) -> String {
+    name.bytes()
         .map(|byte| match byte {
             byte if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => char::from(byte).to_string(),
             byte => format!("%{byte:02X}"),
         })
-        .collect();
-    format!("{below}/{name}")
+        .collect()
 }
 
 /// Leads to another page after a form, which says what was done.

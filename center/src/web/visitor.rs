@@ -1,11 +1,13 @@
 //! Who asks for a page.
 
 use axum::extract::FromRequestParts;
+use axum::http::Method;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse as _, Redirect, Response};
 
-use super::flash;
+use super::{Failure, flash, part_of_place};
 use crate::access::Caller;
+use crate::accounts::{Known, same};
 use crate::rest::Api;
 
 /// A person, or a program with a token, that asks for a page. Who is neither is led to the log-in.
@@ -14,6 +16,8 @@ pub(crate) struct Visitor {
     /// Who it is, and what he may.
     pub(crate) caller: Caller,
     csrf: String,
+    /// He has to choose another password first.
+    pub(super) must_change: bool,
     flash: Option<String>,
 }
 
@@ -28,6 +32,11 @@ impl Visitor {
         &self.csrf
     }
 
+    /// The same, as the log-in says it.
+    pub(super) fn known(&self) -> Known {
+        Known { caller: self.caller.clone(), csrf: Some(self.csrf.clone()), must_change: self.must_change }
+    }
+
     /// What the form before has done.
     pub(super) fn flash(&self) -> Option<&str> {
         self.flash.as_deref()
@@ -35,7 +44,7 @@ impl Visitor {
 
     /// Whether the field `csrf` of a form is this visitor's own.
     pub(super) fn is_own(&self, csrf: &str) -> bool {
-        self.csrf == csrf
+        same(&self.csrf, csrf)
     }
 }
 
@@ -43,11 +52,19 @@ impl FromRequestParts<Api> for Visitor {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Response> {
-        if api.holds_token(&parts.headers) {
-            // No browser sends a token by itself, so that no other site can make it do so.
-            let flash = flash::of(&parts.headers);
-            return Ok(Self { caller: Caller::root(), csrf: String::new(), flash });
+        let known = api.who(parts).await.map_err(|error| Failure::from(error).into_response())?;
+        let Some(known) = known else {
+            // Where he wanted to go, if that can be asked for again.
+            let place = if parts.method == Method::GET { parts.uri.path() } else { "/" };
+            return Err(Redirect::to(&format!("/login?next={}", part_of_place(place))).into_response());
+        };
+        let of_account = parts.uri.path() == "/logout" || parts.uri.path().starts_with("/account");
+        if known.must_change && !of_account {
+            return Err(Redirect::to("/account").into_response());
         }
-        Err(Redirect::to("/login").into_response())
+        let flash = flash::of(&parts.headers);
+        // No browser sends a token by itself, so that no other site can make it do so.
+        let csrf = known.csrf.unwrap_or_default();
+        Ok(Self { caller: known.caller, csrf, must_change: known.must_change, flash })
     }
 }

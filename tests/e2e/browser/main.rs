@@ -6,7 +6,11 @@ mod told;
 
 use anyhow::Result;
 
-use stage::{GATEWAYS, NONE, play};
+use keros_tests::{KEROS_5, KEROS_6};
+use stage::{GATEWAYS, Gateways, NONE, play};
+
+/// One on KerOS 6 and one on KerOS 5.
+const SIX_AND_FIVE: Gateways = &[("7076FF0056070123", KEROS_6), ("7076FF0056070124", KEROS_5)];
 
 /// The stories that are always told, and those that are left to `./run full`.
 macro_rules! stories {
@@ -36,6 +40,15 @@ stories! {
         the_dashboard_refreshes_itself_until_the_update_is_sent_partially_sent_or_cancelled on GATEWAYS;
     }
     full {
+        the_page_offers_custom_magic_link_and_custom_jetporch_script on NONE;
+        for_the_first_it_asks_for_the_magic_link_value_and_says_what_it_is on NONE;
+        for_the_second_it_asks_for_the_jetporch_yaml_value_with_the_warning_and_a_pointer_to_the_guide on NONE;
+        the_editor_marks_errors_at_their_line_as_the_gateway_will on NONE;
+        a_jetporch_script_is_only_for_gateways_on_keros_6_and_the_page_shows_who_is_not on SIX_AND_FIVE;
+        send_then_a_confirmation_popup_that_says_what_will_happen_to_how_many_gateways on NONE;
+        a_double_click_sends_one_update on NONE;
+        the_way_of_an_update_works_without_scripts on NONE;
+        a_script_with_html_in_it_is_shown_as_text on NONE;
         the_page_offers_custom_magic_link_and_custom_jetporch_script_with_its_warning on NONE;
         for_outcomes_beyond_sent_the_dashboard_goes_on_until_all_have_ended on GATEWAYS;
         without_scripts_the_dashboard_refreshes_itself_and_cancels_too on NONE;

@@ -1,5 +1,6 @@
 //! The whole center, over REST and over MQTT: beside a real mosquitto and with its own broker, with a gateway played by hand.
 
+mod accounts;
 mod bad_http;
 mod edge;
 mod events;
@@ -186,6 +187,7 @@ fn settings(folder: &Path, broker: BrokerChoice) -> ServeSettings {
             ..RegistrySettings::default()
         },
         enrol: EnrolSettings::default(),
+        behind_proxy: None,
     }
 }
 

@@ -1,0 +1,100 @@
+//! Users, sessions, tokens and customers, over the real REST API and the real pages.
+
+mod permissions;
+mod sessions;
+mod tenants;
+mod users;
+
+use super::*;
+
+pub(super) const PASSWORD: &str = "a long walk by the sea";
+
+/// An answer as it came.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: ureq::http::HeaderMap,
+    pub(super) body: String,
+}
+
+impl Answer {
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or(Value::Null)
+    }
+
+    /// What the cookie of the session holds.
+    pub(super) fn session(&self) -> String {
+        let cookie = self.headers.get("set-cookie").unwrap().to_str().unwrap();
+        cookie.strip_prefix("keros-session=").unwrap().split(';').next().unwrap().to_owned()
+    }
+}
+
+impl Running {
+    /// Sends what a browser or a program sends, with these headers and no others.
+    pub(super) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Value,
+    ) -> Answer {
+        let (media_type, bytes) = match body {
+            Value::Null => (None, Vec::new()),
+            Value::String(form) => (Some("application/x-www-form-urlencoded"), form.into_bytes()),
+            body => (Some("application/json"), serde_json::to_vec(&body).unwrap()),
+        };
+        let mut all = headers.to_vec();
+        all.extend(media_type.map(|media_type| ("Content-Type", media_type)));
+        self.send_bytes(method, path, &all, bytes).await
+    }
+
+    pub(super) async fn send_bytes(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        bytes: Vec<u8>,
+    ) -> Answer {
+        let mut request =
+            ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", self.rest));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(bytes).unwrap();
+        tokio::task::spawn_blocking(move || {
+            let config = ureq::Agent::config_builder()
+                .http_status_as_error(false)
+                .max_redirects(0)
+                .allow_non_standard_methods(true)
+                .timeout_global(Some(LIMIT));
+            let agent: ureq::Agent = config.build().into();
+            let mut response = agent.run(request).unwrap();
+            let body = response.body_mut().read_to_string().unwrap();
+            Answer { status: response.status().as_u16(), headers: response.headers().clone(), body }
+        })
+        .await
+        .unwrap()
+    }
+
+    /// Makes a user with these roles, who has chosen [`PASSWORD`]; gives the session, which serves as a token too.
+    pub(super) async fn user(&self, login: &str, roles: &[(&str, &str)]) -> String {
+        let roles: Vec<Value> =
+            roles.iter().map(|(customer, role)| json!({"customer": customer, "role": role})).collect();
+        let (status, view) = self.ask("POST", "/users", json!({"login": login, "roles": roles})).await;
+        assert_eq!(status, 201, "{view}");
+        let secret = view["set_up_path"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+        let body = json!({"secret": secret, "password": PASSWORD});
+        let answer = self.send("POST", "/api/v1/session/set-up", &[], body).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.session()
+    }
+
+    pub(super) async fn log_in(&self, login: &str, password: &str) -> Answer {
+        self.send("POST", "/api/v1/session", &[], json!({"login": login, "password": password})).await
+    }
+
+    /// Asks with this token or session.
+    pub(super) async fn ask_as(&self, token: &str, method: &str, path: &str, body: Value) -> (u16, Value) {
+        ask(self.rest, token, method, path, body).await
+    }
+}
