@@ -40,6 +40,12 @@ pub(crate) const CENTER_SILENCE: Duration = Duration::from_secs(20);
 /// Changes that a slow listener may be behind, before it has to read everything again.
 pub(crate) const CHANGES: usize = 1024;
 
+/// Updates of one gateway that its page shows, the newest first.
+pub(crate) const MAX_GATEWAY_UPDATES: u32 = 100;
+
+/// Groups of one customer, unless the center is started with another number.
+pub(crate) const MAX_GROUPS: u32 = 100;
+
 /// Streams of events at the same time, and events on their way to one of them.
 pub(crate) const STREAMS: usize = 256;
 pub(crate) const STREAM_EVENTS: usize = 16;

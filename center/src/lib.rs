@@ -13,6 +13,7 @@ mod cli;
 mod demo;
 mod enroll;
 mod files;
+mod gateway;
 mod keys;
 mod links;
 mod listen;

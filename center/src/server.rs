@@ -49,6 +49,8 @@ pub(crate) struct ServeSettings {
     pub(crate) broker: BrokerChoice,
     /// First part of all topics.
     pub(crate) topic_prefix: Prefix,
+    /// Groups that one customer may have.
+    pub(crate) max_groups: u32,
     /// PEM file with the private key that signs commands.
     pub(crate) command_key_file: PathBuf,
     /// PEM file with the private key that signs statements.
@@ -141,7 +143,8 @@ pub(crate) async fn serve(
         [(KeyPurpose::Command, keys.command.public()), (KeyPurpose::Statement, keys.statement.public())];
     let center = Arc::new(
         Center::new(store.clone(), keys, settings.topic_prefix.clone(), links, nudges)
-            .with_webhooks(settings.webhooks),
+            .with_webhooks(settings.webhooks)
+            .with_max_groups(settings.max_groups),
     );
     let client_id = folder.mqtt_client_id()?;
     let member = shared.as_ref().map(|_| others::member(&client_id, &settings, &public, center.links()));

@@ -113,7 +113,7 @@ impl Simulation {
     /// When a gateway was never heard of.
     pub async fn group(&self, name: &str, gateways: Vec<Eui>, now: UnixSeconds) -> anyhow::Result<()> {
         let (name, description) = (name.to_owned(), String::new());
-        let order = CreateGroup { name, description, customer: None, gateways };
+        let order = CreateGroup { name, description, gateways, ..CreateGroup::default() };
         Ok(self.center.create_group(&Caller::root(), &order, now).await.map(drop)?)
     }
 

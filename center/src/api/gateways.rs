@@ -4,6 +4,7 @@ use keros_protocol::{Eui, Telemetry, UnixSeconds};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{Connection, Vital};
 use crate::access::CustomerId;
 
 /// `GET /gateways/{eui}`, and the elements of `GET /gateways`.
@@ -29,6 +30,28 @@ pub(crate) struct GatewayView {
     /// Its last telemetry, without the package list (only in `GET /gateways/{eui}`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) telemetry: Option<Telemetry>,
+    /// The name that an operator gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) given_name: Option<String>,
+    /// Its labels.
+    #[serde(default)]
+    pub(crate) labels: Vec<String>,
+    /// Connection status.
+    pub(crate) connection_status: Connection,
+    /// Names of the vitals that are worth a look: why it may be in Warning.
+    #[serde(default)]
+    pub(crate) warnings: Vec<String>,
+    /// Its vitals (only in `GET /gateways/{eui}`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) vitals: Vec<Vital>,
+    /// When it was first known.
+    pub(crate) created_at_unix_s: UnixSeconds,
+    /// When it was taken out of service; absent while it is in service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) retired_at_unix_s: Option<UnixSeconds>,
+    /// Hardware code name as last stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) model: Option<String>,
     /// KerOS version as last stated.
     pub(crate) keros_version: Option<String>,
     /// Agent version as last stated.

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod enrolments;
+mod fleet;
 mod gateways;
 mod groups;
 mod lines;
@@ -17,6 +18,7 @@ mod webhooks;
 
 pub(crate) use accounts::*;
 pub(crate) use enrolments::*;
+pub(crate) use fleet::*;
 pub(crate) use gateways::*;
 pub(crate) use groups::*;
 pub(crate) use lines::*;

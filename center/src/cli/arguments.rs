@@ -357,6 +357,9 @@ pub(crate) struct ServeArguments {
     /// webhooks reaches them then
     #[arg(long)]
     pub(crate) webhooks_anywhere: bool,
+    /// Groups that one customer may have
+    #[arg(long, value_name = "N", default_value_t = crate::bounds::MAX_GROUPS, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) max_groups: u32,
     /// First levels of all MQTT topics
     #[arg(long, value_name = "TOPIC", default_value = "keros")]
     pub(crate) topic_prefix: Prefix,
@@ -547,13 +550,80 @@ pub(crate) fn broker_users_file(data_folder: &std::path::Path) -> PathBuf {
 /// `gateways …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum GatewaysCommand {
-    /// List all gateways (also without a word)
-    List,
+    /// List gateways (also without a word: all that are in service)
+    #[command(after_long_help = GATEWAYS_EXAMPLES)]
+    List(GatewaysWanted),
+    /// Count gateways by connection status
+    Count(GatewaysWanted),
     /// Show one gateway
     Show {
         /// The gateway
         eui: keros_protocol::Eui,
     },
+    /// Show the vitals of its last week, or of its last year
+    History {
+        /// The gateway
+        eui: keros_protocol::Eui,
+        /// A line for each day: average and maximum
+        #[arg(long)]
+        days: bool,
+    },
+    /// Show its packages
+    Packages {
+        /// The gateway
+        eui: keros_protocol::Eui,
+        /// Part of a name or a version
+        search: Option<String>,
+    },
+    /// Name, describe, label a gateway; what is not said stays
+    Edit {
+        /// The gateway
+        eui: keros_protocol::Eui,
+        /// Its name; empty for none
+        #[arg(long)]
+        name: Option<String>,
+        /// Free text
+        #[arg(long)]
+        description: Option<String>,
+        /// All of its labels; empty for none
+        #[arg(long, value_delimiter = ',', value_name = "LABEL,LABEL…")]
+        labels: Option<Vec<String>>,
+    },
+    /// Move a gateway to another customer: it leaves its groups and loses its labels; refused while an update of it has not ended
+    Move {
+        /// The gateway
+        eui: keros_protocol::Eui,
+        /// The customer, by id or name
+        customer: String,
+    },
+    /// Take a gateway out of service: nothing is sent to it any more, what waits for it is cancelled
+    Retire {
+        /// The gateway
+        eui: keros_protocol::Eui,
+        /// Lock it out as well: its certificates and its password are no longer good
+        #[arg(long)]
+        lock_out: bool,
+    },
+    /// Take a gateway into service again; one that was locked out has to enrol anew
+    Unretire {
+        /// The gateway
+        eui: keros_protocol::Eui,
+    },
+    /// Declare, name, describe, label the gateways of a CSV file: all of them, or none when one line is wrong
+    #[command(after_long_help = IMPORT_EXAMPLE)]
+    Import {
+        /// The file, whose first line names the columns: eui,name,description,labels; `-` for the standard input
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Only tell what would be done
+        #[arg(long)]
+        dry_run: bool,
+        /// The customer of those that are not known yet, by id or name; your only one, or `main`, when nothing is said
+        #[arg(long, value_name = "CUSTOMER")]
+        customer: Option<String>,
+    },
+    /// Print gateways as CSV, for spreadsheets and for `import`
+    Export(GatewaysWanted),
     /// Make a gateway known before it has said anything, or name it
     Declare {
         /// The gateway
@@ -575,6 +645,65 @@ pub(crate) enum GatewaysCommand {
     },
 }
 
+/// Which gateways.
+#[derive(Debug, Default, Args)]
+pub(crate) struct GatewaysWanted {
+    /// Part of an EUI in any spelling, a name or a description
+    pub(crate) search: Option<String>,
+    /// Operational, Warning, Unreachable or Unknown
+    #[arg(long, value_name = "STATUS,STATUS…")]
+    pub(crate) status: Option<String>,
+    /// KerOS version, with a sign of comparison before it or none: 6.3, '>=6.3'
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) keros: Option<String>,
+    /// Hardware code name: wiis, fevo, …
+    #[arg(long, value_name = "MODEL,MODEL…")]
+    pub(crate) model: Option<String>,
+    /// With one of these labels
+    #[arg(long, value_name = "LABEL,LABEL…")]
+    pub(crate) label: Option<String>,
+    /// That meet this rule: whom a group with it would have
+    #[arg(long, value_name = "RULE")]
+    pub(crate) rule: Option<String>,
+    /// Members of this group
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) group: Option<String>,
+    /// Of this customer
+    #[arg(long, value_name = "CUSTOMER")]
+    pub(crate) customer: Option<String>,
+    /// Those out of service too (`all`), or only those (`yes`)
+    #[arg(long, value_name = "no|yes|all")]
+    pub(crate) retired: Option<String>,
+    /// By eui, name, telemetry, keros or status; with - before it the other way round: --sort=-telemetry
+    #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
+    pub(crate) sort: Option<String>,
+}
+
+const GATEWAYS_EXAMPLES: &str = "\
+Whom to look at first, then those on old versions, then whom a rule would take in:
+  keros-center gateways list --status unreachable,warning --sort status
+  keros-center gateways list --keros '<6.3' --model wiis
+  keros-center gateways list --rule 'model = wiis, fevo and keros >= 6.3 and label != test'";
+
+const IMPORT_EXAMPLE: &str = "\
+A file; labels have blanks between:
+  eui,name,description,labels
+  7076FF0056070123,North roof,\"Key at the desk, floor 2\",site:north roof
+
+What it would do, then do it:
+  keros-center gateways import fleet.csv --dry-run
+  keros-center gateways import fleet.csv";
+
+const RULE_HELP: &str = "\
+A rule is conditions joined by `and`:
+  model = wiis, fevo      hardware code name; != for none of them
+  keros >= 6.3            = != < <= > >=; 6.3 means all versions that begin so
+  label = site:north      = and !=
+A gateway whose model or version is not known meets no condition about it. Who is a member is decided when an update is sent.
+
+  keros-center groups edit north --rule 'label = site:north and keros >= 6'
+  keros-center gateways list --rule 'label = site:north and keros >= 6'";
+
 /// `groups …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum GroupsCommand {
@@ -595,9 +724,33 @@ pub(crate) enum GroupsCommand {
         /// Free text
         #[arg(long, default_value = "")]
         description: String,
+        /// The rule that other gateways are members by
+        #[arg(long, value_name = "RULE")]
+        rule: Option<String>,
+        /// People want to hear of members that are out of reach
+        #[arg(long)]
+        alerting: bool,
         /// Its customer, by id or name; your only one, or `main`, when nothing is said
         #[arg(long, value_name = "CUSTOMER")]
         customer: Option<String>,
+    },
+    /// Name, describe, rule a group; what is not said stays
+    #[command(after_long_help = RULE_HELP)]
+    Edit {
+        /// Its name
+        group: String,
+        /// Its new name
+        #[arg(long)]
+        name: Option<String>,
+        /// Free text
+        #[arg(long)]
+        description: Option<String>,
+        /// The rule that gateways are members by, beside those that are put into it; empty for none
+        #[arg(long, value_name = "RULE")]
+        rule: Option<String>,
+        /// Whether people want to hear of members that are out of reach
+        #[arg(long, value_name = "true|false")]
+        alerting: Option<bool>,
     },
     /// Add gateways to a group
     Add {

@@ -152,6 +152,15 @@ impl Client {
         self.json(answer)
     }
 
+    /// `POST` without a body.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub(crate) fn post_nothing<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        let url = self.path(path);
+        self.json(self.agent.post(&url).header("Authorization", self.bearer()).send_empty())
+    }
+
     /// `GET` of text.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use super::arguments::GroupsCommand;
 use super::client::{Client, path_part};
 use super::text::{printable, table};
 use super::{Ended, print_json};
-use crate::api::{CreateGroup, GroupView, NudgedGroup};
+use crate::api::{CreateGroup, EditGroup, GroupView, NudgedGroup};
 
 pub(super) fn run(
     client: &Client,
@@ -23,9 +23,14 @@ pub(super) fn run(
             if json { print_json(out, &views) } else { list(&views, out) }
         }
         GroupsCommand::Show { name } => show_group(out, &get(client, &name)?),
-        GroupsCommand::Create { name, gateways, description, customer } => {
-            let order = CreateGroup { name, description, gateways, customer };
+        GroupsCommand::Create { name, gateways, description, rule, alerting, customer } => {
+            let order = CreateGroup { name, description, gateways, rule, alerting, customer };
             show_group(out, &client.post::<GroupView>("/groups", &order)?)
+        }
+        GroupsCommand::Edit { group, name, description, rule, alerting } => {
+            let order = EditGroup { name, description, rule, alerting };
+            let path = format!("/groups/{}", path_part(&group));
+            show_group(out, &client.patch::<GroupView>(&path, &order)?)
         }
         GroupsCommand::Add { name, gateways } => {
             for eui in gateways {
@@ -72,7 +77,7 @@ fn list(views: &[GroupView], out: &mut dyn Write) -> anyhow::Result<Ended> {
     }
     let rows: Vec<[String; 3]> = views
         .iter()
-        .map(|view| [printable(&view.name), view.gateways.len().to_string(), printable(&view.description)])
+        .map(|view| [printable(&view.name), view.gateway_count.to_string(), printable(&view.description)])
         .collect();
     write!(out, "{}", table(["GROUP", "GATEWAYS", "DESCRIPTION"], &rows))?;
     Ok(Ended::Done)

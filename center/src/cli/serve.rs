@@ -68,6 +68,7 @@ fn settings(arguments: ServeArguments) -> ServeSettings {
         data_folder: arguments.data_folder.clone(),
         rest_address: arguments.rest,
         topic_prefix: arguments.topic_prefix.clone(),
+        max_groups: arguments.max_groups,
         command_key_file: keys::private_path(&keys, KeyPurpose::Command),
         statement_key_file: keys::private_path(&keys, KeyPurpose::Statement),
         database_url: None,

@@ -110,6 +110,7 @@ fn settings(data_folder: &Path, keys_folder: &Path) -> ServeSettings {
             gateways: GatewayAccess { password_file: Some(password_file(data_folder)) },
         },
         topic_prefix: keros_protocol::topics::Prefix::default(),
+        max_groups: crate::bounds::MAX_GROUPS,
         command_key_file: keys::private_path(keys_folder, KeyPurpose::Command),
         statement_key_file: keys::private_path(keys_folder, KeyPurpose::Statement),
         database_url: None,

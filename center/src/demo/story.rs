@@ -203,7 +203,7 @@ async fn send_script(client: &Client, out: &mut dyn Write) -> anyhow::Result<Upd
         name: GROUP.to_owned(),
         description: "Made by the demo".to_owned(),
         gateways: PLANS.iter().map(|plan| plan.eui).collect(),
-        customer: None,
+        ..CreateGroup::default()
     };
     ask(client, move |client| client.post::<GroupView>("/groups", &group)).await?;
     let vars = serde_json::Map::from_iter([("site".to_owned(), SITE.into())]);

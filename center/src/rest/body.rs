@@ -59,6 +59,11 @@ pub(super) fn parse<T: DeserializeOwned + JsonSchema>(bytes: &[u8]) -> Result<T,
     let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
     let schema = settings.into_generator().into_root_schema_for::<T>().to_value();
     let mut errors = shape::problems(&schema, &value);
+    // serde takes a list for an object whose fields may all be absent.
+    if schema.get("type").is_some_and(|kind| kind == "object") && !value.is_object() {
+        let detail = "an object is expected".to_owned();
+        errors.push(FieldProblem { pointer: Some(String::new()), parameter: None, detail });
+    }
     if errors.is_empty() {
         // From the text, not from the value: that has each field once, whatever the text had.
         match serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(bytes)) {

@@ -8,11 +8,11 @@ use super::Api;
 use super::body::{Body, eui};
 use super::problem::Failure;
 use crate::access::Caller;
-use crate::api::{CreateGroup, GroupView};
+use crate::api::{CreateGroup, EditGroup, GroupView};
 use crate::service::unix_now;
 
 pub(super) async fn list(State(api): State<Api>, caller: Caller) -> Result<Json<Vec<GroupView>>, Failure> {
-    Ok(Json(api.center.groups(&caller).await?))
+    Ok(Json(api.center.groups(&caller, unix_now()).await?))
 }
 
 pub(super) async fn show(
@@ -29,6 +29,15 @@ pub(super) async fn create(
     Body(order): Body<CreateGroup>,
 ) -> Result<(StatusCode, Json<GroupView>), Failure> {
     Ok((StatusCode::CREATED, Json(api.center.create_group(&caller, &order, unix_now()).await?)))
+}
+
+pub(super) async fn edit(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Body(order): Body<EditGroup>,
+) -> Result<Json<GroupView>, Failure> {
+    Ok(Json(api.center.edit_group(&caller, &name, &order).await?))
 }
 
 pub(super) async fn remove(

@@ -12,6 +12,7 @@ mod body;
 mod edge;
 mod enrolments;
 mod events;
+mod fleet;
 mod gateways;
 mod groups;
 mod lines;
@@ -46,6 +47,7 @@ use crate::web;
 use problem::Failure;
 
 pub(crate) use auth::{Front, Token, is_of_another_site, session_secret};
+pub(crate) use fleet::export_of;
 pub(crate) use problem::status_of;
 
 /// A script of the greatest size, with every byte escaped in JSON, and its variables.

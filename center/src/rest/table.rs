@@ -9,20 +9,22 @@
 
 use super::route::Route;
 use super::{
-    accounts, all_events, blobs, enrolments, events, gateways, groups, health, lines, links, openapi, orders,
-    scripts, updates, webhooks,
+    accounts, all_events, blobs, enrolments, events, fleet, gateways, groups, health, lines, links, openapi,
+    orders, scripts, updates, webhooks,
 };
 use crate::access::Action::{
-    AskTelemetry, CancelUpdates, EditGateways, EditGroups, EditLinks, Enrol, LockOut, SeeGateways, SeeGroups,
-    SeeLinks, SeeUpdates, SendUpdates, SignByHand,
+    AskTelemetry, CancelUpdates, EditGateways, EditGroups, EditLinks, Enrol, LockOut, MoveGateways,
+    SeeGateways, SeeGroups, SeeLinks, SeeUpdates, SendUpdates, SignByHand,
 };
 use crate::api::{
     CancelView, CheckScript, CollectLinks, CreateGroup, DeclareGateway, DeliveryView, DifferencesView,
-    EnrolOrder, EnrolmentLine, EnrolmentView, GatewayView, GroupView, Health, LineQuery, LineView, LinkView,
-    LockedOut, PreviewView, RemovedLinks, ScriptCheckView, SendUpdate, SignLink, SignedLink, UpdateView,
+    EditGateway, EditGroup, EnrolOrder, EnrolmentLine, EnrolmentView, GatewayCounts, GatewayView, GroupView,
+    Health, History, ImportView, LineQuery, LineView, LinkView, LockedOut, MoveGateway, Packages,
+    PreviewView, RemovedLinks, Retired, ScriptCheckView, SendUpdate, SignLink, SignedLink, UpdateView,
 };
 
 /// Media types of what is not JSON.
+const CSV: &str = "text/csv";
 const OCTETS: &str = "application/octet-stream";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
@@ -30,6 +32,8 @@ const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(super) fn routes() -> Vec<Route> {
     let mut routes = common();
     routes.extend(about_gateways());
+    routes.extend(about_one_gateway());
+    routes.extend(about_enrolments());
     routes.extend(about_groups());
     routes.extend(about_updates());
     routes.extend(orders::routes());
@@ -55,9 +59,40 @@ fn common() -> Vec<Route> {
 
 fn about_gateways() -> Vec<Route> {
     vec![
-        Route::get("/gateways", SeeGateways, "The gateways, in the order of their EUIs.", gateways::list)
-            .json::<Vec<GatewayView>>(200)
-            .paged(),
+        Route::get(
+            "/gateways",
+            SeeGateways,
+            "The gateways that are wanted, in the order that is wanted.",
+            fleet::list,
+        )
+        .query::<fleet::Asked>()
+        .json::<Vec<GatewayView>>(200)
+        .refuses(&[404, 409, 422])
+        .paged(),
+        Route::get(
+            "/gateways/counts",
+            SeeGateways,
+            "How many of them have each connection status.",
+            fleet::counts,
+        )
+        .query::<fleet::Asked>()
+        .json::<GatewayCounts>(200)
+        .refuses(&[404, 409, 422]),
+        Route::get("/gateways/export", SeeGateways, "All of them as CSV.", fleet::export)
+            .query::<fleet::Asked>()
+            .bytes(200, CSV)
+            .refuses(&[404, 409, 422])
+            .endless(),
+        Route::post(
+            "/gateways/import",
+            EditGateways,
+            "Declares, names, labels the gateways of a CSV file: all, or none.",
+            fleet::import,
+        )
+        .query::<fleet::ImportAsked>()
+        .body_bytes(CSV)
+        .json::<ImportView>(200)
+        .refuses(&[409]),
         Route::post(
             "/gateways",
             EditGateways,
@@ -68,8 +103,51 @@ fn about_gateways() -> Vec<Route> {
         .json::<GatewayView>(201)
         .refuses(&[409])
         .once(),
+    ]
+}
+
+fn about_one_gateway() -> Vec<Route> {
+    vec![
         Route::get("/gateways/{eui}", SeeGateways, "One gateway with its last telemetry.", gateways::show)
             .json::<GatewayView>(200),
+        Route::patch("/gateways/{eui}", EditGateways, "Names, describes, labels a gateway.", fleet::edit)
+            .body::<EditGateway>()
+            .json::<GatewayView>(200),
+        Route::get(
+            "/gateways/{eui}/history",
+            SeeGateways,
+            "The vitals of its last week and year.",
+            fleet::history,
+        )
+        .json::<History>(200),
+        Route::get("/gateways/{eui}/packages", SeeGateways, "Its packages.", fleet::packages)
+            .query::<fleet::PackagesAsked>()
+            .json::<Packages>(200),
+        Route::post(
+            "/gateways/{eui}/move",
+            MoveGateways,
+            "Moves a gateway to another customer.",
+            fleet::move_to,
+        )
+        .body::<MoveGateway>()
+        .json::<GatewayView>(200)
+        .refuses(&[409]),
+        Route::post(
+            "/gateways/{eui}/retire",
+            EditGateways,
+            "Takes a gateway out of service: it is sent nothing more.",
+            fleet::retire,
+        )
+        .json::<Retired>(200)
+        .refuses(&[409]),
+        Route::post(
+            "/gateways/{eui}/unretire",
+            EditGateways,
+            "Takes a gateway into service again.",
+            fleet::unretire,
+        )
+        .json::<GatewayView>(200)
+        .refuses(&[409]),
         Route::post(
             "/gateways/{eui}/nudge",
             AskTelemetry,
@@ -85,6 +163,11 @@ fn about_gateways() -> Vec<Route> {
             enrolments::lock_out,
         )
         .json::<LockedOut>(200),
+    ]
+}
+
+fn about_enrolments() -> Vec<Route> {
+    vec![
         Route::get(
             "/enrolments",
             Enrol,
@@ -111,6 +194,10 @@ fn about_groups() -> Vec<Route> {
             .once(),
         Route::get("/groups/{name}", SeeGroups, "One group with its members.", groups::show)
             .json::<GroupView>(200),
+        Route::patch("/groups/{name}", EditGroups, "Names, describes, rules a group.", groups::edit)
+            .body::<EditGroup>()
+            .json::<GroupView>(200)
+            .refuses(&[409]),
         Route::delete("/groups/{name}", EditGroups, "Removes a group; its gateways stay.", groups::remove)
             .empty(204)
             .refuses(&[409])

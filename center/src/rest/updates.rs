@@ -35,7 +35,7 @@ pub(super) async fn of_gateway(
     caller: Caller,
     Path(gateway): Path<String>,
 ) -> Result<Json<Vec<UpdateView>>, Failure> {
-    let gateway = api.center.gateway(&caller, eui(&gateway)?).await?;
+    let gateway = api.center.gateway(&caller, eui(&gateway)?, unix_now()).await?;
     let of = UpdatesOf::Gateway(gateway.eui);
     Ok(Json(api.center.updates_of(&caller, of, USUAL, unix_now()).await?))
 }

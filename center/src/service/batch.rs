@@ -18,7 +18,7 @@ use crate::bounds::{BUSY_AFTER_EXPIRY_S, MAX_REPORTS, MAX_REPORTS_SIZE, MAX_STRE
 use crate::plan::hold;
 use crate::store::{
     DueCommand, Kept, KnownCommand, NewReport, StoreError, cancellations, differences, gateways, reports,
-    silence, updates,
+    silence, updates, vitals,
 };
 
 /// One MQTT message.
@@ -279,8 +279,8 @@ async fn hear(
     }
     let packages = telemetry.installed_packages.take().map(|list| serde_json::to_string(&list));
     let packages = packages.transpose().map_err(not_json)?.zip(telemetry.packages_digest.clone());
-    let heard = gateways::Heard { telemetry, packages };
-    gateways::keep_telemetry(connection, &heard, now).await?;
+    let heard = vitals::Heard { telemetry, packages };
+    vitals::keep(connection, gateway.as_ref(), &heard, now).await?;
     work.changes.push(Change::Gateway(heard.telemetry.eui));
     if let Some(job) = &heard.telemetry.job {
         hear_of_job(connection, heard.telemetry.eui, job.command_id, now, work).await?;

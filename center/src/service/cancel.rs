@@ -15,7 +15,7 @@ use crate::store::{LineRow, StoreError, cancellations, updates};
 
 /// What is done about a command whose end is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Decision {
+pub(super) enum Decision {
     /// It waits: it is cancelled here and now, and never sent.
     EndDelivery,
     /// It was never sent, and will not be.
@@ -37,7 +37,7 @@ impl Decision {
 }
 
 /// The table.
-fn decide(delivery: Delivery, times_sent: u32, outcome: Option<&Outcome>) -> Decision {
+pub(super) fn decide(delivery: Delivery, times_sent: u32, outcome: Option<&Outcome>) -> Decision {
     match (delivery, outcome) {
         (_, Some(outcome)) if outcome.is_terminal() => Decision::TooLate,
         (_, Some(_)) | (Delivery::Sent | Delivery::Received, None) => Decision::Ask,

@@ -12,7 +12,7 @@ use super::batch::Message;
 use super::changes::Change;
 use super::order::OrderError;
 use super::rate::{Admission, Rates};
-use crate::bounds::{CHANGES, SCRIPT_CHECKS};
+use crate::bounds::{CHANGES, MAX_GROUPS, SCRIPT_CHECKS};
 use crate::links::Links;
 use crate::store::{Store, StoreError, gateways, silence, updates};
 use crate::webhooks::Reach;
@@ -47,6 +47,7 @@ pub(crate) struct Center {
     unusable: AtomicU64,
     rates: Mutex<Rates>,
     over_rate: AtomicU64,
+    pub(super) max_groups: u32,
     pub(super) script_checks: Semaphore,
 }
 
@@ -78,6 +79,7 @@ impl Center {
             unusable: AtomicU64::new(0),
             rates: Mutex::default(),
             over_rate: AtomicU64::new(0),
+            max_groups: MAX_GROUPS,
             script_checks: Semaphore::new(SCRIPT_CHECKS),
         }
     }
@@ -85,6 +87,12 @@ impl Center {
     /// The same center, whose webhooks may go so far.
     pub(crate) fn with_webhooks(self, reach: Reach) -> Self {
         Self { webhook_reach: reach, ..self }
+    }
+
+    /// The same, with another number of groups that a customer may have.
+    pub(crate) fn with_max_groups(mut self, max_groups: u32) -> Self {
+        self.max_groups = max_groups;
+        self
     }
 
     /// The prefix of all topics.

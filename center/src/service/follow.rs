@@ -11,9 +11,10 @@ use super::changes::Change;
 use super::order::{Audience, Order, OrderError, Way, invalid};
 use super::tend::of_stage;
 use super::updates::{find_update, no_update};
-use crate::access::{Action, Caller};
+use crate::access::{Action, Caller, Visible};
 use crate::api::{FollowUp, SendOptions, UpdateView};
 use crate::plan::{Plan, go_on};
+use crate::store::fleet::{self, Filter};
 use crate::store::{CommandRow, FollowsAs, RealOrder, StoreError, UpdateRow, jobs, plans, updates};
 
 /// How a command can have ended, as [`FollowUp::outcomes`] names it.
@@ -66,16 +67,20 @@ impl Center {
         let ordered = jobs::find(&mut connection, update_id).await?.ok_or_else(|| no_update(update_id))?;
         let (job, limits) = (ordered.job, ordered.limits);
         let lines = updates::lines(&mut connection, update_id, None).await?;
+        let in_service = Filter::all(Visible::Only(vec![row.origin.customer.id]));
+        let in_service: BTreeSet<Eui> =
+            fleet::all(&mut connection, &in_service, now).await?.into_iter().collect();
         drop(connection);
         let gateways: Vec<Eui> = lines
             .iter()
             .filter(|line| end_of(&line.command).is_some_and(|end| ends.contains(end)))
             .map(|line| line.command.eui)
+            .filter(|eui| in_service.contains(eui))
             .collect();
         if gateways.is_empty() {
             let ends: Vec<&str> = ends.into_iter().collect();
             return Err(OrderError::Conflict(format!(
-                "no gateway of update {update_id} has one of these outcomes: {}",
+                "no gateway of update {update_id} that is still in service here has one of these outcomes: {}",
                 ends.join(", ")
             )));
         }

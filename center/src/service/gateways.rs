@@ -7,42 +7,11 @@ use super::audit::{What, audit};
 use super::center::{Center, check_description, check_name};
 use super::customers::customer_for;
 use super::order::OrderError;
-use super::views;
 use crate::access::{Action, Caller};
 use crate::api::{DeclareGateway, GatewayView};
-use crate::store::{GatewayRow, StoreError, gateways, groups};
+use crate::store::{GatewayRow, StoreError, gateways};
 
 impl Center {
-    /// The gateways that the caller may see, in the order of their EUIs, those after `after`.
-    pub(crate) async fn gateways(
-        &self,
-        caller: &Caller,
-        after: Option<Eui>,
-        limit: u32,
-    ) -> Result<Vec<GatewayView>, OrderError> {
-        let mut connection = self.store.read().await?;
-        let rows =
-            gateways::list(&mut connection, &caller.where_may(Action::SeeGateways), after, limit).await?;
-        let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(Vec::new()) };
-        let mut groups = groups::of_gateways(&mut connection, first.eui, last.eui).await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| {
-                let of_it = groups.remove(&row.eui).unwrap_or_default();
-                views::gateway(row, of_it)
-            })
-            .collect())
-    }
-
-    /// One gateway, with its last telemetry.
-    pub(crate) async fn gateway(&self, caller: &Caller, eui: Eui) -> Result<GatewayView, OrderError> {
-        let mut connection = self.store.read().await?;
-        let row = find_gateway(&mut connection, caller, eui, Action::SeeGateways).await?;
-        let groups = groups::of_gateways(&mut connection, eui, eui).await?.remove(&eui);
-        let telemetry = gateways::telemetry(&mut connection, eui).await?;
-        Ok(GatewayView { telemetry, ..views::gateway(row, groups.unwrap_or_default()) })
-    }
-
     /// Declares a gateway, or names one that is known.
     pub(crate) async fn declare(
         &self,
@@ -68,7 +37,7 @@ impl Center {
         let what = What::of(customer, format!("gateway {eui}"), "declared");
         audit(&mut transaction, caller, Action::EditGateways, what).await?;
         transaction.commit().await.map_err(StoreError::from)?;
-        self.gateway(caller, eui).await
+        self.gateway(caller, eui, now).await
     }
 
     /// Asks one gateway for telemetry.

@@ -7,35 +7,45 @@ use super::audit::{What, audit};
 use super::center::{Center, check_description, check_name};
 use super::customers::customer_for;
 use super::gateways::no_gateway;
-use super::order::OrderError;
+use super::order::{OrderError, invalid};
 use super::views;
-use crate::access::{Action, Caller, GroupId};
-use crate::api::{CreateGroup, GroupView, NudgedGroup};
-use crate::store::{GroupRow, StoreError, Transaction, gateways, groups};
-
-/// Groups of one customer at most.
-const MAX_GROUPS: u32 = 1000;
+use crate::access::{Action, Caller, GroupId, Visible};
+use crate::api::{CreateGroup, EditGroup, GroupView, NudgedGroup};
+use crate::gateway::rule::Rule;
+use crate::store::fleet::{self, Filter, Members};
+use crate::store::{GatewayRow, GroupRow, StoreError, Transaction, gateways, groups};
 
 impl Center {
-    /// The groups that the caller may see.
-    pub(crate) async fn groups(&self, caller: &Caller) -> Result<Vec<GroupView>, OrderError> {
+    /// The groups that the caller may see, without their members.
+    pub(crate) async fn groups(
+        &self,
+        caller: &Caller,
+        now: UnixSeconds,
+    ) -> Result<Vec<GroupView>, OrderError> {
         let visible = caller.where_may(Action::SeeGroups);
         let mut connection = self.store.read().await?;
         let rows = groups::list(&mut connection, &visible).await?;
-        let mut members = groups::all_members(&mut connection, &visible).await?;
-        let view = |row: GroupRow| {
-            let gateways = members.remove(&row.group_id).unwrap_or_default();
-            views::group(row, gateways)
-        };
-        Ok(rows.into_iter().map(view).collect())
+        let put_in = groups::member_counts(&mut connection, &visible).await?;
+        let mut list = Vec::with_capacity(rows.len());
+        for row in rows {
+            let count = if row.rule.is_some() {
+                fleet::counts(&mut connection, &Filter::members(members_of(&row)?), now).await?.total()
+            } else {
+                put_in.get(&row.group_id).copied().unwrap_or(0)
+            };
+            list.push(views::group(row, count));
+        }
+        Ok(list)
     }
 
     /// One group.
     pub(crate) async fn group(&self, caller: &Caller, name: &str) -> Result<GroupView, OrderError> {
         let mut connection = self.store.read().await?;
         let row = find_group(&mut connection, caller, name, Action::SeeGroups).await?;
-        let gateways = groups::members(&mut connection, &row.group_id).await?;
-        Ok(views::group(row, gateways))
+        let put_in = groups::put_in(&mut connection, &row.group_id).await?;
+        let gateways = members(&mut connection, &row).await?;
+        let count = u32::try_from(gateways.len()).unwrap_or(u32::MAX);
+        Ok(GroupView { gateways, put_in, ..views::group(row, count) })
     }
 
     /// Makes a group, with its members.
@@ -47,28 +57,68 @@ impl Center {
     ) -> Result<GroupView, OrderError> {
         check_name("a group's name", &order.name)?;
         check_description(&order.description)?;
+        let rule = checked_rule(order.rule.as_deref())?;
         let mut transaction = self.store.begin().await?;
         let customer =
             customer_for(&mut transaction, caller, order.customer.as_deref(), Action::EditGroups).await?;
-        let of_customer = crate::access::Visible::Only(vec![customer.id]);
+        let of_customer = Visible::Only(vec![customer.id]);
         let alike = groups::named(&mut transaction, &order.name, &of_customer).await?;
         if !alike.is_empty() {
             return Err(OrderError::Conflict(format!("there is a group {:?} already", order.name)));
         }
-        if groups::count(&mut transaction, customer.id).await? >= MAX_GROUPS {
-            return Err(OrderError::Conflict(format!("there are {MAX_GROUPS} groups: remove one first")));
+        if groups::count(&mut transaction, customer.id).await? >= self.max_groups {
+            return Err(OrderError::Conflict(format!(
+                "the customer {:?} has {} groups, as many as a customer may have: remove one first, or start the center with a greater --max-groups",
+                customer.name, self.max_groups
+            )));
         }
         let row = GroupRow {
             group_id: GroupId::new(),
             customer,
             name: order.name.clone(),
             description: order.description.clone(),
+            rule,
+            alerting: order.alerting,
         };
         groups::create(&mut transaction, &row, now).await?;
         for eui in &order.gateways {
             put_into(&mut transaction, caller, &row, *eui).await?;
         }
         let detail = format!("made, with {} gateways", order.gateways.len());
+        audit(&mut transaction, caller, Action::EditGroups, what(&row, detail)).await?;
+        transaction.commit().await.map_err(StoreError::from)?;
+        self.group(caller, row.group_id.as_str()).await
+    }
+
+    /// Names, describes, rules a group. What is not said stays.
+    pub(crate) async fn edit_group(
+        &self,
+        caller: &Caller,
+        name: &str,
+        order: &EditGroup,
+    ) -> Result<GroupView, OrderError> {
+        if let Some(name) = &order.name {
+            check_name("a group's name", name)?;
+        }
+        order.description.as_deref().map_or(Ok(()), check_description)?;
+        let mut transaction = self.store.begin().await?;
+        let mut row = find_group(&mut transaction, caller, name, Action::EditGroups).await?;
+        if let Some(name) = order.name.as_ref().filter(|name| **name != row.name) {
+            let of_customer = Visible::Only(vec![row.customer.id]);
+            if !groups::named(&mut transaction, name, &of_customer).await?.is_empty() {
+                return Err(OrderError::Conflict(format!("there is a group {name:?} already")));
+            }
+            row.name.clone_from(name);
+        }
+        if let Some(description) = &order.description {
+            row.description.clone_from(description);
+        }
+        if order.rule.is_some() {
+            row.rule = checked_rule(order.rule.as_deref())?;
+        }
+        row.alerting = order.alerting.unwrap_or(row.alerting);
+        groups::edit(&mut transaction, &row).await?;
+        let detail = format!("now: rule {:?}, alerting {}", row.rule.as_deref().unwrap_or(""), row.alerting);
         audit(&mut transaction, caller, Action::EditGroups, what(&row, detail)).await?;
         transaction.commit().await.map_err(StoreError::from)?;
         self.group(caller, row.group_id.as_str()).await
@@ -102,14 +152,18 @@ impl Center {
     pub(crate) async fn nudge_group(&self, caller: &Caller, name: &str) -> Result<NudgedGroup, OrderError> {
         let mut connection = self.store.read().await?;
         let row = find_group(&mut connection, caller, name, Action::AskTelemetry).await?;
-        let members = groups::members(&mut connection, &row.group_id).await?.len();
-        let online = groups::online_members(&mut connection, &row.group_id).await?;
+        let members = members(&mut connection, &row).await?.len();
+        let online = Filter { online: Some(true), ..Filter::members(members_of(&row)?) };
+        let online = fleet::all(&mut connection, &online, 0).await?;
         drop(connection);
         if !self.is_connected() {
             return Err(OrderError::Unavailable("the center is not connected to its broker".to_owned()));
         }
         let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
-        let answer = NudgedGroup { asked: count(online.len()), not_connected: count(members - online.len()) };
+        let answer = NudgedGroup {
+            asked: count(online.len()),
+            not_connected: count(members.saturating_sub(online.len())),
+        };
         if !online.is_empty() {
             // A list is one place in the queue, whatever its length; gateways limit by themselves how often they obey.
             self.nudges.try_send(online).map_err(|_| {
@@ -129,13 +183,52 @@ impl Center {
         let mut transaction = self.store.begin().await?;
         let row = find_group(&mut transaction, caller, name, Action::EditGroups).await?;
         if !groups::remove_member(&mut transaction, &row.group_id, eui).await? {
-            return Err(OrderError::NotFound(format!("gateway {eui} is not in the group {:?}", row.name)));
+            return Err(OrderError::NotFound(match &row.rule {
+                Some(rule) => format!(
+                    "gateway {eui} was not put into the group {:?}: change its rule, {rule:?}",
+                    row.name
+                ),
+                None => format!("gateway {eui} is not in the group {:?}", row.name),
+            }));
         }
         audit(&mut transaction, caller, Action::EditGroups, what(&row, format!("{eui} taken out of it")))
             .await?;
         transaction.commit().await.map_err(StoreError::from)?;
         self.group(caller, row.group_id.as_str()).await
     }
+}
+
+/// A rule as it is kept; an empty one is none.
+fn checked_rule(text: Option<&str>) -> Result<Option<String>, OrderError> {
+    let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
+    let rule: Result<Rule, _> = text.parse();
+    rule.map(|_| Some(text.to_owned())).map_err(|error| invalid(format!("the rule: {error}")))
+}
+
+/// The rule of a group.
+pub(super) fn rule_of(row: &GroupRow) -> Result<Option<Rule>, OrderError> {
+    let broken = |text: &str| StoreError::Row { column: "rule", value: text.to_owned() };
+    let rule = row.rule.as_deref().map(|text| text.parse().map_err(|_| broken(text)));
+    Ok(rule.transpose()?)
+}
+
+/// Who the members of a group are: for every list of them, and for every update.
+pub(super) fn members_of(row: &GroupRow) -> Result<Members, OrderError> {
+    Ok(Members { group: row.group_id.clone(), customer: row.customer.id, rule: rule_of(row)? })
+}
+
+/// The members of a group at this moment.
+pub(super) async fn members(connection: &mut AnyConnection, row: &GroupRow) -> Result<Vec<Eui>, OrderError> {
+    // Nothing of it depends on the time.
+    Ok(fleet::all(connection, &Filter::members(members_of(row)?), 0).await?)
+}
+
+/// The same, with what is known of each.
+pub(super) async fn member_rows(
+    connection: &mut AnyConnection,
+    row: &GroupRow,
+) -> Result<Vec<GatewayRow>, OrderError> {
+    Ok(fleet::all_rows(connection, &Filter::members(members_of(row)?), 0).await?)
 }
 
 /// Puts a gateway of the group's customer into the group.

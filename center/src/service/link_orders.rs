@@ -9,7 +9,7 @@ use super::center::{Center, in_thread};
 use super::changes::Change;
 use super::downlink::command_envelope;
 use super::gateways::{find_gateway, no_gateway};
-use super::groups::find_group;
+use super::groups::{find_group, member_rows};
 use super::links::require_link;
 use super::order::{Audience, Order, OrderError, Way, invalid, new_update};
 use crate::access::{Action, Caller};
@@ -17,7 +17,7 @@ use crate::api::{LinkView, SignLink, SignedLink};
 use crate::links::Declared;
 use crate::plan::{Gate, Plan};
 use crate::store::{
-    Customer, DueCommand, GatewayRow, NewUpdate, Origin, StoreError, customers, gateways, links, updates,
+    Customer, DueCommand, GatewayRow, NewUpdate, Origin, StoreError, customers, links, updates,
 };
 
 impl Center {
@@ -32,7 +32,7 @@ impl Center {
         let view = self.link(caller, name).await?;
         let mut connection = self.store.read().await?;
         let group = find_group(&mut connection, caller, group, Action::SeeGroups).await?;
-        let members = gateways::of_group(&mut connection, &group.group_id).await?;
+        let members = member_rows(&mut connection, &group).await?;
         drop(connection);
         let link = self.read_link(view.digest).await?;
         in_thread(move || {

@@ -160,6 +160,9 @@ mod tests {
             agent_version: None,
             packages_digest: None,
             report_stream: None,
+            created_at: 1,
+            warnings: Vec::new(),
+            retired_at: None,
         }
     }
 

@@ -8,11 +8,11 @@ use sqlx::AnyConnection;
 use super::center::Center;
 use super::conflict::Pending;
 use super::gateways::find_gateway;
-use super::groups::find_group;
+use super::groups::{find_group, member_rows};
 use super::order::OrderError;
 use crate::access::{Action, Caller, GroupId};
 use crate::api::{PreviewView, SendUpdate};
-use crate::store::{GatewayRow, StoreError, gateways, updates};
+use crate::store::{GatewayRow, StoreError, updates};
 
 /// For whom an update is, as a person names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl Center {
         match addressee {
             Addressee::Group(name) => {
                 let group = find_group(&mut connection, caller, name, action).await?;
-                let gateways = gateways::of_group(&mut connection, &group.group_id).await?;
+                let gateways = member_rows(&mut connection, &group).await?;
                 Ok(Addressed { group_id: Some(group.group_id), name: group.name, gateways })
             }
             Addressee::Gateway(eui) => {

@@ -10,7 +10,7 @@ use super::center::{Center, in_thread};
 use super::changes::Change;
 use super::conflict::{conflict, refusal};
 use super::gateways::{find_gateway, no_gateway};
-use super::groups::find_group;
+use super::groups::{find_group, members, members_of};
 use super::links::require_link;
 use super::order::{Audience, Order, OrderError, Way, new_update};
 use super::software_update::Addressee;
@@ -19,8 +19,9 @@ use super::views::{self, LineOf};
 use crate::access::{Action, Caller, GroupId};
 use crate::api::{Follow, SendToGateway, SendUpdate, UpdateView};
 use crate::plan::hold;
+use crate::store::fleet::{self, Filter};
 use crate::store::{
-    Customer, NewUpdate, Origin, StoreError, UpdateRow, UpdatesOf, customers, groups, plans, updates,
+    Customer, NewUpdate, Origin, StoreError, UpdateRow, UpdatesOf, customers, plans, updates,
 };
 
 /// How long a confirmation may lie before it is sent, seconds.
@@ -74,9 +75,10 @@ impl Center {
         match addressee {
             Addressee::Group(name) => {
                 let group = find_group(&mut connection, caller, name, Action::SendUpdates).await?;
-                let members = groups::members(&mut connection, &group.group_id).await?;
-                let online = groups::online_members(&mut connection, &group.group_id).await?;
-                let gateways = in_order_of_stages(members, &online);
+                let online = Filter { online: Some(true), ..Filter::members(members_of(&group)?) };
+                // Nothing of it depends on the time.
+                let online = fleet::all(&mut connection, &online, 0).await?;
+                let gateways = in_order_of_stages(members(&mut connection, &group).await?, &online);
                 let audience = Audience { group: group.name, gateways, way: Way::Sent, follows: None };
                 Ok((audience, group.customer, Some(group.group_id)))
             }
@@ -127,6 +129,12 @@ impl Center {
         }
         if let Some(pending) = conflict(scope, &update.row.kind, &pending) {
             return Err(OrderError::Conflict(refusal(scope, pending)));
+        }
+        // Since they were read, one may have gone to another customer, or out of service.
+        if let Some(eui) = updates::stranger(&mut transaction, update_id, customer).await? {
+            return Err(OrderError::Conflict(format!(
+                "gateway {eui} is retired, or has just moved to another customer: look at the gateways again, and send it anew"
+            )));
         }
         audit(&mut transaction, caller, Action::SendUpdates, sent(&update)).await?;
         transaction.commit().await.map_err(StoreError::from)?;

@@ -1,15 +1,34 @@
 //! Rows as the REST API shows them. Pure.
 
-use keros_protocol::{Eui, UnixSeconds};
+use keros_protocol::UnixSeconds;
 
 use super::state::Counts;
 use super::waits_for::{Facts, waits_for};
-use crate::api::{DeliveryView, Follow, GatewayView, GroupView, LinkView, RolloutView, UpdateView};
+use crate::api::{
+    Connection, DeliveryView, Follow, GatewayView, GroupView, LinkView, RolloutView, UpdateView,
+};
+use crate::bounds::TELEMETRY_INTERVAL_S;
+use crate::gateway::status::{Moments, Signs, connection_status};
 use crate::plan::{Gate, hold};
 use crate::store::{GatewayRow, GroupRow, LineRow, LinkRow, UpdateRow};
 
-/// A gateway, with the groups that it is in.
-pub(super) fn gateway(row: GatewayRow, groups: Vec<String>) -> GatewayView {
+/// A gateway, with the groups that it is in and its labels.
+pub(super) fn gateway(
+    row: GatewayRow,
+    groups: Vec<String>,
+    labels: Vec<String>,
+    now: UnixSeconds,
+) -> GatewayView {
+    let signs = Signs {
+        last_telemetry_at: row.last_telemetry_at,
+        online: row.online,
+        warned: !row.warnings.is_empty(),
+    };
+    let connection_status = Connection {
+        status: connection_status(signs, Moments::at(now)),
+        last_update_time_unix_s: row.last_telemetry_at,
+        message_interval_s: TELEMETRY_INTERVAL_S,
+    };
     GatewayView {
         eui: row.eui,
         customer_id: row.customer_id,
@@ -20,20 +39,32 @@ pub(super) fn gateway(row: GatewayRow, groups: Vec<String>) -> GatewayView {
         online: row.online,
         last_telemetry_unix_s: row.last_telemetry_at,
         telemetry: None,
+        given_name: row.name,
+        labels,
+        connection_status,
+        warnings: row.warnings,
+        vitals: Vec::new(),
+        created_at_unix_s: row.created_at,
+        retired_at_unix_s: row.retired_at,
+        model: row.codename,
         keros_version: row.keros_version,
         agent_version: row.agent_version,
     }
 }
 
-/// A group with its members.
-pub(super) fn group(row: GroupRow, gateways: Vec<Eui>) -> GroupView {
+/// A group, without its members.
+pub(super) fn group(row: GroupRow, gateway_count: u32) -> GroupView {
     GroupView {
         group_id: row.group_id,
         customer_id: row.customer.id,
         customer: row.customer.name,
         name: row.name,
         description: row.description,
-        gateways,
+        rule: row.rule,
+        alerting: row.alerting,
+        gateway_count,
+        gateways: Vec::new(),
+        put_in: Vec::new(),
     }
 }
 

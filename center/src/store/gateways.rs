@@ -1,14 +1,15 @@
 //! The table of gateways.
 
-use keros_protocol::{Eui, Telemetry, UnixSeconds};
+use keros_protocol::{Eui, UnixSeconds};
 use sqlx::AnyConnection;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 use uuid::Uuid;
 
-use super::among::Among;
-use super::{Result, from_json, number, optional_number, parsed, to_big, to_json};
-use crate::access::{CustomerId, GroupId, Visible};
+use super::sql::Sql;
+use super::{Result, number, optional_number, parsed, to_big};
+use crate::access::CustomerId;
+use crate::gateway::search::{name_key, search_text, version_key};
 
 /// One gateway, without its package list.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,7 +38,23 @@ pub(crate) struct GatewayRow {
     pub(crate) report_stream: Option<Uuid>,
     /// Whose it is.
     pub(crate) customer_id: CustomerId,
+    /// When it was first known.
+    pub(crate) created_at: UnixSeconds,
+    /// Names of the vitals that were worth a look in the last telemetry.
+    pub(crate) warnings: Vec<String>,
+    /// When it was taken out of service.
+    pub(crate) retired_at: Option<UnixSeconds>,
 }
+
+macro_rules! columns {
+    () => {
+        "eui, name, description, declared, online, last_telemetry_at, codename, keros_version, agent_version, \
+         packages_digest, report_stream, customer_id, created_at, warnings, retired_at"
+    };
+}
+
+/// What [`gateway_row`] reads.
+pub(super) const GATEWAY_COLUMNS: &str = columns!();
 
 impl GatewayRow {
     /// What people call it: the given name, else the host name that KerOS makes, else the EUI.
@@ -59,8 +76,9 @@ pub(crate) fn shown_name(eui: Eui, name: Option<&str>, codename: Option<&str>) -
     }
 }
 
-fn gateway_row(row: &AnyRow) -> Result<GatewayRow> {
+pub(super) fn gateway_row(row: &AnyRow) -> Result<GatewayRow> {
     let stream: Option<String> = row.try_get("report_stream")?;
+    let warnings: String = row.try_get("warnings")?;
     Ok(GatewayRow {
         eui: parsed(row, "eui")?,
         name: row.try_get("name")?,
@@ -74,71 +92,49 @@ fn gateway_row(row: &AnyRow) -> Result<GatewayRow> {
         packages_digest: row.try_get("packages_digest")?,
         report_stream: stream.map(|_| parsed(row, "report_stream")).transpose()?,
         customer_id: parsed(row, "customer_id")?,
+        created_at: number(row, "created_at")?,
+        warnings: warnings.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+        retired_at: optional_number(row, "retired_at")?,
     })
 }
 
 /// One gateway.
 pub(crate) async fn find(connection: &mut AnyConnection, eui: Eui) -> Result<Option<GatewayRow>> {
-    let row = sqlx::query(
-        "SELECT eui, name, description, declared, online, last_telemetry_at, codename, keros_version, \
-         agent_version, packages_digest, report_stream, customer_id FROM gateways WHERE eui = $1",
-    )
-    .bind(eui.to_string())
-    .fetch_optional(connection)
-    .await?;
-    row.as_ref().map(gateway_row).transpose()
-}
-
-/// The visible gateways in the order of their EUIs, those after `after`.
-pub(crate) async fn list(
-    connection: &mut AnyConnection,
-    visible: &Visible,
-    after: Option<Eui>,
-    limit: u32,
-) -> Result<Vec<GatewayRow>> {
-    let among = Among::new("customer_id", visible, 3);
-    let sql = among.within(
-        "SELECT eui, name, description, declared, online, last_telemetry_at, codename, keros_version, \
-         agent_version, packages_digest, report_stream, customer_id FROM gateways \
-         WHERE eui > $1 AND {among} ORDER BY eui LIMIT $2",
-    );
-    let query =
-        sqlx::query(sql).bind(after.map(|eui| eui.to_string()).unwrap_or_default()).bind(i64::from(limit));
-    let rows = among.bind(query).fetch_all(connection).await?;
-    rows.iter().map(gateway_row).collect()
-}
-
-/// The members of a group.
-pub(crate) async fn of_group(connection: &mut AnyConnection, group: &GroupId) -> Result<Vec<GatewayRow>> {
-    let rows = sqlx::query(
-        "SELECT g.eui AS eui, name, description, declared, online, last_telemetry_at, codename, keros_version, \
-         agent_version, packages_digest, report_stream, customer_id FROM group_members m \
-         JOIN gateways g ON g.eui = m.eui WHERE m.group_id = $1 ORDER BY g.eui",
-    )
-    .bind(group.to_string())
-    .fetch_all(connection)
-    .await?;
-    rows.iter().map(gateway_row).collect()
-}
-
-/// The last telemetry of one gateway, without its package list.
-pub(crate) async fn telemetry(connection: &mut AnyConnection, eui: Eui) -> Result<Option<Telemetry>> {
-    let row = sqlx::query("SELECT telemetry FROM gateways WHERE eui = $1")
+    let row = sqlx::query(concat!("SELECT ", columns!(), " FROM gateways WHERE eui = $1"))
         .bind(eui.to_string())
         .fetch_optional(connection)
         .await?;
-    row.map_or(Ok(None), |row| from_json(&row, "telemetry"))
+    row.as_ref().map(gateway_row).transpose()
+}
+
+/// Those of these gateways that are known.
+pub(crate) async fn these(connection: &mut AnyConnection, gateways: &[Eui]) -> Result<Vec<GatewayRow>> {
+    let mut sql = Sql::new("SELECT ");
+    sql.push(GATEWAY_COLUMNS).push(" FROM gateways WHERE eui IN ").list(gateways);
+    sql.fetch(connection).await?.iter().map(gateway_row).collect()
 }
 
 /// Makes a gateway known that has spoken, as one of the customer `main`; one that is known stays as it is.
 pub(crate) async fn ensure(connection: &mut AnyConnection, eui: Eui, now: UnixSeconds) -> Result<()> {
+    ensure_of(connection, eui, CustomerId::MAIN, now).await
+}
+
+async fn ensure_of(
+    connection: &mut AnyConnection,
+    eui: Eui,
+    customer: CustomerId,
+    now: UnixSeconds,
+) -> Result<()> {
+    let shown = shown_name(eui, None, None);
     sqlx::query(
-        "INSERT INTO gateways (eui, description, declared, online, created_at, customer_id) \
-         VALUES ($1, '', 0, 0, $2, $3) ON CONFLICT (eui) DO NOTHING",
+        "INSERT INTO gateways (eui, description, declared, online, created_at, customer_id, name_key, search_text) \
+         VALUES ($1, '', 0, 0, $2, $3, $4, $5) ON CONFLICT (eui) DO NOTHING",
     )
     .bind(eui.to_string())
     .bind(to_big(now))
-    .bind(CustomerId::MAIN.to_string())
+    .bind(customer.to_string())
+    .bind(name_key(&shown))
+    .bind(search_text(eui, &shown, ""))
     .execute(connection)
     .await?;
     Ok(())
@@ -153,54 +149,81 @@ pub(crate) async fn declare(
     description: &str,
     now: UnixSeconds,
 ) -> Result<()> {
+    ensure_of(connection, eui, customer, now).await?;
+    sqlx::query("UPDATE gateways SET declared = 1 WHERE eui = $1")
+        .bind(eui.to_string())
+        .execute(&mut *connection)
+        .await?;
+    let Some(row) = find(connection, eui).await? else { return Ok(()) };
+    rename(connection, &row, name.or(row.name.as_deref()), description).await
+}
+
+/// Names and describes a known gateway.
+pub(crate) async fn rename(
+    connection: &mut AnyConnection,
+    row: &GatewayRow,
+    name: Option<&str>,
+    description: &str,
+) -> Result<()> {
+    let shown = shown_name(row.eui, name, row.codename.as_deref());
     sqlx::query(
-        "INSERT INTO gateways (eui, name, description, declared, online, created_at, customer_id) \
-         VALUES ($1, $2, $3, 1, 0, $4, $5) ON CONFLICT (eui) DO UPDATE SET name = COALESCE(excluded.name, gateways.name), \
-         description = excluded.description, declared = 1",
+        "UPDATE gateways SET name = $2, description = $3, name_key = $4, search_text = $5 WHERE eui = $1",
     )
-    .bind(eui.to_string())
+    .bind(row.eui.to_string())
     .bind(name.map(str::to_owned))
     .bind(description.to_owned())
-    .bind(to_big(now))
-    .bind(customer.to_string())
+    .bind(name_key(&shown))
+    .bind(search_text(row.eui, &shown, description))
     .execute(connection)
     .await?;
     Ok(())
 }
 
-/// What a telemetry says, for the columns that are asked for alone.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Heard {
-    /// The telemetry without its package list.
-    pub(crate) telemetry: Telemetry,
-    /// The package list as JSON and its digest, when it came along.
-    pub(crate) packages: Option<(String, String)>,
-}
-
-/// Keeps a gateway's last telemetry. The gateway is there, and is online by it.
-pub(crate) async fn keep_telemetry(
+/// Takes a gateway out of service, or into it again.
+pub(crate) async fn retire(
     connection: &mut AnyConnection,
-    heard: &Heard,
-    now: UnixSeconds,
+    eui: Eui,
+    retired_at: Option<UnixSeconds>,
 ) -> Result<()> {
-    let telemetry = &heard.telemetry;
-    let (packages, digest) = heard.packages.clone().unzip();
-    sqlx::query(
-        "UPDATE gateways SET online = 1, last_telemetry_at = $2, telemetry = $3, codename = $4, \
-         keros_version = $5, agent_version = $6, packages = COALESCE($7, packages), \
-         packages_digest = COALESCE($8, packages_digest) WHERE eui = $1",
-    )
-    .bind(telemetry.eui.to_string())
-    .bind(to_big(now))
-    .bind(to_json("telemetry", telemetry)?)
-    .bind(telemetry.codename.clone())
-    .bind(telemetry.keros_version.as_ref().map(|version| version.as_str().to_owned()))
-    .bind(telemetry.agent_version.clone())
-    .bind(packages)
-    .bind(digest)
-    .execute(connection)
-    .await?;
+    sqlx::query("UPDATE gateways SET retired_at = $2 WHERE eui = $1")
+        .bind(eui.to_string())
+        .bind(retired_at.map(to_big))
+        .execute(connection)
+        .await?;
     Ok(())
+}
+
+/// Gives a gateway to a customer.
+pub(crate) async fn set_customer(
+    connection: &mut AnyConnection,
+    eui: Eui,
+    customer: CustomerId,
+) -> Result<()> {
+    sqlx::query("UPDATE gateways SET customer_id = $2 WHERE eui = $1")
+        .bind(eui.to_string())
+        .bind(customer.to_string())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Makes the keys of gateways that were there before there were keys, some at a time; how many had none.
+pub(crate) async fn make_keys(connection: &mut AnyConnection) -> Result<usize> {
+    let rows =
+        sqlx::query(concat!("SELECT ", columns!(), " FROM gateways WHERE search_text = '' LIMIT 1000"))
+            .fetch_all(&mut *connection)
+            .await?;
+    for row in &rows {
+        let row = gateway_row(row)?;
+        let version = row.keros_version.as_deref().and_then(|text| text.parse().ok());
+        rename(connection, &row, row.name.as_deref(), &row.description).await?;
+        sqlx::query("UPDATE gateways SET keros_key = $2 WHERE eui = $1")
+            .bind(row.eui.to_string())
+            .bind(version.as_ref().map(version_key).unwrap_or_default())
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(rows.len())
 }
 
 /// Keeps whether a gateway is online; an unknown one is not made known by it.

@@ -8,7 +8,9 @@ use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use super::among::Among;
-use super::{Customer, Result, parsed, to_big};
+use super::fleet::Members;
+use super::sql::Sql;
+use super::{Customer, Result, number, parsed, to_big};
 use crate::access::{CustomerId, GroupId, Visible};
 
 /// A group, without its members.
@@ -22,6 +24,10 @@ pub(crate) struct GroupRow {
     pub(crate) name: String,
     /// Free text.
     pub(crate) description: String,
+    /// The rule that gateways are members by, as it was written.
+    pub(crate) rule: Option<String>,
+    /// Whether people want to hear of members that are out of reach.
+    pub(crate) alerting: bool,
 }
 
 /// What [`group_row`] reads.
@@ -29,7 +35,7 @@ macro_rules! groups {
     ($rest:literal) => {
         concat!(
             "SELECT g.group_id AS group_id, g.customer_id AS customer_id, k.name AS customer, g.name AS name, \
-             g.description AS description FROM gateway_groups g JOIN customers k ON k.customer_id = g.customer_id ",
+             g.description AS description, g.rule AS rule, g.alerting AS alerting FROM gateway_groups g JOIN customers k ON k.customer_id = g.customer_id ",
             $rest
         )
     };
@@ -41,6 +47,8 @@ fn group_row(row: &AnyRow) -> Result<GroupRow> {
         customer: Customer { id: parsed(row, "customer_id")?, name: row.try_get("customer")? },
         name: row.try_get("name")?,
         description: row.try_get("description")?,
+        rule: row.try_get("rule")?,
+        alerting: number(row, "alerting")? != 0,
     })
 }
 
@@ -67,27 +75,26 @@ pub(crate) async fn named(
     rows.iter().map(group_row).collect()
 }
 
-/// The members of the visible groups.
-pub(crate) async fn all_members(
+/// How many gateways in service were put into each group.
+pub(crate) async fn member_counts(
     connection: &mut AnyConnection,
     visible: &Visible,
-) -> Result<BTreeMap<GroupId, Vec<Eui>>> {
-    let among = Among::new("g.customer_id", visible, 1);
+) -> Result<BTreeMap<GroupId, u32>> {
+    let among = Among::new("k.customer_id", visible, 1);
     let sql = among.within(
-        "SELECT m.group_id AS group_id, m.eui AS eui FROM group_members m \
-         JOIN gateway_groups g ON g.group_id = m.group_id WHERE {among} ORDER BY m.eui",
+        "SELECT m.group_id AS group_id, COUNT(*) AS n FROM group_members m \
+         JOIN gateway_groups k ON k.group_id = m.group_id \
+         JOIN gateways g ON g.eui = m.eui AND g.customer_id = k.customer_id AND g.retired_at IS NULL \
+         WHERE {among} GROUP BY m.group_id",
     );
     let rows = among.bind(sqlx::query(sql)).fetch_all(connection).await?;
-    let mut members: BTreeMap<GroupId, Vec<Eui>> = BTreeMap::new();
-    for row in &rows {
-        let group = row.try_get::<String, _>("group_id")?.into();
-        members.entry(group).or_default().push(parsed(row, "eui")?);
-    }
-    Ok(members)
+    rows.iter()
+        .map(|row| Ok((row.try_get::<String, _>("group_id")?.into(), super::count(row, "n")?)))
+        .collect()
 }
 
-/// The members of a group.
-pub(crate) async fn members(connection: &mut AnyConnection, group: &GroupId) -> Result<Vec<Eui>> {
+/// The gateways that were put into a group, and not those that its rule takes in.
+pub(crate) async fn put_in(connection: &mut AnyConnection, group: &GroupId) -> Result<Vec<Eui>> {
     let rows = sqlx::query("SELECT eui FROM group_members WHERE group_id = $1 ORDER BY eui")
         .bind(group.to_string())
         .fetch_all(connection)
@@ -107,14 +114,16 @@ pub(crate) async fn count(connection: &mut AnyConnection, customer: CustomerId) 
 /// Makes an empty group.
 pub(crate) async fn create(connection: &mut AnyConnection, group: &GroupRow, now: UnixSeconds) -> Result<()> {
     sqlx::query(
-        "INSERT INTO gateway_groups (group_id, customer_id, name, description, created_at) \
-         VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO gateway_groups (group_id, customer_id, name, description, created_at, rule, alerting) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(group.group_id.to_string())
     .bind(group.customer.id.to_string())
     .bind(group.name.clone())
     .bind(group.description.clone())
     .bind(to_big(now))
+    .bind(group.rule.clone())
+    .bind(i64::from(group.alerting))
     .execute(connection)
     .await?;
     Ok(())
@@ -151,35 +160,75 @@ pub(crate) async fn remove_member(connection: &mut AnyConnection, group: &GroupI
     Ok(done.rows_affected() > 0)
 }
 
-/// The names of the groups of every gateway from the first to the last; of one gateway when both are it.
+/// Takes a gateway out of all groups that it was put into; out of how many.
+pub(crate) async fn leave_all(connection: &mut AnyConnection, eui: Eui) -> Result<u64> {
+    let done = sqlx::query("DELETE FROM group_members WHERE eui = $1")
+        .bind(eui.to_string())
+        .execute(connection)
+        .await?;
+    Ok(done.rows_affected())
+}
+
+/// Names, describes, rules a group.
+pub(crate) async fn edit(connection: &mut AnyConnection, group: &GroupRow) -> Result<()> {
+    sqlx::query(
+        "UPDATE gateway_groups SET name = $2, description = $3, rule = $4, alerting = $5 WHERE group_id = $1",
+    )
+    .bind(group.group_id.to_string())
+    .bind(group.name.clone())
+    .bind(group.description.clone())
+    .bind(group.rule.clone())
+    .bind(i64::from(group.alerting))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The names of the groups that each of these gateways was put into.
 pub(crate) async fn of_gateways(
     connection: &mut AnyConnection,
-    first: Eui,
-    last: Eui,
+    gateways: &[Eui],
 ) -> Result<BTreeMap<Eui, Vec<String>>> {
-    let rows = sqlx::query(
+    let mut sql = Sql::new(
         "SELECT m.eui AS eui, g.name AS name FROM group_members m JOIN gateway_groups g ON g.group_id = m.group_id \
-         WHERE m.eui >= $1 AND m.eui <= $2 ORDER BY m.eui, g.name",
-    )
-    .bind(first.to_string())
-    .bind(last.to_string())
-    .fetch_all(connection)
-    .await?;
+         WHERE m.eui IN ",
+    );
+    sql.list(gateways).push(" ORDER BY m.eui, g.name");
     let mut groups: BTreeMap<Eui, Vec<String>> = BTreeMap::new();
-    for row in &rows {
-        groups.entry(parsed(row, "eui")?).or_default().push(row.try_get("name")?);
+    for row in sql.fetch(connection).await? {
+        groups.entry(parsed(&row, "eui")?).or_default().push(row.try_get("name")?);
     }
     Ok(groups)
 }
 
-/// The members of a group that are online.
-pub(crate) async fn online_members(connection: &mut AnyConnection, group: &GroupId) -> Result<Vec<Eui>> {
-    let rows = sqlx::query(
-        "SELECT m.eui AS eui FROM group_members m JOIN gateways g ON g.eui = m.eui \
-         WHERE m.group_id = $1 AND g.online = 1 ORDER BY m.eui",
-    )
-    .bind(group.to_string())
-    .fetch_all(connection)
-    .await?;
-    rows.iter().map(|row| parsed(row, "eui")).collect()
+/// The groups of a customer that have a rule.
+pub(crate) async fn with_rules(
+    connection: &mut AnyConnection,
+    customer: CustomerId,
+) -> Result<Vec<GroupRow>> {
+    let rows = sqlx::query(groups!("WHERE g.customer_id = $1 AND g.rule IS NOT NULL ORDER BY g.name"))
+        .bind(customer.to_string())
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(group_row).collect()
+}
+
+/// Who the members of a group with a rule are; `None`: it has none, or is not there.
+pub(crate) async fn members_by_rule(
+    connection: &mut AnyConnection,
+    group: &GroupId,
+) -> Result<Option<Members>> {
+    let row =
+        sqlx::query("SELECT customer_id, rule FROM gateway_groups WHERE group_id = $1 AND rule IS NOT NULL")
+            .bind(group.to_string())
+            .fetch_optional(connection)
+            .await?;
+    row.map(|row| {
+        Ok(Members {
+            group: group.clone(),
+            customer: parsed(&row, "customer_id")?,
+            rule: Some(parsed(&row, "rule")?),
+        })
+    })
+    .transpose()
 }

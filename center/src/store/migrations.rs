@@ -12,6 +12,7 @@ const STEPS: &[(i64, &str, &str)] = &[
     (4, "magic links", include_str!("../../migrations/0004_magic_links.sql")),
     (5, "enrolment", include_str!("../../migrations/0005_enrolment.sql")),
     (6, "accounts", include_str!("../../migrations/0006_accounts.sql")),
+    (7, "gateways", include_str!("../../migrations/0007_gateways.sql")),
     (8, "orders", include_str!("../../migrations/0008_orders.sql")),
     (9, "rest", include_str!("../../migrations/0009_rest.sql")),
     (10, "storage", include_str!("../../migrations/0010_storage.sql")),
@@ -20,7 +21,10 @@ const STEPS: &[(i64, &str, &str)] = &[
 
 /// Brings the tables up to date.
 pub(super) async fn run(pool: &AnyPool, place: &str) -> Result<(), StoreError> {
-    run_up_to(pool, place, STEPS.len()).await
+    run_up_to(pool, place, STEPS.len()).await?;
+    // What SQL cannot say in one way for every database. Some at a time, so that an interrupted start goes on where it was.
+    while super::gateways::make_keys(&mut *pool.acquire().await?).await? > 0 {}
+    Ok(())
 }
 
 /// Only these steps.

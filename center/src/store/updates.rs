@@ -9,12 +9,13 @@ use sqlx::{QueryBuilder, Row as _};
 use uuid::Uuid;
 
 use super::among::Among;
+use super::fleet::{self, Filter};
 use super::plans::{PlanRow, gate, plan_row};
 use super::{
-    Customer, Result, StoreError, count, from_json, number, numbered, optional_number, parsed, shown_name,
-    to_big, to_json,
+    Customer, Result, StoreError, count, from_json, groups, number, numbered, optional_number, parsed,
+    shown_name, to_big, to_json,
 };
-use crate::access::{GroupId, UserId, Visible};
+use crate::access::{CustomerId, GroupId, UserId, Visible};
 use crate::api::SendOptions;
 use crate::plan::{Gate, Plan};
 use crate::service::Pending;
@@ -267,7 +268,7 @@ macro_rules! pending {
     };
 }
 
-fn command_row(row: &AnyRow) -> Result<CommandRow> {
+pub(super) fn command_row(row: &AnyRow) -> Result<CommandRow> {
     Ok(CommandRow {
         command_id: parsed(row, "command_id")?,
         update_id: parsed(row, "update_id")?,
@@ -674,9 +675,33 @@ pub(crate) async fn pending_of_members(
         "JOIN group_members m ON m.eui = c.eui WHERE m.group_id = $1 AND c.delivery = 'waiting' LIMIT 1"
     ))
     .bind(group.to_string())
+    .fetch_optional(&mut *connection)
+    .await?;
+    if let Some(row) = row {
+        return Ok(Some(pending(&row)?));
+    }
+    // And for those that are members by its rule.
+    let Some(members) = groups::members_by_rule(connection, group).await? else { return Ok(None) };
+    let waited_for = fleet::waited_for(connection, &Filter::members(members)).await?;
+    let Some((_, eui)) = waited_for else { return Ok(None) };
+    pending_of_gateway(connection, eui).await
+}
+
+/// A gateway of the update that is not in service with this customer.
+pub(crate) async fn stranger(
+    connection: &mut AnyConnection,
+    update_id: UpdateId,
+    customer: CustomerId,
+) -> Result<Option<Eui>> {
+    let row = sqlx::query(
+        "SELECT c.eui AS eui FROM commands c JOIN gateways g ON g.eui = c.eui \
+         WHERE c.update_id = $1 AND (g.customer_id <> $2 OR g.retired_at IS NOT NULL) LIMIT 1",
+    )
+    .bind(update_id.to_string())
+    .bind(customer.to_string())
     .fetch_optional(connection)
     .await?;
-    row.as_ref().map(pending).transpose()
+    row.map(|row| parsed(&row, "eui")).transpose()
 }
 
 /// A command that waits for a gateway.

@@ -26,7 +26,7 @@ struct List {
 }
 
 pub(super) async fn list(State(api): State<Api>, visitor: Visitor) -> Result<Response, Failure> {
-    let groups = api.center().groups(&visitor.caller).await?;
+    let groups = api.center().groups(&visitor.caller, unix_now()).await?;
     html(&List { page: Page::new(&visitor, Section::Groups, "Groups"), groups })
 }
 
@@ -114,12 +114,8 @@ pub(super) async fn create(
     Posted { visitor, form: fields }: Posted<Fields>,
 ) -> Result<Response, Failure> {
     let Fields { name, description } = &fields;
-    let order = CreateGroup {
-        name: name.clone(),
-        description: description.clone(),
-        gateways: Vec::new(),
-        customer: None,
-    };
+    let order =
+        CreateGroup { name: name.clone(), description: description.clone(), ..CreateGroup::default() };
     match api.center().create_group(&visitor.caller, &order, unix_now()).await {
         Ok(group) => Ok(to(&place("/groups", group.group_id.as_str()), "the group is made")),
         Err(error) => {

@@ -12,11 +12,13 @@ mod diff;
 mod failure;
 mod flash;
 mod form;
+mod gateways;
 mod groups;
 mod guard;
 mod help;
 mod links;
 mod page;
+mod plot;
 mod software_update;
 mod status;
 mod text;
@@ -44,6 +46,7 @@ pub(crate) fn router(api: Api) -> Router<Api> {
         .route("/groups", get(groups::list).post(groups::create))
         .route("/groups/new", get(groups::new))
         .route("/groups/{group}", get(groups::show))
+        .merge(gateways::router())
         .merge(software_update::router::<software_update::OfGroup>())
         .merge(software_update::router::<software_update::OfGateway>())
         .route("/help/jetporch", get(help::jetporch))

@@ -26,7 +26,7 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`].
-    fn get_stream(&self, path: &str) -> Result<Box<dyn Read>, ClientError> {
+    pub(crate) fn get_stream(&self, path: &str) -> Result<Box<dyn Read>, ClientError> {
         let request = self.agent.get(&self.path(path)).header("Authorization", self.bearer());
         Ok(Box::new(self.checked(request.call())?.into_body().into_reader()))
     }
@@ -50,6 +50,20 @@ impl Client {
             }
             answer => self.checked(answer).map(drop),
         }
+    }
+
+    /// `POST` of a few bytes.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub(crate) fn post_bytes<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        media_type: &str,
+        content: &[u8],
+    ) -> Result<T, ClientError> {
+        let request = self.agent.post(&self.path(path)).header("Authorization", self.bearer());
+        self.json(request.content_type(media_type).send(content))
     }
 
     /// `PUT` of a few bytes.

@@ -179,6 +179,7 @@ fn settings(folder: &Path, broker: BrokerChoice) -> ServeSettings {
         rest_address: "127.0.0.1:0".parse().unwrap(),
         broker,
         topic_prefix: Prefix::default(),
+        max_groups: 100,
         command_key_file: key("command.pem", 1),
         statement_key_file: key("statement.pem", 2),
         database_url: None,

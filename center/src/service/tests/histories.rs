@@ -226,12 +226,12 @@ async fn presence_alone_makes_no_gateway_known_and_telemetry_does() {
     let world = World::new().await;
     let new = Eui::from_u64(9);
     world.give(&[(new, Leaf::Presence, b"online".to_vec())], 5).await;
-    assert!(matches!(world.center.gateway(&Caller::root(), new).await, Err(OrderError::NotFound(_))));
+    assert!(matches!(world.center.gateway(&Caller::root(), new, 1000).await, Err(OrderError::NotFound(_))));
     world.give(&[telemetry(new)], 6).await;
-    let view = world.center.gateway(&Caller::root(), new).await.unwrap();
+    let view = world.center.gateway(&Caller::root(), new, 1000).await.unwrap();
     assert_eq!((view.online, view.declared, view.last_telemetry_unix_s), (true, false, Some(6)));
     world.center.forget_presence().await.unwrap();
-    assert!(!world.center.gateway(&Caller::root(), new).await.unwrap().online);
+    assert!(!world.center.gateway(&Caller::root(), new, 1000).await.unwrap().online);
 }
 
 #[tokio::test]
@@ -252,7 +252,7 @@ async fn the_package_list_is_kept_and_then_known() {
         wanted.push(downlink(&outgoing[0]).packages_wanted);
     }
     assert_eq!(wanted, [true, false, false, true]);
-    let view = world.center.gateway(&Caller::root(), A).await.unwrap();
+    let view = world.center.gateway(&Caller::root(), A, 1000).await.unwrap();
     assert_eq!(view.telemetry.unwrap().installed_packages, None, "the list is kept apart");
 }
 

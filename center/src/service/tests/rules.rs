@@ -313,6 +313,9 @@ fn the_package_list_is_asked_for_when_it_is_another_one() {
         packages_digest: digest.map(str::to_owned),
         report_stream: None,
         customer_id: crate::access::CustomerId::MAIN,
+        created_at: 1,
+        warnings: Vec::new(),
+        retired_at: None,
     };
     let stated = |digest: Option<&str>, list: bool| Telemetry {
         packages_digest: digest.map(str::to_owned),

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::access::Caller;
+use crate::access::{Caller, CustomerId, Grant, Reach, Role, TokenScopes, UserId};
 use crate::api::{CreateGroup, DeclareGateway, DeliveryView, SendUpdate, UpdateView};
 use crate::links::sample::Bundle;
 use crate::links::{Blobs, Links, TokenKey, Upload};
@@ -55,7 +55,7 @@ impl World {
             name: "all".to_owned(),
             description: String::new(),
             gateways: vec![A, B],
-            customer: None,
+            ..CreateGroup::default()
         };
         center.create_group(&Caller::root(), &group, 1).await.unwrap();
         world
@@ -84,11 +84,37 @@ impl World {
         self.folder
     }
 
+    /// Another customer, of this name.
+    pub(super) async fn customer(&self, name: &str) -> CustomerId {
+        let id = CustomerId::new();
+        let sql = "INSERT INTO customers (customer_id, name, description, created_at) VALUES ($1, $2, '', 1)";
+        let mut transaction = self.center.store.begin().await.unwrap();
+        let query = sqlx::query(sql).bind(id.to_string()).bind(name.to_owned());
+        query.execute(&mut *transaction).await.unwrap();
+        transaction.commit().await.unwrap();
+        id
+    }
+
+    /// Somebody who may do everything on this customer alone.
+    pub(super) fn administrator_of(customer: CustomerId) -> Caller {
+        let grant = Grant { reach: Reach::One(customer), role: Role::ChannelAdministrator };
+        Caller::user(UserId::new(), "grace".to_owned(), vec![grant], TokenScopes::ALL)
+    }
+
     pub(super) async fn send(&self, expires_in_s: u64, now: u64) -> Result<UpdateId, OrderError> {
+        self.send_within("all", expires_in_s, now).await
+    }
+
+    /// Sends a script to a group.
+    pub(super) async fn send_to(&self, group: &str, now: u64) -> Result<UpdateId, OrderError> {
+        self.send_within(group, 1000, now).await
+    }
+
+    async fn send_within(&self, group: &str, expires_in_s: u64, now: u64) -> Result<UpdateId, OrderError> {
         let script = "- name: a play\n  groups:\n    - all\n  tasks:\n    - !echo\n      msg: hello\n";
         let job = Job::JetPorch { script: script.to_owned(), vars: serde_json::Map::new() };
         let order = SendUpdate {
-            group: "all".to_owned(),
+            group: group.to_owned(),
             job,
             limits: keros_protocol::JobLimits::default(),
             options: crate::api::SendOptions::default(),
@@ -147,11 +173,11 @@ impl World {
         self.handle(messages, now).await.outgoing
     }
 
-    /// Whether listeners had to be told.
+    /// Whether listeners had to be told of an update.
     pub(super) async fn give_and_tell(&self, messages: &[(Eui, Leaf, Vec<u8>)], now: u64) -> bool {
         let changes = self.handle(messages, now).await.changes;
         self.center.tell(&changes);
-        !changes.is_empty()
+        changes.iter().any(|change| change.update_id().is_some())
     }
 
     async fn handle(&self, messages: &[(Eui, Leaf, Vec<u8>)], now: u64) -> Handled {

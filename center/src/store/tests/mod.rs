@@ -215,6 +215,10 @@ async fn a_database_of_the_first_version_is_brought_up_to_date_with_what_is_in_i
     }
     let kept = reports::keep(&mut transaction, &report(1, 2, "running", "{}"), 7).await.unwrap();
     assert_eq!(kept, Kept { reports: 2, size: 7 });
+    // Lists find it: it has its keys.
+    let filter =
+        fleet::Filter { search: Some(EUI.to_string()), ..fleet::Filter::all(crate::access::Visible::All) };
+    assert_eq!(fleet::all(&mut transaction, &filter, 9).await.unwrap(), [EUI]);
 }
 
 mod tests_support {

@@ -1,5 +1,6 @@
 //! The pages, asked for as a browser asks.
 
+mod gateways;
 mod skeleton;
 mod software_update;
 mod webhooks;
