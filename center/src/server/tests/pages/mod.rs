@@ -3,6 +3,7 @@
 mod gateways;
 mod skeleton;
 mod software_update;
+mod updates;
 mod webhooks;
 
 use super::*;
