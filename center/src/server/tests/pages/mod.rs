@@ -4,6 +4,7 @@ mod gateways;
 mod roles;
 mod skeleton;
 mod software_update;
+mod updates;
 mod webhooks;
 
 use super::*;
