@@ -193,7 +193,8 @@ fn about_groups() -> Vec<Route> {
             .refuses(&[409])
             .once(),
         Route::get("/groups/{name}", SeeGroups, "One group with its members.", groups::show)
-            .json::<GroupView>(200),
+            .json::<GroupView>(200)
+            .refuses(&[409]),
         Route::patch("/groups/{name}", EditGroups, "Names, describes, rules a group.", groups::edit)
             .body::<EditGroup>()
             .json::<GroupView>(200)
@@ -211,7 +212,8 @@ fn about_groups() -> Vec<Route> {
             "Takes a member out.",
             groups::remove_member,
         )
-        .json::<GroupView>(200),
+        .json::<GroupView>(200)
+        .refuses(&[409]),
     ]
 }
 
