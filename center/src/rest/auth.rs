@@ -59,7 +59,8 @@ impl Front {
     /// From where a request comes.
     fn address(self, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<String> {
         // The last one is the proxy's own word; those before it are the client's.
-        let told = headers.get_all("x-forwarded-for").iter().last().and_then(|value| value.to_str().ok());
+        let told =
+            headers.get_all("x-forwarded-for").iter().next_back().and_then(|value| value.to_str().ok());
         let told = told.and_then(|list| list.rsplit(',').next()?.trim().parse::<IpAddr>().ok());
         match (peer, told) {
             (Some(peer), Some(told)) if self.proxy == Some(peer) => Some(told.to_string()),

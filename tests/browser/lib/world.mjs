@@ -24,14 +24,16 @@ export class World {
     world.stage = stage;
     world.pages = [];
     world.troubles = [];
+    world.logIns = new Map();
     world.answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
     world.browser = await chromium.launch(CHROMIUM);
     return world;
   }
 
   /** A page of a browser that nobody has used yet. */
-  async page({ width = 1280, height = 900, dark = false, scripts = true } = {}) {
+  async page({ width = 1280, height = 900, dark = false, scripts = true, state } = {}) {
     const context = await this.browser.newContext({
+      storageState: state,
       baseURL: this.stage.center,
       viewport: { width, height },
       colorScheme: dark ? 'dark' : 'light',
@@ -51,17 +53,21 @@ export class World {
 
   /** A page of somebody who has logged in: the administrator, unless told otherwise. */
   async loggedIn(how = {}) {
-    const page = await this.page(how);
-    if (this.stage.user) await this.logIn(page, how.user, how.password);
-    else await page.setExtraHTTPHeaders({ authorization: `Bearer ${this.stage.token}` });
+    const { user = this.stage.user, password = this.stage.password } = how;
+    // Each logs in once: log-ins are slow on purpose, and only so many are taken.
+    const state = this.logIns.get(user);
+    const page = await this.page({ ...how, state });
+    if (state) return page;
+    await this.logIn(page, user, password);
+    this.logIns.set(user, await page.context().storageState());
     return page;
   }
 
   async logIn(page, user = this.stage.user, password = this.stage.password) {
     await page.goto('/login');
-    await page.getByLabel('User name', { exact: false }).fill(user);
-    await page.getByLabel('Password', { exact: false }).fill(password);
-    await page.getByRole('button', { name: /log in/i }).click();
+    await page.getByLabel('Log-in name').fill(user);
+    await page.getByLabel('Password').fill(password);
+    await page.getByRole('button', { name: 'LOG IN' }).click();
     await page.waitForURL((url) => url.pathname !== '/login');
   }
 

@@ -104,7 +104,7 @@ export async function a_jetporch_script_is_only_for_gateways_on_keros_6_and_the_
   await dialog.getByText('1 of 2').waitFor();
   await dialog.getByText('not on KerOS 6').waitFor();
   await dialog.getByText('Which', { exact: true }).click();
-  await dialog.getByText(KEROS_5).waitFor();
+  await dialog.getByRole('link', { name: KEROS_5 }).waitFor();
   await world.check(page, 'confirmation');
   await dialog.getByRole('button', { name: /^SEND TO 2/ }).click();
   await page.waitForURL('**/updates/*');

@@ -1,6 +1,7 @@
 // Last updates, the dashboard, cancelling, what gateways say.
 
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
 
 import { tabTo } from '../lib/look.mjs';
 import { declare, echo, ended, group, script, send } from '../lib/orders.mjs';
@@ -137,13 +138,16 @@ export async function without_scripts_the_dashboard_refreshes_itself_and_cancels
 export async function for_outcomes_beyond_sent_the_dashboard_goes_on_until_all_have_ended(world) {
   const [eui] = world.stage.gateways;
   await group(world, 'north', [eui]);
-  const update = await send(world, 'north', script('!shell\n  cmd: sleep 4', '!echo\n  msg: done'));
+  // The first task waits for this file, so that it runs as long as somebody looks.
+  const seen = `${world.stage.folder}/seen`;
+  const update = await send(world, 'north', script(`!shell\n  cmd: until test -e ${seen}; do sleep 0.1; done`, '!echo\n  msg: done'));
   const page = await world.loggedIn();
   await page.goto(`/updates/${update.update_id}`);
   await row(page, eui).getByText('Running').waitFor();
   await row(page, eui).getByText(/task 1 of 2/).waitFor();
   await page.locator('#state', { hasText: 'Sent' }).waitFor();
   assert.equal(await page.locator('[data-ended=yes]').count(), 0, 'it is sent and has not ended');
+  await writeFile(seen, '');
   await row(page, eui).getByText('Succeeded').waitFor();
   await page.locator('[data-ended=yes]').waitFor();
 }

@@ -1,15 +1,16 @@
 //! A center with an administrator, real agents on scratch trees, and the process that drives the browser.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use keros_tests::{
-    Broker, Center, Gateway, GatewayOptions, KEROS_5, KEROS_6, free_port, project_root, run_ok,
+    Broker, Center, Gateway, GatewayOptions, KEROS_5, KEROS_6, free_port, keros_program, project_root, run_ok,
 };
 use serde_json::json;
 
@@ -22,6 +23,10 @@ pub(crate) const NONE: Gateways = &[];
 /// Two that take a script, one that refuses it.
 pub(crate) const GATEWAYS: Gateways =
     &[("7076FF0056000001", KEROS_6), ("7076FF0056000002", KEROS_6), ("7076FF0056000003", KEROS_5)];
+
+/// The administrator of each stage.
+const USER: &str = "ada";
+const PASSWORD: &str = "a long night on the mast";
 
 /// A story that takes so long hangs: a browser that waits for nothing, say.
 const STORY_LIMIT: Duration = Duration::from_secs(300);
@@ -111,6 +116,17 @@ fn install() -> Result<()> {
         .map(drop)
 }
 
+/// Who may do everything.
+fn make_administrator(folder: &Path) -> Result<()> {
+    let file = folder.join("password");
+    std::fs::write(&file, PASSWORD)?;
+    let data = folder.join("center/data");
+    let program = keros_program("keros-center")?;
+    let words = ["admin", "create", USER, "--password-file"].map(OsStr::new);
+    let rest = [file.as_os_str(), OsStr::new("--data-folder"), data.as_os_str()];
+    run_ok(&program, words.into_iter().chain(rest)).map(drop)
+}
+
 /// The center, and the gateways that it knows.
 struct Stage {
     // They come first, so that they end first.
@@ -124,6 +140,7 @@ impl Stage {
         let folder = tempfile::tempdir()?;
         let registry = ["--registry".to_owned(), format!("127.0.0.1:{}", free_port()?)];
         let center = Center::start_with(&folder.path().join("center"), Broker::Embedded, registry.to_vec())?;
+        make_administrator(folder.path())?;
         let mut stage = Self { gateways: BTreeMap::new(), center, folder };
         for (eui, keros) in gateways {
             stage.start(eui, keros)?;
@@ -138,6 +155,8 @@ impl Stage {
         json!({
             "center": format!("http://{}", self.center.rest()),
             "token": self.center.token(),
+            "user": USER,
+            "password": PASSWORD,
             "folder": self.folder.path(),
             "gateways": self.gateways.keys().collect::<Vec<_>>(),
         })
