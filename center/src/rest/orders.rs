@@ -100,7 +100,7 @@ async fn go_on(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<UpdateView>, Failure> {
-    Ok(Json(api.center.go_on(&caller, update_id(&id)?, unix_now()).await?))
+    Ok(Json(api.center.go_on(&caller, update_id(&id)?, None, unix_now()).await?))
 }
 
 async fn nudge_group(

@@ -15,11 +15,29 @@ use crate::access::{Action, Caller, Visible};
 use crate::api::{FollowUp, SendOptions, UpdateView};
 use crate::plan::{Plan, go_on};
 use crate::store::fleet::{self, Filter};
-use crate::store::{CommandRow, FollowsAs, RealOrder, StoreError, UpdateRow, jobs, plans, updates};
+use crate::store::{
+    CommandRow, FollowsAs, OrderedJob, RealOrder, StoreError, UpdateRow, jobs, plans, updates,
+};
 
 /// How a command can have ended, as [`FollowUp::outcomes`] names it.
 const ENDS: [&str; 8] =
     ["succeeded", "failed", "refused", "cancelled", "timed_out", "interrupted", "rolled_back", "expired"];
+
+/// Where a roll-out was when a person said that it may go on: what was said twice must not begin two stages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// The stage under way, from 1.
+    pub(crate) stage: u32,
+    /// It was stopped.
+    pub(crate) halted: bool,
+}
+
+/// What is sent again, and to whom.
+struct Ready {
+    row: UpdateRow,
+    ordered: OrderedJob,
+    gateways: Vec<Eui>,
+}
 
 impl Center {
     /// Sends the job of an update again, to those of its gateways that it did not succeed on.
@@ -52,6 +70,41 @@ impl Center {
         follow_up: FollowUp,
         now: UnixSeconds,
     ) -> Result<UpdateView, OrderError> {
+        let Ready { row, ordered, gateways } = self.ready(caller, update_id, kind, &follow_up, now).await?;
+        let (job, limits) = (ordered.job, ordered.limits);
+        let RealOrder { options, plan, expires_in_s } = how(&row, kind, &follow_up)?;
+        let order = Order { job, limits, options, expires_in_s, plan, dry_run_first: false };
+        let audience =
+            Audience { group: row.group, gateways, way: Way::Sent, follows: Some((update_id, kind)) };
+        let mut origin = row.origin;
+        (origin.created_by_id, origin.created_by) = (caller.user, caller.name.clone());
+        let view = self.accept(caller, order, audience, origin, None, now).await?;
+        self.tell(&[Change::Update(update_id)]);
+        Ok(view)
+    }
+
+    /// For how many gateways an update would be that follows this one, if it can be sent. Nothing is sent.
+    pub(crate) async fn would_follow(
+        &self,
+        caller: &Caller,
+        update_id: UpdateId,
+        kind: FollowsAs,
+        now: UnixSeconds,
+    ) -> Result<usize, OrderError> {
+        let ready = self.ready(caller, update_id, kind, &FollowUp::default(), now).await?;
+        how(&ready.row, kind, &FollowUp::default())?;
+        Ok(ready.gateways.len())
+    }
+
+    /// What is sent again, and to whom; who asks may send it.
+    async fn ready(
+        &self,
+        caller: &Caller,
+        update_id: UpdateId,
+        kind: FollowsAs,
+        follow_up: &FollowUp,
+        now: UnixSeconds,
+    ) -> Result<Ready, OrderError> {
         let ends = ends(kind, &follow_up.outcomes)?;
         let mut connection = self.store.read().await?;
         let row = find_update(&mut connection, caller, update_id, Action::SendUpdates).await?;
@@ -65,7 +118,6 @@ impl Center {
             }
         }
         let ordered = jobs::find(&mut connection, update_id).await?.ok_or_else(|| no_update(update_id))?;
-        let (job, limits) = (ordered.job, ordered.limits);
         let lines = updates::lines(&mut connection, update_id, None).await?;
         let in_service = Filter::all(Visible::Only(vec![row.origin.customer.id]));
         let in_service: BTreeSet<Eui> =
@@ -84,15 +136,7 @@ impl Center {
                 ends.join(", ")
             )));
         }
-        let RealOrder { options, plan, expires_in_s } = how(&row, kind, &follow_up)?;
-        let order = Order { job, limits, options, expires_in_s, plan, dry_run_first: false };
-        let audience =
-            Audience { group: row.group, gateways, way: Way::Sent, follows: Some((update_id, kind)) };
-        let mut origin = row.origin;
-        (origin.created_by_id, origin.created_by) = (caller.user, caller.name.clone());
-        let view = self.accept(caller, order, audience, origin, None, now).await?;
-        self.tell(&[Change::Update(update_id)]);
-        Ok(view)
+        Ok(Ready { row, ordered, gateways })
     }
 
     /// An operator lets a roll-out go on: one that was stopped where it is, one that is under way with its next stage.
@@ -100,6 +144,7 @@ impl Center {
         &self,
         caller: &Caller,
         update_id: UpdateId,
+        seen: Option<Seen>,
         now: UnixSeconds,
     ) -> Result<UpdateView, OrderError> {
         let mut transaction = self.store.begin().await?;
@@ -109,6 +154,11 @@ impl Center {
         }
         let rows = plans::counts(&mut transaction, update_id, now).await?;
         let before = row.plan.progress;
+        if seen.is_some_and(|seen| seen != Seen { stage: before.stage + 1, halted: before.halted }) {
+            return Err(OrderError::Conflict(format!(
+                "the roll-out of update {update_id} has gone on since it was looked at: look at it again"
+            )));
+        }
         let progress = go_on(&before, &of_stage(&rows, before.stage), now).ok_or_else(|| {
             OrderError::Conflict(format!(
                 "the last stage of update {update_id} is under way, and not stopped"

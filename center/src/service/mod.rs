@@ -47,6 +47,7 @@ pub(crate) use changes::Change;
 pub(crate) use conflict::Pending;
 pub(crate) use customers::no_customer;
 pub(crate) use downlink::Outgoing;
+pub(crate) use follow::Seen;
 pub(crate) use gateway_files::export_line;
 pub(crate) use gateways::no_gateway;
 pub(crate) use lines::filter as line_filter;

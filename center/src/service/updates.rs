@@ -194,7 +194,8 @@ impl Center {
         let mut connection = self.store.read().await?;
         let row = find_update(&mut connection, caller, update_id, Action::SeeUpdates).await?;
         let counts = updates::counts(&mut connection, update_id, now).await?;
-        Ok(views::update(row, Counts::of(&counts)))
+        let followed_by = followed_by(&mut connection, update_id).await?;
+        Ok(UpdateView { followed_by, ..views::update(row, Counts::of(&counts)) })
     }
 
     /// One update, with a line for each gateway.
@@ -215,11 +216,15 @@ impl Center {
             counts.overdue += u32::from(command.is_overdue(now));
             lines.push(views::delivery(line, of, now));
         }
-        let followed_by = plans::followers(&mut connection, update_id).await?;
-        let followed_by =
-            followed_by.into_iter().map(|(update_id, kind)| Follow { update_id, kind }).collect();
+        let followed_by = followed_by(&mut connection, update_id).await?;
         Ok(UpdateView { gateways: lines, followed_by, ..views::update(row, counts) })
     }
+}
+
+/// The updates that do the job of this one again.
+async fn followed_by(connection: &mut AnyConnection, update_id: UpdateId) -> Result<Vec<Follow>, OrderError> {
+    let followers = plans::followers(connection, update_id).await?;
+    Ok(followers.into_iter().map(|(update_id, kind)| Follow { update_id, kind }).collect())
 }
 
 /// Whether two updates are of the same sending: the same person to the same group.

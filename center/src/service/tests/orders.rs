@@ -153,12 +153,12 @@ async fn a_roll_out_stops_at_a_failure_and_goes_on_when_an_operator_says_so() {
     assert_eq!(world.commands(A, 30).await, []);
     assert_eq!(world.delivery(update, A, 30).await.waits_for.unwrap().reason, WaitsForReason::Halted);
 
-    world.center.go_on(&root, update, 40).await.unwrap();
+    world.center.go_on(&root, update, None, 40).await.unwrap();
     world.center.tend(None, 40, 50).await.unwrap();
     assert_eq!(world.view_at(update, 50).await.rollout.unwrap().stage, 2);
     assert_eq!(world.commands(A, 60).await.len(), 1);
     assert_eq!(world.commands(C, 60).await.len(), 1);
-    let again = world.center.go_on(&root, update, 70).await;
+    let again = world.center.go_on(&root, update, None, 70).await;
     assert!(matches!(again, Err(OrderError::Conflict(_))), "{again:?}");
 }
 

@@ -5,12 +5,14 @@ use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use keros_protocol::{Delivery, Eui, Job, Outcome, UpdateId};
 
-use super::{kind, update_id};
+use super::{follow, kind, update_id};
 use crate::access::Action;
 use crate::api::{DeliveryView, LineQuery, UpdateView};
 use crate::cli::text;
+use crate::plan::Rollout;
 use crate::rest::Api;
 use crate::service::{line_filter, unix_now};
+use crate::store::FollowsAs;
 use crate::web::status::{self, Part, Shown};
 use crate::web::text::At;
 use crate::web::{Failure, Page, Section, Visitor, html};
@@ -43,6 +45,12 @@ struct Dashboard {
     script: Option<String>,
     is_dry_run: bool,
     may_cancel: bool,
+    may_go_on: bool,
+    may_carry_out: bool,
+    may_retry: bool,
+    /// How its stages are, when it has some.
+    stages: Option<String>,
+    not_before: Option<At>,
 }
 
 /// One gateway.
@@ -54,6 +62,8 @@ pub(super) struct Line {
     /// Task, reason, counts.
     pub(super) detail: String,
     pub(super) changed: At,
+    /// What it waits for, in words.
+    pub(super) waits_for: Option<String>,
     pub(super) overdue: bool,
     /// Its end was asked for and is not known yet.
     pub(super) is_asked: bool,
@@ -73,6 +83,7 @@ impl Line {
             outcome: status::outcome(view.outcome.as_ref().map_or("none", Outcome::name)),
             detail: view.outcome.as_ref().map(detail).unwrap_or_default(),
             changed: At::new(view.changed_at_unix_s),
+            waits_for: view.waits_for.as_ref().map(|waits| waits.text.clone()),
             overdue: view.overdue,
             is_asked: asked && !ended && !never,
             can_be_cancelled: !asked && !ended && !never,
@@ -108,7 +119,13 @@ pub(super) async fn show(
         page.refresh_s = Some(REFRESH_S);
     }
     page.script = Some("live.js");
+    let may_send = visitor.caller.may(Action::SendUpdates, &update.customer_id);
     html(&Dashboard {
+        may_go_on: may_send && follow::to_go_on_from(&update).is_some(),
+        may_carry_out: may_send && follow::can_be_carried_out(&update),
+        may_retry: may_send && follow::can_be_retried(&update),
+        stages: update.plan.rollout.as_ref().map(stages),
+        not_before: update.plan.not_before_unix_s.map(At::new),
         kind: kind(&update.kind).to_owned(),
         state: status::state(&update.state),
         sent: At::new(update.created_at_unix_s),
@@ -145,6 +162,16 @@ fn told(update: &UpdateView) -> String {
     text + "."
 }
 
+/// The stages of a roll-out in words.
+fn stages(rollout: &Rollout) -> String {
+    let first: Vec<String> = rollout.stages.iter().map(ToString::to_string).collect();
+    format!(
+        "{}, then the rest; stops when more than {} % of a stage do not succeed",
+        first.join(", then "),
+        rollout.max_failed_percent
+    )
+}
+
 fn gateways(count: u32) -> String {
     if count == 1 { "1 gateway".to_owned() } else { format!("{count} gateways") }
 }
@@ -173,6 +200,14 @@ impl Dashboard {
     /// Whether this bar's legend also names those of whom a word is overdue.
     fn has_overdue(&self, axis: &str) -> bool {
         axis == "outcome" && self.update.overdue > 0
+    }
+
+    /// What an update is to this one that follows it.
+    fn follower(&self, kind: &FollowsAs) -> &'static str {
+        match kind {
+            FollowsAs::Retry => "Sent again to the failed",
+            FollowsAs::Real => "Carried out",
+        }
     }
 
     /// Whether this part is the one that was chosen.

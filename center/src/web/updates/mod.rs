@@ -1,8 +1,10 @@
-//! The pages of updates: the list of the last ones, the dashboard of one, the line of one gateway, and cancelling.
+//! The pages of updates: the list of the last ones, the dashboard of one, the line of one gateway, cancelling, and what
+//! follows it.
 
 mod cancel;
 mod dashboard;
 mod differences;
+mod follow;
 mod last;
 mod line;
 mod live;
@@ -21,6 +23,9 @@ pub(super) fn router() -> Router<Api> {
         .route("/updates/{id}", get(dashboard::show))
         .route("/updates/{id}/live", get(live::stream))
         .route("/updates/{id}/cancel", get(cancel::ask).post(cancel::cancel))
+        .route("/updates/{id}/go-on", get(follow::ask_go_on).post(follow::go_on))
+        .route("/updates/{id}/carry-out", get(follow::ask_carry_out).post(follow::carry_out))
+        .route("/updates/{id}/retry", get(follow::ask_retry).post(follow::retry))
         .route("/updates/{id}/differences", get(differences::show))
         .route("/updates/{id}/gateways/{eui}", get(line::show))
         .route("/updates/{id}/gateways/{eui}/cancel", get(cancel::ask_one).post(cancel::cancel_one))

@@ -1,8 +1,10 @@
 //! The pages, asked for as a browser asks.
 
 mod gateways;
+mod roles;
 mod skeleton;
 mod software_update;
+mod updates;
 mod webhooks;
 
 use super::*;
