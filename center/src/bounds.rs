@@ -233,5 +233,8 @@ pub(crate) const MAX_ROLES: usize = 200;
 /// A set-up link is good for three days: over a weekend.
 pub(crate) const SETUP_S: u64 = 3 * 86_400;
 
-/// The audit log is kept for 400 days, a year and a month, and a million lines at most: some 300 MB.
+/// The audit log is kept for `--keep-audit` days, and a million lines at most, the newest: some 300 MB at 300 bytes a line.
 pub(crate) const MAX_AUDIT: u64 = 1_000_000;
+
+/// Rows that one transaction removes of what is old: some 10 ms, for which others that write wait.
+pub(crate) const PRUNED_AT_ONCE: u64 = 1000;

@@ -37,10 +37,24 @@ fn before(now: UnixSeconds, days: u32) -> UnixSeconds {
 impl Center {
     /// Removes what is old, in steps that others can write between.
     pub(crate) async fn tidy(&self, keep: &Retention, now: UnixSeconds) -> Result<(), StoreError> {
-        let mut transaction = self.store.begin().await?;
-        reports::prune(&mut transaction, before(now, keep.reports_days)).await?;
-        audit::prune(&mut transaction, before(now, keep.audit_days), MAX_AUDIT).await?;
-        transaction.commit().await?;
+        let (old_reports, old_lines) = (before(now, keep.reports_days), before(now, keep.audit_days));
+        loop {
+            let mut transaction = self.store.begin().await?;
+            let more = reports::prune(&mut transaction, old_reports).await?;
+            transaction.commit().await?;
+            if !more {
+                break;
+            }
+        }
+        let beyond = audit::beyond(&mut *self.store.read().await?, MAX_AUDIT).await?;
+        loop {
+            let mut transaction = self.store.begin().await?;
+            let more = audit::prune(&mut transaction, old_lines, beyond).await?;
+            transaction.commit().await?;
+            if !more {
+                break;
+            }
+        }
         loop {
             let old = before(now, keep.updates_days);
             let found = retention::ended_update(&mut *self.store.read().await?, old).await?;

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::among::Among;
 use super::{Result, number, parsed, to_big};
 use crate::access::{CustomerId, UserId, Visible};
+use crate::bounds::PRUNED_AT_ONCE;
 
 /// One line of the audit log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,16 +109,30 @@ pub(crate) async fn list(
     rows.iter().map(audit_row).collect()
 }
 
-/// Removes the lines before a time, and the oldest beyond `most`.
-pub(crate) async fn prune(connection: &mut AnyConnection, before: UnixSeconds, most: u64) -> Result<()> {
-    sqlx::query("DELETE FROM audit WHERE at < $1").bind(to_big(before)).execute(&mut *connection).await?;
-    let last = sqlx::query("SELECT audit_id FROM audit ORDER BY audit_id DESC LIMIT 1 OFFSET $1")
+/// The newest line that is beyond the newest `most`.
+pub(crate) async fn beyond(connection: &mut AnyConnection, most: u64) -> Result<Option<Uuid>> {
+    let row = sqlx::query("SELECT audit_id FROM audit ORDER BY audit_id DESC LIMIT 1 OFFSET $1")
         .bind(to_big(most))
-        .fetch_optional(&mut *connection)
+        .fetch_optional(connection)
         .await?;
-    if let Some(row) = last {
-        let first_removed: String = row.try_get("audit_id")?;
-        sqlx::query("DELETE FROM audit WHERE audit_id <= $1").bind(first_removed).execute(connection).await?;
-    }
-    Ok(())
+    row.map(|row| parsed(&row, "audit_id")).transpose()
+}
+
+/// Removes a part of the lines before a time, and of those up to `beyond`; whether there may be more.
+pub(crate) async fn prune(
+    connection: &mut AnyConnection,
+    before: UnixSeconds,
+    beyond: Option<Uuid>,
+) -> Result<bool> {
+    // They sort by time: what goes is among the oldest.
+    let done = sqlx::query(
+        "DELETE FROM audit WHERE (at < $1 OR audit_id <= $2) \
+         AND audit_id IN (SELECT audit_id FROM audit ORDER BY audit_id LIMIT $3)",
+    )
+    .bind(to_big(before))
+    .bind(beyond.map(|id| id.to_string()).unwrap_or_default())
+    .bind(to_big(PRUNED_AT_ONCE))
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() >= PRUNED_AT_ONCE)
 }

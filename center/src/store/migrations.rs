@@ -17,6 +17,7 @@ const STEPS: &[(i64, &str, &str)] = &[
     (9, "rest", include_str!("../../migrations/0009_rest.sql")),
     (10, "storage", include_str!("../../migrations/0010_storage.sql")),
     (11, "lines", include_str!("../../migrations/0011_lines.sql")),
+    (12, "retention", include_str!("../../migrations/0012_retention.sql")),
 ];
 
 /// Brings the tables up to date.

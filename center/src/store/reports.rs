@@ -6,6 +6,7 @@ use sqlx::{AnyConnection, Row as _};
 use uuid::Uuid;
 
 use super::{Result, number, to_big};
+use crate::bounds::PRUNED_AT_ONCE;
 
 /// A report to be kept.
 #[derive(Debug, Clone, PartialEq)]
@@ -163,13 +164,17 @@ pub(crate) async fn keep(
     Ok(Kept { reports: number(&row, "reports_kept")?, size: number(&row, "reports_size")? })
 }
 
-/// Removes reports that arrived before `oldest`. Positions stay, and with them what is acknowledged.
-pub(crate) async fn prune(connection: &mut AnyConnection, oldest: UnixSeconds) -> Result<()> {
-    sqlx::query("DELETE FROM reports WHERE received_at < $1")
-        .bind(to_big(oldest))
-        .execute(connection)
-        .await?;
-    Ok(())
+/// Removes a part of the reports that arrived before `oldest`; whether there may be more. Positions stay, and with them what is acknowledged.
+pub(crate) async fn prune(connection: &mut AnyConnection, oldest: UnixSeconds) -> Result<bool> {
+    let done = sqlx::query(
+        "DELETE FROM reports WHERE (eui, stream, number) IN (\
+         SELECT eui, stream, number FROM reports WHERE received_at < $1 LIMIT $2)",
+    )
+    .bind(to_big(oldest))
+    .bind(to_big(PRUNED_AT_ONCE))
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() >= PRUNED_AT_ONCE)
 }
 
 /// Removes the reports of one gateway that are more than `most`: first those that are no end of a command of its own, and older ones

@@ -4,9 +4,7 @@ use keros_protocol::{UnixSeconds, UpdateId};
 use sqlx::AnyConnection;
 
 use super::{Result, parsed, to_big};
-
-/// Rows that one step removes at most.
-const STEP: i64 = 1000;
+use crate::bounds::PRUNED_AT_ONCE;
 
 /// The oldest update that was sent before this and has ended.
 pub(crate) async fn ended_update(
@@ -31,7 +29,7 @@ pub(crate) async fn update(connection: &mut AnyConnection, update_id: UpdateId) 
         "DELETE FROM commands WHERE command_id IN (SELECT command_id FROM commands WHERE update_id = $1 LIMIT $2)",
     )
     .bind(update_id.to_string())
-    .bind(STEP)
+    .bind(to_big(PRUNED_AT_ONCE))
     .execute(&mut *connection)
     .await?;
     if done.rows_affected() > 0 {

@@ -9,7 +9,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, QueryBuilder, Row as _};
 use uuid::Uuid;
 
-use super::{Result, StoreError, count, number, optional_number, parsed, to_big};
+use super::{Result, StoreError, count, number, numbered, optional_number, parsed, to_big};
 use crate::access::CustomerId;
 use crate::webhooks::{EventKind, Secret};
 
@@ -306,7 +306,7 @@ pub(crate) async fn due(
         query.push(")");
     }
     query.push(" ORDER BY m.next_at, m.message_id LIMIT ").push_bind(to_big(limit as u64));
-    let rows = query.build().persistent(false).fetch_all(connection).await?;
+    let rows = numbered(query)?.fetch_all(connection).await?;
     rows.iter().map(message_row).collect()
 }
 

@@ -1,5 +1,6 @@
 //! The tables, on both databases; what only one of them has is below.
 
+mod dump;
 mod postgres;
 mod sqlite;
 
@@ -118,6 +119,45 @@ async fn is_kept(transaction: &mut Transaction, report: &NewReport<'_>) -> bool 
     reports::is_kept(transaction, EUI, report.position).await.unwrap()
 }
 
+/// A line of the audit log, of this second.
+fn audit_row(at: u64) -> audit::AuditRow {
+    audit::AuditRow {
+        audit_id: uuid::Uuid::from_u128(u128::from(at)),
+        at,
+        user: None,
+        user_name: "root".to_owned(),
+        address: None,
+        action: "login".to_owned(),
+        customer: None,
+        subject: String::new(),
+        result: "done".to_owned(),
+        detail: String::new(),
+    }
+}
+
+#[tokio::test]
+async fn the_audit_log_goes_in_steps_by_age_and_by_number_the_oldest_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await.unwrap();
+    let mut transaction = store.begin().await.unwrap();
+    for at in 1..=1500 {
+        audit::keep(&mut transaction, &audit_row(at)).await.unwrap();
+    }
+    let left = async |connection: &mut sqlx::AnyConnection| {
+        let filter = audit::AuditFilter { limit: 2000, ..Default::default() };
+        let lines = audit::list(connection, &crate::access::Visible::All, &filter).await.unwrap();
+        (lines.last().unwrap().at, lines.len())
+    };
+    assert!(audit::prune(&mut transaction, 1200, None).await.unwrap(), "a step has its bound");
+    assert_eq!(left(&mut transaction).await, (1001, 500));
+    assert!(!audit::prune(&mut transaction, 1200, None).await.unwrap());
+    assert_eq!(left(&mut transaction).await, (1200, 301));
+    assert_eq!(audit::beyond(&mut transaction, 301).await.unwrap(), None);
+    let beyond = audit::beyond(&mut transaction, 100).await.unwrap();
+    assert!(!audit::prune(&mut transaction, 0, beyond).await.unwrap());
+    assert_eq!(left(&mut transaction).await, (1401, 100));
+}
+
 #[tokio::test]
 async fn reports_go_by_age_and_positions_stay() {
     let folder = tempfile::tempdir().unwrap();
@@ -127,7 +167,7 @@ async fn reports_go_by_age_and_positions_stay() {
     for number in 1..=200 {
         reports::keep(&mut transaction, &report(1, number, "running", "{}"), number).await.unwrap();
     }
-    reports::prune(&mut transaction, 101).await.unwrap();
+    assert!(!reports::prune(&mut transaction, 101).await.unwrap(), "no more is old");
     for (number, kept) in [(1, false), (100, false), (101, true), (200, true)] {
         assert_eq!(is_kept(&mut transaction, &report(1, number, "", "")).await, kept, "{number}");
     }
