@@ -268,6 +268,7 @@ fn about_updates() -> Vec<Route> {
         )
         .query::<LineQuery>()
         .json::<Vec<DeliveryView>>(200)
+        .refuses(&[422])
         .paged(),
         Route::get(
             "/updates/{id}/gateways/{eui}",
