@@ -2,6 +2,7 @@
 //! the database, every command still runs once and every status arrives.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use keros_test_postgres::Postgres;
@@ -12,6 +13,10 @@ const GATEWAYS: usize = 8;
 
 /// How often a center is killed while commands run.
 const KILLS: usize = 3;
+
+/// Two centers may take a gateway's reports in another order than they were sent. What came too early is not kept, and the gateway sends it again
+/// after 30 s, then 60 s, 120 s (agent/machine/src/outbox.rs).
+const IN_ANY_ORDER: Duration = Duration::from_secs(300);
 
 /// It takes a while, reports on its way, and leaves a line for each run.
 const SCRIPT: &str = r#"
@@ -120,7 +125,7 @@ fn a_center_that_is_killed_under_load_costs_no_command_and_no_status() -> Result
         // Some have begun, none has ended.
         wait_for("commands run", || Ok((site.have_run(round)? >= GATEWAYS / 4).then_some(())))?;
         site.one.kill()?;
-        let view = site.other.wait_for_end(&update).with_context(|| site.other.log())?;
+        let view = site.other.wait_for_end_within(IN_ANY_ORDER, &update).with_context(|| site.other.log())?;
         all_succeeded(&view)?;
         assert_eq!(site.have_run(round)?, GATEWAYS, "each command ran once");
         site.one.restart()?;
@@ -165,10 +170,11 @@ fn a_database_that_goes_away_and_comes_back_costs_nothing_and_no_answer_is_wrong
         ensure!(error.contains("503") && error.contains("/health"), "{error}");
         let error = site.other.get("/health").err().context("it is well without a database")?.to_string();
         ensure!(error.contains("503") && error.contains("no database"), "{error}");
-        // The gateways go on, and their reports wait.
-        wait_for("all have run", || Ok((site.have_run(round)? == GATEWAYS).then_some(())))?;
+        // Gateways that have their command go on, and their reports wait; the others wait for theirs.
         site.database.restart()?;
-        all_succeeded(&site.other.wait_for_end(&update).with_context(|| site.other.log())?)?;
+        all_succeeded(
+            &site.other.wait_for_end_within(IN_ANY_ORDER, &update).with_context(|| site.other.log())?,
+        )?;
         assert_eq!(site.have_run(round)?, GATEWAYS, "each command ran once");
         ensure!(site.one.is_running() && site.other.is_running(), "a center has ended");
     }

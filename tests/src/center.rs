@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
-use crate::{Injection, Process, Threads, free_port, keros_program, run_ok, wait_for};
+use crate::{Injection, LIMIT, Process, Threads, free_port, keros_program, run_ok, wait_for, wait_within};
 
 /// Which broker the center uses.
 #[derive(Debug, Clone)]
@@ -260,7 +261,15 @@ impl Center {
     /// # Errors
     /// After the limit, with the update as it was then.
     pub fn wait_for_end(&self, update_id: &str) -> Result<Value> {
-        wait_for("the update has ended", || {
+        self.wait_for_end_within(LIMIT, update_id)
+    }
+
+    /// The same with another limit.
+    ///
+    /// # Errors
+    /// When it has not ended after the limit.
+    pub fn wait_for_end_within(&self, limit: Duration, update_id: &str) -> Result<Value> {
+        wait_within(limit, "the update has ended", || {
             let update = self.get(&format!("/updates/{update_id}"))?;
             if update["ended"] == json!(true) { Ok(Some(update)) } else { bail!("{update:#}") }
         })

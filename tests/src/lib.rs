@@ -51,4 +51,4 @@ pub use small_disk::SmallDisk;
 pub use stand_in::{Answer, Asked, StandIn};
 pub use steps::{ensure_true, steps_script, steps_script_with};
 pub use vm::{BOOT_LIMIT, Disk, HOST_SEEN_FROM_VM, Lost, Vm};
-pub use wait::{LIMIT, wait_for};
+pub use wait::{LIMIT, wait_for, wait_within};
