@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use keros_tests::{keros_program, wait_for};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -40,6 +40,28 @@ fn the_demo_ends_with_its_table_and_leaves_nothing_behind() -> Result<()> {
     Ok(())
 }
 
+/// As a browser does it: the page, its form, and with the cookie the page of groups, which has the demo's.
+fn log_in_as_the_demo_says(text: &str) -> Result<()> {
+    let after = |words: &str| {
+        let rest = text.split_once(words).map(|(_, rest)| rest);
+        rest.and_then(|rest| rest.split([',', '\n']).next())
+            .with_context(|| format!("no {words:?} in {text}"))
+    };
+    let pages = after("by hand: ")?;
+    let (login, password) = (after("log-in name ")?, after(", password ")?);
+    let agent: ureq::Agent = ureq::Agent::config_builder().max_redirects(0).build().into();
+    assert_eq!(agent.get(format!("{pages}/login")).call()?.status(), 200);
+    let fields = [("login", login), ("password", password), ("next", "/groups")];
+    let logged_in = agent.post(format!("{pages}/login")).send_form(fields)?;
+    assert_eq!(logged_in.status(), 303);
+    let cookie = logged_in.headers().get("set-cookie").context("no cookie")?.to_str()?;
+    let cookie = cookie.split(';').next().unwrap_or_default();
+    let groups =
+        agent.get(format!("{pages}/groups")).header("cookie", cookie).call()?.into_body().read_to_string()?;
+    assert!(groups.contains("Made by the demo"), "{groups}");
+    Ok(())
+}
+
 #[test]
 fn ctrl_c_ends_a_kept_demo_and_leaves_nothing_behind() -> Result<()> {
     let folder = tempfile::tempdir()?;
@@ -52,10 +74,11 @@ fn ctrl_c_ends_a_kept_demo_and_leaves_nothing_behind() -> Result<()> {
         .stdin(Stdio::null())
         .stdout(std::fs::File::create(&log)?)
         .spawn()?;
-    wait_for("the demo names its REST address", || {
+    let text = wait_for("the demo has told its story", || {
         let text = std::fs::read_to_string(&log)?;
-        Ok((text.contains("refused: not_declared") && text.contains("http://127.0.0.1:")).then_some(()))
+        Ok((text.contains("refused: not_declared") && text.contains("It stays up")).then_some(text))
     })?;
+    log_in_as_the_demo_says(&text)?;
     kill(Pid::from_raw(i32::try_from(demo.id())?), Signal::SIGINT)?;
     demo.wait()?;
     assert_eq!(std::fs::read_dir(&scratch)?.count(), 0, "files are left behind");

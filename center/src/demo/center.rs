@@ -8,10 +8,16 @@ use keros_protocol::{Eui, KeyPurpose};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
+use crate::accounts::first_administrator;
 use crate::broker::{GatewayAccess, Listener, passwords};
 use crate::cli::client::Client;
 use crate::keys;
 use crate::server::{self, BrokerChoice, EnrolSettings, Ready, RegistrySettings, ServeSettings};
+use crate::service::unix_now;
+use crate::store::Store;
+
+/// Who logs in at the demo's pages.
+pub(super) const ADMINISTRATOR: &str = "demo";
 
 /// Until it answers.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -70,6 +76,22 @@ impl Center {
     /// Its address for the command line.
     pub(super) fn url(&self) -> String {
         format!("http://{}", self.ready.rest_address)
+    }
+
+    /// Makes the demo's administrator; his password is a new one each time.
+    ///
+    /// # Errors
+    /// When the store does not take him.
+    pub(super) async fn make_administrator(&self) -> anyhow::Result<String> {
+        let mut bytes = [0; 9];
+        ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes)
+            .map_err(|_| anyhow::anyhow!("the system gives no random bytes"))?;
+        let password = base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, bytes);
+        let store = Store::open(&self.data_folder, None).await?;
+        let made = first_administrator(&store, ADMINISTRATOR, &password, unix_now()).await;
+        store.close().await;
+        made?;
+        Ok(password)
     }
 
     /// The file with its access token.

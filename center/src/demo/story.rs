@@ -10,7 +10,7 @@ use keros_protocol::{Eui, Job, JobLimits, Outcome, RefusalReason, UpdateId};
 use tokio::sync::mpsc;
 
 use super::Programs;
-use super::center::Center;
+use super::center::{ADMINISTRATOR, Center};
 use super::gateway::{self, Agent, Folders, Keros, PLANS, Plan};
 use super::link;
 use crate::api::{CreateGroup, GatewayView, GroupView, SendOptions, SendUpdate, UpdateView};
@@ -111,7 +111,11 @@ pub(super) async fn tell(stage: &mut Stage<'_>, keep: bool, out: &mut dyn Write)
         true => has_changed(outcome),
         false => is_refused(outcome, RefusalReason::NotDeclared),
     })?;
-    where_to_look(stage, &update, keep, out)?;
+    let password = match keep {
+        true => Some(stage.center()?.make_administrator().await?),
+        false => None,
+    };
+    where_to_look(stage, &update, password.as_deref(), out)?;
     if keep {
         writeln!(out, "\nIt stays up until you press Ctrl-C.")?;
         out.flush()?;
@@ -331,17 +335,23 @@ fn is_refused(outcome: &Outcome, why: RefusalReason) -> bool {
 fn where_to_look(
     stage: &Stage<'_>,
     update: &UpdateView,
-    keep: bool,
+    password: Option<&str>,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     // Who has just built it has it nowhere in the PATH.
     let program = std::env::current_exe()?;
-    if !keep {
-        writeln!(out, "\nTo look around, keep it running: {} demo --keep", program.display())?;
+    let Some(password) = password else {
+        writeln!(
+            out,
+            "\nTo look around, also in a browser, keep it running: {} demo --keep",
+            program.display()
+        )?;
         return Ok(());
-    }
+    };
     let center = stage.center()?;
     let socket = stage.folders(PLANS[0].eui)?.status_socket();
+    writeln!(out, "\nThe pages, where all of this can be done by hand: {}", center.url())?;
+    writeln!(out, "  log-in name {ADMINISTRATOR}, password {password}")?;
     writeln!(out, "\nLook further, in another terminal:")?;
     if let Some(folder) = program.parent() {
         writeln!(out, "  export PATH={}:$PATH", folder.display())?;

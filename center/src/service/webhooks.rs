@@ -33,6 +33,7 @@ pub(crate) struct Claimed {
 impl Center {
     /// The webhooks of the customers whose ones the caller may see.
     pub(crate) async fn webhooks(&self, caller: &Caller) -> Result<Vec<WebhookView>, OrderError> {
+        caller.require_somewhere(Action::SeeWebhooks)?;
         let visible = caller.where_may(Action::SeeWebhooks);
         let mut connection = self.store.read().await?;
         let mut views = Vec::new();

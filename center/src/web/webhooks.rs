@@ -79,7 +79,6 @@ impl Line {
 }
 
 async fn page_of(api: &Api, visitor: &Visitor) -> Result<List, Failure> {
-    visitor.caller.require_somewhere(Action::SeeWebhooks)?;
     Ok(List {
         page: Page::new(visitor, Section::Administration, "Webhooks"),
         webhooks: api.center().webhooks(&visitor.caller).await?,

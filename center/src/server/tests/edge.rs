@@ -76,7 +76,10 @@ fn operations(document: &Value) -> Vec<(String, String, Value)> {
                 .replace("{eui}", "7076FF00000000FF")
                 .replace("{digest}", &format!("sha256:{:064}", 0))
                 .replace("{id}", "01890000-0000-7000-8000-000000000000")
-                .replace("{name}", "nobody");
+                .replace("{name}", "nobody")
+                .replace("{user}", "nobody")
+                .replace("{customer}", "nobody")
+                .replace("{role}", "SERVICE_VIEWER");
             assert!(!path.contains('{'), "a parameter that this test does not know: {path}");
             all.push((method.to_uppercase(), path, operation.clone()));
         }

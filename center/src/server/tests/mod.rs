@@ -200,7 +200,12 @@ async fn ask(rest: SocketAddr, token: &str, method: &str, path: &str, body: Valu
         .uri(format!("http://{rest}/api/v1{path}"))
         .header("Authorization", format!("Bearer {token}"))
         .header("Content-Type", "application/json")
-        .body(if body.is_null() { Vec::new() } else { serde_json::to_vec(&body).unwrap() })
+        .body(match body {
+            Value::Null => Vec::new(),
+            // No route takes a string as JSON: it is a file.
+            Value::String(text) => text.into_bytes(),
+            body => serde_json::to_vec(&body).unwrap(),
+        })
         .unwrap();
     tokio::task::spawn_blocking(move || {
         let config = ureq::Agent::config_builder()

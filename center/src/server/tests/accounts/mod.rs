@@ -97,4 +97,20 @@ impl Running {
     pub(super) async fn ask_as(&self, token: &str, method: &str, path: &str, body: Value) -> (u16, Value) {
         ask(self.rest, token, method, path, body).await
     }
+
+    /// The status of an answer whose body is not waited for.
+    pub(super) async fn first_status_as(&self, token: &str, path: &str) -> u16 {
+        let request = ureq::http::Request::builder()
+            .uri(format!("http://{}/api/v1{path}", self.rest))
+            .header("Authorization", format!("Bearer {token}"));
+        let request = request.body(()).unwrap();
+        tokio::task::spawn_blocking(move || {
+            let config =
+                ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(LIMIT));
+            let agent: ureq::Agent = config.build().into();
+            agent.run(request).unwrap().status().as_u16()
+        })
+        .await
+        .unwrap()
+    }
 }

@@ -21,15 +21,15 @@ async fn another_customers_things_are_not_there_whatever_the_role() {
         let (status, answer) = center.ask_as(&stranger, method.as_str(), &filled(path, &things), body).await;
         assert_eq!(status, 404, "{method} {path}: {answer}");
     }
-    for path in ["/gateways", "/groups", "/updates", "/magic-links", "/enrolments"] {
+    for path in ["/gateways", "/groups", "/updates", "/magic-links", "/enrolments", "/webhooks"] {
         let (status, answer) = center.ask_as(&stranger, "GET", path, Value::Null).await;
         assert_eq!((status, answer), (200, json!([])), "{path}");
     }
-    for path in ["/users", "/customers", "/audit", "/audit.csv"] {
+    for path in ["/users", "/customers", "/audit", "/audit.csv", "/updates.csv", "/gateways/export"] {
         let (status, answer) = center.ask_as(&stranger, "GET", path, Value::Null).await;
         let text = answer.to_string();
         assert!(
-            status == 200 && !text.contains("bob") && !text.contains("\"main\"") && !text.contains("north"),
+            status == 200 && ["bob", "\"main\"", "north", "7076FF"].iter().all(|word| !text.contains(word)),
             "{path}: {text}"
         );
     }
@@ -42,6 +42,7 @@ async fn another_customers_things_are_not_there_whatever_the_role() {
         ("/gateways", json!({"eui": "7076FF0056070999", "customer": "main"})),
         ("/users", json!({"login": "eve", "roles": [{"customer": "main", "role": "SERVICE_VIEWER"}]})),
         ("/enrolments", json!({"gateways": ["7076FF0056070123"]})),
+        ("/webhooks", json!({"url": "http://127.0.0.1:9/", "customer": "main"})),
     ] {
         let (status, answer) = center.ask_as(&stranger, "POST", path, body).await;
         assert_eq!(status, 404, "{path}: {answer}");

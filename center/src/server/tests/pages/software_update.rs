@@ -2,12 +2,12 @@
 
 use super::*;
 
-const SCRIPT: &str =
+pub(super) const SCRIPT: &str =
     "- name: a play\r\n  groups:\r\n    - all\r\n  tasks:\r\n    - !echo\r\n      msg: hello\r\n";
 const HOSTILE: &str = "</textarea><script>alert(1)</script>";
 
 /// A center with the group `north` of one gateway that has told nothing yet.
-async fn center(folder: &Path) -> Running {
+pub(super) async fn center(folder: &Path) -> Running {
     let center = Running::start(folder, external(1)).await;
     let (status, body) =
         center.ask("POST", "/gateways", json!({"eui": EUI.to_string(), "name": "mast"})).await;
@@ -17,7 +17,7 @@ async fn center(folder: &Path) -> Running {
 }
 
 /// The value of a hidden field of a page.
-fn hidden<'a>(page: &'a str, name: &str) -> &'a str {
+pub(super) fn hidden<'a>(page: &'a str, name: &str) -> &'a str {
     let begin = format!("name=\"{name}\" value=\"");
     let (_, rest) = page.split_once(&begin).unwrap_or_else(|| panic!("no field {name}: {page}"));
     rest.split('"').next().unwrap()
