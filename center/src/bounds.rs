@@ -40,6 +40,9 @@ pub(crate) const CENTER_SILENCE: Duration = Duration::from_secs(20);
 /// Changes that a slow listener may be behind, before it has to read everything again.
 pub(crate) const CHANGES: usize = 1024;
 
+/// Lines in the answer to an order: an update of more gateways is answered without them, at some 300 bytes each 300 KB at most.
+pub(crate) const MAX_ANSWERED_LINES: u32 = 1000;
+
 /// Updates of one gateway that its page shows, the newest first.
 pub(crate) const MAX_GATEWAY_UPDATES: u32 = 100;
 

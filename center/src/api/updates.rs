@@ -152,9 +152,17 @@ pub(crate) struct UpdateView {
     pub(crate) deliveries: std::collections::BTreeMap<String, u32>,
     /// As above, for outcomes.
     pub(crate) outcomes: std::collections::BTreeMap<String, u32>,
-    /// One line per gateway.
+    /// One line per gateway. The answer to an order has none when there are more than 1000 gateways: `GET /updates/{id}/gateways` gives
+    /// them in parts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) gateways: Vec<DeliveryView>,
+}
+
+impl UpdateView {
+    /// How many gateways it is for, with its lines or without.
+    pub(crate) fn gateway_count(&self) -> u32 {
+        self.deliveries.values().sum()
+    }
 }
 
 /// One gateway of an update; also the data of each `gateway` event of `GET /updates/{id}/events` (server-sent events: first

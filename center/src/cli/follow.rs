@@ -49,7 +49,7 @@ fn sent(view: &UpdateView, json: bool, out: &mut dyn Write) -> anyhow::Result<En
         out,
         "Update {} was accepted for {} gateways. Follow it with:",
         view.update_id,
-        view.gateways.len()
+        view.gateway_count()
     )?;
     writeln!(out, "  keros-center update watch {}", view.update_id)?;
     Ok(Ended::Done)

@@ -46,7 +46,7 @@ pub(super) fn run(
     if json {
         return print_json(out, &view);
     }
-    writeln!(out, "Update {} was accepted for {} gateways.", view.update_id, view.gateways.len())?;
+    writeln!(out, "Update {} was accepted for {} gateways.", view.update_id, view.gateway_count())?;
     if !view.plan.is_empty() {
         writeln!(
             out,

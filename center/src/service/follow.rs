@@ -171,7 +171,7 @@ impl Center {
         transaction.commit().await.map_err(StoreError::from)?;
         self.tell(&[Change::Update(update_id)]);
         self.nudge_waiting(update_id, progress.stage).await?;
-        self.update(caller, update_id, now).await
+        self.accepted(caller, update_id, now).await
     }
 }
 

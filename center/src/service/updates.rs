@@ -18,6 +18,7 @@ use super::state::Counts;
 use super::views::{self, LineOf};
 use crate::access::{Action, Caller, GroupId};
 use crate::api::{Follow, SendToGateway, SendUpdate, UpdateView};
+use crate::bounds::MAX_ANSWERED_LINES;
 use crate::plan::hold;
 use crate::store::fleet::{self, Filter};
 use crate::store::{
@@ -110,7 +111,7 @@ impl Center {
         if let Some(key) = key {
             if updates::find(&mut transaction, key).await?.is_some_and(|row| is_same(&row, &update.row)) {
                 drop(transaction);
-                return self.update(caller, key, now).await;
+                return self.accepted(caller, key, now).await;
             }
             check_key(key, now)?;
             update.row.update_id = key;
@@ -143,6 +144,20 @@ impl Center {
         self.tell(&[Change::Update(update_id)]);
         if hold(&update.row.plan.gate(), 0, now).is_none() {
             self.nudge_waiting(update_id, 0).await?;
+        }
+        self.accepted(caller, update_id, now).await
+    }
+
+    /// The answer to an order: the update with its lines, unless there are very many.
+    pub(super) async fn accepted(
+        &self,
+        caller: &Caller,
+        update_id: UpdateId,
+        now: UnixSeconds,
+    ) -> Result<UpdateView, OrderError> {
+        let summary = self.update_summary(caller, update_id, now).await?;
+        if summary.gateway_count() > MAX_ANSWERED_LINES {
+            return Ok(summary);
         }
         self.update(caller, update_id, now).await
     }

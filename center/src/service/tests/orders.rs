@@ -324,3 +324,25 @@ async fn an_export_has_a_line_for_each_gateway_and_no_formula() {
     let text = world.center.updates_csv(&root, 20).await.unwrap();
     assert!(text.lines().nth(1).unwrap().starts_with(&format!("{update},main,all,,jetporch,")), "{text}");
 }
+
+#[tokio::test]
+async fn the_answer_to_an_order_has_lines_for_a_thousand_gateways_and_none_beyond() {
+    let world = World::new().await;
+    let root = Caller::root();
+    let euis: Vec<Eui> = (0..1001).map(|last| Eui::from_u64(0x7076_FF00_5608_0000 + last)).collect();
+    for eui in &euis {
+        let order: DeclareGateway = serde_json::from_value(json!({"eui": eui})).unwrap();
+        world.center.declare(&root, &order, 1).await.unwrap();
+    }
+    for (name, count) in [("some", 1000), ("many", 1001)] {
+        let gateways = &euis[..count];
+        let group: CreateGroup = serde_json::from_value(json!({"name": name, "gateways": gateways})).unwrap();
+        world.center.create_group(&root, &group, 1).await.unwrap();
+        let order: SendUpdate = serde_json::from_value(json!({"group": name, "job": script()})).unwrap();
+        let answer = world.center.send_update(&root, order, 10).await.unwrap();
+        let lines = if count == 1000 { 1000 } else { 0 };
+        assert_eq!((answer.gateways.len(), answer.gateway_count() as usize), (lines, count));
+        assert_eq!(world.view_at(answer.update_id, 11).await.gateways.len(), count, "all are there");
+        world.center.cancel(&root, answer.update_id, None, 12).await.unwrap();
+    }
+}
