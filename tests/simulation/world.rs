@@ -15,9 +15,11 @@ use keros_protocol::{CommandId, Report};
 use crate::agent::Agent;
 use crate::bundles::{Bundles, Link, Source};
 use crate::center::{Center, Down, Script};
+use crate::counts::Counts;
 use crate::disk::{Damage, SimDisk};
 use crate::executor::Said;
-use crate::sim::{Counts, Lie, Plan, Rates, Sim};
+use crate::plan::{Lie, Plan, Rates};
+use crate::sim::Sim;
 
 /// Things that happen before all faults stop.
 const TICKS: u32 = 160;

@@ -1,7 +1,7 @@
 //! Nothing fails any more: all must come to its end.
 
 use super::World;
-use crate::sim::Rates;
+use crate::plan::Rates;
 
 /// Rounds after the last fault, in which all must come to its end.
 const CALM_ROUNDS: u32 = 20_000;
