@@ -111,6 +111,13 @@ pub(crate) const TELEMETRY_RATE: Rate = Rate { burst_bytes: 4 << 20, bytes_per_m
 pub(crate) const MAX_REPORTS: u64 = 2000;
 pub(crate) const MAX_REPORTS_SIZE: u64 = 32 << 20;
 
+/// Reports of one gateway that wait for one before them: it has 8 on their way (`agent/machine/src/outbox.rs`), and some of progress which it
+/// has replaced since. What is beyond it comes again. 16 of the greatest are 7 MB.
+pub(crate) const MAX_EARLY_REPORTS: u64 = 16;
+
+/// And for so long: the gateway sends again what is not acknowledged after half a minute.
+pub(crate) const EARLY_REPORT_AGE_S: u64 = 3600;
+
 /// Reports that are shown of one command. A job of 300 tasks may send as many, and one that is confirmed some more; each is some 300
 /// bytes, and the few with output 64 KiB at most.
 pub(crate) const REPORTS_SHOWN: u32 = 400;

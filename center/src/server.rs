@@ -144,10 +144,14 @@ pub(crate) async fn serve(
     let center = Arc::new(
         Center::new(store.clone(), keys, settings.topic_prefix.clone(), links, nudges)
             .with_webhooks(settings.webhooks)
-            .with_max_groups(settings.max_groups),
+            .with_max_groups(settings.max_groups)
+            .with_history(settings.retention.telemetry_days),
     );
     let client_id = folder.mqtt_client_id()?;
     let member = shared.as_ref().map(|_| others::member(&client_id, &settings, &public, center.links()));
+    if let Some(member) = &member {
+        others::check_broker(&center, member).await?;
+    }
     if center.is_alone(&client_id, unix_now()).await? {
         center.forget_presence().await?;
     }

@@ -5,6 +5,7 @@ mod by_chance;
 mod by_hand;
 mod cancelling;
 mod dry_runs;
+mod early;
 mod fleet;
 mod histories;
 mod links;

@@ -9,6 +9,7 @@ pub(crate) mod customers;
 mod database;
 pub(crate) mod differences;
 mod dump;
+pub(crate) mod early;
 pub(crate) mod enrolments;
 mod error;
 pub(crate) mod fleet;

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod bad_http;
+mod beside;
 mod edge;
 mod events;
 mod links;
