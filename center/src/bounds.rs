@@ -189,6 +189,20 @@ pub(crate) const UNNAMED_BLOB_AGE: Duration = Duration::from_secs(86_400);
 /// How often such blobs are removed.
 pub(crate) const SWEEP_PERIOD: Duration = Duration::from_secs(86_400);
 
+// Alerts: webhooks are told of gateways that have fallen silent.
+
+/// How often it is looked for them.
+pub(crate) const ALERT_PERIOD_S: u64 = 60;
+
+/// A center that has just found its broker does not know yet who is there: gateways wait 5 minutes at most between attempts to connect
+/// (`reconnect_max_s` of the agent), and as long again for a bad moment.
+pub(crate) const ALERT_SETTLE_S: u64 = 600;
+
+/// Gateways that are told of in one look, and in one message, some 20 KiB: when 100,000 fall silent at once, all have been told of after 100
+/// minutes, in 1,000 messages.
+pub(crate) const ALERTED_AT_ONCE: usize = 1000;
+pub(crate) const ALERTED_IN_ONE: usize = 100;
+
 // Webhooks.
 
 /// Webhooks of one customer.

@@ -26,6 +26,7 @@ use crate::settings::{DataFolder, read_keys, read_secret};
 use crate::store::Store;
 use crate::webhooks::{self, Courier, Reach};
 
+mod alerts;
 mod believed;
 mod enrolment;
 mod others;
@@ -172,6 +173,7 @@ pub(crate) async fn serve(
     tasks.spawn(mqtt::run(Arc::clone(&center), connection, nudges_receiver, stop.clone()));
     tasks.spawn(deadlines(Arc::clone(&center), settings.retention, stop.clone()));
     tasks.spawn(sweep(Arc::clone(&center), stop.clone()));
+    tasks.spawn(alerts::run(Arc::clone(&center), stop.clone()));
     if let Some(member) = member {
         tasks.spawn(others::beat(Arc::clone(&center), member.clone(), stop.clone()));
         tasks.spawn(others::tell(Arc::clone(&center), store.clone(), member.clone(), stop.clone()));

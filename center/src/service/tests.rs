@@ -1,5 +1,6 @@
 //! The rules, without a broker: the pure ones alone, then whole histories on a real SQLite file.
 
+mod alerts;
 mod bounds;
 mod by_chance;
 mod by_hand;
