@@ -5,6 +5,7 @@ mod bounds;
 mod by_chance;
 mod by_hand;
 mod cancelling;
+mod conflicts;
 mod dry_runs;
 mod early;
 mod fleet;

@@ -3,6 +3,7 @@
 mod accounts;
 mod bad_http;
 mod beside;
+mod conflicts;
 mod edge;
 mod events;
 mod links;
