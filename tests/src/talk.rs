@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
-use keros_protocol::{Downlink, Eui, ReportPosition, Statement};
+use anyhow::{Context as _, Result, ensure};
+use keros_protocol::{Downlink, ReportPosition, Statement};
 use serde_json::Value;
 
 use crate::{Process, mosquitto_client};
@@ -38,19 +38,20 @@ impl Talk {
         of_leaf.collect()
     }
 
-    /// What gateways were told to be kept.
+    /// The reports up to which gateways were told that all is kept: EUI, stream and number, with blanks between.
     ///
     /// # Errors
     /// When a center has said what makes no sense.
-    pub fn acknowledged(&self) -> Result<BTreeSet<(Eui, ReportPosition)>> {
+    pub fn acknowledged(&self) -> Result<BTreeSet<String>> {
         let mut all = BTreeSet::new();
         for (eui, payload) in self.heard("down") {
             let downlink: Downlink = serde_json::from_str(&payload)?;
             let Some(envelope) = downlink.statement else { continue };
             let payload = envelope.unverified_payload().context("a statement has a payload")?;
             let statement: Statement = serde_json::from_slice(&payload)?;
-            all.extend(statement.last_report.map(|position| (statement.eui, position)));
-            anyhow::ensure!(statement.eui.to_string() == eui, "{eui} was told what is for {}", statement.eui);
+            let told = |position: ReportPosition| format!("{eui} {} {}", position.stream, position.number);
+            all.extend(statement.last_report.map(told));
+            ensure!(statement.eui.to_string() == eui, "{eui} was told what is for {}", statement.eui);
         }
         Ok(all)
     }
