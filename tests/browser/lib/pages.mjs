@@ -47,7 +47,7 @@ export const PAGES = {
 export const OTHERS = {
   '/gateways/export': [() => '/gateways/export', 'text/csv'],
   '/gateways/{eui}/live': [({ eui }) => `/gateways/${eui}/live`, 'text/event-stream'],
-  '/static/{name}': [() => '/static/app.css', 'text/css'],
+  '/static/{name}': [({ style }) => style, 'text/css'],
   '/updates/{id}/live': [({ failed }) => `/updates/${failed}/live`, 'text/event-stream'],
 };
 
