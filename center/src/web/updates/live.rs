@@ -9,10 +9,12 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use keros_protocol::UpdateId;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
-use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc};
 
 use super::update_id;
-use crate::access::Caller;
+use crate::access::UserId;
+use crate::accounts::Known;
+use crate::places::Place;
 use crate::rest::Api;
 use crate::service::{Change, unix_now};
 use crate::web::{Failure, Visitor};
@@ -34,14 +36,14 @@ pub(super) async fn stream(
     let update_id = update_id(&id)?;
     let changes = api.center().listen();
     api.center().update_summary(&visitor.caller, update_id, unix_now()).await?;
-    let permit = api.stream_permit().ok_or_else(|| {
+    let place = api.place_for_stream(&visitor.caller).ok_or_else(|| {
         Failure::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "Too many pages are followed at once: reload this one later.",
         )
     })?;
     let (events, receiver) = mpsc::channel(1);
-    tokio::spawn(follow(api, visitor.caller, update_id, changes, events, permit));
+    tokio::spawn(follow(api, visitor.known(), update_id, changes, events, place));
     let stream = futures_util::stream::unfold(receiver, |mut receiver| async {
         receiver.recv().await.map(|event| (Ok::<_, Infallible>(event), receiver))
     });
@@ -50,16 +52,16 @@ pub(super) async fn stream(
 
 async fn follow(
     api: Api,
-    caller: Caller,
+    known: Known,
     update_id: UpdateId,
     mut changes: broadcast::Receiver<Change>,
     events: mpsc::Sender<Event>,
-    _permit: OwnedSemaphorePermit,
+    _place: Place<UserId>,
 ) {
     let mut stop = api.stopping();
-    loop {
+    while api.is_still(&known).await {
         // What changed between the page and this stream is told by the first event.
-        let ended = match api.center().update_summary(&caller, update_id, unix_now()).await {
+        let ended = match api.center().update_summary(&known.caller, update_id, unix_now()).await {
             Ok(view) => view.ended,
             Err(error) => {
                 tracing::debug!(%error, "a page is not followed any more");
