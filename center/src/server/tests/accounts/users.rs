@@ -91,6 +91,9 @@ async fn a_channel_administrator_makes_customers_and_is_their_administrator() {
         ("POST", "/groups", json!({"name": "g", "customer": "third"}), 201),
         ("DELETE", "/customers/third", Value::Null, 409),
         ("DELETE", "/groups/g", Value::Null, 204),
+        ("POST", "/customers", json!({"name": "told"}), 201),
+        ("POST", "/webhooks", json!({"url": "https://hooks.example/", "customer": "told"}), 201),
+        ("DELETE", "/customers/told", Value::Null, 409),
         ("DELETE", "/customers/third", Value::Null, 204),
     ] {
         let (found, answer) = center.ask_as(&chan, method, path, body).await;
