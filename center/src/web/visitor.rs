@@ -34,7 +34,7 @@ impl Visitor {
     }
 
     /// The same, as the log-in says it.
-    pub(crate) fn known(&self) -> Known {
+    pub(super) fn known(&self) -> Known {
         Known {
             caller: self.caller.clone(),
             csrf: Some(self.csrf.clone()),
