@@ -6,6 +6,7 @@ mod by_hand;
 mod cancelling;
 mod dry_runs;
 mod fleet;
+mod fuzz;
 mod histories;
 mod links;
 mod lost;

@@ -2,6 +2,8 @@
 
 mod accounts;
 mod bad_http;
+mod bad_input;
+mod cli;
 mod edge;
 mod events;
 mod links;
@@ -10,6 +12,7 @@ mod orders;
 mod pages;
 mod registry;
 mod rest;
+mod things;
 mod tls;
 
 use std::net::TcpListener as StdListener;
