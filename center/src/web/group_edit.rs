@@ -25,6 +25,9 @@ const LISTED: u32 = 50;
 /// Gateways put into the group that are listed: the others are found by searching.
 const MOST_PUT_IN: usize = 200;
 
+/// Characters of a search, as the field takes them.
+const MOST_SEARCHED: usize = 100;
+
 /// Its part of the pages.
 pub(super) fn router() -> Router<Api> {
     Router::new()
@@ -179,6 +182,10 @@ pub(super) async fn take_out(
 }
 
 fn eui(chosen: &Chosen) -> Result<Eui, Failure> {
+    // It goes into the address that the answer leads to.
+    if chosen.search.chars().count() > MOST_SEARCHED {
+        return Err(Failure::bad_request(format!("A search has at most {MOST_SEARCHED} characters.")));
+    }
     chosen
         .eui
         .parse()
