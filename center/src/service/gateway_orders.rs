@@ -12,7 +12,7 @@ use super::order::{OrderError, invalid};
 use crate::access::{Action, Caller};
 use crate::api::{EditGateway, GatewayView, MoveGateway, Retired};
 use crate::gateway::label;
-use crate::store::{StoreError, cancellations, gateway_updates, gateways, groups, labels, updates};
+use crate::store::{StoreError, cancellations, commands, gateway_updates, gateways, groups, labels};
 
 impl Center {
     /// Names, describes, labels a gateway. What is not said stays.
@@ -61,7 +61,7 @@ impl Center {
                 customer.name
             )));
         }
-        updates::expire(&mut transaction, now).await?;
+        commands::expire(&mut transaction, now).await?;
         if let Some(open) = gateway_updates::open(&mut transaction, eui).await?.first() {
             return Err(OrderError::Conflict(format!(
                 "update {} of gateway {eui} has not ended: its customer has to see the end of it; cancel it, or wait for it",
@@ -96,7 +96,7 @@ impl Center {
         if row.retired_at.is_some() {
             return Err(OrderError::Conflict(format!("gateway {eui} is retired already")));
         }
-        updates::expire(&mut transaction, now).await?;
+        commands::expire(&mut transaction, now).await?;
         let mut answer = Retired { eui, cancelled: Vec::new(), asked: Vec::new() };
         let (mut ends, mut asks): (Vec<CommandId>, Vec<CommandId>) = (Vec::new(), Vec::new());
         for command in gateway_updates::open(&mut transaction, eui).await? {

@@ -12,7 +12,7 @@ use super::views;
 use crate::access::{Action, Caller, GroupId, Visible};
 use crate::api::{CreateGroup, EditGroup, GroupView, NudgedGroup};
 use crate::gateway::rule::Rule;
-use crate::store::fleet::{self, Filter, Members};
+use crate::store::fleet::{self, Filter, Kind, Members, Part, Sort};
 use crate::store::{GatewayRow, GroupRow, StoreError, Transaction, gateways, groups};
 
 impl Center {
@@ -46,6 +46,20 @@ impl Center {
         let gateways = members(&mut connection, &row).await?;
         let count = u32::try_from(gateways.len()).unwrap_or(u32::MAX);
         Ok(GroupView { gateways, put_in, ..views::group(row, count) })
+    }
+
+    /// The first members of a group, by EUI.
+    pub(crate) async fn first_members(
+        &self,
+        caller: &Caller,
+        name: &str,
+        limit: u32,
+        now: UnixSeconds,
+    ) -> Result<Vec<GatewayRow>, OrderError> {
+        let mut connection = self.store.read().await?;
+        let row = find_group(&mut connection, caller, name, Action::SeeGroups).await?;
+        let part = Part { sort: Sort::Eui, descending: false, after: None, limit };
+        Ok(fleet::page(&mut connection, &Filter::members(members_of(&row)?), &part, now).await?.rows)
     }
 
     /// Makes a group, with its members.
@@ -223,12 +237,12 @@ pub(super) async fn members(connection: &mut AnyConnection, row: &GroupRow) -> R
     Ok(fleet::all(connection, &Filter::members(members_of(row)?), 0).await?)
 }
 
-/// The same, with what is known of each.
-pub(super) async fn member_rows(
+/// The same, by kind.
+pub(super) async fn member_kinds(
     connection: &mut AnyConnection,
     row: &GroupRow,
-) -> Result<Vec<GatewayRow>, OrderError> {
-    Ok(fleet::all_rows(connection, &Filter::members(members_of(row)?), 0).await?)
+) -> Result<Vec<Kind>, OrderError> {
+    Ok(fleet::kinds(connection, &Filter::members(members_of(row)?), 0).await?)
 }
 
 /// Puts a gateway of the group's customer into the group.

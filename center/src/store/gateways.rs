@@ -53,6 +53,17 @@ macro_rules! columns {
     };
 }
 
+/// The same, where other tables are beside it.
+macro_rules! known_columns {
+    () => {
+        "g.eui AS eui, g.name AS name, g.description AS description, g.declared AS declared, g.online AS online, \
+         g.last_telemetry_at AS last_telemetry_at, g.codename AS codename, g.keros_version AS keros_version, \
+         g.agent_version AS agent_version, g.packages_digest AS packages_digest, g.report_stream AS report_stream, \
+         g.customer_id AS customer_id, g.created_at AS created_at, g.warnings AS warnings, g.retired_at AS retired_at"
+    };
+}
+pub(super) use known_columns;
+
 /// What [`gateway_row`] reads.
 pub(super) const GATEWAY_COLUMNS: &str = columns!();
 

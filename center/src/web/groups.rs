@@ -12,11 +12,11 @@ use super::{Failure, Page, Posted, Section, Visitor, html, place, to};
 use crate::access::Action;
 use crate::api::{CreateGroup, GroupView};
 use crate::rest::Api;
-use crate::service::{Addressee, Pending, unix_now};
+use crate::service::{Pending, unix_now};
 use crate::store::{GatewayRow, UpdatesOf};
 
 /// Gateways of a group that its page lists: the list of gateways shows all of them, in parts.
-const MOST_MEMBERS: usize = 200;
+const MOST_MEMBERS: u32 = 200;
 
 #[derive(Template)]
 #[template(path = "groups/list.html")]
@@ -60,11 +60,10 @@ pub(super) async fn show(
 ) -> Result<Response, Failure> {
     let caller = &visitor.caller;
     let group = api.center().group(caller, &name).await?;
-    let addressee = Addressee::Group(group.group_id.to_string());
-    let found = api.center().addressed(caller, &addressee, Action::SeeGroups).await?.gateways;
+    let found = api.center().first_members(caller, group.group_id.as_str(), MOST_MEMBERS, unix_now()).await?;
     let pending = api.center().pending_for_group(caller, group.group_id.as_str()).await?;
-    let more = found.len().saturating_sub(MOST_MEMBERS);
-    let members = found.into_iter().take(MOST_MEMBERS).map(Member::new).collect();
+    let more = group.gateways.len().saturating_sub(found.len());
+    let members = found.into_iter().map(Member::new).collect();
     let page = Page::new(&visitor, Section::Groups, group.name.clone());
     let may = |action| caller.may(action, &group.customer_id);
     let (may_send, may_edit) = (may(Action::SendUpdates), may(Action::EditGroups));
