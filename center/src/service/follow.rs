@@ -138,7 +138,7 @@ impl Center {
         if row.plan.plan.rollout.is_none() {
             return Err(OrderError::Conflict(format!("update {update_id} has no stages")));
         }
-        let rows = tally::counts(&mut transaction, update_id, now).await?;
+        let rows = tally::counts(&mut transaction, update_id, &row.plan, now).await?;
         let before = row.plan.progress;
         if seen.is_some_and(|seen| seen != Seen { stage: before.stage + 1, halted: before.halted }) {
             return Err(OrderError::Conflict(format!(

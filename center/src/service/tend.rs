@@ -89,13 +89,13 @@ impl Center {
     }
 
     async fn tend_one(&self, update_id: UpdateId, row: &PlanRow, now: UnixSeconds) -> Result<(), StoreError> {
-        let counts = tally::counts(&mut *self.store.read().await?, update_id, now).await?;
+        let counts = tally::counts(&mut *self.store.read().await?, update_id, row, now).await?;
         if todo(row, &counts, now).is_nothing() {
             return Ok(());
         }
         let mut transaction = self.store.begin().await?;
         let Some(row) = plans::find(&mut transaction, update_id).await? else { return Ok(()) };
-        let counts = tally::counts(&mut transaction, update_id, now).await?;
+        let counts = tally::counts(&mut transaction, update_id, &row, now).await?;
         let todo = todo(&row, &counts, now);
         carry_out(&mut transaction, update_id, &row, &todo, now).await?;
         if todo.counted {
@@ -165,7 +165,7 @@ async fn carry_out(
     .filter(|(_, is)| *is)
     {
         let Some(update) = updates::find(connection, update_id).await? else { continue };
-        let counts = Counts::of(&tally::counts(connection, update_id, now).await?);
+        let counts = Counts::of(&tally::counts(connection, update_id, row, now).await?);
         let customer = update.origin.customer.id;
         enqueue(connection, customer, kind, &update_data(update, counts), now).await?;
     }

@@ -223,7 +223,7 @@ async fn counts(
 ) -> Result<Counts, StoreError> {
     match &row.tally {
         Some(tally) => Ok(Counts::of(tally)),
-        None => Ok(Counts::of(&tally::counts(connection, row.update_id, now).await?)),
+        None => Ok(Counts::of(&tally::counts(connection, row.update_id, &row.plan, now).await?)),
     }
 }
 

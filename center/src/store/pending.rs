@@ -31,10 +31,11 @@ pub(crate) async fn of_group(connection: &mut AnyConnection, group: &GroupId) ->
 
 /// The gateways that commands wait for.
 pub(crate) async fn waited_for(connection: &mut AnyConnection) -> Result<Vec<Eui>> {
-    // One row for each update: 100,000 rows would take ten times as long. `STRING_AGG` is in both databases.
+    // One row for each update: 100,000 rows would take ten times as long. `STRING_AGG` is in both databases. CROSS: SQLite begins with the
+    // updates then, and does not look through all commands that ever were.
     let rows = sqlx::query(
-        "SELECT STRING_AGG(c.eui, '') AS euis FROM updates u JOIN commands c ON c.update_id = u.update_id \
-         WHERE u.tally IS NULL AND c.delivery = 'waiting' GROUP BY c.update_id",
+        "SELECT STRING_AGG(c.eui, '') AS euis FROM updates u CROSS JOIN commands c \
+         WHERE c.update_id = u.update_id AND u.tally IS NULL AND c.delivery = 'waiting' GROUP BY u.update_id",
     )
     .fetch_all(connection)
     .await?;

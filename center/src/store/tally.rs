@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
-use super::{Result, count, parsed, to_big, to_json};
+use super::{PlanRow, Result, count, parsed, to_big, to_json};
 
 /// How many commands of a stage of an update are alike.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,17 +33,32 @@ fn is_none(count: &u32) -> bool {
     *count == 0
 }
 
-/// Counts the commands of an update. One pass over one index, which has all that is asked for: 100,000 commands are some 15 ms.
+macro_rules! counts {
+    ($stage:literal, $group:literal) => {
+        concat!(
+            "SELECT ",
+            $stage,
+            " AS stage, delivery, outcome, COUNT(*) AS n, COUNT(overdue_at) AS owed, \
+             SUM(CASE WHEN overdue_at <= $2 THEN 1 ELSE 0 END) AS late FROM commands WHERE update_id = $1 GROUP BY ",
+            $group
+        )
+    };
+}
+
+/// Counts the commands of an update. One pass over one index, which has all that is asked for: 14 ms of CPU for 100,000 commands in the order of
+/// the index; by stages they have to be sorted, which takes 36.
 pub(crate) async fn counts(
     connection: &mut AnyConnection,
     update_id: UpdateId,
+    plan: &PlanRow,
     now: UnixSeconds,
 ) -> Result<Vec<CountRow>> {
-    let rows = sqlx::query(
-        "SELECT stage, delivery, outcome, COUNT(*) AS n, COUNT(overdue_at) AS owed, \
-         SUM(CASE WHEN overdue_at <= $2 THEN 1 ELSE 0 END) AS late FROM commands WHERE update_id = $1 \
-         GROUP BY delivery, outcome, stage",
-    )
+    let has_stages = plan.progress.last > 0;
+    let rows = sqlx::query(if has_stages {
+        counts!("stage", "delivery, outcome, stage")
+    } else {
+        counts!("0", "delivery, outcome")
+    })
     .bind(update_id.to_string())
     .bind(to_big(now))
     .fetch_all(connection)
