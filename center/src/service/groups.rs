@@ -1,5 +1,7 @@
 //! Groups and their members.
 
+use std::collections::BTreeMap;
+
 use keros_protocol::{Eui, UnixSeconds};
 use sqlx::AnyConnection;
 
@@ -60,6 +62,17 @@ impl Center {
         let row = find_group(&mut connection, caller, name, Action::SeeGroups).await?;
         let part = Part { sort: Sort::Eui, descending: false, after: None, limit };
         Ok(fleet::page(&mut connection, &Filter::members(members_of(&row)?), &part, now).await?.rows)
+    }
+
+    /// What people call these gateways, as far as the caller may see them.
+    pub(crate) async fn names(
+        &self,
+        caller: &Caller,
+        these: &[Eui],
+    ) -> Result<BTreeMap<Eui, String>, OrderError> {
+        let rows = gateways::these(&mut *self.store.read().await?, these).await?;
+        let seen = rows.into_iter().filter(|row| caller.sees(&row.customer_id));
+        Ok(seen.map(|row| (row.eui, row.shown_name())).collect())
     }
 
     /// Makes a group, with its members.
