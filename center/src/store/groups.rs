@@ -211,3 +211,9 @@ pub(crate) async fn with_rules(
         .await?;
     rows.iter().map(group_row).collect()
 }
+
+/// The groups that people are told of silent gateways for.
+pub(crate) async fn alerting(connection: &mut AnyConnection) -> Result<Vec<GroupRow>> {
+    let rows = sqlx::query(groups!("WHERE g.alerting = 1 ORDER BY g.group_id")).fetch_all(connection).await?;
+    rows.iter().map(group_row).collect()
+}

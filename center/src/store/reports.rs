@@ -74,6 +74,8 @@ pub(crate) struct KnownReports {
     pub(crate) has_lost: bool,
     /// This very report is kept.
     pub(crate) is_kept: bool,
+    /// Reports that wait for one before them.
+    pub(crate) early: u64,
 }
 
 /// What is known of a gateway when a report comes at this position; `None`: nothing, it was never heard of.
@@ -84,7 +86,8 @@ pub(crate) async fn known(
 ) -> Result<Option<KnownReports>> {
     let row = sqlx::query(
         "SELECT g.reports_lost AS lost, p.number AS number, CASE WHEN EXISTS (SELECT 1 FROM reports r WHERE r.eui = $1 \
-         AND r.stream = $2 AND r.number = $3) THEN 1 ELSE 0 END AS kept FROM gateways g \
+         AND r.stream = $2 AND r.number = $3) THEN 1 ELSE 0 END AS kept, \
+         (SELECT COUNT(*) FROM early_reports e WHERE e.eui = $1) AS early FROM gateways g \
          LEFT JOIN report_positions p ON p.eui = g.eui AND p.stream = $2 WHERE g.eui = $1",
     )
     .bind(eui.to_string())
@@ -98,6 +101,7 @@ pub(crate) async fn known(
             position: number.map(|number| ReportPosition { stream: position.stream, number }),
             has_lost: flag(&row, "lost")?,
             is_kept: flag(&row, "kept")?,
+            early: super::number(&row, "early")?,
         })
     };
     row.map(known).transpose()

@@ -6,8 +6,9 @@ mod page;
 use keros_protocol::{Eui, UnixSeconds};
 use sqlx::{AnyConnection, Row as _};
 
+use super::gateways::{GATEWAY_COLUMNS, gateway_row};
 use super::sql::Sql;
-use super::{Result, count, euis, optional_number};
+use super::{GatewayRow, Result, count, euis, flag, to_big};
 use crate::gateway::status::ConnectionStatus;
 
 pub(crate) use filter::{Filter, Members};
@@ -100,9 +101,23 @@ pub(crate) async fn kinds(
         Ok(Kind {
             codename: row.try_get("codename")?,
             keros_version: row.try_get("keros_version")?,
-            heard: optional_number(row, "heard")? == Some(1),
+            heard: flag(row, "heard")?,
             gateways: euis(row, "euis")?,
         })
     };
     rows.iter().map(kind).collect()
+}
+
+/// Some that match and that people have not been told of as silent.
+pub(crate) async fn not_alerted(
+    connection: &mut AnyConnection,
+    filter: &Filter,
+    now: UnixSeconds,
+    limit: usize,
+) -> Result<Vec<GatewayRow>> {
+    let mut sql = Sql::new("SELECT ");
+    sql.push(GATEWAY_COLUMNS).push(" FROM gateways g WHERE ");
+    push_filter(&mut sql, filter, Way::Pass, now);
+    sql.push(" AND g.alerted_at IS NULL ORDER BY g.eui LIMIT ").number(to_big(limit as u64));
+    sql.fetch(connection).await?.iter().map(gateway_row).collect()
 }
