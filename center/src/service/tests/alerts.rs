@@ -58,7 +58,7 @@ async fn a_gateway_of_a_group_with_alerting_is_told_of_once_when_it_falls_silent
         world.center.alert(late).await.unwrap();
     }
     let silent = ("gateway.unreachable".to_owned(), vec![A, B]);
-    assert_eq!(told(&world).await, [silent.clone()]);
+    assert_eq!(told(&world).await, std::slice::from_ref(&silent));
     world.give(&[telemetry(A)], late + 5).await;
     for _ in 0..3 {
         world.center.alert(late + 10).await.unwrap();
