@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use keros_protocol::topics::Leaf;
-use keros_protocol::{CommandId, Delivery, Eui, Outcome};
+use keros_protocol::{CommandId, Delivery, Eui, Outcome, ReportPosition};
 use uuid::Uuid;
 
 use super::world::{A, B, STREAM, World, acknowledged, report, report_in, succeeded, telemetry};
