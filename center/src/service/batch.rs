@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use keros_protocol::limits::{MAX_CANCELLATIONS_PER_STATEMENT, MAX_COMMANDS_PER_DOWNLINK};
 use keros_protocol::topics::Leaf;
-use keros_protocol::{CommandId, Eui, ReportPosition, Telemetry, UnixSeconds};
+use keros_protocol::{CommandId, Delivery, Eui, ReportPosition, Telemetry, UnixSeconds};
 use sqlx::AnyConnection;
 use uuid::Uuid;
 
@@ -18,7 +18,7 @@ use crate::bounds::{BUSY_AFTER_EXPIRY_S, MAX_EARLY_REPORTS, MAX_REPORTS, MAX_REP
 use crate::plan::hold;
 use crate::store::{
     DueCommand, Kept, KnownCommand, NewReport, StoreError, cancellations, commands, differences, early,
-    gateways, reports, silence, tally, vitals,
+    gateways, plans, reports, silence, tally, vitals,
 };
 
 /// One MQTT message.
@@ -413,6 +413,10 @@ async fn take_one(
                 commands::keep_outcome(connection, command.row.command_id, said, owed, now).await?;
                 if command.is_counted {
                     tally::forget(connection, command.row.update_id).await?;
+                }
+                // It was counted as one that never comes.
+                if matches!(command.row.delivery, Delivery::Expired | Delivery::Cancelled) {
+                    plans::reopen(connection, command.row.update_id).await?;
                 }
                 if let Some(text) = &report.differences {
                     differences::keep(connection, command.row.update_id, command.row.command_id, text)

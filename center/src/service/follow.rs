@@ -113,13 +113,21 @@ impl Center {
             }
         }
         let ordered = jobs::find(&mut connection, update_id).await?.ok_or_else(|| no_update(update_id))?;
-        let gateways = commands::ended_so(&mut connection, update_id, row.origin.customer.id, &ends).await?;
+        let ended = commands::ended_so(&mut connection, update_id, row.origin.customer.id, &ends).await?;
+        // Who sends it again twice, or again after that has succeeded, does not mean those that have it by the first time.
+        let done = plans::followed_gateways(&mut connection, update_id, kind).await?;
         drop(connection);
+        let gateways: Vec<Eui> = ended.into_iter().filter(|eui| !done.contains(eui)).collect();
         if gateways.is_empty() {
             let ends: Vec<&str> = ends.into_iter().collect();
             return Err(OrderError::Conflict(format!(
-                "no gateway of update {update_id} that is still in service here has one of these outcomes: {}",
-                ends.join(", ")
+                "no gateway of update {update_id} that is still in service here has one of these outcomes: {}{}",
+                ends.join(", "),
+                if done.is_empty() {
+                    ""
+                } else {
+                    "; to others it was sent again already, by the updates that follow it"
+                }
             )));
         }
         Ok(Ready { row, ordered, gateways })

@@ -12,7 +12,9 @@ use super::order::{OrderError, invalid};
 use crate::access::{Action, Caller};
 use crate::api::{EditGateway, GatewayView, MoveGateway, Retired};
 use crate::gateway::label;
-use crate::store::{StoreError, cancellations, commands, gateway_updates, gateways, groups, labels};
+use crate::store::{
+    StoreError, cancellations, commands, enrolments, gateway_updates, gateways, groups, labels,
+};
 
 impl Center {
     /// Names, describes, labels a gateway. What is not said stays.
@@ -68,11 +70,14 @@ impl Center {
                 open.update_id
             )));
         }
+        // With a line that the old customer has made, somebody there could become its gateway.
+        enrolments::cancel(&mut transaction, eui, now).await?;
         let left = groups::leave_all(&mut transaction, eui).await?;
         labels::set(&mut transaction, eui, &[]).await?;
         gateways::set_customer(&mut transaction, eui, customer.id).await?;
         for (of, detail) in [
-            (row.customer_id, format!("moved to the customer {:?}; it left {left} groups", customer.name)),
+            // Who sees this log need not know the other customer.
+            (row.customer_id, format!("moved to another customer; it left {left} groups")),
             (customer.id, "moved here from another customer".to_owned()),
         ] {
             let what = What::of(of, format!("gateway {eui}"), detail);

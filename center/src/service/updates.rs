@@ -134,6 +134,14 @@ impl Center {
             )));
         }
         updates::create(&mut transaction, &update).await?;
+        // All of it is taken back when it is a second time.
+        if let Some(follows) = update.row.plan.follows
+            && let Some(other) = plans::double(&mut transaction, update_id, follows).await?
+        {
+            return Err(OrderError::Conflict(format!(
+                "it was sent again already, by update {other}, to at least one of these gateways"
+            )));
+        }
         audit(&mut transaction, caller, Action::SendUpdates, sent(&update)).await?;
         transaction.commit().await.map_err(StoreError::from)?;
         self.tell_expired(expired);
