@@ -56,5 +56,23 @@ stories! {
         a_dry_run_of_a_group_shows_the_same_differences_once on GATEWAYS;
         an_update_is_cancelled_by_the_keyboard_alone on NONE;
         the_pages_of_updates_are_accessible_narrow_and_wide_light_and_dark on GATEWAYS;
+        every_page_is_accessible_and_fits_narrow_and_wide_light_and_dark on GATEWAYS;
+        every_page_is_there_without_scripts_and_its_links_lead_somewhere on GATEWAYS;
+        gateways_are_imported_from_csv_after_a_preview_that_changes_nothing on NONE;
+        the_list_of_gateways_is_searched_filtered_sorted_and_paged on NONE;
+        a_gateway_is_found_and_renamed_by_the_keyboard_alone on NONE;
+        a_gateway_is_declared_changed_moved_retired_and_taken_back on NONE;
+        a_gateways_page_follows_its_telemetry_and_its_updates_by_itself on NONE;
+        a_group_is_changed_its_rule_previewed_and_gateways_put_in_and_taken_out on NONE;
+        a_group_is_made_and_changed_by_the_keyboard_alone on NONE;
+        a_roll_out_in_stages_stops_by_itself_goes_on_by_a_button_and_the_failed_are_retried on GATEWAYS;
+        a_dry_run_is_carried_out_by_the_keyboard_alone on GATEWAYS;
+        an_update_waits_for_its_time_and_its_window_and_says_so on GATEWAYS;
+        a_user_is_made_chooses_a_password_by_a_link_that_is_good_once_and_has_the_given_roles on NONE;
+        a_password_is_changed_and_other_log_ins_end on NONE;
+        an_api_token_is_shown_once_does_what_its_scopes_say_and_is_revoked on NONE;
+        the_audit_log_tells_who_did_what_is_filtered_and_exported on NONE;
+        a_webhook_is_made_told_signed_switched_off_and_removed on NONE;
+        one_logs_in_and_out_by_the_keyboard_alone on NONE;
     }
 }

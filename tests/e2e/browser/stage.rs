@@ -138,8 +138,10 @@ struct Stage {
 impl Stage {
     fn set(gateways: Gateways) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        let registry = ["--registry".to_owned(), format!("127.0.0.1:{}", free_port()?)];
-        let center = Center::start_with(&folder.path().join("center"), Broker::Embedded, registry.to_vec())?;
+        // A story may be the receiver of webhooks.
+        let registry = format!("127.0.0.1:{}", free_port()?);
+        let more = ["--registry", &registry, "--webhooks-anywhere"].map(str::to_owned).to_vec();
+        let center = Center::start_with(&folder.path().join("center"), Broker::Embedded, more)?;
         make_administrator(folder.path())?;
         let mut stage = Self { gateways: BTreeMap::new(), center, folder };
         for (eui, keros) in gateways {
