@@ -19,7 +19,7 @@ use crate::api::{
 use crate::gateway::status::ConnectionStatus;
 use crate::rest::{Api, export_of};
 use crate::service::fleet::{Wanted, place_from, place_text, sort_from};
-use crate::service::unix_now;
+use crate::service::{Pending, unix_now};
 use crate::store::fleet::Part;
 
 /// The pages below `/gateways`, but for the Software update page.
@@ -157,6 +157,7 @@ struct List {
     next: Option<String>,
     found: String,
     export: String,
+    may_edit: bool,
 }
 
 pub(super) async fn list(
@@ -198,6 +199,7 @@ pub(super) async fn list(
             None => format!("more than {} gateways", crate::store::fleet::MOST_COUNTED),
         },
         export: asked.with(&[("sort", "")]).replacen("/gateways", "/gateways/export", 1),
+        may_edit: visitor.caller.may_somewhere(Action::EditGateways),
         asked,
         refused,
         lines,
@@ -261,6 +263,8 @@ fn columns(asked: &Asked) -> Vec<Column> {
 /// What a line about a vital says.
 struct Fact {
     name: &'static str,
+    /// The vendor's name of it.
+    word: &'static str,
     value: String,
     warned: bool,
 }
@@ -280,6 +284,12 @@ struct Show {
     more_packages: usize,
     updates: Vec<(GatewayUpdate, At)>,
     labels: String,
+    /// The customer's name.
+    customer: String,
+    created: At,
+    /// A command that waits for it.
+    pending: Option<Pending>,
+    may_send: bool,
     may_edit: bool,
     may_move: bool,
     may_lock_out: bool,
@@ -337,6 +347,10 @@ async fn one(
             .map(|update| (update.clone(), At::new(update.created_at_unix_s)))
             .collect(),
         labels: view.labels.join(" "),
+        customer: api.accounts().customer_name(view.customer_id).await?,
+        created: At::new(view.created_at_unix_s),
+        pending: center.pending_for_gateway(caller, eui).await?,
+        may_send: may(Action::SendUpdates),
         may_edit: may(Action::EditGateways),
         may_move: may(Action::MoveGateways),
         may_lock_out: may(Action::LockOut),
@@ -364,9 +378,10 @@ fn facts(view: &GatewayView) -> Vec<Fact> {
         ("Disks", "disk", Some(disks.join(", ")).filter(|text| !text.is_empty())),
         ("Uptime", "uptime", telemetry.uptime.map(crate::cli::text::duration)),
         ("Network", "network_interface_category", telemetry.network_interface_category.clone()),
+        ("Firmware", "keros", telemetry.keros_version.as_ref().map(ToString::to_string)),
     ]
     .into_iter()
-    .filter_map(|(name, word, value)| Some(Fact { name, value: value?, warned: warned(word) }))
+    .filter_map(|(name, word, value)| Some(Fact { name, word, value: value?, warned: warned(word) }))
     .collect()
 }
 
