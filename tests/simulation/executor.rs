@@ -11,7 +11,8 @@ use keros_protocol::{Command, CommandId, Job, Outcome, Summary, TaskRef};
 
 use crate::center::{BEGIN_UNIX_S, EUI, Script, key_pems};
 use crate::disk::{SharedDisk, SimDisk};
-use crate::sim::{Lie, Sim};
+use crate::plan::Lie;
+use crate::sim::Sim;
 
 /// Tasks of every job.
 pub(crate) const TASKS: u32 = 3;

@@ -2,7 +2,7 @@
 //! that becomes untrue. Each lie stands for a step left out of the real code. Run by hand:
 //! `cargo test --profile simulation -p keros-tests --test simulation -- --ignored --nocapture lies`.
 
-use crate::sim::Lie;
+use crate::plan::Lie;
 use crate::world::history;
 
 /// Tells for each lie the first seed that catches it, and how.

@@ -8,9 +8,11 @@ mod agent;
 mod bundles;
 mod center;
 mod copies;
+mod counts;
 mod disk;
 mod executor;
 mod lies;
+mod plan;
 mod random;
 mod sim;
 mod sweep;
@@ -21,7 +23,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sim::Counts;
+use counts::Counts;
 use world::history;
 
 /// In a build that is not optimised, unless `KEROS_SIM_HISTORIES` says more; `./run test` does.

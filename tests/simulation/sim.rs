@@ -3,14 +3,16 @@
 
 use std::any::Any;
 use std::cell::Cell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::counts::Counts;
 use crate::disk::{Fault, Op};
+use crate::plan::{Lie, Plan, Rates};
 use crate::random::Random;
 use crate::truth::Truth;
 
@@ -34,64 +36,6 @@ pub(crate) enum Verdict {
 
 /// Carried by the unwinding of a process that is lost.
 struct Lost;
-
-/// How often things go wrong; 0 is never.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Rates {
-    /// An operation is the last one of its process.
-    pub(crate) loss_once_in: u64,
-    /// Of these losses, in percent: it is the power of the whole gateway.
-    pub(crate) power_percent: u64,
-    /// An operation lets somebody else go on, in percent.
-    pub(crate) switch_percent: u64,
-    /// An operation fails once.
-    pub(crate) error_once_in: u64,
-}
-
-/// A promise that the disk or the machine breaks without a word. The real code cannot know, so that something must become
-/// wrong: what the simulation is there to see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lie {
-    /// Files whose path ends so are not made durable by a sync.
-    Sync(&'static str),
-    /// The names in folders whose path ends so are not.
-    FolderSync(&'static str),
-    /// A lock is given to everybody who asks, where the path ends so.
-    Lock(&'static str),
-    /// A file whose path ends so is not replaced: the old one stays.
-    Rename(&'static str),
-    /// What a lost process left running goes on.
-    Ending,
-}
-
-/// What goes wrong once, at the operation of this number.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Plan {
-    /// So many operations in a row fail.
-    pub(crate) fails: Option<(u64, u64, Fault)>,
-    /// Its process is lost, or the power of the whole gateway.
-    pub(crate) lost: Option<(u64, bool)>,
-    /// All the time.
-    pub(crate) lie: Option<Lie>,
-}
-
-/// What was met on the way.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct Counts {
-    pub(crate) histories: u64,
-    pub(crate) operations: u64,
-    pub(crate) crash_points: u64,
-    pub(crate) power_cuts: u64,
-    pub(crate) process_losses: u64,
-    pub(crate) lost_writes: u64,
-    pub(crate) failed_operations: u64,
-    /// Bundles of Magic Links.
-    pub(crate) fetched: u64,
-    /// Commands that were sent again, because a disk has lost the agent's state.
-    pub(crate) sent_again: u64,
-    /// Crash points by who was doing what to which file.
-    pub(crate) sites: BTreeMap<(&'static str, Op, String), u64>,
-}
 
 #[derive(Debug)]
 pub(crate) struct Sim {
@@ -530,41 +474,4 @@ fn class_of(path: &Path) -> String {
         }
     });
     parts.collect::<Vec<_>>().join("/")
-}
-
-impl Counts {
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.histories += other.histories;
-        self.operations += other.operations;
-        self.crash_points += other.crash_points;
-        self.power_cuts += other.power_cuts;
-        self.process_losses += other.process_losses;
-        self.lost_writes += other.lost_writes;
-        self.failed_operations += other.failed_operations;
-        self.fetched += other.fetched;
-        self.sent_again += other.sent_again;
-        for (site, count) in &other.sites {
-            *self.sites.entry(site.clone()).or_default() += count;
-        }
-    }
-}
-
-impl std::fmt::Display for Counts {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{} histories with {} operations: {} crash points at {} distinct sites, {} power cuts, {} lost processes, {} \
-             files and folders that lost writes, {} failed operations, {} fetched bundles, {} commands sent again for a state that the disk lost",
-            self.histories,
-            self.operations,
-            self.crash_points,
-            self.sites.len(),
-            self.power_cuts,
-            self.process_losses,
-            self.lost_writes,
-            self.failed_operations,
-            self.fetched,
-            self.sent_again,
-        )
-    }
 }

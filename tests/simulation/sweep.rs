@@ -5,8 +5,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::disk::{Damage, Fault};
+use crate::plan::Plan;
 use crate::setting;
-use crate::sim::Plan;
 use crate::world::{Episode, episode};
 
 /// The episode is the same each time, but for what goes wrong.
