@@ -410,6 +410,8 @@ pub(super) struct EditFields {
     name: String,
     description: String,
     labels: String,
+    #[serde(default)]
+    location: Option<String>,
 }
 
 pub(super) async fn edit(
@@ -422,6 +424,7 @@ pub(super) async fn edit(
         name: Some(form.name.trim().to_owned()),
         description: Some(form.description.replace("\r\n", "\n")),
         labels: Some(form.labels.split_whitespace().map(str::to_owned).collect()),
+        location: form.location,
     };
     let done = api.center().edit_gateway(&visitor.caller, eui, &order, unix_now()).await;
     answer(&api, &visitor, eui, done, "the gateway is changed").await

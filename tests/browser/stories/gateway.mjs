@@ -77,7 +77,7 @@ export async function on_a_gateways_page_no_new_command_while_another_of_the_sam
   assert.ok(await send.isEnabled());
 }
 
-export async function a_gateways_record_has_its_eui_name_description_customer_creation_date_groups_and_connection_status(world) {
+export async function a_gateways_record_has_its_eui_name_description_customer_creation_date_groups_connection_status_and_location(world) {
   await world.rest('POST', '/customers', { name: 'harbour' });
   await world.rest('POST', '/gateways', { eui: EUI, name: 'mast', description: 'on the crane', customer: 'harbour' });
   for (const name of ['north', 'south']) await world.rest('POST', '/groups', { name, customer: 'harbour', gateways: [EUI] });
@@ -100,6 +100,16 @@ export async function a_gateways_record_has_its_eui_name_description_customer_cr
   ]) await says(page, name, new RegExp(text));
   const since = await fact(page, 'Known since').locator('time').getAttribute('datetime');
   assert.equal(Math.floor(Date.parse(since) / 1000), record.created_at_unix_s);
+  await says(page, 'Location', /^–$/);
+  await page.getByLabel(/^Location/).fill('60,1699');
+  await page.getByRole('button', { name: 'SAVE' }).click();
+  await page.getByRole('alert').getByText('like 60.1699, 24.9384').waitFor();
+  world.refused(422);
+  await page.getByLabel(/^Location/).fill('60.1699, 24.9384');
+  await page.getByRole('button', { name: 'SAVE' }).click();
+  await page.getByText('the gateway is changed').waitFor();
+  await says(page, 'Location', /^60\.1699, 24\.9384$/);
+  assert.deepEqual((await world.rest('GET', `/gateways/${EUI}`)).locations, [{ latitude: 60.1699, longitude: 24.9384 }]);
   // Once it is heard of, its connection status has the time of it, and how often it is expected.
   await world.wish(`start-measured ${EUI} 6.3.1`);
   await world.eventually('it is heard of', async () => {

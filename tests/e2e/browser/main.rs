@@ -55,7 +55,7 @@ stories! {
         a_channel_administrator_has_several_customers_and_their_administrators on NONE;
         a_user_may_hold_different_roles_on_different_customers on NONE;
         on_a_gateways_page_no_new_command_while_another_of_the_same_type_is_pending_for_it on NONE;
-        a_gateways_record_has_its_eui_name_description_customer_creation_date_groups_and_connection_status on NONE;
+        a_gateways_record_has_its_eui_name_description_customer_creation_date_groups_connection_status_and_location on NONE;
         vitals_have_the_vendors_names_and_the_keros_entry_is_the_firmware on NONE;
         the_connection_status_is_operational_warning_unreachable_or_unknown on NONE;
         a_group_has_a_customer_a_required_name_a_description_and_alerting_that_is_off on NONE;

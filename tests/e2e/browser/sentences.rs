@@ -102,9 +102,9 @@ pub(crate) const SENTENCES: &[(&str, &[&str])] = &[
     ),
     ("A customer has at most 100 groups (`--max-groups`).", &["a_customer_has_at_most_100_groups"]),
     (
-        "A gateway's record has its EUI, name, description, customer, creation date, groups and connection status.",
+        "A gateway's record has its EUI, name, description, customer, creation date, groups, connection status and location.",
         &[
-            "a_gateways_record_has_its_eui_name_description_customer_creation_date_groups_and_connection_status",
+            "a_gateways_record_has_its_eui_name_description_customer_creation_date_groups_connection_status_and_location",
         ],
     ),
     (
@@ -124,9 +124,5 @@ pub(crate) const NOT_SHOWN: &[(&str, &str)] = &[
     (
         "What a Magic Link is technically.",
         "It is not public: ours is described in [magic-link.md](magic-link.md).",
-    ),
-    (
-        "A gateway's record has its locations.",
-        "Not kept: nothing of an update depends on a place. A label (`site:north`) or the description says where it is.",
     ),
 ];
