@@ -163,6 +163,7 @@ mod tests {
             created_at: 1,
             warnings: Vec::new(),
             retired_at: None,
+            location: None,
         }
     }
 

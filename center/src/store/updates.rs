@@ -684,7 +684,7 @@ pub(crate) async fn pending_of_members(
     let Some(members) = groups::members_by_rule(connection, group).await? else { return Ok(None) };
     let waited_for = fleet::waited_for(connection, &Filter::members(members)).await?;
     let Some((_, eui)) = waited_for else { return Ok(None) };
-    pending_of_gateway(connection, eui).await
+    Ok(pending_of_gateway(connection, eui).await?.into_iter().next())
 }
 
 /// A gateway of the update that is not in service with this customer.
@@ -704,14 +704,14 @@ pub(crate) async fn stranger(
     row.map(|row| parsed(&row, "eui")).transpose()
 }
 
-/// A command that waits for a gateway.
-pub(crate) async fn pending_of_gateway(connection: &mut AnyConnection, eui: Eui) -> Result<Option<Pending>> {
-    let row =
-        sqlx::query(pending!("WHERE c.eui = $1 AND c.delivery = 'waiting' ORDER BY c.command_id LIMIT 1"))
+/// The commands that wait for a gateway: one of each type, by the rule of the orders.
+pub(crate) async fn pending_of_gateway(connection: &mut AnyConnection, eui: Eui) -> Result<Vec<Pending>> {
+    let rows =
+        sqlx::query(pending!("WHERE c.eui = $1 AND c.delivery = 'waiting' ORDER BY c.command_id LIMIT 100"))
             .bind(eui.to_string())
-            .fetch_optional(connection)
+            .fetch_all(connection)
             .await?;
-    row.as_ref().map(pending).transpose()
+    rows.iter().map(pending).collect()
 }
 
 /// Commands of other updates that wait for the gateways of this one; some of them.

@@ -28,6 +28,7 @@ export async function a_user_is_made_chooses_a_password_by_a_link_that_is_good_o
   await page.getByLabel('Name').fill('harbour');
   await page.getByRole('button', { name: 'CREATE' }).click();
   await page.getByRole('alert').getByText('Not made').waitFor();
+  world.refused(409);
   await world.check(page);
 
   await page.goto('/users');
@@ -35,6 +36,7 @@ export async function a_user_is_made_chooses_a_password_by_a_link_that_is_good_o
   await page.getByLabel('Role').selectOption('SERVICE_VIEWER');
   await page.getByRole('button', { name: 'CREATE' }).click();
   await page.getByRole('alert').getByText('Not made').waitFor();
+  world.refused(422);
   await world.check(page);
   await page.getByLabel('Log-in name').fill('ben');
   await page.getByLabel('Customer').selectOption('harbour');
@@ -49,6 +51,7 @@ export async function a_user_is_made_chooses_a_password_by_a_link_that_is_good_o
   await own.getByLabel('The same password again').fill('another');
   await own.getByRole('button', { name: 'KEEP AND LOG IN' }).click();
   await own.getByRole('alert').getByText('not the same').waitFor();
+  world.refused(422);
   await world.check(own);
   await own.getByLabel('Password', { exact: false }).first().fill(PASSWORD);
   await own.getByLabel('The same password again').fill(PASSWORD);
@@ -96,8 +99,10 @@ export async function a_password_is_changed_and_other_log_ins_end(world) {
   };
   await fill('not the old one', 'five words in a row', 'five words in a row');
   await one.getByRole('alert').getByText('Not done').waitFor();
+  world.refused(422);
   await fill(PASSWORD, 'five words in a row', 'six words in a row');
   await one.getByRole('alert').getByText('not the same').waitFor();
+  world.refused(422);
   await fill(PASSWORD, 'five words in a row', 'five words in a row');
   await one.getByText('the password is changed').waitFor();
   await one.goto('/groups');
@@ -108,6 +113,7 @@ export async function a_password_is_changed_and_other_log_ins_end(world) {
   await other.getByLabel('Password').fill(PASSWORD);
   await other.getByRole('button', { name: 'LOG IN' }).click();
   await other.getByRole('alert').getByText('Not logged in').waitFor();
+  world.refused(401);
   await world.check(other);
 }
 
@@ -171,6 +177,7 @@ export async function a_webhook_is_made_told_signed_switched_off_and_removed(wor
     await page.getByLabel('Address').fill('https://ada:secret@hooks.example/');
     await page.getByRole('button', { name: 'CREATE' }).click();
     await page.getByRole('alert').getByText('Not made').waitFor();
+    world.refused(422);
     await world.check(page);
     await page.getByLabel('Address').fill(url);
     await page.getByRole('button', { name: 'CREATE' }).click();

@@ -122,6 +122,7 @@ export async function a_gateway_is_declared_changed_moved_retired_and_taken_back
   await page.getByLabel('EUI').fill('nonsense');
   await page.getByRole('button', { name: 'DECLARE' }).click();
   await page.getByRole('alert').getByText('Not declared').waitFor();
+  world.refused(422);
   await world.check(page);
   await page.getByLabel('EUI').fill('70:76:ff:00:56:07:01:23');
   await page.getByLabel('Name').fill('mast');
@@ -140,6 +141,7 @@ export async function a_gateway_is_declared_changed_moved_retired_and_taken_back
   await change.getByLabel('Labels').fill('a/b/c?');
   await change.getByRole('button', { name: 'SAVE' }).click();
   await page.getByRole('alert').getByText('Not done').waitFor();
+  world.refused(422);
   await world.check(page);
 
   await page.goto(`/gateways/${EUI}`);
@@ -174,10 +176,11 @@ export async function a_gateways_page_follows_its_telemetry_and_its_updates_by_i
   // Vitals, plots with the same numbers as tables, packages.
   await page.getByText(/^(Operational|Warning)/).first().waitFor();
   const vitals = page.getByRole('region', { name: 'Vitals' });
-  for (const vital of ['CPU', 'Memory', 'Uptime']) await vitals.getByText(vital, { exact: true }).first().waitFor();
-  await vitals.getByRole('img', { name: /^Memory, %: last/ }).waitFor();
-  await vitals.getByText(/^Memory in numbers/).click();
-  assert.equal(await vitals.getByRole('table').count(), 1);
+  for (const vital of ['cpu_percent', 'memory_percent', 'uptime']) await vitals.getByText(vital, { exact: true }).waitFor();
+  const week = page.getByRole('region', { name: 'The last week' });
+  await week.getByRole('img', { name: /^Memory, %: last/ }).waitFor();
+  await week.getByText(/^Memory in numbers/).click();
+  assert.equal(await week.getByRole('table').count(), 1);
   await page.getByText('1 of 1 packages').click();
   await page.getByRole('row', { name: 'keros 6.3.1' }).waitFor();
 

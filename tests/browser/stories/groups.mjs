@@ -1,86 +1,67 @@
-// The pages that make and change a group.
+// Groups: what they are made of, and how many there may be.
 
 import assert from 'node:assert/strict';
 
-import { tabTo } from '../lib/look.mjs';
-
-const MAST = '7076FF005600000A';
-const DAM = '7076FF005600000B';
-
-async function declared(world) {
-  await world.rest('POST', '/gateways', { eui: MAST, name: 'mast' });
-  await world.rest('PATCH', `/gateways/${MAST}`, { labels: ['roof'] });
-  await world.rest('POST', '/gateways', { eui: DAM, name: 'dam' });
-}
-
-export async function a_group_is_changed_its_rule_previewed_and_gateways_put_in_and_taken_out(world) {
-  await declared(world);
-  await world.rest('POST', '/groups', { name: 'north' });
-  // With scripts and without.
+export async function a_group_has_a_customer_a_required_name_a_description_and_alerting_that_is_off(world) {
+  await world.rest('POST', '/customers', { name: 'harbour' });
   for (const scripts of [true, false]) {
     const page = await world.loggedIn({ scripts });
-    await page.goto('/groups/north');
-    await page.getByText('CONFIGURATION').click();
-    await page.getByRole('link', { name: 'Edit group' }).click();
-    await page.getByLabel('Rule').fill('label is roof');
-    await page.getByRole('button', { name: 'PREVIEW THE RULE' }).click();
-    await page.getByRole('alert').getByText('Not done').waitFor();
-    await page.getByLabel('Rule').fill('label = roof');
-    await page.getByRole('button', { name: 'PREVIEW THE RULE' }).click();
-    const preview = page.getByRole('region', { name: 'Whom the rule would have' });
-    await preview.getByText('1 gateway now.').waitFor();
-    await preview.getByRole('link', { name: 'mast' }).waitFor();
-    assert.equal(await preview.getByRole('link', { name: 'dam' }).count(), 0);
-    assert.equal((await world.rest('GET', '/groups/north')).rule, undefined, 'nothing is saved yet');
+    const name = scripts ? 'north' : 'south';
+    await page.goto('/groups');
+    await page.getByRole('link', { name: 'New group' }).click();
+    const alerting = page.getByLabel(/^Alerting/);
+    assert.equal(await alerting.isChecked(), false, 'alerting is off unless it is chosen');
+    await page.getByLabel(/^Customer/).selectOption('harbour');
+    await page.getByLabel(/^Description/).fill('the cranes');
     if (scripts) await world.check(page);
-    await page.getByLabel('Alerting').check();
-    await page.getByRole('button', { name: 'SAVE' }).click();
-    await page.getByText('the group is changed').waitFor();
-    await page.getByRole('link', { name: 'mast' }).waitFor();
-    assert.equal((await world.rest('GET', '/groups/north')).alerting, true);
-
-    await page.getByText('CONFIGURATION').click();
-    await page.getByRole('link', { name: 'Edit group' }).click();
-    await page.getByLabel('Search for a gateway').fill('dam');
-    await page.getByRole('button', { name: 'SEARCH' }).click();
-    await page.getByRole('button', { name: 'PUT IN dam' }).click();
-    await page.getByText(`${DAM} is put in`).waitFor();
-    assert.equal((await world.rest('GET', '/groups/north')).gateway_count, 2);
-    if (scripts) await world.check(page);
-    await page.getByRole('button', { name: 'TAKE OUT dam' }).first().click();
-    await page.getByText(`${DAM} is taken out`).waitFor();
-    await page.getByLabel('Rule').fill('');
-    await page.getByLabel('Alerting').uncheck();
-    await page.getByRole('button', { name: 'SAVE' }).click();
-    await page.getByText('No gateway is in this group.').waitFor();
-    await page.context().close();
+    // Without a name the browser does not even send it, and the center would refuse.
+    await page.getByRole('button', { name: 'CREATE' }).click();
+    assert.equal(await page.getByLabel(/^Name/).evaluate((field) => field.validity.valueMissing), true);
+    assert.equal(new URL(page.url()).pathname, '/groups/new');
+    const csrf = await page.locator('main input[name=csrf]').inputValue();
+    assert.equal((await page.request.post('/groups', { form: { csrf, name: '', description: '' } })).status(), 422);
+    await page.getByLabel(/^Name/).fill(name);
+    await page.getByRole('button', { name: 'CREATE' }).click();
+    await page.getByRole('heading', { level: 1, name }).waitFor();
+    await page.getByText('the cranes').waitFor();
+    const facts = await page.locator('dl.facts').first().innerText();
+    assert.match(facts, /Customer\s+harbour/);
+    assert.match(facts, /Alerting\s+off/);
+    const group = await world.rest('GET', `/groups/${name}`);
+    const { customer, description, alerting: alerts } = group;
+    assert.deepEqual({ customer, description, alerts }, { customer: 'harbour', description: 'the cranes', alerts: false });
   }
+  // It is on for whoever chooses it.
+  const page = await world.loggedIn();
+  await page.goto('/groups/new');
+  await page.getByLabel(/^Name/).fill('west');
+  await page.getByLabel(/^Alerting/).check();
+  await page.getByRole('button', { name: 'CREATE' }).click();
+  await page.getByRole('heading', { level: 1, name: 'west' }).waitFor();
+  assert.equal((await world.rest('GET', '/groups/west')).alerting, true);
 }
 
-export async function a_group_is_made_and_changed_by_the_keyboard_alone(world) {
-  await declared(world);
+export async function a_customer_has_at_most_100_groups(world) {
+  await world.rest('POST', '/customers', { name: 'harbour' });
+  for (let number = 1; number < 100; number += 1) await world.rest('POST', '/groups', { name: `group ${number}`, customer: 'harbour' });
   const page = await world.loggedIn();
-  await page.goto('/groups');
-  await tabTo(page, page.getByRole('link', { name: 'New group' }));
-  await page.keyboard.press('Enter');
-  await page.waitForURL('**/groups/new');
-  await tabTo(page, page.getByLabel('Name'));
-  await page.keyboard.type('north');
-  await tabTo(page, page.getByRole('button', { name: 'CREATE' }));
-  await page.keyboard.press('Enter');
-  await page.getByText('the group is made').waitFor();
-  await tabTo(page, page.locator('summary', { hasText: 'CONFIGURATION' }));
-  await page.keyboard.press('Enter');
-  // Escape closes the menu and goes back to its head.
-  await page.keyboard.press('Escape');
-  assert.equal(await page.getByRole('link', { name: 'Edit group' }).isVisible(), false);
-  await page.keyboard.press('Enter');
-  await tabTo(page, page.getByRole('link', { name: 'Edit group' }));
-  await page.keyboard.press('Enter');
-  await page.waitForURL('**/edit');
-  await tabTo(page, page.getByLabel('Rule'));
-  await page.keyboard.type('label = roof');
-  await page.keyboard.press('Enter');
-  await page.getByText('the group is changed').waitFor();
-  await page.getByRole('link', { name: 'mast' }).waitFor();
+  const make = async (name, customer) => {
+    await page.goto('/groups/new');
+    await page.getByLabel(/^Customer/).selectOption(customer);
+    await page.getByLabel(/^Name/).fill(name);
+    await page.getByRole('button', { name: 'CREATE' }).click();
+  };
+  await make('the last', 'harbour');
+  await page.getByRole('heading', { level: 1, name: 'the last' }).waitFor();
+  await make('one too many', 'harbour');
+  await page.getByRole('alert').getByText('has 100 groups, as many as a customer may have').waitFor();
+  world.refused(409);
+  // What was filled in is still there, and another customer has its own hundred.
+  assert.equal(await page.getByLabel(/^Name/).inputValue(), 'one too many');
+  assert.equal(await page.getByLabel(/^Customer/).locator('option:checked').innerText(), 'harbour');
+  await world.check(page);
+  await make('one too many', 'main');
+  await page.getByRole('heading', { level: 1, name: 'one too many' }).waitFor();
+  const groups = await world.rest('GET', '/groups');
+  assert.equal(groups.filter(({ customer }) => customer === 'harbour').length, 100);
 }
