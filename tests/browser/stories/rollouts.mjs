@@ -21,6 +21,7 @@ export async function a_roll_out_in_stages_stops_by_itself_goes_on_by_a_button_a
   await page.getByLabel('Stages').fill('none at first');
   await page.getByRole('button', { name: 'SEND', exact: true }).click();
   await page.getByRole('alert').getByRole('link').click();
+  world.refused(422);
   assert.equal(await page.evaluate(() => document.activeElement.id), 'stages', 'the fault leads to its field');
   await world.check(page);
   await page.getByLabel('Stages').fill('1');
@@ -90,6 +91,10 @@ export async function an_update_waits_for_its_time_and_its_window_and_says_so(wo
   const at = new Date(Date.now() + 30 * 86_400_000).toISOString().slice(0, 16);
   await page.goto('/groups/north/software-update?kind=jetporch');
   await page.getByLabel('JetPorch YAML value').fill(script('!echo\n  msg: hello'));
+  await page.getByLabel('Not before').fill('2037-01-02T03:04');
+  await page.getByRole('button', { name: 'SEND', exact: true }).click();
+  await page.getByRole('alert').getByText('“Not before” is 90 days ahead at most').waitFor();
+  world.refused(422);
   await page.getByLabel('Not before').fill(at);
   await page.getByLabel('Maintenance window').fill('mon-fri 22:00-04:00');
   await page.getByRole('button', { name: 'SEND', exact: true }).click();

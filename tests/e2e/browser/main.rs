@@ -46,6 +46,7 @@ stories! {
         a_click_on_a_status_lists_only_the_gateways_in_it on GATEWAYS;
         an_update_is_cancelled_for_one_gateway_at_the_end_of_its_line_and_for_all on NONE;
         the_dashboard_refreshes_itself_until_the_update_is_sent_partially_sent_or_cancelled on GATEWAYS;
+        every_page_is_there_without_scripts_and_its_links_lead_somewhere on GATEWAYS;
     }
     full {
         a_service_viewer_observes on NONE;
@@ -79,7 +80,6 @@ stories! {
         an_update_is_cancelled_by_the_keyboard_alone on NONE;
         the_pages_of_updates_are_accessible_narrow_and_wide_light_and_dark on GATEWAYS;
         every_page_is_accessible_and_fits_narrow_and_wide_light_and_dark on GATEWAYS;
-        every_page_is_there_without_scripts_and_its_links_lead_somewhere on GATEWAYS;
         gateways_are_imported_from_csv_after_a_preview_that_changes_nothing on NONE;
         the_list_of_gateways_is_searched_filtered_sorted_and_paged on NONE;
         a_gateway_is_found_and_renamed_by_the_keyboard_alone on NONE;

@@ -76,7 +76,7 @@ pub(super) async fn show(
     html(&Show {
         update_id,
         may_cancel: visitor.caller.may(Action::CancelUpdates, &update.customer_id),
-        update: if update.group.is_empty() { "by hand".to_owned() } else { update.group },
+        update: if update.group.is_empty() { "by hand".to_owned() } else { format!("of {}", update.group) },
         ended: ended || update.ended,
         times_sent: view.delivery.times_sent,
         message: outcome.as_ref().and_then(message),
