@@ -26,7 +26,6 @@ mod service;
 mod settings;
 pub mod simulation;
 mod store;
-#[allow(dead_code, reason = "what pages are made of comes before all the pages that use it")]
 mod web;
 mod webhooks;
 

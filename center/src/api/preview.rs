@@ -50,17 +50,4 @@ impl RefusingView {
     pub(crate) fn more(&self) -> usize {
         usize::try_from(self.count).unwrap_or(usize::MAX).saturating_sub(self.some.len())
     }
-
-    /// The reason in words.
-    pub(crate) fn reason_text(&self) -> &'static str {
-        match self.reason {
-            Some(RefusalReason::NotKeros6) => "not on KerOS 6, which a JetPorch script needs.",
-            Some(RefusalReason::NotDeclared) => "not declared in the Magic Link.",
-            Some(RefusalReason::NotCompatible) => {
-                "its KerOS version or model is not among those that the Magic Link fits."
-            }
-            Some(_) => "they refuse it.",
-            None => "nothing is known of them yet.",
-        }
-    }
 }

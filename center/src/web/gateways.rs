@@ -9,7 +9,9 @@ use axum::routing::{get, post};
 use keros_protocol::Eui;
 use serde::Deserialize;
 
+use super::live::{self, Shown};
 use super::plot::{Plot, plots};
+use super::status;
 use super::text::At;
 use super::{Failure, Page, Posted, Section, Visitor, html, place, to};
 use crate::access::Action;
@@ -19,7 +21,7 @@ use crate::api::{
 use crate::gateway::status::ConnectionStatus;
 use crate::rest::{Api, export_of};
 use crate::service::fleet::{Wanted, place_from, place_text, sort_from};
-use crate::service::{Pending, unix_now};
+use crate::service::{Pending, kind_name, unix_now};
 use crate::store::fleet::Part;
 
 /// The pages below `/gateways`, but for the Software update page.
@@ -30,6 +32,7 @@ pub(super) fn router() -> Router<Api> {
         .route("/gateways/import", get(import_form).post(import))
         .route("/gateways/export", get(export))
         .route("/gateways/{eui}", get(show))
+        .route("/gateways/{eui}/live", get(follow_live))
         .route("/gateways/{eui}/edit", post(edit))
         .route("/gateways/{eui}/move", post(move_to))
         .route("/gateways/{eui}/retire", post(retire))
@@ -282,7 +285,7 @@ struct Show {
     packages: Packages,
     search: String,
     more_packages: usize,
-    updates: Vec<(GatewayUpdate, At)>,
+    updates: Vec<Sent>,
     labels: String,
     /// The customer's name.
     customer: String,
@@ -295,6 +298,30 @@ struct Show {
     may_lock_out: bool,
     may_ask: bool,
     refused: Option<String>,
+}
+
+/// An update that was sent to it.
+struct Sent {
+    update: GatewayUpdate,
+    at: At,
+    delivery: status::Shown,
+    outcome: status::Shown,
+}
+
+impl Sent {
+    fn new(update: GatewayUpdate) -> Self {
+        Self {
+            at: At::new(update.created_at_unix_s),
+            delivery: status::delivery(update.delivery.as_str()),
+            outcome: status::outcome(update.outcome.as_deref().unwrap_or("none")),
+            update,
+        }
+    }
+
+    /// What was sent, in the vendor's words.
+    fn kind(&self) -> &str {
+        kind_name(&self.update.kind)
+    }
 }
 
 /// What may stand behind `?`.
@@ -317,6 +344,16 @@ pub(super) async fn show(
     one(&api, &visitor, eui(&id)?, asked.packages, None).await
 }
 
+/// What an open page of a gateway listens to.
+pub(super) async fn follow_live(
+    State(api): State<Api>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+) -> Result<Response, Failure> {
+    let shown = Shown::Gateway(eui(&id)?);
+    live::stream(api, visitor, shown).await
+}
+
 async fn one(
     api: &Api,
     visitor: &Visitor,
@@ -332,8 +369,10 @@ async fn one(
     packages.packages.truncate(PACKAGES);
     let updates = center.updates_of_gateway(caller, eui).await?;
     let may = |action| caller.may(action, &view.customer_id);
+    let mut page = Page::new(visitor, Section::Gateways, view.name.clone());
+    page.script = Some("live.js");
     html(&Show {
-        page: Page::new(visitor, Section::Gateways, view.name.clone()),
+        page,
         look: look(view.connection_status.status),
         heard: view.last_telemetry_unix_s.map(At::new),
         retired: view.retired_at_unix_s.map(At::new),
@@ -342,10 +381,7 @@ async fn one(
         packages,
         search,
         more_packages,
-        updates: updates
-            .into_iter()
-            .map(|update| (update.clone(), At::new(update.created_at_unix_s)))
-            .collect(),
+        updates: updates.into_iter().map(Sent::new).collect(),
         labels: view.labels.join(" "),
         customer: api.accounts().customer_name(view.customer_id).await?,
         created: At::new(view.created_at_unix_s),

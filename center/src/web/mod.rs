@@ -13,10 +13,12 @@ mod failure;
 mod flash;
 mod form;
 mod gateways;
+mod group_edit;
 mod groups;
 mod guard;
 mod help;
 mod links;
+mod live;
 mod page;
 mod plot;
 mod software_update;
@@ -25,6 +27,7 @@ mod text;
 mod updates;
 mod visitor;
 mod webhooks;
+mod words;
 
 use axum::Router;
 use axum::http::Uri;
@@ -41,11 +44,16 @@ pub(crate) use visitor::Visitor;
 
 /// All pages. What is nowhere else is said here to be nowhere: as a page, or as a problem below `/api`.
 pub(crate) fn router(api: Api) -> Router<Api> {
+    pages().fallback(nowhere).layer(middleware::from_fn_with_state(api, guard::finish))
+}
+
+fn pages() -> Router<Api> {
     Router::new()
         .route("/", get(|| async { Redirect::to("/groups") }))
         .route("/groups", get(groups::list).post(groups::create))
         .route("/groups/new", get(groups::new))
         .route("/groups/{group}", get(groups::show))
+        .merge(group_edit::router())
         .merge(gateways::router())
         .merge(software_update::router::<software_update::OfGroup>())
         .merge(software_update::router::<software_update::OfGateway>())
@@ -66,13 +74,52 @@ pub(crate) fn router(api: Api) -> Router<Api> {
         .merge(webhooks::router())
         .merge(updates::router())
         .route("/static/{name}", get(assets::get))
-        .fallback(nowhere)
-        .layer(middleware::from_fn_with_state(api, guard::finish))
 }
 
 async fn nowhere(uri: Uri) -> Response {
     match uri.path().strip_prefix("/api") {
         Some(rest) if rest.is_empty() || rest.starts_with('/') => nothing_there().await.into_response(),
         _ => Failure::not_found("There is no such page.").into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    /// The places at which the router answers GET, by what axum tells of it.
+    fn asked_by_get() -> BTreeSet<String> {
+        let told = format!("{:?}", super::pages());
+        let (routes, node) = told.split_once("node: Node").unwrap();
+        let ids_of = |text: &str, then: &str| -> Vec<(String, String)> {
+            let parts = text.split("RouteId(").skip(1);
+            let parts = parts.filter_map(|part| part.split_once(&format!("): {then}")));
+            parts.map(|(id, rest)| (id.to_owned(), rest.to_owned())).collect()
+        };
+        let answers = |rest: &str| !rest.starts_with("None");
+        let of_get: BTreeSet<String> = ids_of(routes, "MethodRouter(MethodRouter { get: ")
+            .into_iter()
+            .filter_map(|(id, rest)| answers(&rest).then_some(id))
+            .collect();
+        let paths = ids_of(node, "\"").into_iter().filter(|(id, _)| of_get.contains(id));
+        // The place of what is nowhere else is axum’s own.
+        let paths = paths.filter(|(_, rest)| !rest.starts_with("/{*"));
+        paths.filter_map(|(_, rest)| Some(rest.split_once('"')?.0.to_owned())).collect()
+    }
+
+    /// The places that the browser is led to: the keys of two tables.
+    fn opened_in_a_browser() -> BTreeSet<String> {
+        let list = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/browser/lib/pages.mjs");
+        let list = std::fs::read_to_string(list).unwrap();
+        let keys = list.lines().filter_map(|line| line.strip_prefix("  '")?.split_once("': "));
+        keys.map(|(place, _)| place.to_owned()).collect()
+    }
+
+    #[test]
+    fn every_page_is_opened_in_a_browser() {
+        let pages = asked_by_get();
+        assert!(pages.len() > 30 && pages.contains("/groups/{group}/edit"), "{pages:?}");
+        assert!(!pages.contains("/logout"), "it is asked by POST");
+        assert_eq!(opened_in_a_browser(), pages, "tests/browser/lib/pages.mjs, and what the router has");
     }
 }

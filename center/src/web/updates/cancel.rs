@@ -6,11 +6,11 @@ use axum::response::Response;
 use keros_protocol::{Eui, UpdateId};
 use serde::Deserialize;
 
-use super::{eui, kind, update_id};
+use super::{eui, update_id};
 use crate::access::Action;
 use crate::api::CancelView;
 use crate::rest::Api;
-use crate::service::unix_now;
+use crate::service::{kind_name, unix_now};
 use crate::web::{Failure, Page, Posted, Section, Visitor, html, to};
 
 #[derive(Template)]
@@ -43,7 +43,7 @@ pub(super) async fn ask(
     html(&Ask {
         page: Page::new(&visitor, Section::Updates, "Cancel update"),
         update_id,
-        kind: kind(&update.kind).to_owned(),
+        kind: kind_name(&update.kind).to_owned(),
         gateway: None,
         waiting,
         under_way: update.open.saturating_sub(waiting),
@@ -68,7 +68,7 @@ pub(super) async fn ask_one(
     html(&Ask {
         page: Page::new(&visitor, Section::Updates, "Cancel update"),
         update_id,
-        kind: kind(&update.kind).to_owned(),
+        kind: kind_name(&update.kind).to_owned(),
         gateway: Some((eui, line.name)),
         waiting,
         under_way,

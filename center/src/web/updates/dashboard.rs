@@ -5,16 +5,16 @@ use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use keros_protocol::{Delivery, Eui, Job, Outcome, UpdateId};
 
-use super::{follow, kind, update_id};
+use super::{follow, update_id};
 use crate::access::Action;
 use crate::api::{DeliveryView, LineQuery, UpdateView};
-use crate::cli::text;
 use crate::plan::Rollout;
 use crate::rest::Api;
-use crate::service::{line_filter, unix_now};
+use crate::service::{kind_name, line_filter, unix_now};
 use crate::store::FollowsAs;
 use crate::web::status::{self, Part, Shown};
 use crate::web::text::At;
+use crate::web::words::Said;
 use crate::web::{Failure, Page, Section, Visitor, html};
 
 /// Lines on one page.
@@ -60,7 +60,7 @@ pub(super) struct Line {
     pub(super) delivery: Shown,
     pub(super) outcome: Shown,
     /// Task, reason, counts.
-    pub(super) detail: String,
+    pub(super) detail: Said,
     pub(super) changed: At,
     /// What it waits for, in words.
     pub(super) waits_for: Option<String>,
@@ -81,7 +81,7 @@ impl Line {
             name: view.name.clone(),
             delivery: status::delivery(view.delivery.as_str()),
             outcome: status::outcome(view.outcome.as_ref().map_or("none", Outcome::name)),
-            detail: view.outcome.as_ref().map(detail).unwrap_or_default(),
+            detail: view.outcome.as_ref().map(Said::of).unwrap_or_default(),
             changed: At::new(view.changed_at_unix_s),
             waits_for: view.waits_for.as_ref().map(|waits| waits.text.clone()),
             overdue: view.overdue,
@@ -89,13 +89,6 @@ impl Line {
             can_be_cancelled: !asked && !ended && !never,
         }
     }
-}
-
-/// What an outcome says beyond its name: task n of m, a reason, counts.
-pub(super) fn detail(outcome: &Outcome) -> String {
-    let line = text::outcome(outcome);
-    let rest = line.strip_prefix(outcome.name()).unwrap_or(&line);
-    rest.trim_start_matches(':').trim().to_owned()
 }
 
 pub(super) async fn show(
@@ -126,7 +119,7 @@ pub(super) async fn show(
         may_retry: may_send && follow::can_be_retried(&update),
         stages: update.plan.rollout.as_ref().map(stages),
         not_before: update.plan.not_before_unix_s.map(At::new),
-        kind: kind(&update.kind).to_owned(),
+        kind: kind_name(&update.kind).to_owned(),
         state: status::state(&update.state),
         sent: At::new(update.created_at_unix_s),
         expires: At::new(update.expires_at_unix_s),

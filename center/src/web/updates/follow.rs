@@ -7,11 +7,11 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use super::cancel::Nothing;
-use super::{kind, update_id};
+use super::update_id;
 use crate::access::Action;
 use crate::api::{FollowUp, UpdateView};
 use crate::rest::Api;
-use crate::service::{Seen, unix_now};
+use crate::service::{Seen, kind_name, unix_now};
 use crate::store::FollowsAs;
 use crate::web::{Failure, Page, Posted, Section, Visitor, html, to};
 
@@ -91,7 +91,7 @@ pub(super) async fn ask_retry(
 fn show(visitor: &Visitor, update: UpdateView, what: What) -> Result<Response, Failure> {
     html(&Ask {
         page: Page::new(visitor, Section::Updates, what.button()),
-        kind: kind(&update.kind).to_owned(),
+        kind: kind_name(&update.kind).to_owned(),
         update,
         what,
     })

@@ -6,11 +6,11 @@ use axum::response::Response;
 use keros_protocol::UpdateId;
 use serde::Deserialize;
 
-use super::{kind, update_id};
+use super::update_id;
 use crate::access::Action;
 use crate::api::UpdateView;
 use crate::rest::Api;
-use crate::service::unix_now;
+use crate::service::{kind_name, unix_now};
 use crate::store::UpdatesOf;
 use crate::web::status::{self, Part, Shown};
 use crate::web::text::At;
@@ -74,7 +74,7 @@ impl Row {
             update_id: view.update_id,
             by_hand: view.by_hand,
             sent: At::new(view.created_at_unix_s),
-            kind: kind(&view.kind).to_owned(),
+            kind: kind_name(&view.kind).to_owned(),
             value: value(&view),
             state: status::state(&view.state),
             parts: status::outcome_bar(&view.outcomes),

@@ -5,7 +5,7 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use keros_protocol::{Outcome, UpdateId};
 
-use super::dashboard::{Line, REFRESH_S, detail};
+use super::dashboard::{Line, REFRESH_S};
 use super::{eui, update_id};
 use crate::access::Action;
 use crate::api::ReportView;
@@ -14,6 +14,7 @@ use crate::service::unix_now;
 use crate::web::diff::{self, DiffLine};
 use crate::web::status::{self, Shown};
 use crate::web::text::At;
+use crate::web::words::Said;
 use crate::web::{Failure, Page, Section, Visitor, html};
 
 #[derive(Template)]
@@ -40,7 +41,7 @@ struct Report {
     /// By the gateway's clock.
     happened: Option<At>,
     status: Shown,
-    detail: String,
+    detail: Said,
     note: Option<String>,
 }
 
@@ -50,7 +51,7 @@ impl Report {
             received: At::new(view.received_at_unix_s),
             happened: view.time_unix_s.map(At::new),
             status: status::outcome(&view.status),
-            detail: view.outcome.as_ref().map(detail).unwrap_or_default(),
+            detail: view.outcome.as_ref().map(Said::of).unwrap_or_default(),
             note: view.note,
         }
     }

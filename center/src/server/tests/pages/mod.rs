@@ -1,6 +1,7 @@
 //! The pages, asked for as a browser asks.
 
 mod gateways;
+mod groups;
 mod roles;
 mod skeleton;
 mod software_update;

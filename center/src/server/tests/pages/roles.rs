@@ -2,6 +2,7 @@
 
 use super::software_update::{SCRIPT, hidden};
 use super::*;
+use crate::access::{Action, Role, permissions::allows};
 
 impl Running {
     /// A page as this session sees it.
@@ -41,6 +42,30 @@ async fn only_the_two_administrators_see_and_reach_the_software_update() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_not_edit_groups_has_no_way_to_do_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let center = software_update::center(folder.path()).await;
+    for role in Role::ALL {
+        let may = allows(role, Action::EditGroups);
+        let session = center.user(&role.to_string().to_lowercase(), &[("main", &role.to_string())]).await;
+        let group = center.get_as(&session, "/groups/north").await;
+        assert_eq!(group.body.contains("Edit group"), may, "{role}: {}", group.body);
+        let page = center.get_as(&session, "/groups/north/edit").await;
+        assert_eq!(page.status, if may { 200 } else { 403 }, "{role}: {page:?}");
+        let csrf = hidden(&group.body, "csrf").to_owned();
+        let chosen = [("csrf", csrf.as_str()), ("eui", "7076FF0056070777")];
+        let form = [("csrf", csrf.as_str()), ("name", "north"), ("description", "by somebody")];
+        for (place, fields) in
+            [("put-in", chosen.as_slice()), ("take-out", chosen.as_slice()), ("edit", form.as_slice())]
+        {
+            let answer = center.post_as(&session, &format!("/groups/north/{place}"), fields).await;
+            assert_eq!(answer.status == 403, !may, "{role} {place}: {answer:?}");
+        }
+    }
+    center.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_form_without_the_own_csrf_field_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let center = software_update::center(folder.path()).await;
@@ -72,7 +97,7 @@ async fn what_is_another_customers_is_not_there() {
     let group =
         center.ask("GET", "/groups/north", Value::Null).await.1["group_id"].as_str().unwrap().to_owned();
     for name in ["north", group.as_str()] {
-        for page in ["", "/software-update"] {
+        for page in ["", "/edit", "/software-update"] {
             let answer = center.get_as(&session, &format!("/groups/{name}{page}")).await;
             assert_eq!(answer.status, 404, "{name}{page}: {answer:?}");
         }

@@ -23,7 +23,7 @@ async fn a_webhook_is_made_shown_tried_and_removed_by_pages() {
     let path = format!("/webhooks/{}", hooks[0]["webhook_id"].as_str().unwrap());
     assert_eq!(center.post(&format!("{path}/test"), &[]).await.header("location"), path);
     let shown = center.get(&path).await.body;
-    assert!(shown.contains("<td data-label=\"What\">test</td>"), "{shown}");
+    assert!(shown.contains("<td data-label=\"What\" class=\"word\">test</td>"), "{shown}");
     center.post(&format!("{path}/enable"), &[("enabled", "no")]).await;
     assert!(center.get(&path).await.body.contains("SWITCH ON"));
     center.post(&format!("{path}/remove"), &[]).await;

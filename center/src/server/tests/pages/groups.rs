@@ -1,0 +1,62 @@
+//! The page that changes a group, without scripts.
+
+use super::*;
+
+#[tokio::test]
+async fn a_group_is_changed_its_rule_previewed_and_members_put_in_and_taken_out_by_forms_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let center = Running::start(folder.path(), external(1)).await;
+    let other = Eui::from_u64(0x7076_FF00_5607_0777);
+    center.ask("POST", "/gateways", json!({"eui": EUI, "name": "mast"})).await;
+    let path = format!("/gateways/{EUI}");
+    let (status, body) = center.ask("PATCH", &path, json!({"labels": ["roof"]})).await;
+    assert_eq!(status, 200, "{body}");
+    center.ask("POST", "/gateways", json!({"eui": other, "name": "<b>dam"})).await;
+    let (_, group) = center.ask("POST", "/groups", json!({"name": "north"})).await;
+    let place = format!("/groups/{}", group["group_id"].as_str().unwrap());
+    assert!(center.get(&place).await.body.contains(&format!("href=\"{place}/edit\"")));
+    let edit = format!("{place}/edit");
+
+    let form = |rule, action| {
+        vec![
+            ("name", "South"),
+            ("description", "hills"),
+            ("rule", rule),
+            ("alerting", "yes"),
+            ("action", action),
+        ]
+    };
+    let preview = center.post(&edit, &form("label = roof", "preview")).await;
+    assert!(preview.status == 200 && preview.body.contains("1 gateway now."), "{}", preview.body);
+    assert!(preview.body.contains("mast") && !preview.body.contains("dam"), "{}", preview.body);
+    let wrong = center.post(&edit, &form("label is roof", "preview")).await;
+    assert!(wrong.status == 422 && wrong.body.contains("Not done"), "{wrong:?}");
+    assert_eq!(center.post(&edit, &form("label is roof", "save")).await.status, 422);
+    let kept = center.ask("GET", place.as_str(), Value::Null).await.1;
+    assert_eq!((&kept["name"], kept.get("rule")), (&json!("north"), None), "nothing was saved");
+
+    let saved = center.post(&edit, &form("label = roof", "save")).await;
+    assert_eq!((saved.status, saved.header("location")), (303, place.as_str()), "{saved:?}");
+    let kept = center.ask("GET", place.as_str(), Value::Null).await.1;
+    assert_eq!(
+        (&kept["name"], &kept["rule"], &kept["alerting"]),
+        (&json!("South"), &json!("label = roof"), &json!(true))
+    );
+
+    let found = center.get(&format!("{edit}?search=dam")).await.body;
+    assert!(
+        found.contains("PUT IN") && found.contains("&#60;b&#62;dam") && !found.contains("<b>dam"),
+        "{found}"
+    );
+    let other = other.to_string();
+    let chosen = [("eui", other.as_str()), ("search", "dam")];
+    let put = center.post(&format!("{place}/put-in"), &chosen).await;
+    assert_eq!((put.status, put.header("location")), (303, format!("{edit}?search=dam#members").as_str()));
+    assert_eq!(center.ask("GET", place.as_str(), Value::Null).await.1["put_in"], json!([other]));
+    let page = center.get(&edit).await.body;
+    assert!(page.contains("TAKE OUT") && !page.contains("PUT IN"), "{page}");
+    assert_eq!(center.post(&format!("{place}/take-out"), &chosen).await.status, 303);
+    assert_eq!(center.ask("GET", place.as_str(), Value::Null).await.1.get("put_in"), None);
+    assert_eq!(center.post(&format!("{place}/put-in"), &[("eui", "x")]).await.status, 400);
+    center.stop().await;
+}
