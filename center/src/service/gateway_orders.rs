@@ -12,6 +12,7 @@ use super::order::{OrderError, invalid};
 use crate::access::{Action, Caller};
 use crate::api::{EditGateway, GatewayView, MoveGateway, Retired};
 use crate::gateway::label;
+use crate::gateway::location::Location;
 use crate::store::{
     StoreError, cancellations, commands, enrolments, gateway_updates, gateways, groups, labels,
 };
@@ -29,6 +30,7 @@ impl Center {
         if let Some(refusal) = order.labels.as_deref().and_then(label::refusal) {
             return Err(invalid(refusal));
         }
+        let location = order.location.as_deref().map(location_of).transpose()?;
         let mut transaction = self.store.begin().await?;
         let row = find_gateway(&mut transaction, caller, eui, Action::EditGateways).await?;
         let name = order.name.as_deref().or(row.name.as_deref()).filter(|name| !name.is_empty());
@@ -36,6 +38,9 @@ impl Center {
         gateways::rename(&mut transaction, &row, name, description).await?;
         if let Some(list) = &order.labels {
             labels::set(&mut transaction, eui, list).await?;
+        }
+        if let Some(location) = location {
+            gateways::locate(&mut transaction, eui, location).await?;
         }
         let what = What::of(row.customer_id, format!("gateway {eui}"), edited(order));
         audit(&mut transaction, caller, Action::EditGateways, what).await?;
@@ -166,6 +171,11 @@ pub(super) fn check_texts(name: Option<&str>, description: Option<&str>) -> Resu
     description.map_or(Ok(()), check_description)
 }
 
+/// A location as it is said; empty for none.
+fn location_of(text: &str) -> Result<Option<Location>, OrderError> {
+    if text.trim().is_empty() { Ok(None) } else { text.parse().map(Some).map_err(invalid) }
+}
+
 fn edited(order: &EditGateway) -> String {
     let mut parts = Vec::new();
     if let Some(name) = &order.name {
@@ -176,6 +186,9 @@ fn edited(order: &EditGateway) -> String {
     }
     if let Some(labels) = &order.labels {
         parts.push(format!("labelled {:?}", labels.join(" ")));
+    }
+    if let Some(location) = &order.location {
+        parts.push(format!("located at {location:?}"));
     }
     parts.join(", ")
 }

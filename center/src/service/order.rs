@@ -194,6 +194,13 @@ fn expires_in_s(order: &Order) -> u64 {
     order.expires_in_s.unwrap_or(DEFAULT_EXPIRY_S)
 }
 
+/// What is wrong with the times of an order: a page says it before anything is confirmed.
+pub(crate) fn fault_of_times(order: &SendUpdate, now: UnixSeconds) -> Option<String> {
+    let scope = if order.group.is_empty() { Scope::Gateway } else { Scope::Group };
+    let fault = expires_at(&order.clone().into(), scope, now).err()?;
+    Some(fault.to_string().replace("plan.not_before_unix_s", "“Not before”"))
+}
+
 /// Checks the plan, and says when the commands expire: the time counts from the moment before which nothing is handed out. It is the same for
 /// all stages: what has not begun by then never does, so that every update ends by itself.
 fn expires_at(order: &Order, scope: Scope, now: UnixSeconds) -> Result<UnixSeconds, OrderError> {

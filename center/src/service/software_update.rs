@@ -6,7 +6,7 @@ use keros_protocol::{Eui, Job, UnixSeconds};
 use sqlx::AnyConnection;
 
 use super::center::Center;
-use super::conflict::Pending;
+use super::conflict::{Pending, Scope, conflict};
 use super::gateways::find_gateway;
 use super::groups::{find_group, member_kinds, members};
 use super::order::OrderError;
@@ -76,20 +76,32 @@ impl Center {
         }
     }
 
-    /// The command that keeps an update from being sent there.
-    pub(crate) async fn pending(&self, to: &Addressed) -> Result<Option<Pending>, OrderError> {
-        match &to.group_id {
-            Some(group_id) => {
+    /// The command that keeps an update of this kind from being sent there.
+    pub(crate) async fn pending(&self, to: &Addressed, kind: &str) -> Result<Option<Pending>, OrderError> {
+        let mut connection = self.store.read().await?;
+        let (scope, pending) = match (&to.group_id, to.gateway()) {
+            (Some(group_id), _) => {
                 let mut gateways: Vec<Eui> =
                     to.kinds.iter().flat_map(|kind| kind.gateways.iter().copied()).collect();
                 gateways.sort_unstable();
-                pending_for(&mut *self.store.read().await?, group_id, &gateways).await
+                let pending = pending_for(&mut connection, group_id, &gateways).await?;
+                (Scope::Group, pending.into_iter().collect())
             }
-            None => {
-                let Some(eui) = to.gateway() else { return Ok(None) };
-                Ok(pending::of_gateway(&mut *self.store.read().await?, eui).await?.into_iter().next())
-            }
-        }
+            (None, Some(eui)) => (Scope::Gateway, pending::of_gateway(&mut connection, eui).await?),
+            (None, None) => return Ok(None),
+        };
+        Ok(conflict(scope, kind, &pending).cloned())
+    }
+
+    /// A command that waits for the gateway, of either type: its page has the orange dot meanwhile.
+    pub(crate) async fn pending_for_gateway(
+        &self,
+        caller: &Caller,
+        eui: Eui,
+    ) -> Result<Option<Pending>, OrderError> {
+        let mut connection = self.store.read().await?;
+        find_gateway(&mut connection, caller, eui, Action::SeeUpdates).await?;
+        Ok(pending::of_gateway(&mut connection, eui).await?.into_iter().next())
     }
 
     /// The command with which an update of the group waits, or one of its gateways: its page has the orange dot meanwhile.

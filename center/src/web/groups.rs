@@ -23,11 +23,13 @@ const MOST_MEMBERS: u32 = 200;
 struct List {
     page: Page,
     groups: Vec<GroupView>,
+    may_edit: bool,
 }
 
 pub(super) async fn list(State(api): State<Api>, visitor: Visitor) -> Result<Response, Failure> {
     let groups = api.center().groups(&visitor.caller, unix_now()).await?;
-    html(&List { page: Page::new(&visitor, Section::Groups, "Groups"), groups })
+    let may_edit = visitor.caller.may_somewhere(Action::EditGroups);
+    html(&List { page: Page::new(&visitor, Section::Groups, "Groups"), groups, may_edit })
 }
 
 /// A gateway of a group, as its page lists it.
@@ -89,6 +91,11 @@ pub(super) struct Fields {
     name: String,
     #[serde(default)]
     description: String,
+    /// Id of the customer; empty: as the center chooses.
+    #[serde(default)]
+    customer: String,
+    /// A box that is not checked is not sent.
+    alerting: Option<String>,
 }
 
 #[derive(Template)]
@@ -96,30 +103,46 @@ pub(super) struct Fields {
 struct New {
     page: Page,
     fields: Fields,
+    /// The customers that the visitor may make groups of: id and name.
+    customers: Vec<(String, String)>,
     /// Why it could not be made.
     refused: Option<String>,
 }
 
-pub(super) async fn new(visitor: Visitor) -> Result<Response, Failure> {
-    form(&visitor, Fields::default(), None)
+pub(super) async fn new(State(api): State<Api>, visitor: Visitor) -> Result<Response, Failure> {
+    visitor.caller.require_somewhere(Action::EditGroups)?;
+    form(&api, &visitor, Fields::default(), None).await
 }
 
-fn form(visitor: &Visitor, fields: Fields, refused: Option<String>) -> Result<Response, Failure> {
-    html(&New { page: Page::new(visitor, Section::Groups, "New group"), fields, refused })
+async fn form(
+    api: &Api,
+    visitor: &Visitor,
+    fields: Fields,
+    refused: Option<String>,
+) -> Result<Response, Failure> {
+    let caller = &visitor.caller;
+    let customers = api.accounts().customers(caller).await?.into_iter();
+    let own = customers.filter(|customer| caller.may(Action::EditGroups, &customer.customer_id));
+    let customers = own.map(|customer| (customer.customer_id.to_string(), customer.name)).collect();
+    html(&New { page: Page::new(visitor, Section::Groups, "New group"), fields, customers, refused })
 }
 
 pub(super) async fn create(
     State(api): State<Api>,
     Posted { visitor, form: fields }: Posted<Fields>,
 ) -> Result<Response, Failure> {
-    let Fields { name, description } = &fields;
-    let order =
-        CreateGroup { name: name.clone(), description: description.clone(), ..CreateGroup::default() };
+    let order = CreateGroup {
+        name: fields.name.clone(),
+        description: fields.description.clone(),
+        customer: Some(fields.customer.clone()).filter(|customer| !customer.is_empty()),
+        alerting: fields.alerting.is_some(),
+        ..CreateGroup::default()
+    };
     match api.center().create_group(&visitor.caller, &order, unix_now()).await {
         Ok(group) => Ok(to(&place("/groups", group.group_id.as_str()), "the group is made")),
         Err(error) => {
             let refusal = Failure::from(error);
-            let mut answer = form(&visitor, fields, Some(refusal.detail))?;
+            let mut answer = form(&api, &visitor, fields, Some(refusal.detail)).await?;
             *answer.status_mut() = refusal.status;
             Ok(answer)
         }
