@@ -9,7 +9,8 @@ use keros_protocol::topics::{CONTENT_TYPE, Leaf};
 use keros_protocol::{Eui, Presence, limits};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
-    ConnectProperties, ConnectReturnCode, LastWill, Packet, Publish, PublishProperties, SubscribeReasonCode,
+    ConnectProperties, ConnectReturnCode, Filter, LastWill, Packet, Publish, PublishProperties,
+    RetainForwardRule, SubscribeReasonCode,
 };
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, StateError};
 use rumqttc::{Outgoing, Transport};
@@ -299,7 +300,10 @@ async fn next(link: &Link, connection: &mut EventLoop, limit: Duration) -> Resul
 }
 
 fn greet(publisher: &Publisher) -> Result<(), LinkError> {
-    let subscribed = publisher.client.try_subscribe(&publisher.topics.down, QoS::AtLeastOnce);
+    // Nothing is retained there; a broker that has to look for it among all that it retains takes long when a whole fleet comes back.
+    let mut filter = Filter::new(publisher.topics.down.clone(), QoS::AtLeastOnce);
+    filter.retain_forward_rule = RetainForwardRule::Never;
+    let subscribed = publisher.client.try_subscribe_many([filter]);
     subscribed.map_err(|_| LinkError::Reset)?;
     publisher.presence(Presence::Online).map_err(|Full| LinkError::Reset)
 }

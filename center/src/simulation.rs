@@ -104,6 +104,7 @@ impl Simulation {
     /// When the database refuses.
     pub async fn deadlines(&self, since: UnixSeconds, now: UnixSeconds) -> anyhow::Result<()> {
         self.center.expire(now).await?;
+        self.center.tend(None, since, now).await?;
         Ok(self.center.tell_overdue(since, now).await?)
     }
 
@@ -153,7 +154,7 @@ impl Simulation {
     /// # Errors
     /// When there is no such update.
     pub async fn progress(&self, update_id: UpdateId, now: UnixSeconds) -> anyhow::Result<Progress> {
-        let view = self.center.update(&Caller::root(), update_id, now).await?;
+        let view = self.center.update_summary(&Caller::root(), update_id, now).await?;
         Ok(Progress { ended: view.ended, outcomes: view.outcomes })
     }
 

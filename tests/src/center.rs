@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
+use crate::in_1970::ahead;
 use crate::{Injection, LIMIT, Process, Threads, free_port, keros_program, run_ok, wait_for, wait_within};
 
 /// Which broker the center uses.
@@ -101,6 +102,21 @@ impl Center {
     pub fn restart_with(&mut self, injection: &Injection, log: &Path) -> Result<()> {
         let command = injection.command(&keros_program("keros-center")?, log, Threads::All)?;
         self.start_command(command)
+    }
+
+    /// Starts it again with a clock that is ahead by so many seconds. False: that is not possible here, and it goes on as it was.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn restart_ahead(&mut self, ahead_s: u64) -> Result<bool> {
+        let mut command = Command::new(keros_program("keros-center")?);
+        if !ahead(&mut command, ahead_s) {
+            return Ok(false);
+        }
+        self.kill()?;
+        self.start_command(command)?;
+        wait_for("the center answers", || Ok(self.get("/health").ok()))?;
+        Ok(true)
     }
 
     fn start_command(&mut self, mut command: Command) -> Result<()> {

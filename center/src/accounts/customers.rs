@@ -24,6 +24,12 @@ impl Accounts {
         view(&mut connection, found.id).await
     }
 
+    /// The name of the customer of something that the caller sees.
+    pub(crate) async fn customer_name(&self, id: CustomerId) -> Result<String, OrderError> {
+        let found = customers::find(&mut *self.store.read().await?, id).await?;
+        Ok(found.map_or_else(|| id.to_string(), |customer| customer.name))
+    }
+
     /// Makes a customer. Who does not administer all customers becomes its channel administrator.
     pub(crate) async fn create_customer(
         &self,

@@ -143,6 +143,9 @@ pub(crate) struct EditGateway {
     /// All of its labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) labels: Option<Vec<String>>,
+    /// Where it stands: latitude and longitude in degrees, with a comma between, like `60.1699, 24.9384`; empty for not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) location: Option<String>,
 }
 
 /// `POST /gateways/{eui}/move`.

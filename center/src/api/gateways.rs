@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Connection, Vital};
 use crate::access::CustomerId;
+use crate::gateway::location::Location;
 
 /// `GET /gateways/{eui}`, and the elements of `GET /gateways`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -36,6 +37,9 @@ pub(crate) struct GatewayView {
     /// Its labels.
     #[serde(default)]
     pub(crate) labels: Vec<String>,
+    /// Where it stands, as an operator says it: one place, or none.
+    #[serde(default)]
+    pub(crate) locations: Vec<Location>,
     /// Connection status.
     pub(crate) connection_status: Connection,
     /// Names of the vitals that are worth a look: why it may be in Warning.

@@ -49,9 +49,9 @@ pub(super) fn run(
             let body = DeclareGateway { eui: eui.to_string(), name, description, customer };
             show_one(out, &client.post("/gateways", &body)?)
         }
-        GatewaysCommand::Edit { eui, name, description, labels } => {
+        GatewaysCommand::Edit { eui, name, description, labels, location } => {
             let labels = labels.map(|list| list.into_iter().filter(|label| !label.is_empty()).collect());
-            let body = EditGateway { name, description, labels };
+            let body = EditGateway { name, description, labels, location };
             show_one(out, &client.patch(&format!("/gateways/{eui}"), &body)?)
         }
         GatewaysCommand::Move { eui, customer } => {
@@ -262,6 +262,9 @@ fn show(view: &GatewayView, out: &mut dyn Write) -> anyhow::Result<Ended> {
     line("Groups", &view.groups.join(", "))?;
     if !view.labels.is_empty() {
         line("Labels", &view.labels.join(", "))?;
+    }
+    for location in &view.locations {
+        line("Location", &location.to_string())?;
     }
     line("State", &state(view))?;
     if !view.warnings.is_empty() {

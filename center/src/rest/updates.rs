@@ -25,7 +25,7 @@ pub(super) async fn list(
 ) -> Result<(HeaderMap, Json<Vec<UpdateView>>), Failure> {
     let limit = page.limit(USUAL, MOST);
     let before = page.cursor.as_deref().map(update_id).transpose()?;
-    let updates = api.center.updates(&caller, before, limit, unix_now()).await?;
+    let updates = api.center.updates(&caller, UpdatesOf::All, before, limit, unix_now()).await?;
     Ok(part("/updates", limit, updates, |update| update.update_id.to_string()))
 }
 
@@ -37,7 +37,7 @@ pub(super) async fn of_gateway(
 ) -> Result<Json<Vec<UpdateView>>, Failure> {
     let gateway = api.center.gateway(&caller, eui(&gateway)?, unix_now()).await?;
     let of = UpdatesOf::Gateway(gateway.eui);
-    Ok(Json(api.center.updates_of(&caller, of, USUAL, unix_now()).await?))
+    Ok(Json(api.center.updates(&caller, of, None, USUAL, unix_now()).await?))
 }
 
 pub(super) async fn show(

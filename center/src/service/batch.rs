@@ -17,8 +17,8 @@ use super::report::{Known, Verdict, judge};
 use crate::bounds::{BUSY_AFTER_EXPIRY_S, MAX_EARLY_REPORTS, MAX_REPORTS, MAX_REPORTS_SIZE, MAX_STREAMS};
 use crate::plan::hold;
 use crate::store::{
-    DueCommand, Kept, KnownCommand, NewReport, StoreError, cancellations, differences, early, gateways, plans,
-    reports, silence, updates, vitals,
+    DueCommand, Kept, KnownCommand, NewReport, StoreError, cancellations, commands, differences, early,
+    gateways, plans, reports, silence, tally, vitals,
 };
 
 /// One MQTT message.
@@ -52,8 +52,10 @@ struct Question {
     telemetry: Telemetry,
     correlation: Option<Vec<u8>>,
     packages_wanted: bool,
-    /// The stream of the last report before it.
-    report_stream: Option<Uuid>,
+    /// Up to where the stream of the last report before it is kept.
+    position: Option<ReportPosition>,
+    /// The gateway may have to be told of a command.
+    has_open: bool,
 }
 
 /// What has been gathered while the messages of one batch are gone through.
@@ -155,17 +157,17 @@ impl Center {
         now: UnixSeconds,
         changes: &mut Vec<Change>,
     ) -> Result<Outgoing, StoreError> {
-        let Question { telemetry, correlation, packages_wanted, report_stream } = question;
+        let Question { telemetry, correlation, packages_wanted, position, has_open } = question;
         let eui = telemetry.eui;
-        let last = match stream.or(report_stream) {
+        let last = match stream {
             Some(stream) => reports::position(connection, eui, stream).await?,
-            None => None,
+            None => position,
         };
         let nonces = telemetry.nonces.clone();
-        // Nearly always there is nothing: one question then, not three.
-        let (due, to_cancel) = if updates::has_open(connection, eui).await? {
+        // Nearly always there is nothing. Nothing opens within a batch: only an operator's order does, and none is kept beside it.
+        let (due, to_cancel) = if has_open {
             let lost = lost(connection, &telemetry).await?;
-            let due = let_through(updates::due(connection, eui, now, HELD_AND_DUE).await?, now);
+            let due = let_through(commands::due(connection, eui, now, HELD_AND_DUE).await?, now);
             (downlink::to_send(lost, due), to_cancel(connection, eui, now).await?)
         } else {
             (Vec::new(), Vec::new())
@@ -186,7 +188,7 @@ impl Center {
             downlink::answer(&telemetry, correlation, packages_wanted, statement, commands)
                 .map_err(not_json)?;
         for due in due.iter().filter(|due| sent.contains(&due.command_id)) {
-            updates::keep_sent(connection, due.command_id, now).await?;
+            commands::keep_sent(connection, due.command_id, now).await?;
             changes.push(Change::Delivery { update_id: due.update_id, eui });
         }
         Ok(outgoing)
@@ -217,7 +219,7 @@ impl Center {
 /// What the gateway has lost together with its state.
 async fn lost(connection: &mut AnyConnection, telemetry: &Telemetry) -> Result<Vec<DueCommand>, StoreError> {
     let Some(stream) = telemetry.report_stream else { return Ok(Vec::new()) };
-    let lost = updates::lost(connection, telemetry.eui, stream, MAX_COMMANDS_PER_DOWNLINK).await?;
+    let lost = commands::lost(connection, telemetry.eui, stream, MAX_COMMANDS_PER_DOWNLINK).await?;
     if !lost.is_empty() {
         tracing::warn!(eui = %telemetry.eui, commands = lost.len(), "a gateway has lost its state: it is asked again what became of its commands");
     }
@@ -246,7 +248,7 @@ async fn is_waited_for(
     eui: Eui,
     now: UnixSeconds,
 ) -> Result<bool, StoreError> {
-    Ok(!let_through(updates::due(connection, eui, now, HELD_AND_DUE).await?, now).is_empty()
+    Ok(!let_through(commands::due(connection, eui, now, HELD_AND_DUE).await?, now).is_empty()
         || !to_cancel(connection, eui, now).await?.is_empty())
 }
 
@@ -273,22 +275,24 @@ async fn hear(
     now: UnixSeconds,
     work: &mut Work,
 ) -> Result<(), StoreError> {
-    let gateway = gateways::find(connection, telemetry.eui).await?;
-    let packages_wanted = downlink::packages_wanted(gateway.as_ref(), &telemetry);
-    if gateway.is_none() {
+    let known = vitals::known(connection, telemetry.eui).await?;
+    let packages_wanted = downlink::packages_wanted(known.as_ref().map(|known| &known.row), &telemetry);
+    if known.is_none() {
         tracing::info!(eui = %telemetry.eui, "a gateway is heard of for the first time");
         gateways::ensure(connection, telemetry.eui, now).await?;
     }
     let packages = telemetry.installed_packages.take().map(|list| serde_json::to_string(&list));
     let packages = packages.transpose().map_err(not_json)?.zip(telemetry.packages_digest.clone());
     let heard = vitals::Heard { telemetry, packages, history_days: work.history_days };
-    vitals::keep(connection, gateway.as_ref(), &heard, now).await?;
+    vitals::keep(connection, known.as_ref(), &heard, now).await?;
     work.changes.push(Change::Gateway(heard.telemetry.eui));
     if let Some(job) = &heard.telemetry.job {
         hear_of_job(connection, heard.telemetry.eui, job.command_id, now, work).await?;
     }
-    let report_stream = gateway.and_then(|gateway| gateway.report_stream);
-    work.questions.push(Question { telemetry: heard.telemetry, correlation, packages_wanted, report_stream });
+    let has_open = known.as_ref().is_some_and(|known| known.has_open);
+    let position = known.and_then(|known| known.position);
+    let telemetry = heard.telemetry;
+    work.questions.push(Question { telemetry, correlation, packages_wanted, position, has_open });
     Ok(())
 }
 
@@ -300,7 +304,7 @@ async fn hear_of_job(
     now: UnixSeconds,
     work: &mut Work,
 ) -> Result<(), StoreError> {
-    let known = updates::command(connection, command_id).await?;
+    let known = commands::find(connection, command_id).await?;
     let Some(command) = known.filter(|command| command.row.eui == eui) else { return Ok(()) };
     renew(connection, &command, now, work).await
 }
@@ -357,14 +361,15 @@ async fn take_one(
 ) -> Result<u64, StoreError> {
     let ReceivedReport { eui, position, .. } = *report;
     let command = match report.command_id.parse::<CommandId>() {
-        Ok(command_id) => updates::command(connection, command_id).await?,
+        Ok(command_id) => commands::find(connection, command_id).await?,
         Err(_) => None,
     };
-    let standing = reports::standing(connection, eui).await?;
+    let gateway = reports::known(connection, eui, position).await?;
+    let early = gateway.map_or(0, |gateway| gateway.early);
     let known = Known {
-        position: reports::position(connection, eui, position.stream).await?,
-        has_lost_reports: standing.has_lost,
-        is_kept: reports::is_kept(connection, eui, position).await?,
+        position: gateway.and_then(|gateway| gateway.position),
+        has_lost_reports: gateway.is_some_and(|gateway| gateway.has_lost),
+        is_kept: gateway.is_some_and(|gateway| gateway.is_kept),
         command: command.as_ref().map(|command| &command.row),
     };
     let verdict = judge(report, known);
@@ -372,7 +377,7 @@ async fn take_one(
     match verdict {
         Verdict::Duplicate => gateways::keep_stream(connection, eui, position.stream).await?,
         Verdict::Gap { missing } => {
-            put_aside(connection, report, missing, standing.early, now).await?;
+            put_aside(connection, report, missing, early, now).await?;
         }
         Verdict::Keep { outcome, note } => {
             if let Some(note) = &note {
@@ -386,7 +391,9 @@ async fn take_one(
                 json: &report.json,
                 note: note.map(|note| note.to_string()),
             };
-            gateways::ensure(connection, eui, now).await?;
+            if gateway.is_none() {
+                gateways::ensure(connection, eui, now).await?;
+            }
             let kept = reports::keep(connection, &row, now).await?;
             if known.has_lost_reports {
                 reports::count_again(connection, eui).await?;
@@ -398,13 +405,15 @@ async fn take_one(
                 let most = Kept { reports: MAX_REPORTS / 2, size: MAX_REPORTS_SIZE / 2 };
                 reports::prune_gateway(connection, eui, most).await?;
             }
-            gateways::keep_stream(connection, eui, position.stream).await?;
             let own = command.filter(|command| command.row.eui == eui);
-            let Some(command) = own else { return Ok(standing.early) };
-            updates::keep_heard_stream(connection, command.row.command_id, position.stream).await?;
+            let Some(command) = own else { return Ok(early) };
             if let Some(outcome) = outcome {
                 let owed = overdue_at(&outcome, &command.allowance, now);
-                updates::keep_outcome(connection, command.row.command_id, &outcome, owed, now).await?;
+                let said = (&outcome, position.stream);
+                commands::keep_outcome(connection, command.row.command_id, said, owed, now).await?;
+                if command.is_counted {
+                    tally::forget(connection, command.row.update_id).await?;
+                }
                 // It was counted as one that never comes.
                 if matches!(command.row.delivery, Delivery::Expired | Delivery::Cancelled) {
                     plans::reopen(connection, command.row.update_id).await?;
@@ -415,11 +424,12 @@ async fn take_one(
                 }
                 work.changes.push(Change::Delivery { update_id: command.row.update_id, eui });
             } else {
+                commands::keep_heard_stream(connection, command.row.command_id, position.stream).await?;
                 renew(connection, &command, now, work).await?;
             }
         }
     }
-    Ok(standing.early)
+    Ok(early)
 }
 
 /// Puts a report aside that came before the one before it. It is not acknowledged: when there is no room for it, it comes again.

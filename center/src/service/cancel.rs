@@ -11,7 +11,7 @@ use super::order::OrderError;
 use super::updates::find_update;
 use crate::access::{Action, Caller};
 use crate::api::{CancelAnswer, CancelView, CancelledDelivery};
-use crate::store::{LineRow, StoreError, cancellations, updates};
+use crate::store::{LineRow, StoreError, cancellations, commands, lines};
 
 /// What is done about a command whose end is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,8 +61,11 @@ impl Center {
         // One transaction that writes at a time: what waits in it is not being sent by another one.
         let mut transaction = self.store.begin().await?;
         let row = find_update(&mut transaction, caller, update_id, Action::CancelUpdates).await?;
-        let expired = updates::expire(&mut transaction, now).await?;
-        let lines = updates::lines(&mut transaction, update_id, eui).await?;
+        let expired = commands::expire(&mut transaction, now).await?;
+        let lines = match eui {
+            Some(eui) => lines::find(&mut transaction, update_id, eui).await?.into_iter().collect(),
+            None => lines::all(&mut transaction, update_id).await?,
+        };
         if let (Some(eui), true) = (eui, lines.is_empty()) {
             return Err(OrderError::NotFound(format!("update {update_id} has no command for gateway {eui}")));
         }

@@ -15,7 +15,7 @@ use super::rate::{Admission, Rates};
 use super::retention::Retention;
 use crate::bounds::{CHANGES, MAX_GROUPS, SCRIPT_CHECKS};
 use crate::links::Links;
-use crate::store::{Store, StoreError, gateways, silence, updates};
+use crate::store::{Store, StoreError, commands, gateways, silence};
 use crate::webhooks::Reach;
 
 /// Characters of a name, bytes of a description.
@@ -188,7 +188,7 @@ impl Center {
     /// Ends the waiting of commands whose time is over.
     pub(crate) async fn expire(&self, now: UnixSeconds) -> Result<(), StoreError> {
         let mut transaction = self.store.begin().await?;
-        let expired = updates::expire(&mut transaction, now).await?;
+        let expired = commands::expire(&mut transaction, now).await?;
         transaction.commit().await?;
         self.tell_expired(expired);
         Ok(())

@@ -7,6 +7,7 @@ use super::order::OrderError;
 use crate::access::Caller;
 use crate::api::{DeliveryView, UpdateView};
 use crate::cli::text::utc;
+use crate::store::UpdatesOf;
 
 /// Updates of one export.
 const MAX_UPDATES: u32 = 10_000;
@@ -39,7 +40,7 @@ pub(crate) fn table<const N: usize>(
 impl Center {
     /// The updates that the caller may see, newest first.
     pub(crate) async fn updates_csv(&self, caller: &Caller, now: UnixSeconds) -> Result<String, OrderError> {
-        let updates = self.updates(caller, None, MAX_UPDATES, now).await?;
+        let updates = self.updates(caller, UpdatesOf::All, None, MAX_UPDATES, now).await?;
         in_thread(move || {
             let head = [
                 "update_id",

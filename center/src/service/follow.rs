@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use keros_protocol::{Delivery, Eui, JobOptions, UnixSeconds, UpdateId};
+use keros_protocol::{Eui, JobOptions, UnixSeconds, UpdateId};
 
 use super::audit::{What, audit};
 use super::center::Center;
@@ -11,13 +11,10 @@ use super::changes::Change;
 use super::order::{Audience, Order, OrderError, Way, invalid};
 use super::tend::of_stage;
 use super::updates::{find_update, no_update};
-use crate::access::{Action, Caller, Visible};
+use crate::access::{Action, Caller};
 use crate::api::{FollowUp, SendOptions, UpdateView};
 use crate::plan::{Plan, go_on};
-use crate::store::fleet::{self, Filter};
-use crate::store::{
-    CommandRow, FollowsAs, OrderedJob, RealOrder, StoreError, UpdateRow, jobs, plans, updates,
-};
+use crate::store::{FollowsAs, OrderedJob, RealOrder, StoreError, UpdateRow, commands, jobs, plans, tally};
 
 /// How a command can have ended, as [`FollowUp::outcomes`] names it.
 const ENDS: [&str; 8] =
@@ -70,7 +67,7 @@ impl Center {
         follow_up: FollowUp,
         now: UnixSeconds,
     ) -> Result<UpdateView, OrderError> {
-        let Ready { row, ordered, gateways } = self.ready(caller, update_id, kind, &follow_up, now).await?;
+        let Ready { row, ordered, gateways } = self.ready(caller, update_id, kind, &follow_up).await?;
         let (job, limits) = (ordered.job, ordered.limits);
         let RealOrder { options, plan, expires_in_s } = how(&row, kind, &follow_up)?;
         let order = Order { job, limits, options, expires_in_s, plan, dry_run_first: false };
@@ -89,9 +86,8 @@ impl Center {
         caller: &Caller,
         update_id: UpdateId,
         kind: FollowsAs,
-        now: UnixSeconds,
     ) -> Result<usize, OrderError> {
-        let ready = self.ready(caller, update_id, kind, &FollowUp::default(), now).await?;
+        let ready = self.ready(caller, update_id, kind, &FollowUp::default()).await?;
         how(&ready.row, kind, &FollowUp::default())?;
         Ok(ready.gateways.len())
     }
@@ -103,7 +99,6 @@ impl Center {
         update_id: UpdateId,
         kind: FollowsAs,
         follow_up: &FollowUp,
-        now: UnixSeconds,
     ) -> Result<Ready, OrderError> {
         let ends = ends(kind, &follow_up.outcomes)?;
         let mut connection = self.store.read().await?;
@@ -118,19 +113,11 @@ impl Center {
             }
         }
         let ordered = jobs::find(&mut connection, update_id).await?.ok_or_else(|| no_update(update_id))?;
-        let lines = updates::lines(&mut connection, update_id, None).await?;
-        let in_service = Filter::all(Visible::Only(vec![row.origin.customer.id]));
-        let in_service: BTreeSet<Eui> =
-            fleet::all(&mut connection, &in_service, now).await?.into_iter().collect();
+        let ended = commands::ended_so(&mut connection, update_id, row.origin.customer.id, &ends).await?;
         // Who sends it again twice, or again after that has succeeded, does not mean those that have it by the first time.
         let done = plans::followed_gateways(&mut connection, update_id, kind).await?;
         drop(connection);
-        let gateways: Vec<Eui> = lines
-            .iter()
-            .filter(|line| end_of(&line.command).is_some_and(|end| ends.contains(end)))
-            .map(|line| line.command.eui)
-            .filter(|eui| in_service.contains(eui) && !done.contains(eui))
-            .collect();
+        let gateways: Vec<Eui> = ended.into_iter().filter(|eui| !done.contains(eui)).collect();
         if gateways.is_empty() {
             let ends: Vec<&str> = ends.into_iter().collect();
             return Err(OrderError::Conflict(format!(
@@ -159,7 +146,7 @@ impl Center {
         if row.plan.plan.rollout.is_none() {
             return Err(OrderError::Conflict(format!("update {update_id} has no stages")));
         }
-        let rows = plans::counts(&mut transaction, update_id, now).await?;
+        let rows = tally::counts(&mut transaction, update_id, &row.plan, now).await?;
         let before = row.plan.progress;
         if seen.is_some_and(|seen| seen != Seen { stage: before.stage + 1, halted: before.halted }) {
             return Err(OrderError::Conflict(format!(
@@ -200,16 +187,6 @@ fn ends(kind: FollowsAs, stated: &[String]) -> Result<BTreeSet<&'static str>, Or
         })
     };
     stated.iter().map(known).collect()
-}
-
-/// How a command has ended, if it has.
-fn end_of(command: &CommandRow) -> Option<&'static str> {
-    match (&command.outcome, command.delivery) {
-        (Some(outcome), _) => outcome.is_terminal().then(|| outcome.name()),
-        (None, Delivery::Cancelled) => Some("cancelled"),
-        (None, Delivery::Expired) => Some("expired"),
-        (None, Delivery::Waiting | Delivery::Sent | Delivery::Received) => None,
-    }
 }
 
 /// How the job is to be done: as is stated, else as before.

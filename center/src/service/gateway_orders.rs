@@ -14,8 +14,9 @@ use super::order::{OrderError, invalid};
 use crate::access::{Action, Caller};
 use crate::api::{EditGateway, GatewayView, MoveGateway, Retired};
 use crate::gateway::label;
+use crate::gateway::location::Location;
 use crate::store::{
-    StoreError, cancellations, enrolments, gateway_updates, gateways, groups, labels, updates,
+    StoreError, cancellations, commands, enrolments, gateway_updates, gateways, groups, labels,
 };
 
 impl Center {
@@ -31,6 +32,7 @@ impl Center {
         if let Some(refusal) = order.labels.as_deref().and_then(label::refusal) {
             return Err(invalid(refusal));
         }
+        let location = order.location.as_deref().map(location_of).transpose()?;
         let mut transaction = self.store.begin().await?;
         let row = find_gateway(&mut transaction, caller, eui, Action::EditGateways).await?;
         if caller.seen.is_some() {
@@ -41,6 +43,9 @@ impl Center {
         gateways::rename(&mut transaction, &row, name, description).await?;
         if let Some(list) = &order.labels {
             labels::set(&mut transaction, eui, list).await?;
+        }
+        if let Some(location) = location {
+            gateways::locate(&mut transaction, eui, location).await?;
         }
         let what = What::of(row.customer_id, format!("gateway {eui}"), edited(order));
         audit(&mut transaction, caller, Action::EditGateways, what).await?;
@@ -68,7 +73,7 @@ impl Center {
                 customer.name
             )));
         }
-        updates::expire(&mut transaction, now).await?;
+        commands::expire(&mut transaction, now).await?;
         if let Some(open) = gateway_updates::open(&mut transaction, eui).await?.first() {
             return Err(OrderError::Conflict(format!(
                 "update {} of gateway {eui} has not ended: its customer has to see the end of it; cancel it, or wait for it",
@@ -106,7 +111,7 @@ impl Center {
         if row.retired_at.is_some() {
             return Err(OrderError::Conflict(format!("gateway {eui} is retired already")));
         }
-        updates::expire(&mut transaction, now).await?;
+        commands::expire(&mut transaction, now).await?;
         let mut answer = Retired { eui, cancelled: Vec::new(), asked: Vec::new() };
         let (mut ends, mut asks): (Vec<CommandId>, Vec<CommandId>) = (Vec::new(), Vec::new());
         for command in gateway_updates::open(&mut transaction, eui).await? {
@@ -171,6 +176,11 @@ pub(super) fn check_texts(name: Option<&str>, description: Option<&str>) -> Resu
     description.map_or(Ok(()), check_description)
 }
 
+/// A location as it is said; empty for none.
+fn location_of(text: &str) -> Result<Option<Location>, OrderError> {
+    if text.trim().is_empty() { Ok(None) } else { text.parse().map(Some).map_err(invalid) }
+}
+
 fn edited(order: &EditGateway) -> String {
     let mut parts = Vec::new();
     if let Some(name) = &order.name {
@@ -181,6 +191,9 @@ fn edited(order: &EditGateway) -> String {
     }
     if let Some(labels) = &order.labels {
         parts.push(format!("labelled {:?}", labels.join(" ")));
+    }
+    if let Some(location) = &order.location {
+        parts.push(format!("located at {location:?}"));
     }
     parts.join(", ")
 }

@@ -1,5 +1,7 @@
 //! Groups and their members.
 
+use std::collections::BTreeMap;
+
 use keros_protocol::{Eui, UnixSeconds};
 use sqlx::AnyConnection;
 
@@ -13,7 +15,7 @@ use super::views;
 use crate::access::{Action, Caller, GroupId, Visible};
 use crate::api::{CreateGroup, EditGroup, GroupView, NudgedGroup};
 use crate::gateway::rule::Rule;
-use crate::store::fleet::{self, Filter, Members};
+use crate::store::fleet::{self, Filter, Kind, Members, Part, Sort};
 use crate::store::{GatewayRow, GroupRow, StoreError, Transaction, gateways, groups};
 
 impl Center {
@@ -44,6 +46,31 @@ impl Center {
         let mut connection = self.store.read().await?;
         let row = find_group(&mut connection, caller, name, Action::SeeGroups).await?;
         whole(&mut connection, row).await
+    }
+
+    /// The first members of a group, by EUI.
+    pub(crate) async fn first_members(
+        &self,
+        caller: &Caller,
+        name: &str,
+        limit: u32,
+        now: UnixSeconds,
+    ) -> Result<Vec<GatewayRow>, OrderError> {
+        let mut connection = self.store.read().await?;
+        let row = find_group(&mut connection, caller, name, Action::SeeGroups).await?;
+        let part = Part { sort: Sort::Eui, descending: false, after: None, limit };
+        Ok(fleet::page(&mut connection, &Filter::members(members_of(&row)?), &part, now).await?.rows)
+    }
+
+    /// What people call these gateways, as far as the caller may see them.
+    pub(crate) async fn names(
+        &self,
+        caller: &Caller,
+        these: &[Eui],
+    ) -> Result<BTreeMap<Eui, String>, OrderError> {
+        let rows = gateways::these(&mut *self.store.read().await?, these).await?;
+        let seen = rows.into_iter().filter(|row| caller.sees(&row.customer_id));
+        Ok(seen.map(|row| (row.eui, row.shown_name())).collect())
     }
 
     /// Makes a group, with its members.
@@ -245,12 +272,12 @@ pub(super) async fn members(connection: &mut AnyConnection, row: &GroupRow) -> R
     Ok(fleet::all(connection, &Filter::members(members_of(row)?), 0).await?)
 }
 
-/// The same, with what is known of each.
-pub(super) async fn member_rows(
+/// The same, by kind.
+pub(super) async fn member_kinds(
     connection: &mut AnyConnection,
     row: &GroupRow,
-) -> Result<Vec<GatewayRow>, OrderError> {
-    Ok(fleet::all_rows(connection, &Filter::members(members_of(row)?), 0).await?)
+) -> Result<Vec<Kind>, OrderError> {
+    Ok(fleet::kinds(connection, &Filter::members(members_of(row)?), 0).await?)
 }
 
 /// Puts a gateway of the group's customer into the group.

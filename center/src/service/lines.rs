@@ -11,7 +11,7 @@ use super::views::{self, LineOf};
 use crate::access::{Action, Caller};
 use crate::api::{DeliveryView, DifferencesGroup, DifferencesView, LineQuery, LineView, ReportView};
 use crate::bounds::{DIFFERENCES_SHOWN, GATEWAYS_OF_DIFFERENCES, REPORTS_SHOWN};
-use crate::store::{KeptReport, LineFilter, OrderedJob, differences, jobs, lines, reports, updates};
+use crate::store::{KeptReport, LineFilter, OrderedJob, differences, jobs, lines, reports};
 
 impl Center {
     /// Lines of an update by the EUIs of their gateways, those after `after`.
@@ -40,7 +40,7 @@ impl Center {
     ) -> Result<LineView, OrderError> {
         let mut connection = self.store.read().await?;
         let of = LineOf::update(&find_update(&mut connection, caller, update_id, Action::SeeUpdates).await?);
-        let row = updates::lines(&mut connection, update_id, Some(eui)).await?.into_iter().next();
+        let row = lines::find(&mut connection, update_id, eui).await?;
         let row =
             row.ok_or_else(|| OrderError::NotFound(format!("update {update_id} is not for gateway {eui}")))?;
         let command_id = row.command.command_id;

@@ -9,16 +9,15 @@ use super::center::{Center, in_thread};
 use super::changes::Change;
 use super::downlink::command_envelope;
 use super::gateways::{find_gateway, no_gateway};
-use super::groups::{find_group, member_rows};
+use super::groups::{find_group, member_kinds};
 use super::links::require_link;
 use super::order::{Audience, Order, OrderError, Way, invalid, new_update};
 use crate::access::{Action, Caller};
 use crate::api::{LinkView, SignLink, SignedLink};
 use crate::links::Declared;
 use crate::plan::{Gate, Plan};
-use crate::store::{
-    Customer, DueCommand, GatewayRow, NewUpdate, Origin, StoreError, customers, links, updates,
-};
+use crate::store::fleet::Kind;
+use crate::store::{Customer, DueCommand, NewUpdate, Origin, StoreError, customers, links, updates};
 
 impl Center {
     /// One link, and which gateways of a group it is not for.
@@ -32,19 +31,23 @@ impl Center {
         let view = self.link(caller, name).await?;
         let mut connection = self.store.read().await?;
         let group = find_group(&mut connection, caller, group, Action::SeeGroups).await?;
-        let members = member_rows(&mut connection, &group).await?;
+        let kinds = member_kinds(&mut connection, &group).await?;
         drop(connection);
         let link = self.read_link(view.digest).await?;
         in_thread(move || {
             let declared = Declared::by(&link.config.gateways);
-            let (in_it, not_in_it): (Vec<_>, Vec<_>) =
-                members.into_iter().partition(|gateway| declared.contains(gateway.eui));
-            let unfit = in_it.into_iter().filter(|gateway| is_unfit(&link, gateway, now));
-            Ok(LinkView {
-                not_declared: Some(not_in_it.into_iter().map(|gateway| gateway.eui).collect()),
-                not_compatible: Some(unfit.map(|gateway| gateway.eui).collect()),
-                ..view
-            })
+            let (mut not_declared, mut not_compatible) = (Vec::new(), Vec::new());
+            for kind in &kinds {
+                let (in_it, not_in_it): (Vec<Eui>, Vec<Eui>) =
+                    kind.gateways.iter().partition(|eui| declared.contains(**eui));
+                not_declared.extend(not_in_it);
+                if in_it.first().is_some_and(|eui| is_unfit(&link, kind, *eui, now)) {
+                    not_compatible.extend(in_it);
+                }
+            }
+            not_declared.sort_unstable();
+            not_compatible.sort_unstable();
+            Ok(LinkView { not_declared: Some(not_declared), not_compatible: Some(not_compatible), ..view })
         })
         .await
     }
@@ -128,7 +131,7 @@ impl Center {
 
 /// The command of an update for one gateway, as it is read from the store.
 fn due(update: &NewUpdate) -> Option<DueCommand> {
-    let (command_id, _) = update.commands.first()?;
+    let (command_id, ..) = update.commands.first()?;
     Some(DueCommand {
         command_id: *command_id,
         update_id: update.row.update_id,
@@ -166,15 +169,16 @@ fn check_for(link: &MagicLink, gateways: &[Eui], now: UnixSeconds) -> Result<(),
     }
 }
 
-/// Whether the gateway, as it has last told of itself, would refuse as `not_compatible`. One that has told nothing may fit.
-pub(super) fn is_unfit(link: &MagicLink, gateway: &GatewayRow, now: UnixSeconds) -> bool {
-    let keros: Option<KerosVersion> = gateway.keros_version.as_ref().and_then(|text| text.parse().ok());
+/// Whether gateways of this kind, as they have last told of themselves, would refuse as `not_compatible`: all that the link declares, or none,
+/// so that one of them is asked for. Those that have told nothing may fit.
+pub(super) fn is_unfit(link: &MagicLink, kind: &Kind, declared: Eui, now: UnixSeconds) -> bool {
+    let keros: Option<KerosVersion> = kind.keros_version.as_ref().and_then(|text| text.parse().ok());
     let as_told = LinkGateway {
-        eui: gateway.eui,
+        eui: declared,
         keros: keros.as_ref(),
-        model: gateway.codename.as_deref(),
+        model: kind.codename.as_deref(),
         now_unix_s: now,
     };
     let refusal = link.fits(&as_told).err().map(|refusal| refusal.reason);
-    gateway.last_telemetry_at.is_some() && refusal == Some(RefusalReason::NotCompatible)
+    kind.heard && refusal == Some(RefusalReason::NotCompatible)
 }

@@ -55,7 +55,7 @@ pub(crate) use gateway_files::export_line;
 pub(crate) use gateways::no_gateway;
 pub(crate) use lines::filter as line_filter;
 pub(crate) use once::Once;
-pub(crate) use order::OrderError;
+pub(crate) use order::{OrderError, fault_of_times};
 pub(crate) use others::{Member, Watch};
 pub(crate) use retention::Retention;
 pub(crate) use software_update::{Addressed, Addressee, kind_name};

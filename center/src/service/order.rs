@@ -166,6 +166,7 @@ pub(crate) fn new_update(
             eui: gateway,
             plan: PlanRow { plan: order.plan, progress, follows: audience.follows, ..PlanRow::default() },
             real_order,
+            tally: None,
             kind: order.job.kind().to_owned(),
             link_digest: match &order.job {
                 Job::MagicLink { digest, .. } => Some(*digest),
@@ -178,15 +179,29 @@ pub(crate) fn new_update(
         },
         job: order.job,
         limits: order.limits,
-        commands: audience.gateways.iter().map(|eui| (CommandId(uuid::Uuid::now_v7()), *eui)).collect(),
-        stages,
+        commands: commands(audience.gateways, &stages),
     };
     check_payload(&update)?;
     Ok(update)
 }
 
+/// A command for each gateway with its stage, by EUI. The gateways come in the order of the stages.
+fn commands(gateways: Vec<Eui>, stages: &[usize]) -> Vec<(CommandId, Eui, u32)> {
+    let stages = (0_u32..).zip(stages).flat_map(|(stage, size)| std::iter::repeat_n(stage, *size));
+    let mut staged: Vec<(Eui, u32)> = gateways.into_iter().zip(stages).collect();
+    staged.sort_unstable();
+    staged.into_iter().map(|(eui, stage)| (CommandId(uuid::Uuid::now_v7()), eui, stage)).collect()
+}
+
 fn expires_in_s(order: &Order) -> u64 {
     order.expires_in_s.unwrap_or(DEFAULT_EXPIRY_S)
+}
+
+/// What is wrong with the times of an order: a page says it before anything is confirmed.
+pub(crate) fn fault_of_times(order: &SendUpdate, now: UnixSeconds) -> Option<String> {
+    let scope = if order.group.is_empty() { Scope::Gateway } else { Scope::Group };
+    let fault = expires_at(&order.clone().into(), scope, now).err()?;
+    Some(fault.to_string().replace("plan.not_before_unix_s", "“Not before”"))
 }
 
 /// Checks the plan, and says when the commands expire: the time counts from the moment before which nothing is handed out. It is the same for
@@ -338,7 +353,7 @@ fn check_magic_link(source: &str, token: Option<&str>) -> Result<(), OrderError>
 
 /// JSON escapes can make a script many times longer: what is signed must fit into an envelope that agents accept.
 fn check_payload(update: &NewUpdate) -> Result<(), OrderError> {
-    let Some((command_id, eui)) = update.commands.first() else { return Ok(()) };
+    let Some((command_id, eui, _)) = update.commands.first() else { return Ok(()) };
     let command = Command {
         command_id: *command_id,
         update_id: update.row.update_id,
@@ -362,6 +377,15 @@ fn check_payload(update: &NewUpdate) -> Result<(), OrderError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_gateway_has_one_command_in_its_stage() {
+        let euis: Vec<Eui> = [5, 3, 9, 1].map(Eui::from_u64).into();
+        let commands = commands(euis, &[1, 3]);
+        let staged: Vec<_> = commands.iter().map(|(_, eui, stage)| (eui.as_u64(), *stage)).collect();
+        assert_eq!(staged, [(1, 1), (3, 1), (5, 0), (9, 1)]);
+        assert!(commands.is_sorted(), "ids grow with EUIs: {commands:?}");
+    }
 
     #[test]
     fn the_confirm_window_is_what_is_said_or_the_default_of_the_way_and_a_dry_run_has_none() {

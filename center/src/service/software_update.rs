@@ -6,13 +6,14 @@ use keros_protocol::{Eui, Job, UnixSeconds};
 use sqlx::AnyConnection;
 
 use super::center::Center;
-use super::conflict::Pending;
+use super::conflict::{Pending, Scope, conflict};
 use super::gateways::find_gateway;
-use super::groups::{find_group, member_rows};
+use super::groups::{find_group, member_kinds, members};
 use super::order::OrderError;
 use crate::access::{Action, Caller, GroupId};
 use crate::api::{PreviewView, SendUpdate};
-use crate::store::{GatewayRow, StoreError, updates};
+use crate::store::fleet::Kind;
+use crate::store::pending;
 
 /// For whom an update is, as a person names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,8 +31,20 @@ pub(crate) struct Addressed {
     pub(crate) group_id: Option<GroupId>,
     /// What people call it.
     pub(crate) name: String,
-    /// The gateways.
-    pub(crate) gateways: Vec<GatewayRow>,
+    /// The gateways, by kind.
+    pub(crate) kinds: Vec<Kind>,
+}
+
+impl Addressed {
+    /// How many gateways.
+    pub(crate) fn count(&self) -> usize {
+        self.kinds.iter().map(|kind| kind.gateways.len()).sum()
+    }
+
+    /// The one gateway; `None`: it is a group.
+    pub(crate) fn gateway(&self) -> Option<Eui> {
+        self.kinds.first()?.gateways.first().copied().filter(|_| self.group_id.is_none())
+    }
 }
 
 impl Center {
@@ -46,26 +59,49 @@ impl Center {
         match addressee {
             Addressee::Group(name) => {
                 let group = find_group(&mut connection, caller, name, action).await?;
-                let gateways = member_rows(&mut connection, &group).await?;
-                Ok(Addressed { group_id: Some(group.group_id), name: group.name, gateways })
+                let kinds = member_kinds(&mut connection, &group).await?;
+                Ok(Addressed { group_id: Some(group.group_id), name: group.name, kinds })
             }
             Addressee::Gateway(eui) => {
                 let row = find_gateway(&mut connection, caller, *eui, action).await?;
-                Ok(Addressed { group_id: None, name: row.shown_name(), gateways: vec![row] })
+                let name = row.shown_name();
+                let kind = Kind {
+                    codename: row.codename,
+                    keros_version: row.keros_version,
+                    heard: row.last_telemetry_at.is_some(),
+                    gateways: vec![*eui],
+                };
+                Ok(Addressed { group_id: None, name, kinds: vec![kind] })
             }
         }
     }
 
-    /// The command that keeps an update from being sent there.
-    pub(crate) async fn pending(&self, to: &Addressed) -> Result<Option<Pending>, OrderError> {
-        match &to.group_id {
-            Some(group_id) => Ok(pending(&mut *self.store.read().await?, group_id).await?),
-            None => {
-                let gateway = to.gateways.first().map(|gateway| gateway.eui);
-                let Some(eui) = gateway else { return Ok(None) };
-                Ok(updates::pending_of_gateway(&mut *self.store.read().await?, eui).await?)
+    /// The command that keeps an update of this kind from being sent there.
+    pub(crate) async fn pending(&self, to: &Addressed, kind: &str) -> Result<Option<Pending>, OrderError> {
+        let mut connection = self.store.read().await?;
+        let (scope, pending) = match (&to.group_id, to.gateway()) {
+            (Some(group_id), _) => {
+                let mut gateways: Vec<Eui> =
+                    to.kinds.iter().flat_map(|kind| kind.gateways.iter().copied()).collect();
+                gateways.sort_unstable();
+                let pending = pending_for(&mut connection, group_id, &gateways).await?;
+                (Scope::Group, pending.into_iter().collect())
             }
-        }
+            (None, Some(eui)) => (Scope::Gateway, pending::of_gateway(&mut connection, eui).await?),
+            (None, None) => return Ok(None),
+        };
+        Ok(conflict(scope, kind, &pending).cloned())
+    }
+
+    /// A command that waits for the gateway, of either type: its page has the orange dot meanwhile.
+    pub(crate) async fn pending_for_gateway(
+        &self,
+        caller: &Caller,
+        eui: Eui,
+    ) -> Result<Option<Pending>, OrderError> {
+        let mut connection = self.store.read().await?;
+        find_gateway(&mut connection, caller, eui, Action::SeeUpdates).await?;
+        Ok(pending::of_gateway(&mut connection, eui).await?.into_iter().next())
     }
 
     /// The command with which an update of the group waits, or one of its gateways: its page has the orange dot meanwhile.
@@ -76,7 +112,8 @@ impl Center {
     ) -> Result<Option<Pending>, OrderError> {
         let mut connection = self.store.read().await?;
         let group = find_group(&mut connection, caller, name, Action::SeeUpdates).await?;
-        Ok(pending(&mut connection, &group.group_id).await?)
+        let gateways = members(&mut connection, &group).await?;
+        pending_for(&mut connection, &group.group_id, &gateways).await
     }
 
     /// What the order would come to. Nothing is sent.
@@ -103,7 +140,7 @@ impl Center {
             Job::MagicLink { digest, source, .. } => self.named_link(caller, *digest, source).await?,
             Job::JetPorch { .. } | Job::Unknown { .. } => None,
         };
-        self.preview(job, link, to.gateways, now).await
+        self.preview(job, link, to.kinds, now).await
     }
 
     /// The link of the center's store; that of another place need not be there.
@@ -121,11 +158,20 @@ impl Center {
     }
 }
 
-async fn pending(connection: &mut AnyConnection, group_id: &GroupId) -> Result<Option<Pending>, StoreError> {
-    match updates::pending_of_group(connection, group_id).await? {
-        Some(pending) => Ok(Some(pending)),
-        None => updates::pending_of_members(connection, group_id).await,
+/// A command that an order to the group has to wait for: one of the group's own, or one of these gateways, which are sorted.
+pub(super) async fn pending_for(
+    connection: &mut AnyConnection,
+    group_id: &GroupId,
+    gateways: &[Eui],
+) -> Result<Option<Pending>, OrderError> {
+    if let Some(pending) = pending::of_group(connection, group_id).await? {
+        return Ok(Some(pending));
     }
+    let waited_for = pending::waited_for(connection).await?;
+    let Some(eui) = waited_for.into_iter().find(|eui| gateways.binary_search(eui).is_ok()) else {
+        return Ok(None);
+    };
+    Ok(pending::of_gateway(connection, eui).await?.into_iter().next())
 }
 
 /// The kind of a job in the words of the pages.

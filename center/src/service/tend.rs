@@ -11,7 +11,7 @@ use super::changes::Change;
 use super::state::{Counts, is_terminal};
 use super::webhooks::{enqueue, update_data};
 use crate::plan::{Action, Hold, StageCounts, hold, step};
-use crate::store::{PlanRow, StageCountRow, StoreError, plans, updates};
+use crate::store::{CountRow, PlanRow, StoreError, plans, tally, updates};
 use crate::webhooks::EventKind;
 
 /// What is to be done for an update.
@@ -23,25 +23,30 @@ struct Todo {
     failed: bool,
     /// It is new that nothing more is expected.
     ended: bool,
+    /// Its counts are kept: they will hardly change any more.
+    counted: bool,
 }
 
 impl Todo {
     fn is_nothing(&self) -> bool {
-        self.action == Action::Wait && !self.failed && !self.ended
+        self.action == Action::Wait && !self.failed && !self.ended && !self.counted
     }
 }
 
 /// Decides it.
-fn todo(row: &PlanRow, rows: &[StageCountRow], now: UnixSeconds) -> Todo {
+fn todo(row: &PlanRow, rows: &[CountRow], now: UnixSeconds) -> Todo {
     let action = match &row.plan.rollout {
         Some(rollout) => step(rollout, &row.progress, &of_stage(rows, row.progress.stage), now),
         None => Action::Wait,
     };
     let bad = rows.iter().any(|row| row.overdue > 0 || row.outcome.as_deref().is_some_and(is_bad));
+    let over = Counts::of(rows).ended();
     Todo {
         action,
         failed: bad && row.failed_at.is_none(),
-        ended: row.ended_at.is_none() && totals(rows).ended(),
+        ended: row.ended_at.is_none() && over,
+        // After a restored backup a word may be owed of a command that has expired: the number of those that are overdue grows with time.
+        counted: over && rows.iter().all(|row| row.owed == 0),
     }
 }
 
@@ -51,24 +56,14 @@ pub(super) fn is_bad(name: &str) -> bool {
 }
 
 /// The gateways of one stage.
-pub(super) fn of_stage(rows: &[StageCountRow], stage: u32) -> StageCounts {
+pub(super) fn of_stage(rows: &[CountRow], stage: u32) -> StageCounts {
     let mut counts = StageCounts::default();
     for row in rows.iter().filter(|row| row.stage == stage) {
         counts.total += row.commands;
-        let one = totals(std::slice::from_ref(row));
+        let one = Counts::of(std::slice::from_ref(row));
         counts.ended += if one.ended() { row.commands } else { 0 };
         counts.succeeded += if row.outcome.as_deref() == Some("succeeded") { row.commands } else { 0 };
         counts.failed += if row.outcome.as_deref().is_some_and(is_bad) { row.commands } else { 0 };
-        counts.overdue += row.overdue;
-    }
-    counts
-}
-
-/// The counts of all stages together.
-pub(super) fn totals(rows: &[StageCountRow]) -> Counts {
-    let mut counts = Counts::default();
-    for row in rows {
-        counts.add(row.delivery, row.outcome.as_deref(), row.commands);
         counts.overdue += row.overdue;
     }
     counts
@@ -95,17 +90,20 @@ impl Center {
     }
 
     async fn tend_one(&self, update_id: UpdateId, row: &PlanRow, now: UnixSeconds) -> Result<(), StoreError> {
-        let counts = plans::counts(&mut *self.store.read().await?, update_id, now).await?;
+        let counts = tally::counts(&mut *self.store.read().await?, update_id, row, now).await?;
         if todo(row, &counts, now).is_nothing() {
             return Ok(());
         }
         let mut transaction = self.store.begin().await?;
         let Some(row) = plans::find(&mut transaction, update_id).await? else { return Ok(()) };
-        let counts = plans::counts(&mut transaction, update_id, now).await?;
+        let counts = tally::counts(&mut transaction, update_id, &row, now).await?;
         let todo = todo(&row, &counts, now);
         carry_out(&mut transaction, update_id, &row, &todo, now).await?;
+        if todo.counted {
+            tally::keep(&mut transaction, update_id, &counts).await?;
+        }
         transaction.commit().await?;
-        if todo.is_nothing() {
+        if todo.action == Action::Wait && !todo.failed && !todo.ended {
             return Ok(());
         }
         tracing::info!(%update_id, action = ?todo.action, failed = todo.failed, ended = todo.ended, "an update goes on");
@@ -168,7 +166,7 @@ async fn carry_out(
     .filter(|(_, is)| *is)
     {
         let Some(update) = updates::find(connection, update_id).await? else { continue };
-        let counts = totals(&plans::counts(connection, update_id, now).await?);
+        let counts = Counts::of(&tally::counts(connection, update_id, row, now).await?);
         let customer = update.origin.customer.id;
         enqueue(connection, customer, kind, &update_data(update, counts), now).await?;
     }
@@ -182,13 +180,8 @@ mod tests {
     use super::*;
     use crate::plan::{Plan, Progress, Rollout};
 
-    fn row(
-        stage: u32,
-        delivery: keros_protocol::Delivery,
-        outcome: Option<&str>,
-        commands: u32,
-    ) -> StageCountRow {
-        StageCountRow { stage, delivery, outcome: outcome.map(str::to_owned), commands, overdue: 0 }
+    fn row(stage: u32, delivery: keros_protocol::Delivery, outcome: Option<&str>, commands: u32) -> CountRow {
+        CountRow { stage, delivery, outcome: outcome.map(str::to_owned), commands, owed: 0, overdue: 0 }
     }
 
     #[test]
@@ -203,7 +196,7 @@ mod tests {
             row(1, Received, Some("cancelled"), 7),
             row(1, Cancelled, None, 8),
             row(1, Expired, None, 9),
-            StageCountRow { overdue: 2, ..row(1, Received, Some("accepted"), 3) },
+            CountRow { overdue: 2, ..row(1, Received, Some("accepted"), 3) },
         ];
         let expected = StageCounts { total: 47, ended: 35, succeeded: 5, failed: 6, overdue: 2 };
         assert_eq!(of_stage(&rows, 1), expected);
@@ -213,7 +206,7 @@ mod tests {
     fn what_people_are_told_they_are_told_once() {
         let ended = [row(0, Received, Some("failed"), 1), row(0, Expired, None, 1)];
         let open = [row(0, Received, Some("succeeded"), 1), row(0, Sent, None, 1)];
-        let late = [StageCountRow { overdue: 1, ..row(0, Received, Some("running"), 1) }];
+        let late = [CountRow { overdue: 1, ..row(0, Received, Some("running"), 1) }];
         let fresh = PlanRow::default();
         let told = PlanRow { failed_at: Some(1), ended_at: Some(1), ..PlanRow::default() };
         for (state, rows, failed, is_ended) in [
@@ -225,6 +218,16 @@ mod tests {
         ] {
             let todo = todo(state, rows, 100);
             assert_eq!((todo.failed, todo.ended, todo.action), (failed, is_ended, Action::Wait), "{rows:?}");
+        }
+    }
+
+    #[test]
+    fn counts_are_kept_when_no_time_can_change_them() {
+        let over = [row(0, Received, Some("failed"), 1), row(0, Expired, None, 1)];
+        let owed = [CountRow { owed: 1, ..row(0, Expired, None, 1) }];
+        let open = [row(0, Received, Some("failed"), 1), row(0, Waiting, None, 1)];
+        for (rows, counted) in [(&over[..], true), (&owed, false), (&open, false)] {
+            assert_eq!(todo(&PlanRow::default(), rows, 100).counted, counted, "{rows:?}");
         }
     }
 

@@ -8,21 +8,22 @@ use sqlx::AnyConnection;
 use super::audit::{What, audit};
 use super::center::{Center, in_thread};
 use super::changes::Change;
-use super::conflict::{conflict, refusal};
+use super::conflict::{Pending, conflict, refusal};
 use super::gateways::{find_gateway, no_gateway};
 use super::groups::{find_group, members, members_of};
 use super::links::require_link;
 use super::order::{Audience, Order, OrderError, Way, new_update};
-use super::software_update::Addressee;
+use super::software_update::{Addressee, pending_for};
 use super::state::Counts;
 use super::views::{self, LineOf};
-use crate::access::{Action, Caller, GroupId};
+use crate::access::{Action, Caller, GroupId, Visible};
 use crate::api::{Follow, SendToGateway, SendUpdate, UpdateView};
 use crate::bounds::MAX_ANSWERED_LINES;
 use crate::plan::hold;
 use crate::store::fleet::{self, Filter};
 use crate::store::{
-    Customer, NewUpdate, Origin, StoreError, UpdateRow, UpdatesOf, customers, plans, updates,
+    Customer, NewUpdate, Origin, StoreError, UpdateRow, UpdatesOf, commands, customers, lines, pending,
+    plans, tally, updates,
 };
 
 /// How long a confirmation may lie before it is sent, seconds.
@@ -118,30 +119,27 @@ impl Center {
         }
         let update_id = update.row.update_id;
         require_link(&mut transaction, &update.job, customer).await?;
-        let expired = updates::expire(&mut transaction, now).await?;
-        let mut pending = Vec::new();
-        if let Some(group_id) = &update.row.origin.group_id {
-            pending.extend(updates::pending_of_group(&mut transaction, group_id).await?);
-        }
-        if pending.is_empty() {
-            // All of it is taken back when there is a conflict.
-            updates::create(&mut transaction, &update).await?;
-            pending = updates::pending_beside(&mut transaction, update_id).await?;
-        }
+        let expired = commands::expire(&mut transaction, now).await?;
+        let pending = in_the_way(&mut transaction, &update).await?;
         if let Some(pending) = conflict(scope, &update.row.kind, &pending) {
             return Err(OrderError::Conflict(refusal(scope, pending)));
         }
+        // Since they were read, one may have gone to another customer, or out of service.
+        let in_service = Filter::all(Visible::Only(vec![customer]));
+        let in_service = fleet::all(&mut transaction, &in_service, now).await?;
+        let mut gateways = update.commands.iter().map(|(_, eui, _)| eui);
+        if let Some(eui) = gateways.find(|eui| in_service.binary_search(eui).is_err()) {
+            return Err(OrderError::Conflict(format!(
+                "gateway {eui} is retired, or has just moved to another customer: look at the gateways again, and send it anew"
+            )));
+        }
+        updates::create(&mut transaction, &update).await?;
+        // All of it is taken back when it is a second time.
         if let Some(follows) = update.row.plan.follows
             && let Some(other) = plans::double(&mut transaction, update_id, follows).await?
         {
             return Err(OrderError::Conflict(format!(
                 "it was sent again already, by update {other}, to at least one of these gateways"
-            )));
-        }
-        // Since they were read, one may have gone to another customer, or out of service.
-        if let Some(eui) = updates::stranger(&mut transaction, update_id, customer).await? {
-            return Err(OrderError::Conflict(format!(
-                "gateway {eui} is retired, or has just moved to another customer: look at the gateways again, and send it anew"
             )));
         }
         audit(&mut transaction, caller, Action::SendUpdates, sent(&update)).await?;
@@ -169,39 +167,21 @@ impl Center {
         self.update(caller, update_id, now).await
     }
 
-    /// The updates that the caller may see, newest first, those before `before`, without their lines.
+    /// The updates of these that the caller may see, newest first, those before `before`, without their lines.
     pub(crate) async fn updates(
         &self,
         caller: &Caller,
+        of: UpdatesOf<'_>,
         before: Option<UpdateId>,
         limit: u32,
         now: UnixSeconds,
     ) -> Result<Vec<UpdateView>, OrderError> {
         let mut connection = self.store.read().await?;
         let mut list = Vec::new();
-        for row in
-            updates::list(&mut connection, &caller.where_may(Action::SeeUpdates), before, limit).await?
-        {
-            let counts = updates::counts(&mut connection, row.update_id, now).await?;
-            list.push(views::update(row, Counts::of(&counts)));
-        }
-        Ok(list)
-    }
-
-    /// Updates of a group, or of a gateway, newest first, without their lines.
-    pub(crate) async fn updates_of(
-        &self,
-        caller: &Caller,
-        of: UpdatesOf<'_>,
-        limit: u32,
-        now: UnixSeconds,
-    ) -> Result<Vec<UpdateView>, OrderError> {
-        let mut connection = self.store.read().await?;
-        let mut list = Vec::new();
         let visible = caller.where_may(Action::SeeUpdates);
-        for row in updates::list_of(&mut connection, &visible, of, limit).await? {
-            let counts = updates::counts(&mut connection, row.update_id, now).await?;
-            list.push(views::update(row, Counts::of(&counts)));
+        for row in updates::list(&mut connection, &visible, of, before, limit).await? {
+            let counts = counts(&mut connection, &row, now).await?;
+            list.push(views::update(row, counts));
         }
         Ok(list)
     }
@@ -215,9 +195,9 @@ impl Center {
     ) -> Result<UpdateView, OrderError> {
         let mut connection = self.store.read().await?;
         let row = find_update(&mut connection, caller, update_id, Action::SeeUpdates).await?;
-        let counts = updates::counts(&mut connection, update_id, now).await?;
+        let counts = counts(&mut connection, &row, now).await?;
         let followed_by = followed_by(&mut connection, update_id).await?;
-        Ok(UpdateView { followed_by, ..views::update(row, Counts::of(&counts)) })
+        Ok(UpdateView { followed_by, ..views::update(row, counts) })
     }
 
     /// One update, with a line for each gateway.
@@ -232,7 +212,7 @@ impl Center {
         let of = LineOf::update(&row);
         let mut counts = Counts::default();
         let mut lines = Vec::new();
-        for line in updates::lines(&mut connection, update_id, None).await? {
+        for line in lines::all(&mut connection, update_id).await? {
             let command = &line.command;
             counts.add(command.delivery, command.outcome.as_ref().map(|outcome| outcome.name()), 1);
             counts.overdue += u32::from(command.is_overdue(now));
@@ -240,6 +220,30 @@ impl Center {
         }
         let followed_by = followed_by(&mut connection, update_id).await?;
         Ok(UpdateView { gateways: lines, followed_by, ..views::update(row, counts) })
+    }
+}
+
+/// How many of its commands are alike.
+async fn counts(
+    connection: &mut AnyConnection,
+    row: &UpdateRow,
+    now: UnixSeconds,
+) -> Result<Counts, StoreError> {
+    match &row.tally {
+        Some(tally) => Ok(Counts::of(tally)),
+        None => Ok(Counts::of(&tally::counts(connection, row.update_id, &row.plan, now).await?)),
+    }
+}
+
+/// The commands that an update may have to wait for; for a gateway all of them, for a group one is enough.
+async fn in_the_way(connection: &mut AnyConnection, update: &NewUpdate) -> Result<Vec<Pending>, OrderError> {
+    match (&update.row.origin.group_id, update.row.eui) {
+        (_, Some(eui)) => Ok(pending::of_gateway(connection, eui).await?),
+        (Some(group_id), None) => {
+            let gateways: Vec<Eui> = update.commands.iter().map(|(_, eui, _)| *eui).collect();
+            Ok(pending_for(connection, group_id, &gateways).await?.into_iter().collect())
+        }
+        (None, None) => Ok(Vec::new()),
     }
 }
 

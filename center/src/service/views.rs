@@ -41,6 +41,7 @@ pub(super) fn gateway(
         telemetry: None,
         given_name: row.name,
         labels,
+        locations: row.location.into_iter().collect(),
         connection_status,
         warnings: row.warnings,
         vitals: Vec::new(),

@@ -98,7 +98,7 @@ pub(crate) async fn shared(connection: &mut AnyConnection, name: &str, proposed:
 pub(crate) async fn gateways_under_way(connection: &mut AnyConnection, limit: usize) -> Result<Vec<Eui>> {
     let rows = sqlx::query(
         "SELECT DISTINCT c.eui AS eui FROM commands c JOIN gateways g ON g.eui = c.eui \
-         WHERE g.online = 1 AND (c.delivery IN ('waiting', 'sent') OR c.overdue_at IS NOT NULL) \
+         WHERE g.online = 1 AND c.update_id IN (SELECT update_id FROM updates WHERE tally IS NULL) AND (c.delivery IN ('waiting', 'sent') OR c.overdue_at IS NOT NULL) \
          ORDER BY eui LIMIT $1",
     )
     .bind(to_big(limit as u64))

@@ -5,7 +5,7 @@ use sqlx::AnyConnection;
 use sqlx::Row as _;
 
 use super::among::Among;
-use super::updates::command_row;
+use super::commands::command_row;
 use super::{CommandRow, Result, number, parsed};
 use crate::access::Visible;
 use crate::api::GatewayUpdate;

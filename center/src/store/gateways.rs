@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::sql::Sql;
 use super::{Result, number, optional_number, parsed, to_big};
 use crate::access::CustomerId;
+use crate::gateway::location::Location;
 use crate::gateway::search::{name_key, search_text, version_key};
 
 /// One gateway, without its package list.
@@ -44,14 +45,29 @@ pub(crate) struct GatewayRow {
     pub(crate) warnings: Vec<String>,
     /// When it was taken out of service.
     pub(crate) retired_at: Option<UnixSeconds>,
+    /// Where it stands.
+    pub(crate) location: Option<Location>,
 }
 
 macro_rules! columns {
     () => {
         "eui, name, description, declared, online, last_telemetry_at, codename, keros_version, agent_version, \
-         packages_digest, report_stream, customer_id, created_at, warnings, retired_at"
+         packages_digest, report_stream, customer_id, created_at, warnings, retired_at, \
+         location"
     };
 }
+
+/// The same, where other tables are beside it.
+macro_rules! known_columns {
+    () => {
+        "g.eui AS eui, g.name AS name, g.description AS description, g.declared AS declared, g.online AS online, \
+         g.last_telemetry_at AS last_telemetry_at, g.codename AS codename, g.keros_version AS keros_version, \
+         g.agent_version AS agent_version, g.packages_digest AS packages_digest, g.report_stream AS report_stream, \
+         g.customer_id AS customer_id, g.created_at AS created_at, g.warnings AS warnings, g.retired_at AS retired_at, \
+         g.location AS location"
+    };
+}
+pub(super) use known_columns;
 
 /// What [`gateway_row`] reads.
 pub(super) const GATEWAY_COLUMNS: &str = columns!();
@@ -79,6 +95,7 @@ pub(crate) fn shown_name(eui: Eui, name: Option<&str>, codename: Option<&str>) -
 pub(super) fn gateway_row(row: &AnyRow) -> Result<GatewayRow> {
     let stream: Option<String> = row.try_get("report_stream")?;
     let warnings: String = row.try_get("warnings")?;
+    let location: Option<String> = row.try_get("location")?;
     Ok(GatewayRow {
         eui: parsed(row, "eui")?,
         name: row.try_get("name")?,
@@ -95,6 +112,7 @@ pub(super) fn gateway_row(row: &AnyRow) -> Result<GatewayRow> {
         created_at: number(row, "created_at")?,
         warnings: warnings.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
         retired_at: optional_number(row, "retired_at")?,
+        location: location.map(|_| parsed(row, "location")).transpose()?,
     })
 }
 
@@ -176,6 +194,20 @@ pub(crate) async fn rename(
     .bind(search_text(row.eui, &shown, description))
     .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// Says where a gateway stands.
+pub(crate) async fn locate(
+    connection: &mut AnyConnection,
+    eui: Eui,
+    location: Option<Location>,
+) -> Result<()> {
+    sqlx::query("UPDATE gateways SET location = $2 WHERE eui = $1")
+        .bind(eui.to_string())
+        .bind(location.map(|location| location.to_string()))
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

@@ -8,9 +8,8 @@ use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use super::among::Among;
-use super::fleet::Members;
 use super::sql::Sql;
-use super::{Customer, Result, number, parsed, to_big};
+use super::{Customer, Result, euis, number, parsed, to_big};
 use crate::access::{CustomerId, GroupId, Visible};
 
 /// A group, without its members.
@@ -95,11 +94,11 @@ pub(crate) async fn member_counts(
 
 /// The gateways that were put into a group, and not those that its rule takes in.
 pub(crate) async fn put_in(connection: &mut AnyConnection, group: &GroupId) -> Result<Vec<Eui>> {
-    let rows = sqlx::query("SELECT eui FROM group_members WHERE group_id = $1 ORDER BY eui")
+    let row = sqlx::query("SELECT STRING_AGG(eui, '') AS euis FROM group_members WHERE group_id = $1")
         .bind(group.to_string())
-        .fetch_all(connection)
+        .fetch_one(connection)
         .await?;
-    rows.iter().map(|row| parsed(row, "eui")).collect()
+    euis(&row, "euis")
 }
 
 /// How many groups a customer has.
@@ -217,24 +216,4 @@ pub(crate) async fn with_rules(
 pub(crate) async fn alerting(connection: &mut AnyConnection) -> Result<Vec<GroupRow>> {
     let rows = sqlx::query(groups!("WHERE g.alerting = 1 ORDER BY g.group_id")).fetch_all(connection).await?;
     rows.iter().map(group_row).collect()
-}
-
-/// Who the members of a group with a rule are; `None`: it has none, or is not there.
-pub(crate) async fn members_by_rule(
-    connection: &mut AnyConnection,
-    group: &GroupId,
-) -> Result<Option<Members>> {
-    let row =
-        sqlx::query("SELECT customer_id, rule FROM gateway_groups WHERE group_id = $1 AND rule IS NOT NULL")
-            .bind(group.to_string())
-            .fetch_optional(connection)
-            .await?;
-    row.map(|row| {
-        Ok(Members {
-            group: group.clone(),
-            customer: parsed(&row, "customer_id")?,
-            rule: Some(parsed(&row, "rule")?),
-        })
-    })
-    .transpose()
 }

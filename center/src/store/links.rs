@@ -258,7 +258,7 @@ pub(crate) async fn open_update(
     // A word is owed by exactly those commands that are received and have not ended.
     let among = Among::new("u.customer_id", of, 2);
     let sql = among.within(
-        "SELECT u.update_id AS update_id FROM updates u WHERE u.link_digest = $1 AND {among} AND EXISTS (SELECT 1 \
+        "SELECT u.update_id AS update_id FROM updates u WHERE u.link_digest = $1 AND {among} AND u.tally IS NULL AND EXISTS (SELECT 1 \
          FROM commands c WHERE c.update_id = u.update_id \
          AND (c.delivery IN ('waiting', 'sent') OR c.overdue_at IS NOT NULL)) LIMIT 1",
     );
@@ -270,7 +270,7 @@ pub(crate) async fn open_update(
 pub(crate) async fn collectable(connection: &mut AnyConnection, until: UnixSeconds) -> Result<Vec<Digest>> {
     let rows = sqlx::query(
         "SELECT l.digest AS digest FROM magic_links l WHERE l.created_at <= $1 AND NOT EXISTS \
-         (SELECT 1 FROM updates u WHERE u.link_digest = l.digest AND (u.created_at > $1 OR EXISTS \
+         (SELECT 1 FROM updates u WHERE u.link_digest = l.digest AND (u.created_at > $1 OR u.tally IS NULL AND EXISTS \
          (SELECT 1 FROM commands c WHERE c.update_id = u.update_id \
          AND (c.delivery IN ('waiting', 'sent') OR c.overdue_at IS NOT NULL))))",
     )

@@ -19,6 +19,8 @@ const STEPS: &[(i64, &str, &str)] = &[
     (11, "lines", include_str!("../../migrations/0011_lines.sql")),
     (12, "retention", include_str!("../../migrations/0012_retention.sql")),
     (13, "centers", include_str!("../../migrations/0013_centers.sql")),
+    (14, "tally", include_str!("../../migrations/0014_tally.sql")),
+    (15, "locations", include_str!("../../migrations/0015_locations.sql")),
 ];
 
 /// Brings the tables up to date.

@@ -6,6 +6,7 @@ pub(crate) mod audit;
 pub(crate) mod cancellations;
 pub(crate) mod centers;
 pub(crate) mod certificates;
+pub(crate) mod commands;
 pub(crate) mod customers;
 mod database;
 pub(crate) mod differences;
@@ -25,6 +26,7 @@ pub(crate) mod links;
 mod locks;
 mod migrations;
 pub(crate) mod notices;
+pub(crate) mod pending;
 pub(crate) mod plans;
 mod postgres;
 pub(crate) mod reports;
@@ -34,17 +36,20 @@ pub(crate) mod sessions;
 pub(crate) mod silence;
 mod sql;
 mod sqlite;
+pub(crate) mod tally;
 pub(crate) mod tokens;
 pub(crate) mod updates;
 pub(crate) mod users;
 pub(crate) mod vitals;
 pub(crate) mod webhooks;
 
+use keros_protocol::Eui;
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, Execute as _, QueryBuilder, Row as _};
 
 pub(crate) use centers::CenterRow;
+pub(crate) use commands::{Allowance, CommandRow, DueCommand, KnownCommand};
 pub(crate) use customers::Customer;
 pub(crate) use database::{Store, Transaction};
 pub(crate) use dump::{Filling, Rows, Snapshot};
@@ -53,16 +58,14 @@ pub(crate) use gateways::GatewayRow;
 use gateways::shown_name;
 pub(crate) use groups::GroupRow;
 pub(crate) use jobs::OrderedJob;
-pub(crate) use lines::LineFilter;
+pub(crate) use lines::{LineFilter, LineRow};
 pub(crate) use links::LinkRow;
-pub(crate) use plans::{FollowsAs, PlanRow, StageCountRow};
+pub(crate) use plans::{FollowsAs, PlanRow};
 pub(crate) use postgres::with_password;
 pub(crate) use reports::{Kept, KeptReport, NewReport};
 pub(crate) use sqlite::file as sqlite_file;
-pub(crate) use updates::{
-    Allowance, CommandRow, CountRow, DueCommand, KnownCommand, LineRow, NewUpdate, Origin, RealOrder,
-    UpdateRow, UpdatesOf,
-};
+pub(crate) use tally::CountRow;
+pub(crate) use updates::{NewUpdate, Origin, RealOrder, UpdateRow, UpdatesOf};
 pub(crate) use webhooks::{MessageRow, MessageState, WebhookId, WebhookRow};
 
 /// What every function of the store returns.
@@ -114,6 +117,11 @@ fn count(row: &AnyRow, column: &'static str) -> Result<u32> {
     u32::try_from(value).map_err(|_| StoreError::Row { column, value: value.to_string() })
 }
 
+/// A number that is 0 for no.
+fn flag(row: &AnyRow, column: &'static str) -> Result<bool> {
+    Ok(number(row, column)? != 0)
+}
+
 fn optional_number(row: &AnyRow, column: &'static str) -> Result<Option<u64>> {
     let value: Option<i64> = row.try_get(column)?;
     value
@@ -125,6 +133,23 @@ fn optional_number(row: &AnyRow, column: &'static str) -> Result<Option<u64>> {
 fn parsed<T: std::str::FromStr>(row: &AnyRow, column: &'static str) -> Result<T> {
     let value: String = row.try_get(column)?;
     value.parse().map_err(|_| StoreError::Row { column, value })
+}
+
+/// EUIs that were put together into one text, or none; sorted. As one value they are read much faster than as rows.
+fn euis(row: &AnyRow, column: &'static str) -> Result<Vec<Eui>> {
+    /// Every EUI is written with so many digits.
+    const DIGITS: usize = 16;
+    let value: Option<String> = row.try_get(column)?;
+    let text = value.unwrap_or_default();
+    let bad = |part: &[u8]| StoreError::Row { column, value: String::from_utf8_lossy(part).into_owned() };
+    let parse = |part: &[u8]| std::str::from_utf8(part).ok().and_then(|part| part.parse().ok());
+    let mut euis = text
+        .as_bytes()
+        .chunks(DIGITS)
+        .map(|part| parse(part).ok_or_else(|| bad(part)))
+        .collect::<Result<Vec<Eui>>>()?;
+    euis.sort_unstable();
+    Ok(euis)
 }
 
 /// A text column that holds JSON.

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
-use keros_protocol::{Delivery, Eui, UnixSeconds, UpdateId};
+use keros_protocol::{Eui, UnixSeconds, UpdateId};
 use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
-use super::{Result, count, from_json, number, optional_number, parsed, to_big};
+use super::{Result, count, euis, from_json, number, optional_number, parsed, to_big};
 use crate::plan::{Gate, Plan, Progress};
 
 /// How an update follows another one.
@@ -117,54 +117,12 @@ pub(crate) async fn find(connection: &mut AnyConnection, update_id: UpdateId) ->
     row.as_ref().map(plan_row).transpose()
 }
 
-/// The updates of which more is expected, as far as that was looked at.
+/// The updates of which more is expected, as far as that was looked at, and those of which something came after all.
 pub(crate) async fn open(connection: &mut AnyConnection) -> Result<Vec<UpdateId>> {
-    let rows = sqlx::query("SELECT update_id FROM updates WHERE ended_at IS NULL ORDER BY update_id")
+    let rows = sqlx::query("SELECT update_id FROM updates WHERE tally IS NULL ORDER BY update_id")
         .fetch_all(connection)
         .await?;
     rows.iter().map(|row| parsed(row, "update_id")).collect()
-}
-
-/// How many commands of a stage are alike.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct StageCountRow {
-    /// Their stage.
-    pub(crate) stage: u32,
-    /// Their delivery.
-    pub(crate) delivery: Delivery,
-    /// The name of their outcome.
-    pub(crate) outcome: Option<String>,
-    /// How many.
-    pub(crate) commands: u32,
-    /// How many of them are overdue.
-    pub(crate) overdue: u32,
-}
-
-/// The counts of an update, stage by stage.
-pub(crate) async fn counts(
-    connection: &mut AnyConnection,
-    update_id: UpdateId,
-    now: UnixSeconds,
-) -> Result<Vec<StageCountRow>> {
-    let rows = sqlx::query(
-        "SELECT stage, delivery, outcome, COUNT(*) AS n, \
-         CAST(SUM(CASE WHEN overdue_at <= $2 THEN 1 ELSE 0 END) AS BIGINT) AS late FROM commands \
-         WHERE update_id = $1 GROUP BY stage, delivery, outcome",
-    )
-    .bind(update_id.to_string())
-    .bind(to_big(now))
-    .fetch_all(connection)
-    .await?;
-    let count_row = |row: &AnyRow| {
-        Ok(StageCountRow {
-            stage: count(row, "stage")?,
-            delivery: parsed(row, "delivery")?,
-            outcome: row.try_get("outcome")?,
-            commands: count(row, "n")?,
-            overdue: count(row, "late")?,
-        })
-    };
-    rows.iter().map(count_row).collect()
 }
 
 /// Keeps how far the roll-out is; `halted`: since when it is stopped, and why.
@@ -212,15 +170,15 @@ pub(crate) async fn online_waiting(
     update_id: UpdateId,
     stage: u32,
 ) -> Result<Vec<Eui>> {
-    let rows = sqlx::query(
-        "SELECT c.eui AS eui FROM commands c JOIN gateways g ON g.eui = c.eui \
-         WHERE c.update_id = $1 AND c.stage <= $2 AND c.delivery = 'waiting' AND g.online = 1 ORDER BY c.eui",
+    let row = sqlx::query(
+        "SELECT STRING_AGG(c.eui, '') AS euis FROM commands c JOIN gateways g ON g.eui = c.eui \
+         WHERE c.update_id = $1 AND c.stage <= $2 AND c.delivery = 'waiting' AND g.online = 1",
     )
     .bind(update_id.to_string())
     .bind(i64::from(stage))
-    .fetch_all(connection)
+    .fetch_one(connection)
     .await?;
-    rows.iter().map(|row| parsed(row, "eui")).collect()
+    euis(&row, "euis")
 }
 
 /// The updates that follow this one, oldest first.

@@ -5,7 +5,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 use uuid::Uuid;
 
-use super::{Result, number, to_big};
+use super::{Result, flag, number, optional_number, to_big};
 use crate::bounds::PRUNED_AT_ONCE;
 
 /// A report to be kept.
@@ -65,43 +65,46 @@ pub(crate) async fn of_command(
     rows.iter().rev().map(kept).collect()
 }
 
-/// Whether a report is kept.
-pub(crate) async fn is_kept(
-    connection: &mut AnyConnection,
-    eui: Eui,
-    position: ReportPosition,
-) -> Result<bool> {
-    let row = sqlx::query("SELECT 1 AS n FROM reports WHERE eui = $1 AND stream = $2 AND number = $3")
-        .bind(eui.to_string())
-        .bind(position.stream.to_string())
-        .bind(to_big(position.number))
-        .fetch_optional(connection)
-        .await?;
-    Ok(row.is_some())
-}
-
-/// What the rows say of a gateway's reports as a whole.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Standing {
-    /// A backup was restored since the gateway's last report: reports which it was told to be kept may not be.
+/// What is known of a gateway when a report of it comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct KnownReports {
+    /// Up to where the report's stream is kept.
+    pub(crate) position: Option<ReportPosition>,
+    /// A backup was restored since its last report, so that reports which it was told to be kept may not be.
     pub(crate) has_lost: bool,
+    /// This very report is kept.
+    pub(crate) is_kept: bool,
     /// Reports that wait for one before them.
     pub(crate) early: u64,
 }
 
-/// How a gateway stands; as one of which nothing is known when it is not there.
-pub(crate) async fn standing(connection: &mut AnyConnection, eui: Eui) -> Result<Standing> {
+/// What is known of a gateway when a report comes at this position; `None`: nothing, it was never heard of.
+pub(crate) async fn known(
+    connection: &mut AnyConnection,
+    eui: Eui,
+    position: ReportPosition,
+) -> Result<Option<KnownReports>> {
     let row = sqlx::query(
-        "SELECT reports_lost, (SELECT COUNT(*) FROM early_reports WHERE early_reports.eui = gateways.eui) AS early \
-         FROM gateways WHERE eui = $1",
+        "SELECT g.reports_lost AS lost, p.number AS number, CASE WHEN EXISTS (SELECT 1 FROM reports r WHERE r.eui = $1 \
+         AND r.stream = $2 AND r.number = $3) THEN 1 ELSE 0 END AS kept, \
+         (SELECT COUNT(*) FROM early_reports e WHERE e.eui = $1) AS early FROM gateways g \
+         LEFT JOIN report_positions p ON p.eui = g.eui AND p.stream = $2 WHERE g.eui = $1",
     )
     .bind(eui.to_string())
+    .bind(position.stream.to_string())
+    .bind(to_big(position.number))
     .fetch_optional(connection)
     .await?;
-    let standing = |row: AnyRow| {
-        Ok(Standing { has_lost: number(&row, "reports_lost")? != 0, early: number(&row, "early")? })
+    let known = |row: AnyRow| {
+        let number = optional_number(&row, "number")?;
+        Ok(KnownReports {
+            position: number.map(|number| ReportPosition { stream: position.stream, number }),
+            has_lost: flag(&row, "lost")?,
+            is_kept: flag(&row, "kept")?,
+            early: super::number(&row, "early")?,
+        })
     };
-    row.map_or(Ok(Standing::default()), standing)
+    row.map(known).transpose()
 }
 
 /// From the report that was just kept on nothing may be missing again.
@@ -136,7 +139,8 @@ pub(crate) struct Kept {
     pub(crate) size: u64,
 }
 
-/// Keeps a report and moves the position of its stream forward, never back; how much is kept of the gateway now. The gateway is there.
+/// Keeps a report and moves the position of its stream forward, never back; its stream is the one that was heard of last. How much is kept
+/// of the gateway now. The gateway is there.
 pub(crate) async fn keep(
     connection: &mut AnyConnection,
     report: &NewReport<'_>,
@@ -163,17 +167,18 @@ pub(crate) async fn keep(
          WHERE excluded.number > report_positions.number",
     )
     .bind(eui.clone())
-    .bind(stream)
+    .bind(stream.clone())
     .bind(to_big(report.position.number))
     .bind(to_big(now))
     .execute(&mut *connection)
     .await?;
     let row = sqlx::query(
-        "UPDATE gateways SET reports_kept = reports_kept + 1, reports_size = reports_size + $2 WHERE eui = $1 \
-         RETURNING reports_kept, reports_size",
+        "UPDATE gateways SET reports_kept = reports_kept + 1, reports_size = reports_size + $2, report_stream = $3 \
+         WHERE eui = $1 RETURNING reports_kept, reports_size",
     )
     .bind(eui)
     .bind(to_big(report.json.len() as u64))
+    .bind(stream)
     .fetch_one(connection)
     .await?;
     Ok(Kept { reports: number(&row, "reports_kept")?, size: number(&row, "reports_size")? })

@@ -23,6 +23,7 @@ pub(crate) async fn settle(
         Ok(())
     };
     run(connection, "UPDATE gateways SET reports_lost = 1, online = 0".to_owned(), &[]).await?;
+    run(connection, "UPDATE updates SET tally = NULL".to_owned(), &[]).await?;
     let taken_back = format!(
         "UPDATE commands SET delivery = 'sent', cancel_requested_at = COALESCE(cancel_requested_at, $1) \
          WHERE delivery IN ('waiting', 'sent') AND {by_us}"

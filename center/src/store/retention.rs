@@ -13,8 +13,8 @@ pub(crate) async fn ended_update(
 ) -> Result<Option<UpdateId>> {
     // A word is owed by exactly those commands that are received and have not ended.
     let row = sqlx::query(
-        "SELECT u.update_id AS update_id FROM updates u WHERE u.created_at < $1 AND NOT EXISTS (SELECT 1 FROM commands c \
-         WHERE c.update_id = u.update_id AND (c.delivery IN ('waiting', 'sent') OR c.overdue_at IS NOT NULL)) \
+        "SELECT u.update_id AS update_id FROM updates u WHERE u.created_at < $1 AND (u.tally IS NOT NULL OR NOT EXISTS (SELECT 1 FROM commands c \
+         WHERE c.update_id = u.update_id AND (c.delivery IN ('waiting', 'sent') OR c.overdue_at IS NOT NULL))) \
          ORDER BY u.update_id LIMIT 1",
     )
     .bind(to_big(before))

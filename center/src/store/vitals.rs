@@ -1,10 +1,13 @@
 //! The tables of what gateways say of themselves: the last telemetry, the packages, the history of vitals.
 
-use keros_protocol::{Eui, Package, Telemetry, UnixSeconds};
+use keros_protocol::{Eui, Package, ReportPosition, Telemetry, UnixSeconds};
 use sqlx::AnyConnection;
 use sqlx::Row as _;
+use sqlx::any::AnyRow;
 
-use super::{Result, from_json, to_big, to_json};
+use super::commands::has_open;
+use super::gateways::{gateway_row, known_columns};
+use super::{Result, flag, from_json, optional_number, to_big, to_json};
 use crate::bounds::PRUNED_AT_ONCE;
 use crate::gateway::history::{self, Day, Point, Row};
 use crate::gateway::search::{name_key, search_text, version_key};
@@ -23,10 +26,49 @@ pub(crate) struct Heard {
     pub(crate) history_days: u32,
 }
 
+/// What is known of a gateway when its telemetry comes.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct KnownGateway {
+    /// The gateway.
+    pub(crate) row: GatewayRow,
+    /// The hours of its last week, as they are kept.
+    hours: String,
+    /// Up to where the stream is kept that its last report was of.
+    pub(crate) position: Option<ReportPosition>,
+    /// It may have to be told of a command.
+    pub(crate) has_open: bool,
+}
+
+/// All that an answer to a telemetry needs, in one question: nearly always nothing else is read for it.
+pub(crate) async fn known(connection: &mut AnyConnection, eui: Eui) -> Result<Option<KnownGateway>> {
+    let row = sqlx::query(concat!(
+        "SELECT ",
+        known_columns!(),
+        ", v.hours AS hours, p.number AS position, ",
+        has_open!(),
+        " AS has_open FROM gateways g LEFT JOIN gateway_vitals v ON v.eui = g.eui \
+         LEFT JOIN report_positions p ON p.eui = g.eui AND p.stream = g.report_stream WHERE g.eui = $1"
+    ))
+    .bind(eui.to_string())
+    .fetch_optional(connection)
+    .await?;
+    let known = |row: AnyRow| {
+        let (gateway, number) = (gateway_row(&row)?, optional_number(&row, "position")?);
+        let position = gateway.report_stream.zip(number);
+        Ok(KnownGateway {
+            hours: row.try_get::<Option<String>, _>("hours")?.unwrap_or_default(),
+            position: position.map(|(stream, number)| ReportPosition { stream, number }),
+            has_open: flag(&row, "has_open")?,
+            row: gateway,
+        })
+    };
+    row.map(known).transpose()
+}
+
 /// Keeps what a gateway says of itself; `known` is what was known of it before. The gateway is there, and is online by it.
 pub(crate) async fn keep(
     connection: &mut AnyConnection,
-    known: Option<&GatewayRow>,
+    known: Option<&KnownGateway>,
     heard: &Heard,
     now: UnixSeconds,
 ) -> Result<()> {
@@ -37,8 +79,9 @@ pub(crate) async fn keep(
         .bind(warnings(telemetry).join(","))
         .execute(&mut *connection)
         .await?;
-    keep_facts(connection, known, telemetry).await?;
-    keep_vitals(connection, telemetry, heard.history_days, now).await?;
+    keep_facts(connection, known.map(|known| &known.row), telemetry).await?;
+    let hours = Row::from_text(known.map_or("", |known| &known.hours));
+    keep_vitals(connection, telemetry, hours, heard.history_days, now).await?;
     if let Some((packages, digest)) = &heard.packages {
         keep_packages(connection, telemetry.eui, packages, digest).await?;
     }
@@ -82,10 +125,10 @@ async fn keep_facts(
 async fn keep_vitals(
     connection: &mut AnyConnection,
     telemetry: &Telemetry,
+    mut hours: Row<Point>,
     history_days: u32,
     now: UnixSeconds,
 ) -> Result<()> {
-    let mut hours = hours(connection, telemetry.eui).await?;
     if let Some(point) = Point::of(telemetry) {
         let ended = history::add(&mut hours, now, point);
         if !ended.is_empty() {

@@ -1,6 +1,6 @@
 //! The page that changes a group: what it is called, whom its rule would have, who is put into it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use askama::Template;
 use axum::Router;
@@ -16,7 +16,7 @@ use crate::access::{Action, AsSeen};
 use crate::api::{EditGroup, GroupView};
 use crate::rest::Api;
 use crate::service::fleet::Wanted;
-use crate::service::{Addressee, OrderError, tag_of_view, unix_now};
+use crate::service::{OrderError, tag_of_view, unix_now};
 use crate::store::fleet::{Part, Sort};
 
 /// Gateways that a preview, or a search, lists.
@@ -244,11 +244,9 @@ async fn page(
     refused: Option<String>,
     preview: Option<Listed>,
 ) -> Result<Response, Failure> {
-    let addressee = Addressee::Group(group.group_id.to_string());
-    let members = api.center().addressed(&visitor.caller, &addressee, Action::SeeGroups).await?.gateways;
-    let names: BTreeMap<Eui, String> = members.iter().map(|row| (row.eui, row.shown_name())).collect();
+    let put_in = group.put_in.get(..MOST_PUT_IN).unwrap_or(&group.put_in);
+    let names = api.center().names(&visitor.caller, put_in).await?;
     let named = |eui: &Eui| names.get(eui).cloned().unwrap_or_else(|| eui.to_string());
-    let put_in = group.put_in.iter().take(MOST_PUT_IN);
     let found = if search.is_empty() {
         None
     } else {
@@ -258,7 +256,7 @@ async fn page(
     let fields = Fields { seen: tag_of_view(&group.properties())?, ..fields };
     html(&Edit {
         page: Page::new(visitor, Section::Groups, "Edit group"),
-        put_in: put_in.map(|eui| Found { eui: *eui, name: named(eui), is_in: true }).collect(),
+        put_in: put_in.iter().map(|eui| Found { eui: *eui, name: named(eui), is_in: true }).collect(),
         more: group.put_in.len().saturating_sub(MOST_PUT_IN),
         group,
         fields,

@@ -12,22 +12,24 @@ use super::{Failure, Page, Posted, Section, Visitor, html, place, to};
 use crate::access::Action;
 use crate::api::{CreateGroup, GroupView};
 use crate::rest::Api;
-use crate::service::{Addressee, Pending, unix_now};
+use crate::service::{Pending, unix_now};
 use crate::store::{GatewayRow, UpdatesOf};
 
 /// Gateways of a group that its page lists: the list of gateways shows all of them, in parts.
-const MOST_MEMBERS: usize = 200;
+const MOST_MEMBERS: u32 = 200;
 
 #[derive(Template)]
 #[template(path = "groups/list.html")]
 struct List {
     page: Page,
     groups: Vec<GroupView>,
+    may_edit: bool,
 }
 
 pub(super) async fn list(State(api): State<Api>, visitor: Visitor) -> Result<Response, Failure> {
     let groups = api.center().groups(&visitor.caller, unix_now()).await?;
-    html(&List { page: Page::new(&visitor, Section::Groups, "Groups"), groups })
+    let may_edit = visitor.caller.may_somewhere(Action::EditGroups);
+    html(&List { page: Page::new(&visitor, Section::Groups, "Groups"), groups, may_edit })
 }
 
 /// A gateway of a group, as its page lists it.
@@ -60,11 +62,10 @@ pub(super) async fn show(
 ) -> Result<Response, Failure> {
     let caller = &visitor.caller;
     let group = api.center().group(caller, &name).await?;
-    let addressee = Addressee::Group(group.group_id.to_string());
-    let found = api.center().addressed(caller, &addressee, Action::SeeGroups).await?.gateways;
+    let found = api.center().first_members(caller, group.group_id.as_str(), MOST_MEMBERS, unix_now()).await?;
     let pending = api.center().pending_for_group(caller, group.group_id.as_str()).await?;
-    let more = found.len().saturating_sub(MOST_MEMBERS);
-    let members = found.into_iter().take(MOST_MEMBERS).map(Member::new).collect();
+    let more = group.gateways.len().saturating_sub(found.len());
+    let members = found.into_iter().map(Member::new).collect();
     let page = Page::new(&visitor, Section::Groups, group.name.clone());
     let may = |action| caller.may(action, &group.customer_id);
     let (may_send, may_edit) = (may(Action::SendUpdates), may(Action::EditGroups));
@@ -90,6 +91,11 @@ pub(super) struct Fields {
     name: String,
     #[serde(default)]
     description: String,
+    /// Id of the customer; empty: as the center chooses.
+    #[serde(default)]
+    customer: String,
+    /// A box that is not checked is not sent.
+    alerting: Option<String>,
 }
 
 #[derive(Template)]
@@ -97,30 +103,46 @@ pub(super) struct Fields {
 struct New {
     page: Page,
     fields: Fields,
+    /// The customers that the visitor may make groups of: id and name.
+    customers: Vec<(String, String)>,
     /// Why it could not be made.
     refused: Option<String>,
 }
 
-pub(super) async fn new(visitor: Visitor) -> Result<Response, Failure> {
-    form(&visitor, Fields::default(), None)
+pub(super) async fn new(State(api): State<Api>, visitor: Visitor) -> Result<Response, Failure> {
+    visitor.caller.require_somewhere(Action::EditGroups)?;
+    form(&api, &visitor, Fields::default(), None).await
 }
 
-fn form(visitor: &Visitor, fields: Fields, refused: Option<String>) -> Result<Response, Failure> {
-    html(&New { page: Page::new(visitor, Section::Groups, "New group"), fields, refused })
+async fn form(
+    api: &Api,
+    visitor: &Visitor,
+    fields: Fields,
+    refused: Option<String>,
+) -> Result<Response, Failure> {
+    let caller = &visitor.caller;
+    let customers = api.accounts().customers(caller).await?.into_iter();
+    let own = customers.filter(|customer| caller.may(Action::EditGroups, &customer.customer_id));
+    let customers = own.map(|customer| (customer.customer_id.to_string(), customer.name)).collect();
+    html(&New { page: Page::new(visitor, Section::Groups, "New group"), fields, customers, refused })
 }
 
 pub(super) async fn create(
     State(api): State<Api>,
     Posted { visitor, form: fields }: Posted<Fields>,
 ) -> Result<Response, Failure> {
-    let Fields { name, description } = &fields;
-    let order =
-        CreateGroup { name: name.clone(), description: description.clone(), ..CreateGroup::default() };
+    let order = CreateGroup {
+        name: fields.name.clone(),
+        description: fields.description.clone(),
+        customer: Some(fields.customer.clone()).filter(|customer| !customer.is_empty()),
+        alerting: fields.alerting.is_some(),
+        ..CreateGroup::default()
+    };
     match api.center().create_group(&visitor.caller, &order, unix_now()).await {
         Ok(group) => Ok(to(&place("/groups", group.group_id.as_str()), "the group is made")),
         Err(error) => {
             let refusal = Failure::from(error);
-            let mut answer = form(&visitor, fields, Some(refusal.detail))?;
+            let mut answer = form(&api, &visitor, fields, Some(refusal.detail)).await?;
             *answer.status_mut() = refusal.status;
             Ok(answer)
         }

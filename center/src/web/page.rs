@@ -5,6 +5,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{Html, IntoResponse as _, Redirect, Response};
 
 use super::{Failure, Visitor, assets, flash};
+use crate::access::Action;
 
 /// The part of the navigation that a page belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,12 +66,23 @@ pub(crate) struct Seen {
     pub(crate) name: String,
     /// What its forms carry in the field `csrf`.
     pub(crate) csrf: String,
+    /// Which pages the navigation leads him to, beside those that everybody has.
+    pub(crate) sees_users: bool,
+    pub(crate) sees_audit: bool,
+    pub(crate) sees_webhooks: bool,
 }
 
 impl Page {
     /// A page of a visitor.
     pub(crate) fn new(visitor: &Visitor, section: Section, title: impl Into<String>) -> Self {
-        let seen = Seen { name: visitor.name().to_owned(), csrf: visitor.csrf().to_owned() };
+        let may = |action| visitor.caller.may_somewhere(action);
+        let seen = Seen {
+            name: visitor.name().to_owned(),
+            csrf: visitor.csrf().to_owned(),
+            sees_users: may(Action::SeeUsers),
+            sees_audit: may(Action::SeeAudit),
+            sees_webhooks: may(Action::SeeWebhooks),
+        };
         let flash = visitor.flash().map(str::to_owned);
         Self { visitor: Some(seen), flash, ..Self::outside(section, title) }
     }

@@ -1,5 +1,6 @@
 // What a story has: a browser, the center's REST API, and whoever moves the gateways.
 
+import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 
 import { chromium } from 'playwright-core';
@@ -83,11 +84,18 @@ export class World {
     return text === '' ? null : JSON.parse(text);
   }
 
-  /** A wish to the one who has started the stage: `start EUI KEROS`, `stop EUI`. */
+  /** A wish to the one who has started the stage (stage.rs has them all); false: it cannot be done on this machine. */
   async wish(words) {
     console.log(`keros:${words}`);
     const { value, done } = await this.answers.next();
-    if (done || value !== 'ok') throw new Error(`${words}: ${value}`);
+    if (done || !['ok', 'skipped'].includes(value)) throw new Error(`${words}: ${value}`);
+    return value === 'ok';
+  }
+
+  /** Whether a gateway's tree has this file with this text in it. */
+  async hasFile(eui, path, text) {
+    const content = await readFile(`${this.stage.folder}/${eui}/root/${path}`, 'utf8').catch(() => '');
+    return content.includes(text);
   }
 
   /** Tries again until it no longer throws. */
@@ -101,6 +109,13 @@ export class World {
         await new Promise((resolve) => setTimeout(resolve, 50));
       }
     }
+  }
+
+  /** A form was answered with this status, which the browser's console complains of: the story has meant it. */
+  refused(status) {
+    const rest = this.troubles.filter((trouble) => !trouble.includes(`responded with a status of ${status}`));
+    if (rest.length === this.troubles.length) throw new Error(`nothing was answered with ${status}`);
+    this.troubles = rest;
   }
 
   /** Accessibility and layout of the page as it is now; keeps its picture where pictures are wanted. */

@@ -27,26 +27,6 @@ export async function an_orange_dot_is_in_the_configuration_menu_while_an_update
   assert.equal(await dot.count(), 0);
 }
 
-export async function the_page_offers_custom_magic_link_and_custom_jetporch_script_with_its_warning(world) {
-  await declare(world, SILENT);
-  await group(world, 'north', SILENT);
-  const page = await world.loggedIn();
-  await page.goto('/groups/north');
-  await page.getByText('CONFIGURATION').click();
-  await page.getByRole('link', { name: 'Software update' }).click();
-  await page.getByRole('link', { name: 'Custom Magic Link' }).click();
-  await page.getByLabel('Magic Link value').waitFor();
-  await world.check(page);
-  await page.getByRole('link', { name: 'Custom JetPorch script' }).click();
-  await page.getByLabel('JetPorch YAML value').waitFor();
-  await page.getByText('a script can change how a gateway connects and what it does').waitFor();
-  await page.getByText('ask support when in doubt').waitFor();
-  await world.check(page);
-  await page.getByRole('link', { name: 'How playbooks are written' }).click();
-  await page.getByRole('heading', { level: 1 }).waitFor();
-  await world.check(page);
-}
-
 export async function send_then_a_confirmation_popup_and_the_update_is_on_its_way(world) {
   await group(world, 'north', world.stage.gateways);
   for (const scripts of [true, false]) {

@@ -152,6 +152,30 @@ export async function for_outcomes_beyond_sent_the_dashboard_goes_on_until_all_h
   await page.locator('[data-ended=yes]').waitFor();
 }
 
+export async function the_three_words_are_about_delivery_and_beside_them_each_gateway_has_its_outcome(world) {
+  const gateways = world.stage.gateways;
+  await group(world, 'north', gateways);
+  const update = await send(world, 'north', script('!shell\n  cmd: exit 3'));
+  await ended(world, update);
+  const page = await world.loggedIn();
+  // All have got it, which is what Sent says; that it succeeded nowhere is said beside it.
+  for (const place of ['/groups/north', '/updates']) {
+    await page.goto(place);
+    await page.locator(`#update-${update.update_id}`).getByText('Sent', { exact: true }).waitFor();
+  }
+  await page.goto(`/updates/${update.update_id}`);
+  await page.locator('#state', { hasText: /^Sent$/ }).waitFor();
+  assert.deepEqual((await page.getByRole('columnheader').allInnerTexts()).slice(1, 3), ['Delivery', 'Outcome']);
+  for (const [eui, outcome] of [[gateways[0], 'Failed'], [gateways[1], 'Failed'], [gateways[2], 'Refused']]) {
+    const cells = await row(page, eui).getByRole('cell').allInnerTexts();
+    assert.match(cells[0], /Received$/, eui);
+    assert.match(cells[1], new RegExp(`${outcome}$`), eui);
+  }
+  for (const [axis, word, count] of [['delivery', 'Received', 3], ['outcome', 'Failed', 2], ['outcome', 'Refused', 1]]) {
+    await page.locator(`#${axis}-bar`).getByRole('link', { name: `${word} ${count}` }).waitFor();
+  }
+}
+
 export async function a_failed_gateway_shows_its_task_reason_and_output_and_its_log(world) {
   const [eui] = world.stage.gateways;
   await group(world, 'north', [eui]);

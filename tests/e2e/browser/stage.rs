@@ -28,6 +28,21 @@ pub(crate) const GATEWAYS: Gateways =
 const USER: &str = "ada";
 const PASSWORD: &str = "a long night on the mast";
 
+/// What a gateway measures whose vitals a story knows: of 1000 ticks 800 were idle, and of 240 MiB three quarters are free.
+const MEASURED: [(&str, &str); 7] = [
+    ("proc/stat", "cpu  100 0 100 800 0 0 0 0 0 0\n"),
+    ("proc/meminfo", "MemTotal: 245760 kB\nMemFree: 1 kB\nMemAvailable: 184320 kB\n"),
+    ("proc/uptime", "93784.52 180012.11\n"),
+    ("proc/sys/kernel/random/boot_id", "0d3b1f8e-5f4b-4f0e-9d56-5a1d3d7f6a11\n"),
+    (
+        "proc/net/route",
+        "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n\
+         eth0\t00000000\t0101A8C0\t0003\t0\t0\t100\t00000000\t0\t0\t0\n",
+    ),
+    ("sys/class/net/eth0/type", "1\n"),
+    ("sys/class/thermal/thermal_zone0/temp", "48312\n"),
+];
+
 /// A story that takes so long hangs: a browser that waits for nothing, say.
 const STORY_LIMIT: Duration = Duration::from_secs(300);
 
@@ -138,8 +153,10 @@ struct Stage {
 impl Stage {
     fn set(gateways: Gateways) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        let registry = ["--registry".to_owned(), format!("127.0.0.1:{}", free_port()?)];
-        let center = Center::start_with(&folder.path().join("center"), Broker::Embedded, registry.to_vec())?;
+        // A story may be the receiver of webhooks.
+        let registry = format!("127.0.0.1:{}", free_port()?);
+        let more = ["--registry", &registry, "--webhooks-anywhere"].map(str::to_owned).to_vec();
+        let center = Center::start_with(&folder.path().join("center"), Broker::Embedded, more)?;
         make_administrator(folder.path())?;
         let mut stage = Self { gateways: BTreeMap::new(), center, folder };
         for (eui, keros) in gateways {
@@ -162,22 +179,56 @@ impl Stage {
         })
     }
 
-    /// Does what a story wishes, and says `ok` when it is done.
+    /// Does what a story wishes, and says `ok` when it is done, `skipped` when it cannot be done on this machine.
     fn grant(&mut self, wish: &str, answers: &mut ChildStdin) -> Result<()> {
         let words: Vec<&str> = wish.split(' ').collect();
         let done = match words[..] {
-            ["start", eui, keros] => self.start(eui, keros),
-            ["stop", eui] => self.gateways.get_mut(eui).context("no such gateway").and_then(Gateway::kill),
-            ["go-on", eui] => {
-                self.gateways.get_mut(eui).context("no such gateway").and_then(Gateway::restart)
+            ["start", eui, keros] => self.start(eui, keros).map(|()| true),
+            ["start-measured", eui, keros] => self.start_measured(eui, keros).map(|()| true),
+            ["stop", eui] => self.gateway(eui).and_then(Gateway::kill).map(|()| true),
+            ["go-on", eui] => self.gateway(eui).and_then(Gateway::restart).map(|()| true),
+            ["command-line", ref arguments @ ..] => self.center.command_line(arguments).map(|_| true),
+            ["ahead", seconds] => {
+                seconds.parse().map_err(Into::into).and_then(|ahead_s| self.center.restart_ahead(ahead_s))
             }
             _ => bail!("nobody knows what this wish means: {wish}"),
         };
-        let answer = done.map_or_else(|error| format!("{error:#}").replace('\n', " "), |()| "ok".to_owned());
+        let answer = match done {
+            Ok(true) => "ok".to_owned(),
+            Ok(false) => "skipped".to_owned(),
+            Err(error) => format!("{error:#}").replace('\n', " "),
+        };
         Ok(writeln!(answers, "{answer}")?)
     }
 
+    fn gateway(&mut self, eui: &str) -> Result<&mut Gateway> {
+        self.gateways.get_mut(eui).context("no such gateway")
+    }
+
     fn start(&mut self, eui: &str, keros: &str) -> Result<()> {
+        let mut gateway = self.prepared(eui, keros)?;
+        gateway.restart()?;
+        self.gateways.insert(eui.to_owned(), gateway);
+        Ok(())
+    }
+
+    /// One whose processor, memory and network are not this machine's, so that its vitals are known.
+    fn start_measured(&mut self, eui: &str, keros: &str) -> Result<()> {
+        let mut gateway = self.prepared(eui, keros)?;
+        for folder in ["proc", "sys"] {
+            std::fs::remove_file(gateway.root.join(folder))?;
+        }
+        for (file, content) in MEASURED {
+            let path = gateway.root.join(file);
+            std::fs::create_dir_all(path.parent().context("a file is in a folder")?)?;
+            std::fs::write(path, content)?;
+        }
+        gateway.restart()?;
+        self.gateways.insert(eui.to_owned(), gateway);
+        Ok(())
+    }
+
+    fn prepared(&self, eui: &str, keros: &str) -> Result<Gateway> {
         let options = GatewayOptions {
             port: self.center.mqtt_port(),
             trust: self.center.keys().join("trust"),
@@ -186,8 +237,6 @@ impl Stage {
             more: "magic_links: { allow_http: true }\n".to_owned(),
             ..GatewayOptions::default()
         };
-        let gateway = Gateway::start(&self.folder.path().join(eui), eui, keros, &options)?;
-        self.gateways.insert(eui.to_owned(), gateway);
-        Ok(())
+        Gateway::prepare(&self.folder.path().join(eui), eui, keros, &options)
     }
 }

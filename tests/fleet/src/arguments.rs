@@ -18,6 +18,10 @@ pub(crate) enum Command {
     Run(FleetArguments),
     /// No connections, faster than real time: the center's service alone, on a real database.
     Day(DayArguments),
+    /// What a broker does in a second when whoever answers does nothing.
+    Limit(LimitArguments),
+    /// The center's pages and lists, with a great fleet behind them.
+    Pages(PagesArguments),
     /// The tables of docs/scale.md.
     Bench(BenchArguments),
     /// The center's process of `day`, which starts it.
@@ -49,6 +53,20 @@ pub(crate) struct DayArguments {
     /// The summary as one JSON object.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `pages`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PagesArguments {
+    /// How many gateways.
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) gateways: u32,
+    /// A PostgreSQL or SQLite address for the center; without it, the center's default.
+    #[arg(long)]
+    pub(crate) database: Option<String>,
+    /// Keep the files of the center here.
+    #[arg(long)]
+    pub(crate) folder: Option<PathBuf>,
 }
 
 /// `center`.
@@ -124,9 +142,20 @@ pub(crate) struct BenchArguments {
     /// Only fleets of so many gateways, and smaller ones.
     #[arg(long, default_value_t = 100_000)]
     pub(crate) most: u32,
-    /// A PostgreSQL address, of a database that is made anew for each line by whoever gives it; without it, SQLite.
-    #[arg(long)]
-    pub(crate) database: Option<String>,
+}
+
+/// `limit`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LimitArguments {
+    /// How many gateways.
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) gateways: u32,
+    /// Seconds between two telemetries of a gateway.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) interval: u64,
+    /// How long it is measured, seconds.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) seconds: u64,
 }
 
 impl FleetArguments {
@@ -144,7 +173,7 @@ impl FleetArguments {
             confirm_window: 0,
             restarts: 0,
             mishap_every: 0,
-            limit: 900,
+            limit: 600,
             folder: None,
             json: true,
         }

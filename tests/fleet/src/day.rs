@@ -27,6 +27,8 @@ const HOUR_MS: u64 = 3_600_000;
 const DEADLINES_MS: u64 = 5000;
 /// An update has to be over after so long.
 const UPDATE_LIMIT_MS: u64 = 3 * HOUR_MS;
+/// Messages of one transaction where only the result counts.
+const FILL_BATCH: usize = 512;
 /// From the gateway to the center and back.
 const WAY_MS: u64 = 40;
 
@@ -143,7 +145,7 @@ pub(crate) fn run_in(folder: &Path, arguments: &DayArguments) -> Result<Summary>
         }
     };
     let first_hour = day.part(|day| {
-        day.connect_all(arguments.seed)?;
+        day.connect_all(arguments.seed, HOUR_MS / 2)?;
         day.until(HOUR_MS)
     })?;
     note(&format!("the first hour: {first_hour:?}"));
@@ -186,6 +188,19 @@ pub(crate) fn run_in(folder: &Path, arguments: &DayArguments) -> Result<Summary>
     })
 }
 
+/// Fills a database: the packages of all gateways, an update to all that has ended, and one that waits for all.
+pub(crate) fn fill(folder: &Path, gateways: u32, database: Option<&str>) -> Result<[UpdateId; 2]> {
+    let database = database.map(str::to_owned);
+    let arguments = DayArguments { gateways, database, batch: FILL_BATCH, ..DayArguments::quiet() };
+    let mut day = Day::new(folder, &arguments)?;
+    day.connect_all(arguments.seed, 1)?;
+    day.until(DEADLINES_MS)?;
+    day.group()?;
+    let ended = day.send()?;
+    day.until_ended(ended)?;
+    Ok([ended, day.send()?])
+}
+
 fn size_mib(path: &Path) -> Option<f64> {
     Some(std::fs::metadata(path).ok()?.len() as f64 / f64::from(1 << 20))
 }
@@ -222,11 +237,11 @@ impl Day {
         })
     }
 
-    /// All connect within half an hour; a connection begins with telemetry.
-    fn connect_all(&mut self, seed: u64) -> Result<()> {
+    /// All connect within this time; a connection begins with telemetry.
+    fn connect_all(&mut self, seed: u64, within_ms: u64) -> Result<()> {
         let mut random = Random::new(seed);
         let mut order: Vec<(u64, usize)> =
-            (0..self.gateways.len()).map(|index| (random.below(HOUR_MS / 2), index)).collect();
+            (0..self.gateways.len()).map(|index| (random.below(within_ms), index)).collect();
         order.sort_unstable();
         for (at_ms, index) in order {
             self.until(at_ms)?;

@@ -8,7 +8,9 @@ mod bench;
 mod day;
 mod executor;
 mod gateway;
+mod limit;
 mod numbers;
+mod pages;
 mod place;
 mod process;
 mod run;
@@ -27,6 +29,8 @@ fn main() -> ExitCode {
     let done = match command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Day(arguments) => day::run(&arguments),
+        Command::Limit(arguments) => limit::run(&arguments),
+        Command::Pages(arguments) => pages::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Center(arguments) => talk::serve(&arguments),
     };

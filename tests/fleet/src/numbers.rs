@@ -143,6 +143,13 @@ impl Snapshot {
     }
 }
 
+/// The value that this share of them does not exceed; 0 of none.
+pub(crate) fn quantile_of(values: &mut [f64], share: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let place = (values.len() as f64 * share).ceil().max(1.0) as usize;
+    values.get(place.min(values.len()) - usize::from(!values.is_empty())).copied().unwrap_or(0.0)
+}
+
 fn bucket(us: u64) -> usize {
     let us = us.max(1);
     let octave = u64::from(us.ilog2());
@@ -172,6 +179,14 @@ fn quantile_ms(latency: &[u64], share: f64) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quantile_of_few_is_one_of_them() {
+        let mut values = [4.0, 1.0, 3.0, 2.0];
+        let found = [0.0, 0.5, 0.75, 0.99].map(|share| quantile_of(&mut values, share));
+        assert_eq!(found, [1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(quantile_of(&mut [], 0.5).to_bits(), 0.0_f64.to_bits());
+    }
 
     #[test]
     fn a_quantile_is_right_to_three_percent() {

@@ -301,15 +301,16 @@ fn update(place: &mut Place, fleet: &Fleet, arguments: &FleetArguments) -> Resul
     }
     let limit = Duration::from_secs(arguments.limit);
     let view = loop {
-        let view = look(&place.center, &id, &["ended", "open", "deliveries", "outcomes"])?;
+        // The newest one, without its lines.
+        let view = place.center.get("/updates?limit=1")?[0].take();
+        ensure!(view["update_id"] == json!(id), "the newest update is another one: {view}");
         if view["ended"] == json!(true) {
             break view;
         }
         if begin.elapsed() > limit {
             bail!("the update has not ended after {limit:?}: {view}");
         }
-        // All the lines of a great update are no small thing to ask for.
-        std::thread::sleep(Duration::from_millis(250 + u64::from(arguments.gateways) / 20));
+        std::thread::sleep(Duration::from_millis(250));
     };
     let ended = begin.elapsed().as_secs_f64();
     let outcomes = serde_json::from_value(view["outcomes"].clone())?;
@@ -317,10 +318,20 @@ fn update(place: &mut Place, fleet: &Fleet, arguments: &FleetArguments) -> Resul
     Ok((id, UpdateTold { accepted_s, ended_s: ended, outcomes, meanwhile }))
 }
 
-/// Some fields of an update.
-fn look(center: &keros_tests::Center, id: &str, fields: &[&str]) -> Result<Value> {
-    let view = center.get(&format!("/updates/{id}"))?;
-    Ok(fields.iter().map(|field| ((*field).to_owned(), view[*field].clone())).collect())
+/// All lines of an update, page by page.
+fn lines(center: &keros_tests::Center, id: &str) -> Result<Vec<Value>> {
+    const PAGE: usize = 1000;
+    let mut lines: Vec<Value> = Vec::new();
+    loop {
+        let after = lines.last().and_then(|line| line["eui"].as_str()).map(|eui| format!("&cursor={eui}"));
+        let place = format!("/updates/{id}/gateways?limit={PAGE}{}", after.unwrap_or_default());
+        let Value::Array(mut page) = center.get(&place)? else { bail!("{place} is no list") };
+        let is_last = page.len() < PAGE;
+        lines.append(&mut page);
+        if is_last {
+            return Ok(lines);
+        }
+    }
 }
 
 /// Holds the gateways' own word against the center's.
@@ -334,10 +345,9 @@ fn compare(place: &Place, updates: &[String], gateways: &[Gateway]) -> Result<Pr
         promises.unacknowledged += u64::from(gateway.reports_pending());
     }
     for id in updates {
-        let view = place.center.get(&format!("/updates/{id}"))?;
-        let lines = view["gateways"].as_array().context("an update has lines")?;
+        let lines = lines(&place.center, id)?;
         promises.missing += (gateways.len() - lines.len().min(gateways.len())) as u64;
-        for line in lines {
+        for line in &lines {
             let eui = line["eui"].as_str().unwrap_or_default();
             let gateway = by_eui.get(eui).with_context(|| format!("{eui} is no gateway of this fleet"))?;
             compare_line(line, gateway, &mut promises)?;

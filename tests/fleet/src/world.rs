@@ -12,7 +12,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use keros_protocol::topics::{CONTENT_TYPE, Leaf, Prefix};
 use keros_protocol::{Eui, Presence, limits};
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{ConnectProperties, LastWill, Packet, PublishProperties};
+use rumqttc::v5::mqttbytes::v5::{
+    ConnectProperties, Filter, LastWill, Packet, PublishProperties, RetainForwardRule,
+};
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
 use tokio::sync::{Notify, watch};
 use tokio::task::LocalSet;
@@ -167,7 +169,10 @@ impl World {
                 Some(Event::Incoming(Packet::ConnAck(_))) => {
                     let presence = self.prefix.topic(eui, Leaf::Presence);
                     let online = Presence::Online.as_str();
-                    let greeted = client.try_subscribe(&down, QoS::AtLeastOnce).is_ok()
+                    // As the agent.
+                    let mut filter = Filter::new(down.clone(), QoS::AtLeastOnce);
+                    filter.retain_forward_rule = RetainForwardRule::Never;
+                    let greeted = client.try_subscribe_many([filter]).is_ok()
                         && client.try_publish(presence, QoS::AtLeastOnce, true, online).is_ok();
                     if !greeted {
                         return (connected, false);

@@ -20,6 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Postgres {
     process: Option<Child>,
+    durable: bool,
     programs: PathBuf,
     folder: tempfile::TempDir,
 }
@@ -30,12 +31,24 @@ impl Postgres {
     /// # Errors
     /// When it does not come up.
     pub fn start() -> Result<Option<Self>> {
+        Self::start_as(false)
+    }
+
+    /// The same, with all that an operator's server has: disks that are told to write, and a vacuum. For measuring.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start_durable() -> Result<Option<Self>> {
+        Self::start_as(true)
+    }
+
+    fn start_as(durable: bool) -> Result<Option<Self>> {
         let Some(programs) = programs() else { return Ok(None) };
         let folder = tempfile::Builder::new().prefix("keros-postgres-").tempdir()?;
         if let Some(user) = unprivileged()? {
             std::os::unix::fs::chown(folder.path(), Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
         }
-        let mut server = Self { process: None, programs, folder };
+        let mut server = Self { process: None, durable, programs, folder };
         let data = server.data();
         let mut command = server.command("initdb")?;
         command
@@ -56,7 +69,10 @@ impl Postgres {
             let mut command = self.command("postgres")?;
             command.arg("-D").arg(self.data()).arg("-k").arg(self.folder.path());
             // What a test does not need: the network, and disks that are told to write.
-            command.args(["-h", "", "-c", "fsync=off", "-c", "autovacuum=off", "-c", "max_connections=100"]);
+            command.args(["-h", "", "-c", "max_connections=100"]);
+            if !self.durable {
+                command.args(["-c", "fsync=off", "-c", "autovacuum=off"]);
+            }
             let log =
                 std::fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join("log"))?;
             command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);

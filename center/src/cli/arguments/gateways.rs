@@ -45,6 +45,9 @@ pub(crate) enum GatewaysCommand {
         /// All of its labels; empty for none
         #[arg(long, value_delimiter = ',', value_name = "LABEL,LABEL…")]
         labels: Option<Vec<String>>,
+        /// Where it stands, in degrees; empty for not known
+        #[arg(long, value_name = "LATITUDE,LONGITUDE", allow_hyphen_values = true)]
+        location: Option<String>,
     },
     /// Move a gateway to another customer: it leaves its groups and loses its labels; refused while an update of it has not ended
     Move {

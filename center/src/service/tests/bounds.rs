@@ -43,7 +43,8 @@ async fn reports_without_end_leave_a_bounded_number_of_rows_and_all_are_acknowle
     assert_eq!(world.line(update, A).await.1, Some(succeeded()));
     let mut connection = world.center.store.read().await.unwrap();
     let kept = keros_protocol::ReportPosition { stream: STREAM, number: 1 };
-    assert!(crate::store::reports::is_kept(&mut connection, A, kept).await.unwrap());
+    let known = crate::store::reports::known(&mut connection, A, kept).await.unwrap();
+    assert!(known.is_some_and(|known| known.is_kept));
 }
 
 #[tokio::test]

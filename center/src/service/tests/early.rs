@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use keros_protocol::topics::Leaf;
-use keros_protocol::{CommandId, Delivery, Eui, Outcome};
+use keros_protocol::{CommandId, Delivery, Eui, Outcome, ReportPosition};
 use uuid::Uuid;
 
 use super::world::{A, B, STREAM, World, acknowledged, report, report_in, succeeded, telemetry};
@@ -23,7 +23,9 @@ fn life(eui: Eui, stream: Uuid, command: CommandId) -> Vec<(Eui, Leaf, Vec<u8>)>
 }
 
 async fn waiting(world: &World, eui: Eui) -> u64 {
-    reports::standing(&mut world.center.store.read().await.unwrap(), eui).await.unwrap().early
+    let nowhere = ReportPosition { stream: Uuid::nil(), number: 0 };
+    let known = reports::known(&mut world.center.store.read().await.unwrap(), eui, nowhere).await.unwrap();
+    known.map_or(0, |known| known.early)
 }
 
 /// All orders of so many things.

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::world::{A, B, World, report, succeeded, telemetry};
 use crate::access::Caller;
 use crate::api::{CreateGroup, EditGateway, EditGroup, GatewayView, MoveGateway};
+use crate::gateway::location::Location;
 use crate::gateway::status::ConnectionStatus;
 use crate::service::OrderError;
 use crate::service::fleet::{FleetPage, Wanted, place_from, place_text, sort_from};
@@ -209,6 +210,22 @@ async fn a_gateway_is_found_by_any_spelling_and_any_part_of_its_words() {
     let wanted = |search: &str| Wanted { search: Some(search.to_owned()), ..Wanted::default() };
     assert_eq!(list(&world, &wanted("klk-wiis"), "eui", 1000).await, []);
     assert_eq!(list(&world, &wanted("dam"), "eui", 1000).await, [gateway(1)]);
+}
+
+#[tokio::test]
+async fn a_gateways_location_is_said_stays_when_something_else_is_said_and_is_taken_away() {
+    let world = World::new().await;
+    world.give(&[says(gateway(1), &json!({}))], 1000).await;
+    let at = |text: &str| EditGateway { location: Some(text.to_owned()), ..EditGateway::default() };
+    assert_eq!(show(&world, gateway(1), 1000).await.locations, []);
+    let place = Location { latitude: 60.1699, longitude: -24.9384 };
+    assert_eq!(edit(&world, gateway(1), at("60.1699,-24.9384")).await.locations, [place]);
+    assert_eq!(edit(&world, gateway(1), labels(&["roof"])).await.locations, [place]);
+    let order = at("60,1699, 24,9384");
+    let refused = world.center.edit_gateway(&ROOT(), gateway(1), &order, 1000).await;
+    assert!(matches!(refused, Err(OrderError::Invalid(_))), "{refused:?}");
+    assert_eq!(show(&world, gateway(1), 1000).await.locations, [place]);
+    assert_eq!(edit(&world, gateway(1), at("")).await.locations, []);
 }
 
 #[tokio::test]

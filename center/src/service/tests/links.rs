@@ -139,7 +139,8 @@ async fn without_a_registry_that_gateways_reach_nothing_is_sent() {
     let store = crate::store::Store::open(folder.path(), None).await.unwrap();
     let world = World::told(store, folder, None);
     assert!(world.commands(A, 20).await.is_empty(), "it waits");
-    let update = world.center.updates(&Caller::root(), None, 1, 20).await.unwrap();
+    let update =
+        world.center.updates(&Caller::root(), crate::store::UpdatesOf::All, None, 1, 20).await.unwrap();
     assert_eq!(update[0].state, "in_progress");
     world.center.cancel(&Caller::root(), update[0].update_id, None, 30).await.unwrap();
     assert!(conflict(world.send_link(digest, 40).await).contains("--registry"));

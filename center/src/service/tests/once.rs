@@ -54,8 +54,17 @@ async fn a_try_that_was_thought_dead_does_nothing_when_it_comes_back() {
     };
     let refused = send(&world, first, NOW).await.unwrap_err();
     assert!(matches!(&refused, OrderError::Conflict(_)), "{refused}");
-    let all = world.center.updates(&Caller::root(), None, 10, NOW).await.unwrap();
+    let all =
+        world.center.updates(&Caller::root(), crate::store::UpdatesOf::All, None, 10, NOW).await.unwrap();
     assert!(all.is_empty(), "what was refused left something: {all:?}");
     send(&world, second, NOW).await.unwrap();
-    assert_eq!(world.center.updates(&Caller::root(), None, 10, NOW).await.unwrap().len(), 1);
+    assert_eq!(
+        world
+            .center
+            .updates(&Caller::root(), crate::store::UpdatesOf::All, None, 10, NOW)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
 }

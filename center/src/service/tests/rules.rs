@@ -316,6 +316,7 @@ fn the_package_list_is_asked_for_when_it_is_another_one() {
         created_at: 1,
         warnings: Vec::new(),
         retired_at: None,
+        location: None,
     };
     let stated = |digest: Option<&str>, list: bool| Telemetry {
         packages_digest: digest.map(str::to_owned),

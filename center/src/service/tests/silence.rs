@@ -29,8 +29,16 @@ async fn silence_is_shown_and_the_final_word_ends_it() {
     assert!(world.delivery(update, A, LATE).await.overdue);
     let view = world.center.update(&Caller::root(), update, LATE).await.unwrap();
     assert_eq!((view.open, view.overdue, view.ended), (1, 1, false));
-    assert_eq!(world.center.updates(&Caller::root(), None, 9, LATE).await.unwrap()[0].overdue, 1);
-    assert_eq!(world.center.updates(&Caller::root(), None, 9, 3600).await.unwrap()[0].overdue, 0);
+    assert_eq!(
+        world.center.updates(&Caller::root(), crate::store::UpdatesOf::All, None, 9, LATE).await.unwrap()[0]
+            .overdue,
+        1
+    );
+    assert_eq!(
+        world.center.updates(&Caller::root(), crate::store::UpdatesOf::All, None, 9, 3600).await.unwrap()[0]
+            .overdue,
+        0
+    );
 
     world.give(&[report(A, 3, 2, command, succeeded())], LATE + 1).await;
     let view = world.center.update(&Caller::root(), update, LATE + 1).await.unwrap();

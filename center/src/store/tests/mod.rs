@@ -65,12 +65,12 @@ async fn an_update_for_many_gateways_is_kept_whole() {
     let store = open(folder.path()).await.unwrap();
     let update = tests_support::update(1234);
     let mut transaction = store.begin().await.unwrap();
-    for (_, eui) in &update.commands {
+    for (_, eui, _) in &update.commands {
         gateways::ensure(&mut transaction, *eui, 1).await.unwrap();
     }
     updates::create(&mut transaction, &update).await.unwrap();
     transaction.commit().await.unwrap();
-    let rows = updates::lines(&mut store.read().await.unwrap(), update.row.update_id, None).await.unwrap();
+    let rows = lines::all(&mut store.read().await.unwrap(), update.row.update_id).await.unwrap();
     assert_eq!(rows.len(), 1234);
     assert!(
         rows.iter().all(|row| row.command.delivery == Delivery::Waiting && row.command.outcome.is_none())
@@ -83,7 +83,7 @@ async fn lost_is_what_has_no_end_and_was_last_heard_of_in_another_stream() {
     let store = open(folder.path()).await.unwrap();
     let mut transaction = store.begin().await.unwrap();
     let update = tests_support::update(1);
-    let (command_id, eui) = update.commands[0];
+    let (command_id, eui, _) = update.commands[0];
     gateways::ensure(&mut transaction, eui, 1).await.unwrap();
     updates::create(&mut transaction, &update).await.unwrap();
     let (old, new) = (uuid::Uuid::from_u128(1), uuid::Uuid::from_u128(2));
@@ -92,20 +92,15 @@ async fn lost_is_what_has_no_end_and_was_last_heard_of_in_another_stream() {
         Outcome::Succeeded { summary: keros_protocol::Summary::default(), dry_run: false, differences: None };
     for (outcome, owed, heard, stated, lost) in [
         (None, None, None, old, 0),
-        // As a center kept it that did not keep streams.
-        (Some(&running), Some(9), None, old, 0),
         (Some(&running), Some(9), Some(old), old, 0),
         (Some(&running), Some(9), Some(old), new, 1),
         (Some(&running), Some(9), Some(new), new, 0),
         (Some(&ended), None, Some(old), new, 0),
     ] {
-        if let Some(outcome) = outcome {
-            updates::keep_outcome(&mut transaction, command_id, outcome, owed, 5).await.unwrap();
+        if let Some((outcome, heard)) = outcome.zip(heard) {
+            commands::keep_outcome(&mut transaction, command_id, (outcome, heard), owed, 5).await.unwrap();
         }
-        if let Some(heard) = heard {
-            updates::keep_heard_stream(&mut transaction, command_id, heard).await.unwrap();
-        }
-        let found = updates::lost(&mut transaction, eui, stated, 9).await.unwrap();
+        let found = commands::lost(&mut transaction, eui, stated, 9).await.unwrap();
         assert_eq!(found.len(), lost, "{outcome:?} of {heard:?}, now {stated}");
     }
 }
@@ -116,7 +111,7 @@ fn report(stream: u128, number: u64, status: &'static str, json: &'static str) -
 }
 
 async fn is_kept(transaction: &mut Transaction, report: &NewReport<'_>) -> bool {
-    reports::is_kept(transaction, EUI, report.position).await.unwrap()
+    reports::known(transaction, EUI, report.position).await.unwrap().is_some_and(|known| known.is_kept)
 }
 
 /// A line of the audit log, of this second.
@@ -248,10 +243,10 @@ async fn a_database_of_the_first_version_is_brought_up_to_date_with_what_is_in_i
     pool.close().await;
     let store = open(folder.path()).await.unwrap();
     let mut transaction = store.begin().await.unwrap();
-    let command = updates::command(&mut transaction, id.parse().unwrap()).await.unwrap().unwrap();
+    let command = commands::find(&mut transaction, id.parse().unwrap()).await.unwrap().unwrap();
     assert_eq!((command.row.overdue_at, command.row.cancel_requested_at), (Some(100 + 93_600), None));
     for (stream, lost) in [(id.parse().unwrap(), 0), (uuid::Uuid::from_u128(9), 1)] {
-        assert_eq!(updates::lost(&mut transaction, EUI, stream, 9).await.unwrap().len(), lost, "{stream}");
+        assert_eq!(commands::lost(&mut transaction, EUI, stream, 9).await.unwrap().len(), lost, "{stream}");
     }
     let kept = reports::keep(&mut transaction, &report(1, 2, "running", "{}"), 7).await.unwrap();
     assert_eq!(kept, Kept { reports: 2, size: 7 });
@@ -287,11 +282,11 @@ mod tests_support {
                 options: keros_protocol::JobOptions::default(),
                 plan: crate::store::PlanRow::default(),
                 real_order: None,
+                tally: None,
             },
             job: Job::JetPorch { script: String::new(), vars: serde_json::Map::new() },
             limits: keros_protocol::JobLimits::default(),
-            stages: Vec::new(),
-            commands: (0..gateways).map(|n| (CommandId(uuid::Uuid::now_v7()), Eui::from_u64(n))).collect(),
+            commands: (0..gateways).map(|n| (CommandId(uuid::Uuid::now_v7()), Eui::from_u64(n), 0)).collect(),
         }
     }
 }

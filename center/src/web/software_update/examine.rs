@@ -8,7 +8,7 @@ use super::fields::{Fields, Filled, What, Wrong};
 use crate::access::Caller;
 use crate::api::{CheckScript, PreviewView, ScriptCheckView, SendUpdate};
 use crate::rest::Api;
-use crate::service::{Addressed, OrderError, unix_now};
+use crate::service::{Addressed, OrderError, fault_of_times, unix_now};
 use crate::web::Failure;
 
 /// The answer.
@@ -54,7 +54,11 @@ pub(super) async fn examine(
         Err(error) => examined.wrong.push(said(wrong_field(fields), error)?),
     }
     if examined.wrong.is_empty() {
-        examined.order = Some(order(to, filled, job));
+        let order = order(to, filled, job);
+        match fault_of_times(&order, unix_now()) {
+            Some(text) => examined.wrong.push(Wrong { field: "not_before", text }),
+            None => examined.order = Some(order),
+        }
     }
     Ok(examined)
 }

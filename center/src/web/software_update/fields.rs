@@ -153,11 +153,6 @@ impl Fields {
         }
     }
 
-    /// The job's kind as the center names it.
-    pub(crate) fn job_kind(&self) -> &str {
-        &self.kind
-    }
-
     /// The times of the order in one sentence; empty: at once.
     pub(crate) fn plan_sentence(&self) -> String {
         let mut parts = Vec::new();

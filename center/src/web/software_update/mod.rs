@@ -40,6 +40,7 @@ pub(super) struct Wanted {
 struct Form {
     page: Page,
     target: Target,
+    /// What an update of this kind has to wait for.
     pending: Option<Pending>,
     fields: Fields,
     wrong: Vec<Wrong>,
@@ -51,12 +52,6 @@ struct Form {
 impl Form {
     fn is_wrong(&self, field: &str) -> bool {
         self.wrong.iter().any(|wrong| wrong.field == field)
-    }
-
-    /// Whether another update has to be waited for.
-    fn is_kept_back(&self) -> bool {
-        let same = |pending: &Pending| self.target.is_group() || pending.kind == self.fields.job_kind();
-        self.pending.as_ref().is_some_and(same)
     }
 }
 
@@ -71,7 +66,7 @@ struct Confirm {
     preview: PreviewView,
 }
 
-/// What every step begins with: the addressee, if the visitor may update it, and what is in progress there.
+/// What every step begins with: the addressee, if the visitor may update it, and what an update of this kind has to wait for there.
 struct Step<'a> {
     api: &'a Api,
     visitor: &'a Visitor,
@@ -80,9 +75,14 @@ struct Step<'a> {
 }
 
 impl<'a> Step<'a> {
-    async fn new(api: &'a Api, visitor: &'a Visitor, addressee: &Addressee) -> Result<Self, Failure> {
+    async fn new(
+        api: &'a Api,
+        visitor: &'a Visitor,
+        addressee: &Addressee,
+        fields: &Fields,
+    ) -> Result<Self, Failure> {
         let to = api.center().addressed(&visitor.caller, addressee, Action::SendUpdates).await?;
-        let pending = api.center().pending(&to).await?;
+        let pending = api.center().pending(&to, &fields.kind).await?;
         Ok(Self { api, visitor, to, pending })
     }
 
@@ -109,9 +109,9 @@ impl<'a> Step<'a> {
 }
 
 async fn show(api: Api, visitor: Visitor, addressee: Addressee, wanted: Wanted) -> Result<Response, Failure> {
-    let step = Step::new(&api, &visitor, &addressee).await?;
     let mut fields = Fields::default();
     fields.kind = wanted.kind.filter(|kind| kind == fields::JETPORCH).unwrap_or(fields.kind);
+    let step = Step::new(&api, &visitor, &addressee, &fields).await?;
     let Some(hash) = wanted.hash else { return step.form(fields, Examined::default(), StatusCode::OK) };
     fields.hash = hash;
     let examined = step.examine(&fields).await?;
@@ -121,18 +121,16 @@ async fn show(api: Api, visitor: Visitor, addressee: Addressee, wanted: Wanted) 
 /// CHECK, LOOK UP and BACK: the page again, with what is to be said of it.
 async fn again(api: Api, posted: Posted<Fields>, addressee: Addressee) -> Result<Response, Failure> {
     let Posted { visitor, form: fields } = posted;
-    let step = Step::new(&api, &visitor, &addressee).await?;
+    let step = Step::new(&api, &visitor, &addressee, &fields).await?;
     let examined = step.examine(&fields).await?;
     step.form(fields, examined, StatusCode::OK)
 }
 
 async fn confirm(api: Api, posted: Posted<Fields>, addressee: Addressee) -> Result<Response, Failure> {
     let Posted { visitor, form: mut fields } = posted;
-    let step = Step::new(&api, &visitor, &addressee).await?;
+    let step = Step::new(&api, &visitor, &addressee, &fields).await?;
     let examined = step.examine(&fields).await?;
-    // One gateway only waits for an update of the same type.
-    let is_in_the_way = |pending: &Pending| step.to.group_id.is_some() || pending.kind == fields.job_kind();
-    if step.pending.as_ref().is_some_and(is_in_the_way) {
+    if step.pending.is_some() {
         return step.form(fields, examined, StatusCode::CONFLICT);
     }
     match examined {
@@ -150,7 +148,7 @@ async fn confirm(api: Api, posted: Posted<Fields>, addressee: Addressee) -> Resu
 
 async fn send(api: Api, posted: Posted<Fields>, addressee: Addressee) -> Result<Response, Failure> {
     let Posted { visitor, form: fields } = posted;
-    let step = Step::new(&api, &visitor, &addressee).await?;
+    let step = Step::new(&api, &visitor, &addressee, &fields).await?;
     let mut examined = step.examine(&fields).await?;
     let Some(order) = examined.order.take() else {
         return step.form(fields, examined, StatusCode::UNPROCESSABLE_ENTITY);

@@ -18,11 +18,11 @@ impl Target {
     /// What the page says of the addressee.
     pub(super) fn new(to: &Addressed) -> Self {
         let name = to.name.clone();
-        match (&to.group_id, to.gateways.as_slice()) {
-            (None, [gateway]) => Self::Gateway { eui: gateway.eui, name },
-            (id, gateways) => {
-                let id = id.as_ref().map(ToString::to_string).unwrap_or_default();
-                Self::Group { id, name, gateways: gateways.len() }
+        match to.gateway() {
+            Some(eui) => Self::Gateway { eui, name },
+            None => {
+                let id = to.group_id.as_ref().map(ToString::to_string).unwrap_or_default();
+                Self::Group { id, name, gateways: to.count() }
             }
         }
     }

@@ -72,7 +72,7 @@ pub(super) async fn ask_carry_out(
     Path(id): Path<String>,
 ) -> Result<Response, Failure> {
     let (id, now) = (update_id(&id)?, unix_now());
-    let gateways = api.center().would_follow(&visitor.caller, id, FollowsAs::Real, now).await?;
+    let gateways = api.center().would_follow(&visitor.caller, id, FollowsAs::Real).await?;
     let update = api.center().update_summary(&visitor.caller, id, now).await?;
     show(&visitor, update, What::CarryOut(gateways))
 }
@@ -83,7 +83,7 @@ pub(super) async fn ask_retry(
     Path(id): Path<String>,
 ) -> Result<Response, Failure> {
     let (id, now) = (update_id(&id)?, unix_now());
-    let gateways = api.center().would_follow(&visitor.caller, id, FollowsAs::Retry, now).await?;
+    let gateways = api.center().would_follow(&visitor.caller, id, FollowsAs::Retry).await?;
     let update = api.center().update_summary(&visitor.caller, id, now).await?;
     show(&visitor, update, What::Retry(gateways))
 }

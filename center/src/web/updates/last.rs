@@ -62,7 +62,7 @@ impl LastUpdates {
     /// # Errors
     /// When the store fails.
     pub(crate) async fn of(api: &Api, visitor: &Visitor, of: UpdatesOf<'_>) -> Result<Self, Failure> {
-        let updates = api.center().updates_of(&visitor.caller, of, SHOWN, unix_now()).await?;
+        let updates = api.center().updates(&visitor.caller, of, None, SHOWN, unix_now()).await?;
         Ok(Self::new(visitor, updates, matches!(of, UpdatesOf::Gateway(_))))
     }
 }
@@ -116,7 +116,8 @@ pub(super) async fn list(
     Query(part): Query<Older>,
 ) -> Result<Response, Failure> {
     let before = part.before.as_deref().map(update_id).transpose()?;
-    let updates = api.center().updates(&visitor.caller, before, PAGE, unix_now()).await?;
+    let of = UpdatesOf::All;
+    let updates = api.center().updates(&visitor.caller, of, before, PAGE, unix_now()).await?;
     let next = updates.last().map(|update| update.update_id).filter(|_| updates.len() >= PAGE as usize);
     let page = Page::new(&visitor, Section::Updates, "Last updates");
     html(&List {
