@@ -22,7 +22,7 @@ pub(crate) enum WebhooksCommand {
     Create {
         /// Where messages go
         url: String,
-        /// What it is told of: update.ended, update.failed, update.halted [default: all]
+        /// What it is told of: update.ended, update.failed, update.halted, gateway.unreachable, gateway.back [default: all]
         #[arg(long, value_name = "EVENT,EVENT…", value_delimiter = ',')]
         events: Vec<EventKind>,
         /// Whose updates, by name or id

@@ -3,7 +3,9 @@
 mod accounts;
 mod bad_http;
 mod bad_input;
+mod beside;
 mod cli;
+mod conflicts;
 mod edge;
 mod events;
 mod links;
