@@ -42,7 +42,9 @@ impl Site {
         let pki = Pki::new(&folder.join("pki"))?;
         let (certificate, key) = pki.issue("center", "localhost")?;
         let registry = format!("127.0.0.1:{}", free_port()?);
-        let more = ["--registry-tls", &registry, "--webhooks-anywhere"].map(str::to_owned).to_vec();
+        let authority = pki.path("ca.pem").to_string_lossy().into_owned();
+        let more = ["--registry-tls", &registry, "--ca", &authority, "--webhooks-anywhere"];
+        let more = more.map(str::to_owned).to_vec();
         let center = Center::start_with(&folder.join("center"), Broker::EmbeddedTls(certificate, key), more)?;
         let chief = json!({"login": "chief", "roles": [{"customer": "*", "role": "CHANNEL_ADMINISTRATOR"}]});
         let set_up = text(&center.post("/users", &chief)?, "set_up_path")?;
