@@ -111,6 +111,13 @@ pub(crate) const TELEMETRY_RATE: Rate = Rate { burst_bytes: 4 << 20, bytes_per_m
 pub(crate) const MAX_REPORTS: u64 = 2000;
 pub(crate) const MAX_REPORTS_SIZE: u64 = 32 << 20;
 
+/// Reports of one gateway that wait for one before them: it has 8 on their way (`agent/machine/src/outbox.rs`), and some of progress which it
+/// has replaced since. What is beyond it comes again. 16 of the greatest are 7 MB.
+pub(crate) const MAX_EARLY_REPORTS: u64 = 16;
+
+/// And for so long: the gateway sends again what is not acknowledged after half a minute.
+pub(crate) const EARLY_REPORT_AGE_S: u64 = 3600;
+
 /// Reports that are shown of one command. A job of 300 tasks may send as many, and one that is confirmed some more; each is some 300
 /// bytes, and the few with output 64 KiB at most.
 pub(crate) const REPORTS_SHOWN: u32 = 400;
@@ -181,6 +188,20 @@ pub(crate) const UNNAMED_BLOB_AGE: Duration = Duration::from_secs(86_400);
 
 /// How often such blobs are removed.
 pub(crate) const SWEEP_PERIOD: Duration = Duration::from_secs(86_400);
+
+// Alerts: webhooks are told of gateways that have fallen silent.
+
+/// How often it is looked for them.
+pub(crate) const ALERT_PERIOD_S: u64 = 60;
+
+/// A center that has just found its broker does not know yet who is there: gateways wait 5 minutes at most between attempts to connect
+/// (`reconnect_max_s` of the agent), and as long again for a bad moment.
+pub(crate) const ALERT_SETTLE_S: u64 = 600;
+
+/// Gateways that are told of in one look, and in one message, some 20 KiB: when 100,000 fall silent at once, all have been told of after 100
+/// minutes, in 1,000 messages.
+pub(crate) const ALERTED_AT_ONCE: usize = 1000;
+pub(crate) const ALERTED_IN_ONE: usize = 100;
 
 // Webhooks.
 

@@ -26,6 +26,7 @@ use crate::settings::{DataFolder, read_keys, read_secret};
 use crate::store::Store;
 use crate::webhooks::{self, Courier, Reach};
 
+mod alerts;
 mod believed;
 mod enrolment;
 mod others;
@@ -144,10 +145,14 @@ pub(crate) async fn serve(
     let center = Arc::new(
         Center::new(store.clone(), keys, settings.topic_prefix.clone(), links, nudges)
             .with_webhooks(settings.webhooks)
-            .with_max_groups(settings.max_groups),
+            .with_max_groups(settings.max_groups)
+            .with_history(settings.retention.telemetry_days),
     );
     let client_id = folder.mqtt_client_id()?;
     let member = shared.as_ref().map(|_| others::member(&client_id, &settings, &public, center.links()));
+    if let Some(member) = &member {
+        others::check_broker(&center, member).await?;
+    }
     if center.is_alone(&client_id, unix_now()).await? {
         center.forget_presence().await?;
     }
@@ -168,6 +173,7 @@ pub(crate) async fn serve(
     tasks.spawn(mqtt::run(Arc::clone(&center), connection, nudges_receiver, stop.clone()));
     tasks.spawn(deadlines(Arc::clone(&center), settings.retention, stop.clone()));
     tasks.spawn(sweep(Arc::clone(&center), stop.clone()));
+    tasks.spawn(alerts::run(Arc::clone(&center), stop.clone()));
     if let Some(member) = member {
         tasks.spawn(others::beat(Arc::clone(&center), member.clone(), stop.clone()));
         tasks.spawn(others::tell(Arc::clone(&center), store.clone(), member.clone(), stop.clone()));

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use keros_skip::skipped;
 use keros_tests::{
-    Broker, Center, Gateway, GatewayOptions, KEROS_6, SmallDisk, ensure_true, steps_script,
-    steps_script_with, wait_for,
+    Broker, Center, Gateway, GatewayOptions, KEROS_6, Mosquitto, MosquittoMode, SmallDisk, Talk, ensure_true,
+    steps_script, steps_script_with, wait_for,
 };
 use serde_json::{Value, json};
 
@@ -159,6 +159,68 @@ fn the_executors_disk_becomes_full_while_a_job_runs() -> Result<()> {
         "the executor's disk, full in the middle of {ROOMS} jobs: statuses lost: 0 of {ROOMS}; commands run twice: 0; {ends:?}"
     );
     Ok(())
+}
+
+#[test]
+fn the_centers_disk_is_full_while_commands_run() -> Result<()> {
+    if !nix::unistd::geteuid().is_root() {
+        skipped("only root can mount a small disk");
+        return Ok(());
+    }
+    let folder = tempfile::tempdir()?;
+    // It is dropped last: the center goes before its disk does.
+    let disk = SmallDisk::mount(&folder.path().join("center/data"))?;
+    let broker = Mosquitto::start(&folder.path().join("broker"), MosquittoMode::Open)?;
+    let talk = Talk::listen(broker.port, &folder.path().join("talk"))?;
+    let mut center = Center::start(&folder.path().join("center"), Broker::External(broker.port, Vec::new()))?;
+    let options =
+        GatewayOptions { port: broker.port, trust: center.keys().join("trust"), ..GatewayOptions::default() };
+    let euis = ["7076FF0000000001", "7076FF0000000002", "7076FF0000000003"];
+    let start = |eui: &&str| Gateway::start(&folder.path().join(eui), eui, KEROS_6, &options);
+    let gateways = euis.iter().map(start).collect::<Result<Vec<_>>>()?;
+    center.wait_for_telemetry(&euis)?;
+    for (round, room) in [0, 1, 2, 5, 20].into_iter().enumerate() {
+        let before = refusals(&center);
+        let options = json!({ "confirm_window_s": 0 });
+        let update = center.send_with(&format!("g{round}"), &euis, &steps_script(TASKS), &options)?;
+        disk.fill(room)?;
+        // Reports and telemetry come until the disk refuses to take one more.
+        let refused = wait_for("the disk is full", || {
+            for gateway in &gateways {
+                gateway.technician(&["telemetry", "--now"])?;
+            }
+            Ok((refusals(&center) > before).then_some(()))
+        });
+        refused.with_context(|| format!("room for {room} pages: {}", center.log()))?;
+        disk.free()?;
+        let ended = outcomes(&center.wait_for_end(&update).with_context(|| center.log())?)?;
+        for (outcome, gateway) in ended.iter().zip(&gateways) {
+            ensure!(outcome["status"] == "succeeded", "{outcome:#}");
+            ensure_true(outcome, TASKS, &gateway.root)?;
+        }
+        wait_for("every telemetry is answered", || {
+            let unanswered = talk.unanswered()?;
+            ensure!(unanswered.is_empty(), "{unanswered:?}");
+            Ok(Some(()))
+        })?;
+        // What it says now it still says when it has forgotten all that is not on its disk.
+        center.kill()?;
+        center.restart()?;
+        let again = outcomes(&center.get(&format!("/updates/{update}"))?)?;
+        ensure!(again == ended, "room for {room} pages: {ended:#?}, and then {again:#?}");
+    }
+    Ok(())
+}
+
+/// How often the center has said that it could not keep what came.
+fn refusals(center: &Center) -> usize {
+    center.log().lines().filter(|line| line.contains("could not be stored for now")).count()
+}
+
+/// The outcomes of an update's gateways, by their EUIs.
+fn outcomes(update: &Value) -> Result<Vec<Value>> {
+    let lines = update["gateways"].as_array().context("an update has lines")?;
+    Ok(lines.iter().map(|line| line["outcome"].clone()).collect())
 }
 
 #[test]

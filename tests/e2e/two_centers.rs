@@ -1,12 +1,15 @@
 //! Two centers on one PostgreSQL and one mosquitto, with real gateways: they share the load, and when one of them is killed under load, or
 //! the database, every command still runs once and every status arrives.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use keros_test_postgres::Postgres;
-use keros_tests::{Broker, Center, Gateway, GatewayOptions, KEROS_6, Mosquitto, MosquittoMode, wait_for};
+use keros_tests::{
+    Broker, Center, Gateway, GatewayOptions, KEROS_6, Mosquitto, MosquittoMode, Talk, run_ok, wait_for,
+};
 use serde_json::{Value, json};
 
 const GATEWAYS: usize = 8;
@@ -14,9 +17,15 @@ const GATEWAYS: usize = 8;
 /// How often a center is killed while commands run.
 const KILLS: usize = 3;
 
-/// Two centers may take a gateway's reports in another order than they were sent. What came too early is not kept, and the gateway sends it again
-/// after 30 s, then 60 s, 120 s (agent/machine/src/outbox.rs).
-const IN_ANY_ORDER: Duration = Duration::from_secs(300);
+/// What a killed center had been given goes with it: the gateway sends it again after 30 s (agent/machine/src/outbox.rs), and 60 s later once
+/// more if that is lost too.
+const SENT_AGAIN: Duration = Duration::from_secs(120);
+
+/// For so long the database is away at least.
+const AWAY: Duration = Duration::from_secs(3);
+
+/// Whoever gets by without a second sending is much faster than that.
+const AT_ONCE: Duration = Duration::from_secs(25);
 
 /// It takes a while, reports on its way, and leaves a line for each run.
 const SCRIPT: &str = r#"
@@ -34,6 +43,7 @@ struct Site {
     gateways: Vec<Gateway>,
     one: Center,
     other: Center,
+    talk: Talk,
     broker: Mosquitto,
     database: Postgres,
     folder: tempfile::TempDir,
@@ -55,7 +65,8 @@ impl Site {
         let external = Broker::External(broker.port, Vec::new());
         let one = Center::start_with(&folder.path().join("one"), external, more.clone())?;
         let other = one.beside(&folder.path().join("other"), more)?;
-        let mut site = Self { gateways: Vec::new(), one, other, broker, database, folder };
+        let talk = Talk::listen(broker.port, &folder.path().join("talk"))?;
+        let mut site = Self { gateways: Vec::new(), one, other, talk, broker, database, folder };
         for number in 1..=GATEWAYS {
             let options = GatewayOptions {
                 port: site.broker.port,
@@ -72,6 +83,33 @@ impl Site {
 
     fn euis(&self) -> Vec<&str> {
         self.gateways.iter().map(|gateway| gateway.eui.as_str()).collect()
+    }
+
+    /// How many reports the broker has given to a center.
+    fn reports_given_to(&self, center: &Center) -> Result<usize> {
+        let wanted = format!("Sending PUBLISH to {} ", center.client_id()?);
+        let log = self.broker.log();
+        Ok(log.lines().filter(|line| line.contains(&wanted) && line.contains("/report'")).count())
+    }
+
+    /// How many reports the gateways have sent.
+    fn reports_sent(&self) -> usize {
+        let log = self.broker.log();
+        log.lines()
+            .filter(|line| line.contains("Received PUBLISH from ") && line.contains("/report'"))
+            .count()
+    }
+
+    /// What a gateway was told to be kept it forgets.
+    fn what_was_acknowledged_is_kept(&self) -> Result<()> {
+        let rows = self.database.sql("keros", "SELECT eui || ' ' || stream || ' ' || number FROM reports")?;
+        let kept: BTreeSet<&str> = rows.lines().collect();
+        let acknowledged = self.talk.acknowledged()?;
+        ensure!(acknowledged.len() >= GATEWAYS, "{acknowledged:?}");
+        for report in acknowledged {
+            ensure!(kept.contains(report.as_str()), "acknowledged, and not kept: {report}\n{rows}");
+        }
+        Ok(())
     }
 
     /// How many gateways have run all of this so many times; an error when one has run it too often.
@@ -111,6 +149,12 @@ fn all_succeeded(update: &Value) -> Result<()> {
     Ok(())
 }
 
+/// Stops a process where it is, or lets it go on.
+fn signal(center: &Center, name: &str) -> Result<()> {
+    let id = center.id().context("the center runs")?;
+    run_ok(Path::new("/bin/kill"), [format!("-{name}"), id.to_string()]).map(drop)
+}
+
 #[test]
 fn a_center_that_is_killed_under_load_costs_no_command_and_no_status() -> Result<()> {
     let Some(mut site) = Site::start()? else { return Ok(()) };
@@ -120,31 +164,71 @@ fn a_center_that_is_killed_under_load_costs_no_command_and_no_status() -> Result
             Ok((center.get("/health")?["other_centers"] == 1).then_some(()))
         })?;
     }
+    let mut updates = Vec::new();
     for round in 1..=KILLS {
-        let update = send(&site.one, "all")?;
-        // Some have begun, none has ended.
-        wait_for("commands run", || Ok((site.have_run(round)? >= GATEWAYS / 4).then_some(())))?;
+        let before = site.reports_given_to(&site.one)?;
+        if round == 1 {
+            // It will be given messages, and acknowledge none. Now it has no transaction that others would wait for.
+            signal(&site.one, "STOP")?;
+        }
+        // While commands of the round before wait for a gateway whose telemetry went with a center, the order is refused.
+        updates.push(wait_for("the order is taken", || send(&site.other, "all").map(Some))?);
+        if round == 1 {
+            wait_for("it holds reports", || {
+                Ok((site.reports_given_to(&site.one)? >= before + GATEWAYS / 2).then_some(()))
+            })?;
+        } else {
+            // Some have begun, none has ended.
+            wait_for("commands run", || Ok((site.have_run(round)? >= GATEWAYS / 4).then_some(())))?;
+        }
         site.one.kill()?;
-        let view = site.other.wait_for_end_within(IN_ANY_ORDER, &update).with_context(|| site.other.log())?;
-        all_succeeded(&view)?;
-        assert_eq!(site.have_run(round)?, GATEWAYS, "each command ran once");
         site.one.restart()?;
-        assert_eq!(site.one.get(&format!("/updates/{update}"))?["ended"], true);
         wait_for("it hears the gateways", || {
             Ok((site.one.get("/health")?["broker_connected"] == true).then_some(()))
         })?;
     }
-    // Both did a part of it.
-    let log = site.broker.log();
-    for center in [&site.one, &site.other] {
-        let id = center.client_id()?;
-        let got = log
-            .lines()
-            .filter(|line| line.contains(&format!("Sending PUBLISH to {id} ")) && line.contains("/report'"));
-        let got = got.count();
-        println!("{id} was given {got} reports");
-        assert!(got > 0, "{id} was given no report");
+    for update in &updates {
+        let view = site.other.wait_for_end_within(SENT_AGAIN, update).with_context(|| site.other.log())?;
+        all_succeeded(&view)?;
+        assert_eq!(site.one.get(&format!("/updates/{update}"))?["ended"], true);
     }
+    assert_eq!(site.have_run(KILLS)?, GATEWAYS, "each command ran once");
+    site.what_was_acknowledged_is_kept()?;
+    // Both did a part of it.
+    for center in [&site.one, &site.other] {
+        let given = site.reports_given_to(center)?;
+        println!("{} was given {given} reports", center.client_id()?);
+        assert!(given > 0, "it was given no report");
+    }
+    Ok(())
+}
+
+#[test]
+fn reports_that_two_centers_take_in_another_order_are_known_at_once_and_sent_once() -> Result<()> {
+    let Some(site) = Site::start()? else { return Ok(()) };
+    site.one.post("/groups", &json!({ "name": "all", "gateways": site.euis() }))?;
+    let sent_before = site.reports_sent();
+    // One is slow: what it is given is looked at later than all that the other is given. Now it has no transaction that others would wait for.
+    signal(&site.one, "STOP")?;
+    let update = send(&site.other, "all")?;
+    let early = || site.database.sql("keros", "SELECT COUNT(*) FROM early_reports");
+    let waiting =
+        wait_for("reports have overtaken others", || Ok(Some(early()?).filter(|count| count != "0")));
+    signal(&site.one, "CONT")?;
+    println!("{} reports waited for one before them", waiting?);
+    let begin = std::time::Instant::now();
+    all_succeeded(&site.other.wait_for_end_within(AT_ONCE, &update).with_context(|| site.other.log())?)?;
+    println!("all ended {:?} after the slow center went on", begin.elapsed());
+    assert_eq!(early()?, "0");
+    site.what_was_acknowledged_is_kept()?;
+    assert_eq!(site.have_run(1)?, GATEWAYS, "each command ran once");
+    // No gateway had to say anything twice.
+    let mut kept = 0;
+    for eui in site.euis() {
+        let line = site.one.get(&format!("/updates/{update}/gateways/{eui}"))?;
+        kept += line["reports"].as_array().context("a line has reports")?.len();
+    }
+    assert_eq!(site.reports_sent() - sent_before, kept, "reports that were sent, and that were kept");
     Ok(())
 }
 
@@ -170,13 +254,25 @@ fn a_database_that_goes_away_and_comes_back_costs_nothing_and_no_answer_is_wrong
         ensure!(error.contains("503") && error.contains("/health"), "{error}");
         let error = site.other.get("/health").err().context("it is well without a database")?.to_string();
         ensure!(error.contains("503") && error.contains("no database"), "{error}");
+        // Nobody is told anything, however many ask: what was committed before has been sent by now.
+        let told = site.talk.told();
+        for gateway in &site.gateways {
+            gateway.technician(&["telemetry", "--now"])?;
+        }
+        wait_for("gateways have asked", || Ok((!site.talk.unanswered()?.is_empty()).then_some(())))?;
+        std::thread::sleep(AWAY);
+        ensure!(site.talk.told() == told, "a gateway was answered without a database");
         // Gateways that have their command go on, and their reports wait; the others wait for theirs.
         site.database.restart()?;
-        all_succeeded(
-            &site.other.wait_for_end_within(IN_ANY_ORDER, &update).with_context(|| site.other.log())?,
-        )?;
+        all_succeeded(&site.other.wait_for_end(&update).with_context(|| site.other.log())?)?;
         assert_eq!(site.have_run(round)?, GATEWAYS, "each command ran once");
         ensure!(site.one.is_running() && site.other.is_running(), "a center has ended");
+        wait_for("every telemetry is answered", || {
+            let unanswered = site.talk.unanswered()?;
+            ensure!(unanswered.is_empty(), "{unanswered:?}");
+            Ok(Some(()))
+        })?;
+        site.what_was_acknowledged_is_kept()?;
     }
     Ok(())
 }

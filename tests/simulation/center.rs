@@ -63,6 +63,8 @@ impl Script {
 pub(crate) struct Center {
     pub(crate) orders: BTreeMap<CommandId, Order>,
     last: Option<ReportPosition>,
+    /// Those that came before the one before them.
+    early: BTreeMap<u64, Report>,
 }
 
 pub(crate) struct Order {
@@ -191,18 +193,38 @@ impl Center {
             return 0;
         }
         self.last = Some(ReportPosition { stream, number: 0 });
+        self.early.clear();
         let lost = self.orders.values().filter(|order| order.received && order.terminal.is_none());
         lost.count() as u64
     }
 
-    /// Stores a report, unless one before it is missing.
+    /// Stores a report, and those that waited for it; one before which another one is missing is put aside.
     ///
     /// # Errors
     /// What no gateway may send.
     pub(crate) fn report(&mut self, report: &Report) -> Result<(), String> {
         self.heard_of(report.position.stream);
-        let last = self.last.map_or(0, |last| last.number);
-        if report.position.number <= last || report.after > last {
+        self.early.insert(report.position.number, report.clone());
+        while let Some(number) = self.next_early() {
+            if let Some(report) = self.early.remove(&number) {
+                self.take(&report)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The first that waits for nothing any more.
+    fn next_early(&self) -> Option<u64> {
+        let fits = |(_, report): &(&u64, &Report)| report.after <= self.last_number();
+        self.early.iter().find(fits).map(|(number, _)| *number)
+    }
+
+    fn last_number(&self) -> u64 {
+        self.last.map_or(0, |last| last.number)
+    }
+
+    fn take(&mut self, report: &Report) -> Result<(), String> {
+        if report.position.number <= self.last_number() {
             return Ok(());
         }
         self.last = Some(report.position);

@@ -23,6 +23,7 @@ mod reports;
 mod small_disk;
 mod stand_in;
 mod steps;
+mod talk;
 mod vm;
 mod wait;
 
@@ -50,5 +51,6 @@ pub use reports::Reports;
 pub use small_disk::SmallDisk;
 pub use stand_in::{Answer, Asked, StandIn};
 pub use steps::{ensure_true, steps_script, steps_script_with};
+pub use talk::Talk;
 pub use vm::{BOOT_LIMIT, Disk, HOST_SEEN_FROM_VM, Lost, Vm};
 pub use wait::{LIMIT, wait_for, wait_within};

@@ -346,6 +346,9 @@ pub(crate) struct ServeArguments {
     /// The audit log is kept for so many days
     #[arg(long, value_name = "DAYS", default_value_t = 730, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) keep_audit: u32,
+    /// The history of each gateway's CPU, memory and temperature is kept for so many days
+    #[arg(long, value_name = "DAYS", default_value_t = 366, value_parser = clap::value_parser!(u32).range(1..=366))]
+    pub(crate) keep_telemetry: u32,
     /// Folder of the Magic Links' files; centers that serve from one database must all have the same, on storage that they share [default:
     /// blobs in the data folder]
     #[arg(long, value_name = "DIR")]
@@ -873,7 +876,7 @@ pub(crate) enum WebhooksCommand {
     Create {
         /// Where messages go
         url: String,
-        /// What it is told of: update.ended, update.failed, update.halted [default: all]
+        /// What it is told of: update.ended, update.failed, update.halted, gateway.unreachable, gateway.back [default: all]
         #[arg(long, value_name = "EVENT,EVENT…", value_delimiter = ',')]
         events: Vec<EventKind>,
         /// Whose updates, by name or id

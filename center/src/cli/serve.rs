@@ -76,6 +76,7 @@ fn settings(arguments: ServeArguments) -> ServeSettings {
             reports_days: arguments.keep_reports,
             updates_days: arguments.keep_updates,
             audit_days: arguments.keep_audit,
+            telemetry_days: arguments.keep_telemetry,
         },
         registry: registry(&arguments),
         webhooks: if arguments.webhooks_anywhere { Reach::Anywhere } else { Reach::Public },

@@ -14,7 +14,7 @@ pub(crate) const HOURS: usize = 7 * 24;
 pub(crate) const DAYS: usize = 366;
 
 const HOUR_S: u64 = 3600;
-const HOURS_A_DAY: u64 = 24;
+pub(crate) const HOURS_A_DAY: u64 = 24;
 
 /// Least and greatest number of a point, tenths: four characters, so that its text is bounded.
 const LEAST: f32 = -999.0;
@@ -79,6 +79,11 @@ impl<T: Copy> Row<T> {
         if let Some(slot) = self.slots.get_mut(offset) {
             *slot = Some(value);
         }
+        self.keep_last(most);
+    }
+
+    /// Drops all but the last slots.
+    pub(crate) fn keep_last(&mut self, most: usize) {
         let too_many = self.slots.len().saturating_sub(most);
         self.slots.drain(..too_many);
         self.first += too_many as u64;

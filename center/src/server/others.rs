@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 
-use super::ServeSettings;
+use super::{BrokerChoice, ServeSettings};
 use crate::bounds::DEADLINE_PERIOD;
 use crate::files;
 use crate::links::Links;
@@ -76,10 +76,27 @@ pub(super) fn member(
 ) -> Member {
     let keys: Vec<String> = keys.iter().map(|(_, key)| key.to_pem()).collect();
     let source = links.source.as_ref().map(ToString::to_string);
+    let broker = &settings.broker;
     let text = format!("{keys:?} {:?} {source:?}", settings.topic_prefix);
     let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
     let settings = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    Member { center_id: client_id.to_owned(), settings }
+    let own_broker = matches!(broker, BrokerChoice::Embedded { .. });
+    Member { center_id: client_id.to_owned(), settings, own_broker }
+}
+
+/// Refuses to serve where gateways that are connected to one center would not hear what another one has for them.
+pub(super) async fn check_broker(center: &Center, member: &Member) -> anyhow::Result<()> {
+    let Some(other) = center.find_in_the_way(member).await? else { return Ok(()) };
+    let which = if member.own_broker {
+        "this one would have a broker of its own"
+    } else {
+        "that one has a broker of its own"
+    };
+    bail!(
+        "another center, {}, serves from this database, and {which}: gateways that are connected to one of them would not hear the other. \
+         Give all centers one broker with --external-broker (docs/scale-out.md), or stop that one first",
+        other.center_id
+    )
 }
 
 /// Gives signs of life, and takes over from centers that have gone.

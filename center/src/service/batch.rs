@@ -14,11 +14,11 @@ use super::downlink::{self, Outgoing, OutgoingKind};
 use super::incoming::{self, Incoming, ReceivedReport};
 use super::overdue::overdue_at;
 use super::report::{Known, Verdict, judge};
-use crate::bounds::{BUSY_AFTER_EXPIRY_S, MAX_REPORTS, MAX_REPORTS_SIZE, MAX_STREAMS};
+use crate::bounds::{BUSY_AFTER_EXPIRY_S, MAX_EARLY_REPORTS, MAX_REPORTS, MAX_REPORTS_SIZE, MAX_STREAMS};
 use crate::plan::hold;
 use crate::store::{
-    DueCommand, Kept, KnownCommand, NewReport, StoreError, cancellations, differences, gateways, reports,
-    silence, updates, vitals,
+    DueCommand, Kept, KnownCommand, NewReport, StoreError, cancellations, differences, early, gateways,
+    reports, silence, updates, vitals,
 };
 
 /// One MQTT message.
@@ -66,6 +66,8 @@ struct Work {
     /// them, learns it from their retained presence.
     waited_for: BTreeSet<Eui>,
     changes: Vec<Change>,
+    /// The history of vitals is kept for so many days.
+    history_days: u32,
 }
 
 impl Center {
@@ -81,7 +83,7 @@ impl Center {
         }
         let gateways: Vec<Eui> = incoming.iter().map(|(incoming, _)| incoming.eui()).collect();
         let mut transaction = self.store.begin_for(&gateways).await?;
-        let mut work = Work::default();
+        let mut work = Work { history_days: self.history_days, ..Work::default() };
         for (incoming, correlation) in incoming {
             match incoming {
                 Incoming::Telemetry(telemetry) => {
@@ -279,7 +281,7 @@ async fn hear(
     }
     let packages = telemetry.installed_packages.take().map(|list| serde_json::to_string(&list));
     let packages = packages.transpose().map_err(not_json)?.zip(telemetry.packages_digest.clone());
-    let heard = vitals::Heard { telemetry, packages };
+    let heard = vitals::Heard { telemetry, packages, history_days: work.history_days };
     vitals::keep(connection, gateway.as_ref(), &heard, now).await?;
     work.changes.push(Change::Gateway(heard.telemetry.eui));
     if let Some(job) = &heard.telemetry.job {
@@ -321,20 +323,47 @@ async fn renew(
     Ok(())
 }
 
+/// Takes a report, and those that have waited for it: several centers, each of which gets some of a gateway's reports, need not take them in
+/// the order in which they were sent.
 async fn take(
     connection: &mut AnyConnection,
     report: &ReceivedReport,
     now: UnixSeconds,
     work: &mut Work,
 ) -> Result<(), StoreError> {
+    let (eui, stream) = (report.eui, report.position.stream);
+    let waiting = take_one(connection, report, now, work).await?;
+    if waiting == 0 {
+        return Ok(());
+    }
+    while let Some(json) = early::next(connection, eui, stream).await? {
+        match incoming::report(eui, json.as_bytes()) {
+            Ok(report) => {
+                take_one(connection, &report, now, work).await?;
+            }
+            // Put aside by a center of another version.
+            Err(reason) => tracing::warn!(%eui, %reason, "left out a report that was put aside"),
+        }
+    }
+    Ok(())
+}
+
+/// Takes one report; how many of its gateway wait for one before them.
+async fn take_one(
+    connection: &mut AnyConnection,
+    report: &ReceivedReport,
+    now: UnixSeconds,
+    work: &mut Work,
+) -> Result<u64, StoreError> {
     let ReceivedReport { eui, position, .. } = *report;
     let command = match report.command_id.parse::<CommandId>() {
         Ok(command_id) => updates::command(connection, command_id).await?,
         Err(_) => None,
     };
+    let standing = reports::standing(connection, eui).await?;
     let known = Known {
         position: reports::position(connection, eui, position.stream).await?,
-        has_lost_reports: reports::has_lost(connection, eui).await?,
+        has_lost_reports: standing.has_lost,
         is_kept: reports::is_kept(connection, eui, position).await?,
         command: command.as_ref().map(|command| &command.row),
     };
@@ -343,7 +372,7 @@ async fn take(
     match verdict {
         Verdict::Duplicate => gateways::keep_stream(connection, eui, position.stream).await?,
         Verdict::Gap { missing } => {
-            tracing::warn!(%eui, number = position.number, missing, "a report came before the one before it: not kept");
+            put_aside(connection, report, missing, standing.early, now).await?;
         }
         Verdict::Keep { outcome, note } => {
             if let Some(note) = &note {
@@ -370,7 +399,8 @@ async fn take(
                 reports::prune_gateway(connection, eui, most).await?;
             }
             gateways::keep_stream(connection, eui, position.stream).await?;
-            let Some(command) = command.filter(|command| command.row.eui == eui) else { return Ok(()) };
+            let own = command.filter(|command| command.row.eui == eui);
+            let Some(command) = own else { return Ok(standing.early) };
             updates::keep_heard_stream(connection, command.row.command_id, position.stream).await?;
             if let Some(outcome) = outcome {
                 let owed = overdue_at(&outcome, &command.allowance, now);
@@ -384,6 +414,29 @@ async fn take(
                 renew(connection, &command, now, work).await?;
             }
         }
+    }
+    Ok(standing.early)
+}
+
+/// Puts a report aside that came before the one before it. It is not acknowledged: when there is no room for it, it comes again.
+async fn put_aside(
+    connection: &mut AnyConnection,
+    report: &ReceivedReport,
+    missing: u64,
+    waiting: u64,
+    now: UnixSeconds,
+) -> Result<(), StoreError> {
+    let ReceivedReport { eui, position, .. } = *report;
+    let mut waiting = waiting;
+    if waiting >= MAX_EARLY_REPORTS {
+        // The gateway has lost its state since, and sends no more of what these wait for.
+        waiting -= early::forget_other_streams(connection, eui, position.stream).await?;
+    }
+    let has_room = waiting < MAX_EARLY_REPORTS;
+    tracing::debug!(%eui, number = position.number, missing, has_room, "a report came before the one before it");
+    if has_room {
+        gateways::ensure(connection, eui, now).await?;
+        early::put(connection, report.eui, position, report.after, &report.json, now).await?;
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use super::batch::Message;
 use super::changes::Change;
 use super::order::OrderError;
 use super::rate::{Admission, Rates};
+use super::retention::Retention;
 use crate::bounds::{CHANGES, MAX_GROUPS, SCRIPT_CHECKS};
 use crate::links::Links;
 use crate::store::{Store, StoreError, gateways, silence, updates};
@@ -48,6 +49,7 @@ pub(crate) struct Center {
     rates: Mutex<Rates>,
     over_rate: AtomicU64,
     pub(super) max_groups: u32,
+    pub(super) history_days: u32,
     pub(super) script_checks: Semaphore,
 }
 
@@ -80,6 +82,7 @@ impl Center {
             rates: Mutex::default(),
             over_rate: AtomicU64::new(0),
             max_groups: MAX_GROUPS,
+            history_days: Retention::default().telemetry_days,
             script_checks: Semaphore::new(SCRIPT_CHECKS),
         }
     }
@@ -92,6 +95,12 @@ impl Center {
     /// The same, with another number of groups that a customer may have.
     pub(crate) fn with_max_groups(mut self, max_groups: u32) -> Self {
         self.max_groups = max_groups;
+        self
+    }
+
+    /// The same, with the history of so many days of each gateway's vitals.
+    pub(crate) fn with_history(mut self, days: u32) -> Self {
+        self.history_days = days;
         self
     }
 

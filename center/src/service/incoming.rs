@@ -123,7 +123,8 @@ struct ReportHead {
     status: String,
 }
 
-fn report(eui: Eui, payload: &[u8]) -> Result<ReceivedReport, Unusable> {
+/// Reads a report.
+pub(super) fn report(eui: Eui, payload: &[u8]) -> Result<ReceivedReport, Unusable> {
     bounded(payload, MAX_REPORT_BYTES)?;
     let head: ReportHead = parse(payload)?;
     if head.eui != eui {

@@ -3,6 +3,7 @@
 //! [`incoming`], [`report`], [`downlink`], [`state`], [`overdue`], [`rate`] and [`order`] are pure: they are given rows, a message and the time,
 //! and say what is to be kept and sent. [`Center`] is the thin shell that reads, asks them, commits, and only then acts.
 
+mod alerts;
 mod audit;
 mod batch;
 mod cancel;

@@ -5,11 +5,15 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use keros_protocol::UnixSeconds;
+use sqlx::AnyConnection;
 
-use super::center::Center;
+use super::center::{Center, unix_now};
 use super::changes::Change;
-use crate::bounds::{CENTER_SILENCE, CHANGES, NUDGED_AFTER_LOSS};
+use crate::bounds::{CENTER_SILENCE, CHANGES, DEADLINE_PERIOD, NUDGED_AFTER_LOSS};
 use crate::store::{CenterRow, StoreError, centers};
+
+/// How often it is looked for a center that is in the way.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// What a center must have to be one of several.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +22,16 @@ pub(crate) struct Member {
     pub(crate) center_id: String,
     /// A digest of the settings that all must have alike.
     pub(crate) settings: String,
+    /// Gateways are connected to a broker of its own, and no other center hears them.
+    pub(crate) own_broker: bool,
+}
+
+impl Member {
+    /// The centers beside which this one cannot serve, if they live: only one broker may be anybody's own.
+    fn in_the_way<'a>(&self, rows: &'a [CenterRow]) -> impl Iterator<Item = &'a CenterRow> {
+        let (own, own_broker) = (self.center_id.clone(), self.own_broker);
+        rows.iter().filter(move |row| row.center_id != own && (row.own_broker || own_broker))
+    }
 }
 
 /// When each center's beat was first seen to be what it is. By this center's clock alone: those of others may be wrong.
@@ -55,7 +69,7 @@ impl Center {
         now: UnixSeconds,
     ) -> Result<(), StoreError> {
         let mut connection = self.store.read().await?;
-        centers::beat(&mut connection, &member.center_id, &member.settings, now).await?;
+        sign(&mut connection, member, now).await?;
         let rows = centers::list(&mut connection).await?;
         let gone = watch.gone(&rows, &member.center_id, elapsed);
         self.others.store((rows.len() - gone.len()).saturating_sub(1), Ordering::Relaxed);
@@ -79,6 +93,32 @@ impl Center {
         Ok(())
     }
 
+    /// Looks for a living center beside which this one cannot serve. It takes two rounds of signs of life where one may be there, by this
+    /// center's clock alone, and no time where none is. Two that begin at the same time may find each other.
+    pub(crate) async fn find_in_the_way(&self, member: &Member) -> Result<Option<CenterRow>, StoreError> {
+        let begin = tokio::time::Instant::now();
+        let mut first = None;
+        loop {
+            let mut connection = self.store.read().await?;
+            sign(&mut connection, member, unix_now()).await?;
+            let rows = centers::list(&mut connection).await?;
+            let before: &Vec<CenterRow> = first.get_or_insert_with(|| rows.clone());
+            // One that has come since, or has given a sign of life.
+            let lives = |row: &&CenterRow| {
+                !before.iter().any(|old| old.center_id == row.center_id && old.beat == row.beat)
+            };
+            if let Some(living) = member.in_the_way(&rows).find(lives) {
+                centers::forget(&mut connection, &member.center_id).await?;
+                return Ok(Some(living.clone()));
+            }
+            if member.in_the_way(&rows).next().is_none() || begin.elapsed() > 2 * DEADLINE_PERIOD {
+                return Ok(None);
+            }
+            drop(connection);
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
     /// How many other centers serve from the same database.
     pub(crate) fn others(&self) -> usize {
         self.others.load(Ordering::Relaxed)
@@ -99,12 +139,29 @@ impl Center {
     }
 }
 
+async fn sign(connection: &mut AnyConnection, member: &Member, now: UnixSeconds) -> Result<(), StoreError> {
+    centers::beat(connection, &member.center_id, &member.settings, member.own_broker, now).await
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn row(id: &str, beat: u64) -> CenterRow {
-        CenterRow { center_id: id.to_owned(), settings: String::new(), beat, seen_at: 0 }
+        let center_id = id.to_owned();
+        CenterRow { center_id, settings: String::new(), own_broker: false, beat, seen_at: 0 }
+    }
+
+    #[test]
+    fn only_centers_that_share_a_broker_serve_beside_each_other() {
+        let member = |own_broker| Member { center_id: "own".to_owned(), settings: String::new(), own_broker };
+        let with_own = CenterRow { own_broker: true, ..row("c", 1) };
+        let rows = [row("own", 1), row("a", 1), with_own];
+        let in_the_way = |member: Member| -> Vec<String> {
+            member.in_the_way(&rows).map(|row| row.center_id.clone()).collect()
+        };
+        assert_eq!(in_the_way(member(false)), ["c"]);
+        assert_eq!(in_the_way(member(true)), ["a", "c"]);
     }
 
     #[test]

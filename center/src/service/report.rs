@@ -25,7 +25,7 @@ pub(crate) struct Known<'a> {
 pub(crate) enum Verdict {
     /// It is kept already: only acknowledge.
     Duplicate,
-    /// One before it is missing: neither keep nor acknowledge it, the gateway sends both again.
+    /// One before it is missing: put it aside until that one has come, and do not acknowledge it.
     Gap {
         /// The number that is missing.
         missing: u64,

@@ -3,8 +3,9 @@
 use keros_protocol::UnixSeconds;
 
 use super::center::Center;
-use crate::bounds::{MAX_AUDIT, REPORT_AGE_S};
-use crate::store::{StoreError, audit, reports, retention};
+use crate::bounds::{EARLY_REPORT_AGE_S, MAX_AUDIT, REPORT_AGE_S};
+use crate::gateway::history::DAYS;
+use crate::store::{StoreError, audit, early, reports, retention, vitals};
 
 const DAY_S: u64 = 86_400;
 
@@ -17,15 +18,18 @@ pub(crate) struct Retention {
     pub(crate) updates_days: u32,
     /// Who did what.
     pub(crate) audit_days: u32,
+    /// The history of gateways' vitals, 366 at most; of a gateway that is silent, until its last telemetry is as old.
+    pub(crate) telemetry_days: u32,
 }
 
 impl Default for Retention {
-    /// 90 days of reports, two years of updates and of the audit log.
+    /// 90 days of reports, two years of updates and of the audit log, a year of vitals.
     fn default() -> Self {
         Self {
             reports_days: u32::try_from(REPORT_AGE_S / DAY_S).unwrap_or(u32::MAX),
             updates_days: 730,
             audit_days: 730,
+            telemetry_days: u32::try_from(DAYS).unwrap_or(u32::MAX),
         }
     }
 }
@@ -41,6 +45,22 @@ impl Center {
         loop {
             let mut transaction = self.store.begin().await?;
             let more = reports::prune(&mut transaction, old_reports).await?;
+            transaction.commit().await?;
+            if !more {
+                break;
+            }
+        }
+        loop {
+            let mut transaction = self.store.begin().await?;
+            let more = early::prune(&mut transaction, now.saturating_sub(EARLY_REPORT_AGE_S)).await?;
+            transaction.commit().await?;
+            if !more {
+                break;
+            }
+        }
+        loop {
+            let mut transaction = self.store.begin().await?;
+            let more = vitals::prune(&mut transaction, before(now, keep.telemetry_days)).await?;
             transaction.commit().await?;
             if !more {
                 break;

@@ -1,10 +1,13 @@
 //! The rules, without a broker: the pure ones alone, then whole histories on a real SQLite file.
 
+mod alerts;
 mod bounds;
 mod by_chance;
 mod by_hand;
 mod cancelling;
+mod conflicts;
 mod dry_runs;
+mod early;
 mod fleet;
 mod histories;
 mod links;

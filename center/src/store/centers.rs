@@ -12,6 +12,8 @@ pub(crate) struct CenterRow {
     pub(crate) center_id: String,
     /// A digest of the settings that all must have alike.
     pub(crate) settings: String,
+    /// Gateways are connected to a broker of its own.
+    pub(crate) own_broker: bool,
     /// Counts up while it lives.
     pub(crate) beat: u64,
     /// When it last did, by its own clock.
@@ -23,14 +25,17 @@ pub(crate) async fn beat(
     connection: &mut AnyConnection,
     center_id: &str,
     settings: &str,
+    own_broker: bool,
     now: UnixSeconds,
 ) -> Result<()> {
     sqlx::query(
-        "INSERT INTO centers (center_id, settings, beat, seen_at) VALUES ($1, $2, 1, $3) ON CONFLICT (center_id) \
-         DO UPDATE SET settings = excluded.settings, beat = centers.beat + 1, seen_at = excluded.seen_at",
+        "INSERT INTO centers (center_id, settings, own_broker, beat, seen_at) VALUES ($1, $2, $3, 1, $4) \
+         ON CONFLICT (center_id) DO UPDATE SET settings = excluded.settings, own_broker = excluded.own_broker, \
+         beat = centers.beat + 1, seen_at = excluded.seen_at",
     )
     .bind(center_id.to_owned())
     .bind(settings.to_owned())
+    .bind(i64::from(own_broker))
     .bind(to_big(now))
     .execute(connection)
     .await?;
@@ -39,13 +44,15 @@ pub(crate) async fn beat(
 
 /// All centers.
 pub(crate) async fn list(connection: &mut AnyConnection) -> Result<Vec<CenterRow>> {
-    let rows = sqlx::query("SELECT center_id, settings, beat, seen_at FROM centers ORDER BY center_id")
-        .fetch_all(connection)
-        .await?;
+    let rows =
+        sqlx::query("SELECT center_id, settings, own_broker, beat, seen_at FROM centers ORDER BY center_id")
+            .fetch_all(connection)
+            .await?;
     let center = |row: &sqlx::any::AnyRow| {
         Ok(CenterRow {
             center_id: row.try_get("center_id")?,
             settings: row.try_get("settings")?,
+            own_broker: number(row, "own_broker")? != 0,
             beat: number(row, "beat")?,
             seen_at: number(row, "seen_at")?,
         })
@@ -62,6 +69,15 @@ pub(crate) async fn remove(connection: &mut AnyConnection, center_id: &str, beat
         .execute(connection)
         .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// A center takes back its own sign of life.
+pub(crate) async fn forget(connection: &mut AnyConnection, center_id: &str) -> Result<()> {
+    sqlx::query("DELETE FROM centers WHERE center_id = $1")
+        .bind(center_id.to_owned())
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// What all centers share under this name: what is there, or else what is proposed.

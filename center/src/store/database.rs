@@ -56,7 +56,7 @@ impl Store {
     pub(crate) async fn open(data_folder: &Path, url: Option<&str>) -> Result<Self> {
         sqlx::any::install_default_drivers();
         #[cfg(test)]
-        let on_postgres = super::testing::database(data_folder, url).await;
+        let on_postgres = super::testing::database(data_folder, url, true).await;
         #[cfg(test)]
         let url = on_postgres.as_deref().or(url);
         let (kind, place, url) = place_and_url(data_folder, url)?;
@@ -73,7 +73,7 @@ impl Store {
     ) -> Result<(Self, String)> {
         sqlx::any::install_default_drivers();
         #[cfg(test)]
-        let on_postgres = super::testing::database(data_folder, url).await;
+        let on_postgres = super::testing::database(data_folder, url, false).await;
         #[cfg(test)]
         let url = on_postgres.as_deref().or(url);
         let (kind, place, address) = place_and_url(data_folder, url)?;

@@ -249,6 +249,20 @@ pub(crate) async fn all_rows(
     sql.fetch(connection).await?.iter().map(gateway_row).collect()
 }
 
+/// Some that match and that people have not been told of as silent.
+pub(crate) async fn not_alerted(
+    connection: &mut AnyConnection,
+    filter: &Filter,
+    now: UnixSeconds,
+    limit: usize,
+) -> Result<Vec<GatewayRow>> {
+    let mut sql = Sql::new("SELECT ");
+    sql.push(GATEWAY_COLUMNS).push(" FROM gateways g WHERE ");
+    push_filter(&mut sql, filter, Way::Pass, now);
+    sql.push(" AND g.alerted_at IS NULL ORDER BY g.eui LIMIT ").number(to_big(limit as u64));
+    sql.fetch(connection).await?.iter().map(gateway_row).collect()
+}
+
 /// One that matches and that a command waits for, with its update.
 pub(crate) async fn waited_for(
     connection: &mut AnyConnection,

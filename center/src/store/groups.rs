@@ -213,6 +213,12 @@ pub(crate) async fn with_rules(
     rows.iter().map(group_row).collect()
 }
 
+/// The groups that people are told of silent gateways for.
+pub(crate) async fn alerting(connection: &mut AnyConnection) -> Result<Vec<GroupRow>> {
+    let rows = sqlx::query(groups!("WHERE g.alerting = 1 ORDER BY g.group_id")).fetch_all(connection).await?;
+    rows.iter().map(group_row).collect()
+}
+
 /// Who the members of a group with a rule are; `None`: it has none, or is not there.
 pub(crate) async fn members_by_rule(
     connection: &mut AnyConnection,

@@ -18,6 +18,7 @@ const STEPS: &[(i64, &str, &str)] = &[
     (10, "storage", include_str!("../../migrations/0010_storage.sql")),
     (11, "lines", include_str!("../../migrations/0011_lines.sql")),
     (12, "retention", include_str!("../../migrations/0012_retention.sql")),
+    (13, "centers", include_str!("../../migrations/0013_centers.sql")),
     (15, "locations", include_str!("../../migrations/0015_locations.sql")),
 ];
 

@@ -1,5 +1,6 @@
 //! What the center keeps, in SQL that SQLite and PostgreSQL both understand. It must decide nothing: rules are in `service`.
 
+pub(crate) mod alerts;
 mod among;
 pub(crate) mod audit;
 pub(crate) mod cancellations;
@@ -9,6 +10,7 @@ pub(crate) mod customers;
 mod database;
 pub(crate) mod differences;
 mod dump;
+pub(crate) mod early;
 pub(crate) mod enrolments;
 mod error;
 pub(crate) mod fleet;

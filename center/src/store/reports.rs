@@ -80,13 +80,28 @@ pub(crate) async fn is_kept(
     Ok(row.is_some())
 }
 
-/// Whether a backup was restored since the gateway's last report, so that reports which it was told to be kept may not be.
-pub(crate) async fn has_lost(connection: &mut AnyConnection, eui: Eui) -> Result<bool> {
-    let row = sqlx::query("SELECT reports_lost FROM gateways WHERE eui = $1 AND reports_lost <> 0")
-        .bind(eui.to_string())
-        .fetch_optional(connection)
-        .await?;
-    Ok(row.is_some())
+/// What the rows say of a gateway's reports as a whole.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// A backup was restored since the gateway's last report: reports which it was told to be kept may not be.
+    pub(crate) has_lost: bool,
+    /// Reports that wait for one before them.
+    pub(crate) early: u64,
+}
+
+/// How a gateway stands; as one of which nothing is known when it is not there.
+pub(crate) async fn standing(connection: &mut AnyConnection, eui: Eui) -> Result<Standing> {
+    let row = sqlx::query(
+        "SELECT reports_lost, (SELECT COUNT(*) FROM early_reports WHERE early_reports.eui = gateways.eui) AS early \
+         FROM gateways WHERE eui = $1",
+    )
+    .bind(eui.to_string())
+    .fetch_optional(connection)
+    .await?;
+    let standing = |row: AnyRow| {
+        Ok(Standing { has_lost: number(&row, "reports_lost")? != 0, early: number(&row, "early")? })
+    };
+    row.map_or(Ok(Standing::default()), standing)
 }
 
 /// From the report that was just kept on nothing may be missing again.

@@ -8,7 +8,7 @@ use crate::bounds::{BUSY_AFTER_EXPIRY_S, TELEMETRY_INTERVAL_S};
 
 /// Each gateway's next report is taken from wherever it counts. No command is begun that an operator may have taken back since: what has no
 /// end is asked after, and what was not received yet is asked to end, so that it is either told what became of it or never runs. What gave
-/// somebody a way in, and may have been used or taken back, is no longer good.
+/// somebody a way in, and may have been used or taken back, is no longer good. What a webhook may have been told is not told again.
 pub(crate) async fn settle(
     connection: &mut AnyConnection,
     made_at: UnixSeconds,
@@ -38,6 +38,11 @@ pub(crate) async fn settle(
         "UPDATE enrolments SET cancelled_at = $1 WHERE confirmed_at IS NULL AND cancelled_at IS NULL"
             .to_owned();
     run(connection, enrolments, &[now_big]).await?;
+    let setups = "UPDATE users SET setup_digest = NULL, setup_expires_at = NULL".to_owned();
+    run(connection, setups, &[]).await?;
+    let messages = "UPDATE webhook_messages SET state = 'given_up', next_at = NULL, error = \
+                    'a backup was restored: it may have been sent since that was made' WHERE state = 'waiting'";
+    run(connection, messages.to_owned(), &[]).await?;
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use sqlx::AnyConnection;
 use sqlx::Row as _;
 
 use super::{Result, from_json, to_big, to_json};
+use crate::bounds::PRUNED_AT_ONCE;
 use crate::gateway::history::{self, Day, Point, Row};
 use crate::gateway::search::{name_key, search_text, version_key};
 use crate::gateway::vitals::warnings;
@@ -18,6 +19,8 @@ pub(crate) struct Heard {
     pub(crate) telemetry: Telemetry,
     /// The package list as JSON and its digest, when it came along.
     pub(crate) packages: Option<(String, String)>,
+    /// The history of so many days is kept.
+    pub(crate) history_days: u32,
 }
 
 /// Keeps what a gateway says of itself; `known` is what was known of it before. The gateway is there, and is online by it.
@@ -35,7 +38,7 @@ pub(crate) async fn keep(
         .execute(&mut *connection)
         .await?;
     keep_facts(connection, known, telemetry).await?;
-    keep_vitals(connection, telemetry, now).await?;
+    keep_vitals(connection, telemetry, heard.history_days, now).await?;
     if let Some((packages, digest)) = &heard.packages {
         keep_packages(connection, telemetry.eui, packages, digest).await?;
     }
@@ -76,13 +79,20 @@ async fn keep_facts(
     Ok(())
 }
 
-async fn keep_vitals(connection: &mut AnyConnection, telemetry: &Telemetry, now: UnixSeconds) -> Result<()> {
+async fn keep_vitals(
+    connection: &mut AnyConnection,
+    telemetry: &Telemetry,
+    history_days: u32,
+    now: UnixSeconds,
+) -> Result<()> {
     let mut hours = hours(connection, telemetry.eui).await?;
     if let Some(point) = Point::of(telemetry) {
         let ended = history::add(&mut hours, now, point);
         if !ended.is_empty() {
-            keep_days(connection, telemetry.eui, ended).await?;
+            keep_days(connection, telemetry.eui, ended, history_days).await?;
         }
+        let most = u64::from(history_days).saturating_mul(history::HOURS_A_DAY);
+        hours.keep_last(usize::try_from(most).unwrap_or(usize::MAX));
     }
     sqlx::query(
         "INSERT INTO gateway_vitals (eui, telemetry, hours) VALUES ($1, $2, $3) \
@@ -96,11 +106,17 @@ async fn keep_vitals(connection: &mut AnyConnection, telemetry: &Telemetry, now:
     Ok(())
 }
 
-async fn keep_days(connection: &mut AnyConnection, eui: Eui, ended: Vec<(u64, Day)>) -> Result<()> {
+async fn keep_days(
+    connection: &mut AnyConnection,
+    eui: Eui,
+    ended: Vec<(u64, Day)>,
+    history_days: u32,
+) -> Result<()> {
     let mut days = days(connection, eui).await?;
     for (number, day) in ended {
         history::add_day(&mut days, number, day);
     }
+    days.keep_last(usize::try_from(history_days).unwrap_or(usize::MAX));
     sqlx::query(
         "INSERT INTO gateway_days (eui, days) VALUES ($1, $2) ON CONFLICT (eui) DO UPDATE SET days = excluded.days",
     )
@@ -165,4 +181,20 @@ pub(crate) async fn packages(connection: &mut AnyConnection, eui: Eui) -> Result
         .await?;
     let list = row.map_or(Ok(None), |row| from_json(&row, "packages"))?;
     Ok(list.unwrap_or_default())
+}
+
+/// Forgets the history of some gateways that were last heard of before `oldest`; whether there may be more. Their last telemetry stays.
+pub(crate) async fn prune(connection: &mut AnyConnection, oldest: UnixSeconds) -> Result<bool> {
+    let silent = "SELECT v.eui FROM gateway_vitals v JOIN gateways g ON g.eui = v.eui WHERE v.hours <> '' \
+                  AND COALESCE(g.last_telemetry_at, 0) < $1 ORDER BY v.eui LIMIT $2";
+    let mut done = 0;
+    for sql in [
+        format!("DELETE FROM gateway_days WHERE eui IN ({silent})"),
+        // Last, since those that it was done for are found by it.
+        format!("UPDATE gateway_vitals SET hours = '' WHERE eui IN ({silent})"),
+    ] {
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(to_big(oldest)).bind(to_big(PRUNED_AT_ONCE));
+        done = query.execute(&mut *connection).await?.rows_affected();
+    }
+    Ok(done >= PRUNED_AT_ONCE)
 }

@@ -19,6 +19,12 @@ pub(crate) enum EventKind {
     /// A roll-out in stages stopped by itself.
     #[serde(rename = "update.halted")]
     UpdateHalted,
+    /// Nothing has come for long from gateways of a group whose alerting is on. Told once for each time.
+    #[serde(rename = "gateway.unreachable")]
+    GatewayUnreachable,
+    /// Gateways that were told of as unreachable are heard again.
+    #[serde(rename = "gateway.back")]
+    GatewayBack,
     /// A test message, sent when somebody asks for it.
     #[serde(rename = "test")]
     Test,
@@ -26,7 +32,14 @@ pub(crate) enum EventKind {
 
 impl EventKind {
     /// All that a webhook can be told of.
-    pub(crate) const ALL: [Self; 4] = [Self::UpdateEnded, Self::UpdateFailed, Self::UpdateHalted, Self::Test];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::UpdateEnded,
+        Self::UpdateFailed,
+        Self::UpdateHalted,
+        Self::GatewayUnreachable,
+        Self::GatewayBack,
+        Self::Test,
+    ];
 
     /// The name in messages.
     pub(crate) const fn as_str(self) -> &'static str {
@@ -34,6 +47,8 @@ impl EventKind {
             Self::UpdateEnded => "update.ended",
             Self::UpdateFailed => "update.failed",
             Self::UpdateHalted => "update.halted",
+            Self::GatewayUnreachable => "gateway.unreachable",
+            Self::GatewayBack => "gateway.back",
             Self::Test => "test",
         }
     }
@@ -47,7 +62,9 @@ impl fmt::Display for EventKind {
 
 /// Why a text names no event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no event {0:?}: there are update.ended, update.failed, update.halted")]
+#[error(
+    "there is no event {0:?}: there are update.ended, update.failed, update.halted, gateway.unreachable, gateway.back"
+)]
 pub(crate) struct NoEvent(String);
 
 impl FromStr for EventKind {

@@ -2,6 +2,8 @@
 
 mod accounts;
 mod bad_http;
+mod beside;
+mod conflicts;
 mod edge;
 mod events;
 mod links;

@@ -1,6 +1,7 @@
 //! Gateways and brokers.
 
 use super::*;
+use crate::store::testing;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_command_goes_out_and_its_outcome_comes_back() {
@@ -166,9 +167,17 @@ async fn reports_that_come_while_the_center_is_away_are_not_lost() {
     let command: keros_protocol::Command = serde_json::from_slice(&payload).unwrap();
     center.stop().await;
 
-    gateway.report(1, 0, command.command_id, Outcome::Received {}).await;
-    gateway.report(2, 1, command.command_id, Outcome::Accepted {}).await;
+    let tell = async || {
+        gateway.report(1, 0, command.command_id, Outcome::Received {}).await;
+        gateway.report(2, 1, command.command_id, Outcome::Accepted {}).await;
+    };
+    tell().await;
     let center = Running::start_connected(folder.path(), broker.choice()).await;
+    if testing::is_shared() {
+        // The broker holds nothing for one of several centers (see mqtt/mod.rs): the gateway sends again what is not acknowledged.
+        assert_eq!(center.update(&update_id).await.gateways[0].outcome, None);
+        tell().await;
+    }
     center.until("accepted", &update_id, |view| view.gateways[0].outcome == Some(Outcome::Accepted {})).await;
     center.stop().await;
 }

@@ -53,6 +53,8 @@ struct History {
     ended: BTreeMap<CommandId, Outcome>,
     /// What is on its way, or comes again.
     in_the_air: Vec<Outgoing>,
+    /// What gateways have sent, and what another center of several has not looked at yet.
+    late: Vec<(Eui, Leaf, Vec<u8>)>,
     losses: usize,
 }
 
@@ -69,6 +71,7 @@ impl History {
             asked: BTreeSet::new(),
             ended: BTreeMap::new(),
             in_the_air: Vec::new(),
+            late: Vec::new(),
             losses: 0,
         }
     }
@@ -78,7 +81,7 @@ impl History {
     }
 
     async fn step(&mut self) {
-        match self.chance.below(13) {
+        match self.chance.below(15) {
             0 => self.send().await,
             1 => self.cancel().await,
             2..=4 => self.gateway_speaks().await,
@@ -97,6 +100,11 @@ impl History {
                 let eui = self.chance.pick(&[A, B]).unwrap();
                 self.gateways.get_mut(&eui).unwrap().lose_state();
                 self.losses += 1;
+            }
+            12 | 13 if !self.late.is_empty() => {
+                let index = usize::try_from(self.chance.below(self.late.len() as u64)).unwrap();
+                let message = self.late.swap_remove(index);
+                self.give(&[message]).await;
             }
             _ => self.world().center.expire(self.now).await.unwrap(),
         }
@@ -132,7 +140,7 @@ impl History {
         }
     }
 
-    /// Telemetry, reports or presence, some of it lost, some twice; what the center answers.
+    /// Telemetry, reports or presence, some of it lost, some twice, some late; what the center answers.
     async fn gateway_speaks(&mut self) {
         let eui = self.chance.pick(&[A, B]).unwrap();
         let gateway = &self.gateways[&eui];
@@ -146,6 +154,8 @@ impl History {
         if self.chance.one_in(4) {
             messages.extend(messages.clone());
         }
+        let late = messages.extract_if(.., |(_, leaf, _)| *leaf == Leaf::Report && self.chance.one_in(5));
+        self.late.extend(late);
         self.give(&messages).await;
     }
 

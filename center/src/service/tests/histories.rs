@@ -78,21 +78,6 @@ async fn nonces_come_back_whatever_is_beside_their_telemetry_and_no_more_than_is
 }
 
 #[tokio::test]
-async fn a_gap_is_neither_kept_nor_acknowledged_until_it_is_filled() {
-    let world = World::new().await;
-    let update = world.send(1000, 10).await.unwrap();
-    let command = world.commands(A, 20).await[0].command_id;
-    let received = report(A, 1, 0, command, Outcome::Received {});
-    let terminal = report(A, 2, 1, command, succeeded());
-    let outgoing = world.give(std::slice::from_ref(&terminal), 30).await;
-    assert_eq!(outgoing.iter().map(acknowledged).collect::<Vec<_>>(), [None], "answered all the same");
-    assert_eq!(world.line(update, A).await, (Delivery::Sent, None, 1));
-    let outgoing = world.give(&[received, terminal], 40).await;
-    assert_eq!(acknowledged(&outgoing[0]), Some(2));
-    assert_eq!(world.line(update, A).await.1, Some(succeeded()));
-}
-
-#[tokio::test]
 async fn a_report_that_is_given_again_is_acknowledged_again_and_changes_nothing() {
     let world = World::new().await;
     let update = world.send(1000, 10).await.unwrap();

@@ -3,14 +3,17 @@
 use std::path::Path;
 
 use keros_protocol::{Delivery, Outcome, Summary};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::world::{
     A, B, STREAM, World, acknowledged, cancelled, commands, report, report_in, succeeded, telemetry_in,
 };
+use crate::access::Caller;
+use crate::accounts::Accounts;
 use crate::backup::{self, End, Restore};
 use crate::links::sample::Bundle;
-use crate::store::Store;
+use crate::store::{MessageState, Store};
 
 async fn backup(world: &World, file: &Path) -> End {
     backup::write(&world.center.store, &world.folder.path().join("blobs"), file).await.unwrap()
@@ -90,6 +93,40 @@ async fn an_old_backup_runs_nothing_twice_and_loses_no_status() {
     new.give(&[report_in(B, stream, (1, 0), command, end.clone())], 35).await;
     assert_eq!(new.line(update, B).await.1, Some(end));
     assert!(new.view(update).await.ended);
+}
+
+/// A user with a set-up link and a session, and a webhook with a message that waits; the link's secret.
+async fn people(world: &World, accounts: &Accounts) -> String {
+    let roles = json!([{"customer": "main", "role": "SERVICE_OPERATOR"}]);
+    let order = json!({"login": "ada", "full_name": "Ada", "roles": roles});
+    let order = serde_json::from_value(order).unwrap();
+    let user = accounts.create_user(&Caller::root(), order, 10).await.unwrap();
+    let hook = serde_json::from_value(json!({"url": "https://hooks.example/"})).unwrap();
+    let hook = world.center.create_webhook(&Caller::root(), hook, 10).await.unwrap();
+    world.center.test_webhook(&Caller::root(), hook.webhook_id, 10).await.unwrap();
+    user.set_up_path.unwrap().rsplit('/').next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn what_gave_a_way_in_or_was_told_is_not_good_twice_after_an_old_backup_and_goes_on_after_a_move() {
+    let world = World::new().await;
+    let accounts = Accounts::new(world.center.store.clone());
+    let link = people(&world, &accounts).await;
+    let file = world.folder.path().join("backup");
+    backup(&world, &file).await;
+    for nothing_since in [true, false] {
+        let new = restored(&file, nothing_since).await;
+        let accounts = Accounts::new(new.center.store.clone());
+        let invited = accounts.invited(&link, 20).await;
+        assert_eq!(invited.is_ok(), nothing_since, "{invited:?}");
+        let due = new.center.claim_messages(&[], 10, 20).await.unwrap();
+        assert_eq!(due.len(), usize::from(nothing_since));
+        let hook = new.center.webhooks(&Caller::root()).await.unwrap().remove(0);
+        let told = new.center.webhook_messages(&Caller::root(), hook.webhook_id).await.unwrap();
+        let state = if nothing_since { MessageState::Waiting } else { MessageState::GivenUp };
+        assert_eq!((told.len(), told[0].state), (1, state));
+        assert_eq!(told[0].error.is_some(), !nothing_since);
+    }
 }
 
 #[tokio::test]
