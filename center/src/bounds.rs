@@ -49,8 +49,10 @@ pub(crate) const MAX_GATEWAY_UPDATES: u32 = 100;
 /// Groups of one customer, unless the center is started with another number.
 pub(crate) const MAX_GROUPS: u32 = 100;
 
-/// Streams of events at the same time, and events on their way to one of them.
+/// Streams of events at the same time, those of one user, and events on their way to one of them. Eight who have a page of an update in each of 32
+/// tabs take them all.
 pub(crate) const STREAMS: usize = 256;
+pub(crate) const STREAMS_OF_ONE: usize = 32;
 pub(crate) const STREAM_EVENTS: usize = 16;
 
 /// Changes are gathered for so long before a stream of all changes tells of them, each once: of 100,000 gateways with hourly telemetry some 14.
@@ -58,6 +60,10 @@ pub(crate) const GATHER: Duration = Duration::from_millis(500);
 
 /// A stream of all changes ends after so long, and is opened again by its client: then whoever asks is looked at anew.
 pub(crate) const STREAM_LIFE: Duration = Duration::from_secs(600);
+
+/// Whoever follows a stream is looked at anew before he is told something, and after so long in any case: he may have logged out, or been
+/// disabled.
+pub(crate) const STREAM_CHECK: Duration = Duration::from_secs(60);
 
 /// Scripts that are checked at the same time, for people who are writing them: each is 256 KiB at most, and takes a thread. More wait.
 pub(crate) const SCRIPT_CHECKS: usize = 4;
@@ -79,10 +85,10 @@ pub(crate) const DEADLINE_PERIOD: Duration = Duration::from_secs(5);
 
 /// How often it is looked whether updates go on, after those that have changed, and after all that have not ended.
 pub(crate) const TEND_PERIOD: Duration = Duration::from_secs(1);
-pub(crate) const TEND_ALL_PERIOD_S: u64 = 10;
+pub(crate) const TEND_ALL_PERIOD: Duration = Duration::from_secs(10);
 
 /// How often old reports are removed.
-pub(crate) const TIDY_PERIOD_S: u64 = 3600;
+pub(crate) const TIDY_PERIOD: Duration = Duration::from_secs(3600);
 
 // What one gateway may make of the database.
 
@@ -173,8 +179,9 @@ pub(crate) const PULLS: usize = 256;
 /// And of one gateway. It fetches one after the other; the others are of connections that it has lost and that have not ended here yet.
 pub(crate) const PULLS_OF_ONE: usize = 8;
 
-/// Blobs on their way in at the same time, a thread each.
+/// Blobs on their way in at the same time, a thread each; and those of one user.
 pub(crate) const UPLOADS: usize = 16;
+pub(crate) const UPLOADS_OF_ONE: usize = 8;
 
 /// Parts of an upload that wait for the disk: 8 of what is read ahead, 512 KiB.
 pub(crate) const UPLOAD_PARTS: usize = 8;

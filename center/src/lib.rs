@@ -18,6 +18,7 @@ mod keys;
 mod links;
 mod listen;
 mod mqtt;
+mod places;
 mod plan;
 mod registry;
 mod rest;

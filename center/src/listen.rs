@@ -103,7 +103,8 @@ async fn connection(
     router: Router,
     watcher: Watcher,
 ) -> io::Result<()> {
-    let peer = Peer(stream.peer_addr()?.ip());
+    // A listener on `[::]` says `::ffff:192.0.2.1` of 192.0.2.1.
+    let peer = Peer(stream.peer_addr()?.ip().to_canonical());
     let Some(tls) = tls else { return converse(patience, stream, peer, router, watcher).await };
     let stream = tokio::time::timeout(patience.head, tls.accept(stream))
         .await
@@ -175,6 +176,30 @@ mod tests {
             answer
         });
         assert!(client.await.unwrap().ends_with("hello"));
+        stop.send(true).unwrap();
+        tokio::time::timeout(LIMIT, server).await.unwrap().unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn who_comes_by_ipv4_has_an_ipv4_address_whatever_the_listener() {
+        let Ok(listener) = TcpListener::bind("[::]:0").await else {
+            return keros_skip::skipped("this machine has no IPv6");
+        };
+        let port = listener.local_addr().unwrap().port();
+        let (stop, stopped) = watch::channel(false);
+        let say = |axum::Extension(Peer(address)): axum::Extension<Peer>| async move { address.to_string() };
+        let router = Router::new().route("/", get(say));
+        let entrance = Entrance { name: "a test", listener, tls: None };
+        let server = tokio::spawn(serve(entrance, router, stopped));
+        let client = tokio::task::spawn_blocking(move || {
+            let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            answer
+        });
+        let answer = client.await.unwrap();
+        assert!(answer.ends_with("\r\n127.0.0.1"), "{answer}");
         stop.send(true).unwrap();
         tokio::time::timeout(LIMIT, server).await.unwrap().unwrap();
     }

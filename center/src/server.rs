@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use futures_util::FutureExt as _;
@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::accounts::Accounts;
-use crate::bounds::{DEADLINE_PERIOD, NUDGES, SWEEP_PERIOD, TIDY_PERIOD_S};
+use crate::bounds::{DEADLINE_PERIOD, NUDGES, SWEEP_PERIOD, TIDY_PERIOD};
 use crate::broker::{self, BrokerSettings, Gate, GatewayAccess, Listener, Running};
 use crate::enroll;
 use crate::listen::{self, Entrance};
@@ -239,7 +239,7 @@ async fn deadlines(
     keep: Retention,
     mut stop: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
-    let mut next_tidy_s = 0;
+    let mut next_tidy = Instant::now();
     let mut looked_at = unix_now();
     loop {
         tokio::select! {
@@ -251,8 +251,8 @@ async fn deadlines(
         if result.is_ok() {
             result = center.tell_overdue(looked_at, now).await;
         }
-        if result.is_ok() && now >= next_tidy_s {
-            next_tidy_s = now.saturating_add(TIDY_PERIOD_S);
+        if result.is_ok() && Instant::now() >= next_tidy {
+            next_tidy = Instant::now() + TIDY_PERIOD;
             result = center.tidy(&keep, now).await;
             if result.is_ok() {
                 result = center.tidy_webhooks(now).await;

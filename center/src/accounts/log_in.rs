@@ -1,12 +1,13 @@
 //! Logging in and out, and who somebody is by what a request carries.
 
 use keros_protocol::UnixSeconds;
+use sqlx::AnyConnection;
 
 use super::rules::login_of;
 use super::secrets::{self, digest_of};
 use super::shell::{Accounts, lock};
 use super::{passwords, views};
-use crate::access::{Caller, TokenScopes, UserId};
+use crate::access::{Caller, Grant, TokenScopes, UserId};
 use crate::api::{LogIn, SessionView, SetUp};
 use crate::bounds::{MAX_SESSIONS, SEEN_EVERY_S, SESSION_AGE_S, SESSION_IDLE_S};
 use crate::service::{OrderError, What, audit_done, audit_refused};
@@ -26,12 +27,25 @@ pub(crate) struct Known {
     pub(crate) csrf: Option<String>,
     /// He has to change his password first.
     pub(crate) must_change: bool,
+    /// By what he is known.
+    pub(crate) proof: Proof,
+}
+
+/// By what somebody is known; digests, as they are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// The center's own token.
+    Root,
+    /// A session.
+    Session(String),
+    /// An API token.
+    Token(String),
 }
 
 impl Known {
     /// Whoever has the center's own token.
     pub(crate) fn root() -> Self {
-        Self { caller: Caller::root(), csrf: None, must_change: false }
+        Self { caller: Caller::root(), csrf: None, must_change: false, proof: Proof::Root }
     }
 }
 
@@ -77,7 +91,7 @@ impl Accounts {
         };
         let entered = enter(&mut transaction, &row, address.clone(), now).await?;
         transaction.commit().await.map_err(StoreError::from)?;
-        lock(&self.logins).succeeded(&login);
+        self.succeeded(&login, address.as_deref(), now);
         Ok(entered)
     }
 
@@ -135,7 +149,7 @@ impl Accounts {
         if !self.is_same(old.clone(), row.password.clone()).await? {
             return Err(OrderError::Invalid("the password up to now is not right".to_owned()));
         }
-        lock(&self.logins).succeeded(&row.login);
+        self.succeeded(&row.login, caller.address.as_deref(), now);
         if old == new {
             return Err(OrderError::Invalid("the new password is the old one".to_owned()));
         }
@@ -158,45 +172,41 @@ impl Accounts {
         secret: &str,
         now: UnixSeconds,
     ) -> Result<Option<Known>, OrderError> {
-        let mut connection = self.store.read().await?;
-        let found = sessions::find(&mut connection, &digest_of(secret)).await?;
-        let is_good = |row: &SessionRow| {
-            now < row.seen_at.saturating_add(SESSION_IDLE_S)
-                && now < row.created_at.saturating_add(SESSION_AGE_S)
-        };
-        let Some(session) = found.filter(is_good) else { return Ok(None) };
-        let found = users::find(&mut connection, session.user_id).await?;
-        let Some(user) = found.filter(|user| user.disabled_at.is_none()) else { return Ok(None) };
-        let grants = users::grants(&mut connection, user.user_id).await?;
-        drop(connection);
-        if now >= session.seen_at.saturating_add(SEEN_EVERY_S) {
+        let digest = digest_of(secret);
+        let found = of_session(&mut *self.store.read().await?, digest.clone(), now).await?;
+        let Some((known, seen_at)) = found else { return Ok(None) };
+        if now >= seen_at.saturating_add(SEEN_EVERY_S) {
             let mut transaction = self.store.begin().await?;
-            sessions::seen(&mut transaction, &session.digest, now).await?;
+            sessions::seen(&mut transaction, &digest, now).await?;
             transaction.commit().await.map_err(StoreError::from)?;
         }
-        // Who has to change his password may do nothing else.
-        let grants = if user.must_change { Vec::new() } else { grants };
-        let caller = Caller::user(user.user_id, user.login, grants, TokenScopes::ALL);
-        Ok(Some(Known { caller, csrf: Some(session.csrf), must_change: user.must_change }))
+        Ok(Some(known))
     }
 
     /// Who has this API token.
     pub(crate) async fn by_token(&self, token: &str, now: UnixSeconds) -> Result<Option<Known>, OrderError> {
         let Some(secret) = token.strip_prefix(TOKEN_PREFIX) else { return Ok(None) };
-        let mut connection = self.store.read().await?;
-        let found = tokens::find(&mut connection, &digest_of(secret)).await?;
-        let Some(row) = found.filter(|row| now < row.expires_at) else { return Ok(None) };
-        let found = users::find(&mut connection, row.user_id).await?;
-        let Some(user) = found.filter(|user| user.disabled_at.is_none()) else { return Ok(None) };
-        let grants = users::grants(&mut connection, user.user_id).await?;
-        drop(connection);
-        if row.last_used_at.is_none_or(|at| now >= at.saturating_add(SEEN_EVERY_S)) {
+        let digest = digest_of(secret);
+        let found = of_token(&mut *self.store.read().await?, digest.clone(), now).await?;
+        let Some((known, used_at)) = found else { return Ok(None) };
+        if used_at.is_none_or(|at| now >= at.saturating_add(SEEN_EVERY_S)) {
             let mut transaction = self.store.begin().await?;
-            tokens::used(&mut transaction, &row.digest, now).await?;
+            tokens::used(&mut transaction, &digest, now).await?;
             transaction.commit().await.map_err(StoreError::from)?;
         }
-        let caller = Caller::user(user.user_id, user.login, grants, row.scopes);
-        Ok(Some(Known { caller, csrf: None, must_change: false }))
+        Ok(Some(known))
+    }
+
+    /// Whether somebody who was known a while ago still is, and may what he could then: he has not logged out, is not disabled, his roles are
+    /// the same. It counts as no use of a log-in: a page that is left open does not keep it alive.
+    pub(crate) async fn is_still(&self, known: &Known, now: UnixSeconds) -> Result<bool, OrderError> {
+        let mut connection = self.store.read().await?;
+        let found = match known.proof.clone() {
+            Proof::Root => return Ok(true),
+            Proof::Session(digest) => of_session(&mut connection, digest, now).await?.map(|(known, _)| known),
+            Proof::Token(digest) => of_token(&mut connection, digest, now).await?.map(|(known, _)| known),
+        };
+        Ok(found.is_some_and(|found| found.caller.grants() == known.caller.grants()))
     }
 
     /// What is shown of a log-in.
@@ -216,13 +226,66 @@ impl Accounts {
         let wait = |seconds: u64| {
             OrderError::TooMany(format!("too many attempts: try again in {seconds} seconds"), seconds)
         };
-        lock(&self.addresses).attempt(&network(address.unwrap_or_default()), now).map_err(wait)?;
+        let network = network(address.unwrap_or_default());
+        lock(&self.addresses).attempt(&network, now).map_err(wait)?;
         // Set-up links have no account yet.
         if login.is_empty() {
             return Ok(());
         }
-        lock(&self.logins).attempt(login, now).map_err(wait)
+        let counted_as = lock(&self.usual).counted_as(login, &network);
+        lock(&self.logins).attempt(&counted_as, now).map_err(wait)
     }
+
+    /// A password was right: the attempt does not count, and the next ones from there count for themselves.
+    fn succeeded(&self, login: &str, address: Option<&str>, now: UnixSeconds) {
+        let network = network(address.unwrap_or_default());
+        let mut usual = lock(&self.usual);
+        lock(&self.logins).succeeded(&usual.counted_as(login, &network));
+        usual.keep(login, &network, now);
+    }
+}
+
+/// Who has the session of this digest, and when it was last used.
+async fn of_session(
+    connection: &mut AnyConnection,
+    digest: String,
+    now: UnixSeconds,
+) -> Result<Option<(Known, UnixSeconds)>, StoreError> {
+    let is_good = |row: &SessionRow| {
+        now < row.seen_at.saturating_add(SESSION_IDLE_S) && now < row.created_at.saturating_add(SESSION_AGE_S)
+    };
+    let Some(session) = sessions::find(connection, &digest).await?.filter(is_good) else { return Ok(None) };
+    let Some((user, grants)) = active(connection, session.user_id).await? else { return Ok(None) };
+    // Who has to change his password may do nothing else.
+    let grants = if user.must_change { Vec::new() } else { grants };
+    let caller = Caller::user(user.user_id, user.login, grants, TokenScopes::ALL);
+    let (csrf, proof) = (Some(session.csrf), Proof::Session(digest));
+    Ok(Some((Known { caller, csrf, must_change: user.must_change, proof }, session.seen_at)))
+}
+
+/// Who has the token of this digest, and when it was last used.
+async fn of_token(
+    connection: &mut AnyConnection,
+    digest: String,
+    now: UnixSeconds,
+) -> Result<Option<(Known, Option<UnixSeconds>)>, StoreError> {
+    let found = tokens::find(connection, &digest).await?;
+    let Some(row) = found.filter(|row| now < row.expires_at) else { return Ok(None) };
+    let Some((user, grants)) = active(connection, row.user_id).await? else { return Ok(None) };
+    let caller = Caller::user(user.user_id, user.login, grants, row.scopes);
+    let known = Known { caller, csrf: None, must_change: false, proof: Proof::Token(digest) };
+    Ok(Some((known, row.last_used_at)))
+}
+
+/// A user who is not disabled, with his roles.
+async fn active(
+    connection: &mut AnyConnection,
+    user: UserId,
+) -> Result<Option<(UserRow, Vec<Grant>)>, StoreError> {
+    let found = users::find(connection, user).await?;
+    let Some(user) = found.filter(|user| user.disabled_at.is_none()) else { return Ok(None) };
+    let grants = users::grants(connection, user.user_id).await?;
+    Ok(Some((user, grants)))
 }
 
 /// Begins a log-in.
@@ -250,7 +313,8 @@ async fn enter(
     let grants = if user.must_change { Vec::new() } else { grants };
     let caller = Caller::user(user.user_id, user.login.clone(), grants, TokenScopes::ALL).at(address);
     audit_done(transaction, &caller, "log in", What::of_center("log-in", "")).await?;
-    let known = Known { caller, csrf: Some(row.csrf), must_change: user.must_change };
+    let (csrf, proof) = (Some(row.csrf), Proof::Session(row.digest));
+    let known = Known { caller, csrf, must_change: user.must_change, proof };
     Ok(Entered { secret, known })
 }
 

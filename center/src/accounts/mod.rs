@@ -13,7 +13,7 @@ mod tokens;
 mod users;
 mod views;
 
-pub(crate) use log_in::{Entered, Known};
+pub(crate) use log_in::{Entered, Known, Proof};
 pub(crate) use secrets::same;
 pub(crate) use shell::Accounts;
 pub(crate) use users::first_administrator;

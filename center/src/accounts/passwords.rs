@@ -8,7 +8,7 @@ use crate::service::OrderError;
 
 /// Characters at least, and bytes at most: no rules about kinds of characters, which make passwords worse (NIST SP 800-63B, 5.1.1.2).
 const MIN_CHARS: usize = 12;
-const MAX_BYTES: usize = 512;
+pub(super) const MAX_BYTES: usize = 512;
 
 /// Memory in KiB, passes, lanes: the first choice of OWASP's cheat sheet. 19 MiB and some 40 ms of one core for each log-in; two at a time
 /// (bounds.rs) are 38 MiB.

@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::passwords;
-use super::throttle::{Allowance, Throttle};
+use super::throttle::{Allowance, Throttle, Usual};
 use crate::access::Caller;
 use crate::bounds::{
     ADDRESS_BURST, ADDRESS_EVERY_S, LOGIN_BURST, LOGIN_EVERY_S, PASSWORD_CHECKS, PASSWORD_WAIT,
@@ -23,6 +23,7 @@ pub(crate) struct Accounts {
     checks: Semaphore,
     pub(super) logins: Mutex<Throttle>,
     pub(super) addresses: Mutex<Throttle>,
+    pub(super) usual: Mutex<Usual>,
     refused: Mutex<Throttle>,
 }
 
@@ -37,6 +38,7 @@ impl Accounts {
             checks: Semaphore::new(PASSWORD_CHECKS),
             logins: throttle(LOGIN_BURST, LOGIN_EVERY_S),
             addresses: throttle(ADDRESS_BURST, ADDRESS_EVERY_S),
+            usual: Mutex::new(Usual::new(THROTTLED_NAMES)),
             refused: throttle(REFUSED_BURST, REFUSED_EVERY_S),
         }
     }
@@ -66,6 +68,8 @@ impl Accounts {
     /// Whether it is the password that this was kept of. With nothing kept it takes the same time.
     pub(super) async fn is_same(&self, password: String, kept: Option<String>) -> Result<bool, OrderError> {
         self.in_turn(move || match kept {
+            // Neither takes any time: it must not tell which of the two it was.
+            _ if password.len() > passwords::MAX_BYTES => false,
             Some(kept) => passwords::is_same(&password, &kept),
             // Just as long: what comes out is of no use to anybody.
             None => {
@@ -89,6 +93,32 @@ impl Accounts {
     }
 }
 
-pub(super) fn lock(throttle: &Mutex<Throttle>) -> std::sync::MutexGuard<'_, Throttle> {
-    throttle.lock().unwrap_or_else(PoisonError::into_inner)
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    /// The time of an attempt must not tell whether there is such an account. Hashing takes a hundred times as long as refusing does.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_is_too_long_for_a_password_is_refused_as_fast_for_nobody_as_for_somebody() {
+        let folder = tempfile::tempdir().unwrap();
+        let accounts = Accounts::new(Store::open(folder.path(), None).await.unwrap());
+        let kept = accounts.hash("correct horse battery".to_owned()).await.unwrap();
+        let time = async |password: String, kept: Option<String>| {
+            let begun = Instant::now();
+            assert!(!accounts.is_same(password, kept).await.unwrap());
+            begun.elapsed()
+        };
+        let long = "x".repeat(passwords::MAX_BYTES + 1);
+        let usual = time("another password".to_owned(), None).await;
+        for kept in [None, Some(kept)] {
+            let took = time(long.clone(), kept).await;
+            assert!(took < usual / 4 || took < Duration::from_millis(2), "{took:?}, usually {usual:?}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use super::log_in::{TOKEN_PREFIX, no_user};
 use super::secrets::{self, digest_of};
 use super::shell::Accounts;
 use super::views;
-use crate::access::Caller;
+use crate::access::{Caller, UserId};
 use crate::api::{CreateToken, TokenView};
 use crate::bounds::MAX_TOKENS;
 use crate::service::{OrderError, What, audit_done, check_name};
@@ -33,7 +33,7 @@ impl Accounts {
         order: CreateToken,
         now: UnixSeconds,
     ) -> Result<TokenView, OrderError> {
-        let user = caller.user.ok_or_else(no_user)?;
+        let user = own_account(caller)?;
         check_name("a token's name", &order.name)?;
         let life_s = order.expires_in_s.unwrap_or(DEFAULT_LIFE_S);
         if !(1..=MAX_LIFE_S).contains(&life_s) {
@@ -71,7 +71,7 @@ impl Accounts {
 
     /// Revokes one of the caller's tokens.
     pub(crate) async fn revoke_token(&self, caller: &Caller, token_id: Uuid) -> Result<(), OrderError> {
-        let user = caller.user.ok_or_else(no_user)?;
+        let user = own_account(caller)?;
         let mut transaction = self.store.begin().await?;
         if !tokens::remove(&mut transaction, user, token_id).await? {
             return Err(OrderError::NotFound(format!("you have no token {token_id}")));
@@ -80,4 +80,15 @@ impl Accounts {
         audit_done(&mut transaction, caller, "revoke token", what).await?;
         Ok(transaction.commit().await.map_err(StoreError::from)?)
     }
+}
+
+/// The user whose tokens the caller may change. Not by his roles: whoever has none has an account all the same.
+fn own_account(caller: &Caller) -> Result<UserId, OrderError> {
+    let user = caller.user.ok_or_else(no_user)?;
+    if caller.scopes().administer {
+        return Ok(user);
+    }
+    Err(OrderError::Forbidden(
+        "an API token makes and revokes tokens only with the scope `administer`: log in instead".to_owned(),
+    ))
 }

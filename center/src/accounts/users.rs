@@ -151,10 +151,15 @@ impl Accounts {
         now: UnixSeconds,
     ) -> Result<UserView, OrderError> {
         let mut transaction = self.store.begin().await?;
-        // A user of another customer may be given a role here: by his log-in name, which one has to know.
         let row = any(&mut transaction, caller, name).await?;
+        let grants = users::grants(&mut transaction, row.user_id).await?;
+        // One of whom only other customers know is theirs: with a role here his administrator could no longer disable him. One without any
+        // role is nobody's.
+        if !grants.is_empty() && !sees(caller, &grants) {
+            return Err(no_such(name));
+        }
         let grant = grant_of(&mut transaction, caller, order).await?;
-        if users::grants(&mut transaction, row.user_id).await?.len() >= MAX_ROLES {
+        if grants.len() >= MAX_ROLES {
             return Err(OrderError::Conflict(format!("a user has {MAX_ROLES} roles at most")));
         }
         if users::give(&mut transaction, row.user_id, grant).await? {
@@ -240,10 +245,12 @@ async fn find(
 ) -> Result<(UserRow, Vec<Grant>), OrderError> {
     let row = any(connection, caller, name).await?;
     let grants = users::grants(connection, row.user_id).await?;
-    if caller.may_everywhere(Action::SeeUsers) || !shown(caller, grants.clone()).is_empty() {
-        return Ok((row, grants));
-    }
-    Err(no_such(name))
+    if sees(caller, &grants) { Ok((row, grants)) } else { Err(no_such(name)) }
+}
+
+/// Whether the caller sees a user with these roles.
+fn sees(caller: &Caller, grants: &[Grant]) -> bool {
+    caller.may_everywhere(Action::SeeUsers) || !shown(caller, grants.to_vec()).is_empty()
 }
 
 /// A user that the caller may change.

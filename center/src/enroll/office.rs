@@ -137,6 +137,8 @@ impl Office {
         let mut lines = Vec::new();
         for (eui, customer) in order.gateways.iter().zip(customers) {
             let token = token().map_err(|_| OrderError::Unavailable("no random numbers".to_owned()))?;
+            // From now on it is known: nobody else can declare it as his before it comes.
+            gateways::ensure(&mut transaction, *eui, now).await?;
             enrolments::cancel(&mut transaction, *eui, now).await?;
             enrolments::insert(&mut transaction, &token.digest(), *eui, now, expires_at_unix_s).await?;
             let what = What::of(customer, format!("gateway {eui}"), "a line was made");

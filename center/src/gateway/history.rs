@@ -16,6 +16,9 @@ pub(crate) const DAYS: usize = 366;
 const HOUR_S: u64 = 3600;
 pub(crate) const HOURS_A_DAY: u64 = 24;
 
+/// Slots that the clock of another center may be ahead, around the turn of one.
+const AHEAD: u64 = 2;
+
 /// Least and greatest number of a point, tenths: four characters, so that its text is bounded.
 const LEAST: f32 = -999.0;
 const MOST: f32 = 9999.0;
@@ -65,6 +68,11 @@ impl<T: Copy> Row<T> {
 
     /// Puts a value into its slot and drops what is too old. A slot that is too old itself is left alone: the clock went back.
     fn put(&mut self, number: u64, value: T, most: usize) {
+        // What is later than now was kept by a clock that was ahead: with it nothing would be kept until then.
+        if self.end() > number.saturating_add(AHEAD) {
+            let left = number.saturating_add(1).saturating_sub(self.first);
+            self.slots.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        }
         if self.slots.is_empty() || number >= self.end() + most as u64 {
             *self = Self { first: number, slots: vec![Some(value)] };
             return;

@@ -30,6 +30,8 @@ pub(crate) struct StageCounts {
     pub(crate) total: u32,
     /// From which nothing more is expected: a terminal outcome, or a command that will never be delivered.
     pub(crate) ended: u32,
+    /// That succeeded.
+    pub(crate) succeeded: u32,
     /// That did not succeed: any terminal outcome but `succeeded` and `cancelled`.
     pub(crate) failed: u32,
     /// That have not ended and are silent for longer than they may be: each may be a gateway that was lost.
@@ -60,8 +62,25 @@ pub(crate) fn step(rollout: &Rollout, progress: &Progress, counts: &StageCounts,
         return Action::Halt(reason(rollout, progress, counts));
     }
     let is_enough = u64::from(settled) * 100 >= u64::from(counts.total) * u64::from(rollout.enough_percent);
+    if progress.stage >= progress.last || !is_enough {
+        return Action::Wait;
+    }
+    // Who cancels the one gateway on which it goes wrong must not send it to all others by that.
+    let is_forgiven = progress.forgiven > 0 || (bad > 0 && rollout.max_failed_percent == 100);
+    if counts.succeeded == 0 && !is_forgiven {
+        return Action::Halt(nowhere(progress, counts));
+    }
     let may_begin = now >= progress.since.saturating_add(rollout.min_wait_s.into());
-    if progress.stage < progress.last && is_enough && may_begin { Action::Release } else { Action::Wait }
+    if may_begin { Action::Release } else { Action::Wait }
+}
+
+fn nowhere(progress: &Progress, counts: &StageCounts) -> String {
+    format!(
+        "of the {} gateways of stage {} of {} none succeeded: it was cancelled there, or did not come there in time",
+        counts.total,
+        progress.stage + 1,
+        progress.last + 1
+    )
 }
 
 /// Whether `part` is more than so many percent of `whole`.
@@ -90,7 +109,10 @@ fn reason(rollout: &Rollout, progress: &Progress, counts: &StageCounts) -> Strin
 pub(crate) fn go_on(progress: &Progress, counts: &StageCounts, now: UnixSeconds) -> Option<Progress> {
     if progress.halted {
         let forgiven = counts.failed.saturating_add(counts.overdue);
-        return Some(Progress { halted: false, forgiven, ..*progress });
+        let on = Progress { halted: false, forgiven, ..*progress };
+        // Where nothing failed and nothing succeeded there is nothing to forgive, and nothing to wait for.
+        let is_nowhere = forgiven == 0 && counts.succeeded == 0 && progress.stage < progress.last;
+        return Some(if is_nowhere { on.released(now) } else { on });
     }
     (progress.stage < progress.last).then(|| progress.released(now))
 }
@@ -109,7 +131,11 @@ mod tests {
     const BEGIN: Progress = Progress { stage: 0, last: 2, since: 100, halted: false, forgiven: 0 };
 
     fn counts(total: u32, ended: u32, failed: u32, overdue: u32) -> StageCounts {
-        StageCounts { total, ended, failed, overdue }
+        StageCounts { total, ended, succeeded: ended - failed, failed, overdue }
+    }
+
+    fn cancelled(total: u32, ended: u32) -> StageCounts {
+        StageCounts { succeeded: 0, ..counts(total, ended, 0, 0) }
     }
 
     fn name(action: &Action) -> &'static str {
@@ -135,7 +161,20 @@ mod tests {
             ("the first one succeeded", &rollout, BEGIN, counts(1, 1, 0, 0), 200, "release"),
             ("the first one failed", &rollout, BEGIN, counts(1, 1, 1, 0), 200, "halt"),
             ("the first one is silent", &rollout, BEGIN, counts(1, 0, 0, 1), 200, "halt"),
-            ("it was cancelled", &rollout, BEGIN, counts(1, 1, 0, 0), 200, "release"),
+            ("it was cancelled", &rollout, BEGIN, cancelled(1, 1), 200, "halt"),
+            ("it was cancelled too early", &waiting, BEGIN, cancelled(1, 1), 100, "halt"),
+            ("one of two was cancelled", &rollout, BEGIN, cancelled(2, 1), 200, "wait"),
+            ("one was cancelled, one succeeded", &rollout, BEGIN, counts(2, 2, 0, 0), 200, "release"),
+            ("all may fail, and it was cancelled", &never, BEGIN, cancelled(1, 1), 200, "halt"),
+            (
+                "none succeeded, few enough failed",
+                &rollout,
+                BEGIN,
+                StageCounts { failed: 2, ..cancelled(20, 20) },
+                200,
+                "halt",
+            ),
+            ("the last stage was cancelled", &rollout, last, cancelled(9, 9), 200, "wait"),
             ("too early", &waiting, BEGIN, counts(1, 1, 0, 0), 699, "wait"),
             ("late enough", &waiting, BEGIN, counts(1, 1, 0, 0), 700, "release"),
             ("a failure does not wait", &waiting, BEGIN, counts(1, 1, 1, 0), 100, "halt"),
@@ -179,6 +218,8 @@ mod tests {
         let next = go_on(&BEGIN, &counts(25, 4, 3, 1), 500).unwrap();
         assert_eq!(next, Progress { stage: 1, since: 500, ..BEGIN });
         assert_eq!(go_on(&Progress { stage: 2, ..BEGIN }, &counts(1, 0, 0, 0), 500), None);
+        let next = go_on(&halted, &cancelled(1, 1), 500).unwrap();
+        assert_eq!(next, Progress { stage: 1, since: 500, ..BEGIN }, "there is nothing to wait for");
     }
 
     /// A fleet in which every `bad`th gateway fails, told of in small pieces: invariants over whole histories.
@@ -225,7 +266,9 @@ mod tests {
             for _ in 0..(random % 7).min(stage.total - stage.ended) {
                 number += 1;
                 stage.ended += 1;
-                stage.failed += u32::from(bad > 0 && number % bad == 0);
+                let failed = bad > 0 && number % bad == 0;
+                stage.failed += u32::from(failed);
+                stage.succeeded += u32::from(!failed);
             }
             assert!(now < 1_000_000, "every roll-out ends");
         }

@@ -3,7 +3,6 @@
 
 mod access;
 mod error;
-mod places;
 
 use std::sync::Arc;
 
@@ -13,16 +12,17 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router};
+use keros_protocol::Eui;
 use keros_protocol::magic_link::{Digest, MANIFEST_MEDIA_TYPE};
 
-use crate::bounds::ANSWER_LIMIT;
+use crate::bounds::{ANSWER_LIMIT, PULLS_OF_ONE};
 use crate::links::REPOSITORY;
 use crate::links::answer::OpenBlob;
+use crate::places::Places;
 use crate::rest::Token;
 use crate::service::Center;
 use access::Access;
 use error::{Code, Failure};
-use places::Places;
 
 /// What is told of a blob: a gateway knows from the manifest what it is.
 const BLOB_MEDIA_TYPE: &str = "application/octet-stream";
@@ -32,14 +32,14 @@ const BLOB_MEDIA_TYPE: &str = "application/octet-stream";
 pub(crate) struct Registry {
     center: Arc<Center>,
     token: Arc<Token>,
-    places: Places,
+    places: Places<Eui>,
 }
 
 impl Registry {
     /// A registry of the center's store. `token`: that of the REST API, which opens all of it; `pulls`: blobs on their way out at the
     /// same time.
     pub(crate) fn new(center: Arc<Center>, token: Arc<Token>, pulls: usize) -> Self {
-        Self { center, token, places: Places::new(pulls) }
+        Self { center, token, places: Places::new(pulls, PULLS_OF_ONE) }
     }
 
     /// All paths.

@@ -5,31 +5,30 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
-use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Api;
-use super::events::KEEP_ALIVE;
+use super::events::{KEEP_ALIVE, too_many};
 use super::problem::Failure;
-use crate::access::{Action, Caller};
-use crate::bounds::{GATHER, STREAM_EVENTS, STREAM_LIFE};
+use crate::access::{Action, Caller, UserId};
+use crate::accounts::Known;
+use crate::bounds::{GATHER, STREAM_CHECK, STREAM_EVENTS, STREAM_LIFE};
+use crate::places::Place;
 use crate::service::{Change, OrderError};
 
-pub(super) async fn stream(State(api): State<Api>, caller: Caller) -> Result<impl IntoResponse, Failure> {
-    caller.require_somewhere(Action::SeeUpdates)?;
-    let permit = api.streams.clone().try_acquire_owned().map_err(|_| {
-        Failure::new(StatusCode::SERVICE_UNAVAILABLE, "too many streams of events are open: try again later")
-    })?;
+pub(super) async fn stream(State(api): State<Api>, known: Known) -> Result<impl IntoResponse, Failure> {
+    known.caller.require_somewhere(Action::SeeUpdates)?;
+    let place = api.place_for_stream(&known.caller).ok_or_else(too_many)?;
     let changes = api.center.listen();
     let (events, receiver) = mpsc::channel(STREAM_EVENTS);
     tokio::spawn(async move {
         let end = Instant::now() + STREAM_LIFE;
-        let told = timeout_at(end, follow(api, caller, changes, events, permit)).await;
+        let told = timeout_at(end, follow(api, known, changes, events, place)).await;
         if let Ok(Err(error)) = told {
             tracing::error!(%error, "a stream of events ends: the store failed");
         }
@@ -43,10 +42,10 @@ pub(super) async fn stream(State(api): State<Api>, caller: Caller) -> Result<imp
 /// Until the client is gone, or the center stops.
 async fn follow(
     api: Api,
-    caller: Caller,
+    known: Known,
     mut changes: broadcast::Receiver<Change>,
     events: mpsc::Sender<Event>,
-    _permit: OwnedSemaphorePermit,
+    _place: Place<UserId>,
 ) -> Result<(), OrderError> {
     let mut stop = api.stop.clone();
     let mut told = vec![("reset", json!({}))];
@@ -58,15 +57,25 @@ async fn follow(
             }
         }
         let first = tokio::select! {
-            first = changes.recv() => first,
+            first = changes.recv() => Some(first),
+            () = sleep(STREAM_CHECK) => None,
             () = events.closed() => return Ok(()),
             _ = stop.wait_for(|stop| *stop) => return Ok(()),
         };
-        sleep(GATHER).await;
+        if first.is_some() {
+            sleep(GATHER).await;
+        }
+        if !api.is_still(&known).await {
+            return Ok(());
+        }
+        let Some(first) = first else {
+            told = Vec::new();
+            continue;
+        };
         let Some(gathered) = gather(first, &mut changes) else { return Ok(()) };
         told = match gathered {
             Gathered::Missed => vec![("reset", json!({}))],
-            Gathered::Changes(changes) => seen(&api, &caller, changes).await?,
+            Gathered::Changes(changes) => seen(&api, &known.caller, changes).await?,
         };
     }
 }

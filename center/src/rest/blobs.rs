@@ -54,8 +54,11 @@ pub(super) async fn put(
 ) -> Result<StatusCode, Failure> {
     let digest = digest(&name)?;
     caller.require_somewhere(Action::EditLinks)?;
-    let _place = api.uploads.try_acquire().map_err(|_| {
-        Failure::new(StatusCode::SERVICE_UNAVAILABLE, "too many uploads are under way: try again later")
+    let _place = api.uploads.take(caller.user).ok_or_else(|| {
+        Failure::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too many uploads are under way, or too many of this user: try again later",
+        )
     })?;
     let (parts, receiver) = mpsc::channel(UPLOAD_PARTS);
     let links = Arc::clone(api.center.links());

@@ -11,14 +11,16 @@ use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use keros_protocol::{Eui, UpdateId};
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
-use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc};
 
 use super::Api;
 use super::body::update_id;
 use super::problem::Failure;
-use crate::access::Caller;
+use crate::access::UserId;
+use crate::accounts::Known;
 use crate::api::{DeliveryView, UpdateView};
-use crate::bounds::STREAM_EVENTS;
+use crate::bounds::{STREAM_CHECK, STREAM_EVENTS};
+use crate::places::Place;
 use crate::service::{Change, OrderError, unix_now};
 
 /// A comment is sent after this much silence, so that a client that is gone is noticed.
@@ -29,18 +31,16 @@ const PAUSE_PER_LINE_US: u64 = 50;
 
 pub(super) async fn stream(
     State(api): State<Api>,
-    caller: Caller,
+    known: Known,
     Path(id): Path<String>,
 ) -> Result<impl IntoResponse, Failure> {
     let update_id = update_id(&id)?;
-    let permit = api.streams.clone().try_acquire_owned().map_err(|_| {
-        Failure::new(StatusCode::SERVICE_UNAVAILABLE, "too many streams of events are open: try again later")
-    })?;
+    let place = api.place_for_stream(&known.caller).ok_or_else(too_many)?;
     // Listen first, then read: what changes between is read twice, and never missed.
     let changes = api.center.listen();
-    let view = api.center.update(&caller, update_id, unix_now()).await?;
+    let view = api.center.update(&known.caller, update_id, unix_now()).await?;
     let (events, receiver) = mpsc::channel(STREAM_EVENTS);
-    tokio::spawn(follow(api, caller, update_id, changes, view, events, permit));
+    tokio::spawn(follow(api, known, update_id, changes, view, events, place));
     let stream = futures_util::stream::unfold(receiver, |mut receiver| async {
         receiver.recv().await.map(|event| (Ok::<_, Infallible>(event), receiver))
     });
@@ -49,12 +49,12 @@ pub(super) async fn stream(
 
 async fn follow(
     api: Api,
-    caller: Caller,
+    known: Known,
     update_id: UpdateId,
     mut changes: broadcast::Receiver<Change>,
     mut view: UpdateView,
     events: mpsc::Sender<Event>,
-    _permit: OwnedSemaphorePermit,
+    _place: Place<UserId>,
 ) {
     let mut stop = api.stop.clone();
     let mut shown = Shown::default();
@@ -62,20 +62,26 @@ async fn follow(
         if shown.send_changed(&mut view, &events).await.is_none() {
             return;
         }
-        let go_on = tokio::select! {
-            go_on = next(&mut changes, update_id) => go_on,
-            () = events.closed() => false,
-            _ = stop.wait_for(|stop| *stop) => false,
-        };
-        if !go_on {
-            return;
+        loop {
+            let has_changed = tokio::select! {
+                go_on = next(&mut changes, update_id) => if go_on { true } else { return },
+                () = tokio::time::sleep(STREAM_CHECK) => false,
+                () = events.closed() => return,
+                _ = stop.wait_for(|stop| *stop) => return,
+            };
+            if !api.is_still(&known).await {
+                return;
+            }
+            if has_changed {
+                break;
+            }
         }
         // A great update is not read again for each of its changes.
         let lines = u64::try_from(view.gateways.len()).unwrap_or(u64::MAX);
         tokio::time::sleep(Duration::from_micros(lines.saturating_mul(PAUSE_PER_LINE_US))).await;
         // Changes that wait already are all in what is read next.
         while matches!(changes.try_recv(), Ok(_) | Err(TryRecvError::Lagged(_))) {}
-        view = match api.center.update(&caller, update_id, unix_now()).await {
+        view = match api.center.update(&known.caller, update_id, unix_now()).await {
             Ok(view) => view,
             Err(OrderError::Store(error)) => {
                 tracing::error!(%error, "a stream of events ends: the store failed");
@@ -84,6 +90,14 @@ async fn follow(
             Err(_) => return,
         };
     }
+}
+
+/// Why a stream is not opened.
+pub(super) fn too_many() -> Failure {
+    Failure::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "too many streams of events are open, or too many of this user: try again later",
+    )
 }
 
 /// What a client has been sent.

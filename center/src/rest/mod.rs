@@ -36,13 +36,15 @@ use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Mutex, watch};
 
-use crate::accounts::Accounts;
+use crate::access::{Caller, UserId};
+use crate::accounts::{Accounts, Known};
 use crate::api::Health;
-use crate::bounds::{ANSWER_LIMIT, STREAMS, UPLOADS};
+use crate::bounds::{ANSWER_LIMIT, STREAMS, STREAMS_OF_ONE, UPLOADS, UPLOADS_OF_ONE};
 use crate::enroll::Office;
-use crate::service::Center;
+use crate::places::{Place, Places};
+use crate::service::{Center, unix_now};
 use crate::web;
 use problem::Failure;
 
@@ -61,8 +63,8 @@ pub(crate) struct Api {
     token: Arc<Token>,
     accounts: Arc<Accounts>,
     front: Front,
-    streams: Arc<Semaphore>,
-    uploads: Arc<Semaphore>,
+    streams: Places<UserId>,
+    uploads: Places<UserId>,
     /// Held while a state is compared with `If-Match` and changed.
     edits: Arc<Mutex<()>>,
     stop: watch::Receiver<bool>,
@@ -78,7 +80,7 @@ impl Api {
         front: Front,
         stop: watch::Receiver<bool>,
     ) -> Self {
-        let (streams, uploads) = (Arc::new(Semaphore::new(STREAMS)), Arc::new(Semaphore::new(UPLOADS)));
+        let (streams, uploads) = (Places::new(STREAMS, STREAMS_OF_ONE), Places::new(UPLOADS, UPLOADS_OF_ONE));
         let edits = Arc::default();
         Self { center, office, token, accounts, front, streams, uploads, edits, stop }
     }
@@ -98,9 +100,18 @@ impl Api {
         self.front
     }
 
-    /// Room for one more stream of events, unless too many are open.
-    pub(crate) fn stream_permit(&self) -> Option<OwnedSemaphorePermit> {
-        self.streams.clone().try_acquire_owned().ok()
+    /// Room for one more stream of events, unless too many are open, or too many of this user.
+    pub(crate) fn place_for_stream(&self, caller: &Caller) -> Option<Place<UserId>> {
+        self.streams.take(caller.user)
+    }
+
+    /// Whether somebody who follows a stream is still who he was, and may what he could.
+    pub(crate) async fn is_still(&self, known: &Known) -> bool {
+        let still = self.accounts.is_still(known, unix_now()).await;
+        still.unwrap_or_else(|error| {
+            tracing::error!(%error, "a stream of events ends: it is not known who follows it");
+            false
+        })
     }
 
     /// Holds true when streams have to end.

@@ -2,32 +2,35 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use keros_protocol::UpdateId;
 use tokio::sync::broadcast::error::TryRecvError;
 use tokio::sync::{broadcast, watch};
 
-use crate::bounds::{TEND_ALL_PERIOD_S, TEND_PERIOD};
+use crate::bounds::{TEND_ALL_PERIOD, TEND_PERIOD};
 use crate::service::{Center, Change, unix_now};
 
 /// Looks after updates: soon after they have changed, and after all of them now and then, since words of changes can be missed.
 pub(super) async fn run(center: Arc<Center>, mut stop: watch::Receiver<bool>) -> anyhow::Result<()> {
     let mut changes = center.listen();
-    let (mut looked_at, mut next_all_s) = (unix_now(), 0);
+    let mut looked_at = unix_now();
+    // Not by the time of the day, which may go back.
+    let mut next_all = Instant::now();
     loop {
         tokio::select! {
             () = tokio::time::sleep(TEND_PERIOD) => {}
             _ = stop.wait_for(|stop| *stop) => return Ok(()),
         }
         let now = unix_now();
-        let changed = Some(changed(&mut changes)).filter(|_| now < next_all_s);
+        let changed = Some(changed(&mut changes)).filter(|_| Instant::now() < next_all);
         if changed.is_none() {
-            next_all_s = now.saturating_add(TEND_ALL_PERIOD_S);
+            next_all = Instant::now() + TEND_ALL_PERIOD;
         }
         match center.tend(changed.as_ref(), looked_at, now).await {
             Ok(()) => looked_at = now,
             Err(error) => {
-                next_all_s = 0;
+                next_all = Instant::now();
                 let error = anyhow::Error::from(error);
                 tracing::error!(error = format!("{error:#}"), "cannot look after the updates: tried again");
             }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use keros_protocol::limits::{MAX_CANCELLATIONS_PER_STATEMENT, MAX_COMMANDS_PER_DOWNLINK};
 use keros_protocol::topics::Leaf;
-use keros_protocol::{CommandId, Eui, ReportPosition, Telemetry, UnixSeconds};
+use keros_protocol::{CommandId, Delivery, Eui, ReportPosition, Telemetry, UnixSeconds};
 use sqlx::AnyConnection;
 use uuid::Uuid;
 
@@ -18,7 +18,7 @@ use crate::bounds::{BUSY_AFTER_EXPIRY_S, MAX_EARLY_REPORTS, MAX_REPORTS, MAX_REP
 use crate::plan::hold;
 use crate::store::{
     DueCommand, Kept, KnownCommand, NewReport, StoreError, cancellations, differences, early, gateways,
-    reports, silence, updates, vitals,
+    plans, reports, silence, updates, vitals,
 };
 
 /// One MQTT message.
@@ -405,6 +405,10 @@ async fn take_one(
             if let Some(outcome) = outcome {
                 let owed = overdue_at(&outcome, &command.allowance, now);
                 updates::keep_outcome(connection, command.row.command_id, &outcome, owed, now).await?;
+                // It was counted as one that never comes.
+                if matches!(command.row.delivery, Delivery::Expired | Delivery::Cancelled) {
+                    plans::reopen(connection, command.row.update_id).await?;
+                }
                 if let Some(text) = &report.differences {
                     differences::keep(connection, command.row.update_id, command.row.command_id, text)
                         .await?;

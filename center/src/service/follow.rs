@@ -122,18 +122,25 @@ impl Center {
         let in_service = Filter::all(Visible::Only(vec![row.origin.customer.id]));
         let in_service: BTreeSet<Eui> =
             fleet::all(&mut connection, &in_service, now).await?.into_iter().collect();
+        // Who sends it again twice, or again after that has succeeded, does not mean those that have it by the first time.
+        let done = plans::followed_gateways(&mut connection, update_id, kind).await?;
         drop(connection);
         let gateways: Vec<Eui> = lines
             .iter()
             .filter(|line| end_of(&line.command).is_some_and(|end| ends.contains(end)))
             .map(|line| line.command.eui)
-            .filter(|eui| in_service.contains(eui))
+            .filter(|eui| in_service.contains(eui) && !done.contains(eui))
             .collect();
         if gateways.is_empty() {
             let ends: Vec<&str> = ends.into_iter().collect();
             return Err(OrderError::Conflict(format!(
-                "no gateway of update {update_id} that is still in service here has one of these outcomes: {}",
-                ends.join(", ")
+                "no gateway of update {update_id} that is still in service here has one of these outcomes: {}{}",
+                ends.join(", "),
+                if done.is_empty() {
+                    ""
+                } else {
+                    "; to others it was sent again already, by the updates that follow it"
+                }
             )));
         }
         Ok(Ready { row, ordered, gateways })

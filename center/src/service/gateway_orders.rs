@@ -13,7 +13,9 @@ use crate::access::{Action, Caller};
 use crate::api::{EditGateway, GatewayView, MoveGateway, Retired};
 use crate::gateway::label;
 use crate::gateway::location::Location;
-use crate::store::{StoreError, cancellations, gateway_updates, gateways, groups, labels, updates};
+use crate::store::{
+    StoreError, cancellations, enrolments, gateway_updates, gateways, groups, labels, updates,
+};
 
 impl Center {
     /// Names, describes, labels a gateway. What is not said stays.
@@ -73,11 +75,14 @@ impl Center {
                 open.update_id
             )));
         }
+        // With a line that the old customer has made, somebody there could become its gateway.
+        enrolments::cancel(&mut transaction, eui, now).await?;
         let left = groups::leave_all(&mut transaction, eui).await?;
         labels::set(&mut transaction, eui, &[]).await?;
         gateways::set_customer(&mut transaction, eui, customer.id).await?;
         for (of, detail) in [
-            (row.customer_id, format!("moved to the customer {:?}; it left {left} groups", customer.name)),
+            // Who sees this log need not know the other customer.
+            (row.customer_id, format!("moved to another customer; it left {left} groups")),
             (customer.id, "moved here from another customer".to_owned()),
         ] {
             let what = What::of(of, format!("gateway {eui}"), detail);

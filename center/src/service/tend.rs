@@ -57,6 +57,7 @@ pub(super) fn of_stage(rows: &[StageCountRow], stage: u32) -> StageCounts {
         counts.total += row.commands;
         let one = totals(std::slice::from_ref(row));
         counts.ended += if one.ended() { row.commands } else { 0 };
+        counts.succeeded += if row.outcome.as_deref() == Some("succeeded") { row.commands } else { 0 };
         counts.failed += if row.outcome.as_deref().is_some_and(is_bad) { row.commands } else { 0 };
         counts.overdue += row.overdue;
     }
@@ -204,7 +205,7 @@ mod tests {
             row(1, Expired, None, 9),
             StageCountRow { overdue: 2, ..row(1, Received, Some("accepted"), 3) },
         ];
-        let expected = StageCounts { total: 47, ended: 35, failed: 6, overdue: 2 };
+        let expected = StageCounts { total: 47, ended: 35, succeeded: 5, failed: 6, overdue: 2 };
         assert_eq!(of_stage(&rows, 1), expected);
     }
 

@@ -131,6 +131,13 @@ impl Center {
         if let Some(pending) = conflict(scope, &update.row.kind, &pending) {
             return Err(OrderError::Conflict(refusal(scope, pending)));
         }
+        if let Some(follows) = update.row.plan.follows
+            && let Some(other) = plans::double(&mut transaction, update_id, follows).await?
+        {
+            return Err(OrderError::Conflict(format!(
+                "it was sent again already, by update {other}, to at least one of these gateways"
+            )));
+        }
         // Since they were read, one may have gone to another customer, or out of service.
         if let Some(eui) = updates::stranger(&mut transaction, update_id, customer).await? {
             return Err(OrderError::Conflict(format!(

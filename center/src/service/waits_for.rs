@@ -37,11 +37,17 @@ pub(crate) struct Facts<'a> {
     pub(crate) busy_with: Option<CommandId>,
 }
 
-/// What the gateway's command waits for; `None`: nothing more is expected.
+/// What the gateway's command waits for; `None`: nothing more can come.
 pub(crate) fn waits_for(facts: &Facts<'_>, now: UnixSeconds) -> Option<WaitsFor> {
     let line = match (facts.delivery.unwrap_or(Delivery::Waiting), facts.outcome) {
         (_, Some(outcome)) if outcome.is_terminal() => return None,
         (_, Some(outcome)) => under_way(outcome, facts, now),
+        (Delivery::Expired, None) if facts.times_sent > 0 => says(
+            Reason::NotReceived,
+            "it was handed out before it expired, and nothing was heard of it: a gateway that has got it may have run it, and says so when it \
+             comes back"
+                .to_owned(),
+        ),
         (Delivery::Cancelled | Delivery::Expired, None) => return None,
         (Delivery::Waiting | Delivery::Sent | Delivery::Received, None) if facts.by_hand => says(
             Reason::Carried,
@@ -259,6 +265,10 @@ mod tests {
             (has(&ended), "-"),
             (Facts { delivery: Some(Delivery::Cancelled), ..heard.clone() }, "-"),
             (Facts { delivery: Some(Delivery::Expired), ..heard.clone() }, "-"),
+            (
+                Facts { delivery: Some(Delivery::Expired), times_sent: 2, ..heard.clone() },
+                "not_received: it was handed out before it expired, and nothing was heard of it: a gateway that has got it may have run it, and says so when it comes back",
+            ),
         ] {
             let shown = waits_for(&facts, NOW);
             let shown = shown

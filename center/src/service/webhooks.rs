@@ -313,7 +313,14 @@ fn new_secret() -> Result<Secret, OrderError> {
 }
 
 fn what(row: &WebhookRow, detail: &str) -> What {
-    What::of(row.customer_id, format!("webhook {}", row.webhook_id), format!("{detail}: {}", row.url))
+    let detail = format!("{detail}: {}", host_of(&row.url));
+    What::of(row.customer_id, format!("webhook {}", row.webhook_id), detail)
+}
+
+/// Of an address what is no secret: its path often is one, and more people see the audit log than webhooks.
+fn host_of(url: &str) -> String {
+    let place = url.split(['?', '#']).next().unwrap_or_default();
+    place.split('/').take(3).collect::<Vec<_>>().join("/")
 }
 
 fn view(row: WebhookRow, waiting: u32) -> WebhookView {
@@ -363,6 +370,18 @@ mod tests {
             tried_at: None,
             http_status: None,
             error: None,
+        }
+    }
+
+    #[test]
+    fn the_audit_log_has_the_host_of_a_webhook_and_not_the_secret_in_its_path() {
+        for (url, host) in [
+            ("https://hooks.example/services/T0/B0/secret", "https://hooks.example"),
+            ("https://hooks.example:8443/?key=secret", "https://hooks.example:8443"),
+            ("https://hooks.example", "https://hooks.example"),
+            ("https://hooks.example?key=secret", "https://hooks.example"),
+        ] {
+            assert_eq!(host_of(url), host);
         }
     }
 

@@ -140,6 +140,7 @@ pub(crate) async fn has(connection: &mut AnyConnection, id: CustomerId) -> Resul
         ("groups", "SELECT 1 AS one FROM gateway_groups WHERE customer_id = $1 LIMIT 1"),
         ("updates", "SELECT 1 AS one FROM updates WHERE customer_id = $1 LIMIT 1"),
         ("Magic Links", "SELECT 1 AS one FROM magic_link_customers WHERE customer_id = $1 LIMIT 1"),
+        ("webhooks", "SELECT 1 AS one FROM webhooks WHERE customer_id = $1 LIMIT 1"),
     ] {
         if sqlx::query(sql).bind(id.to_string()).fetch_optional(&mut *connection).await?.is_some() {
             return Ok(Some(what));

@@ -31,8 +31,9 @@ macro_rules! lines {
             "SELECT c.command_id, c.update_id, c.eui AS eui, c.delivery, c.times_sent, c.outcome_json, c.changed_at, \
              c.cancel_requested_at, c.overdue_at, g.name AS name, g.codename AS codename, g.online AS online, \
              c.stage AS stage, g.last_telemetry_at AS last_telemetry_at, \
+             CASE WHEN g.customer_id = u.customer_id THEN 1 ELSE 0 END AS is_own, \
              CASE WHEN c.outcome IN ('received', 'accepted') THEN (SELECT v.telemetry FROM gateway_vitals v WHERE v.eui = c.eui) ELSE NULL END AS telemetry \
-             FROM commands c JOIN gateways g ON g.eui = c.eui WHERE c.update_id = $1 AND c.eui > $2",
+             FROM commands c JOIN gateways g ON g.eui = c.eui JOIN updates u ON u.update_id = c.update_id WHERE c.update_id = $1 AND c.eui > $2",
             $condition,
             " ORDER BY c.eui LIMIT $3"
         )

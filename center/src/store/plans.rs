@@ -1,5 +1,6 @@
 //! How far updates are: their plans, their roll-outs, what follows what.
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use keros_protocol::{Delivery, Eui, UnixSeconds, UpdateId};
@@ -234,4 +235,49 @@ pub(crate) async fn followers(
     .fetch_all(connection)
     .await?;
     rows.iter().map(|row| Ok((parsed(row, "update_id")?, parsed(row, "follows_as")?))).collect()
+}
+
+/// The gateways that updates which follow this one in the same way are for: what is done again there is done by those.
+pub(crate) async fn followed_gateways(
+    connection: &mut AnyConnection,
+    update_id: UpdateId,
+    kind: FollowsAs,
+) -> Result<BTreeSet<Eui>> {
+    let rows = sqlx::query(
+        "SELECT c.eui AS eui FROM commands c JOIN updates u ON u.update_id = c.update_id \
+         WHERE u.follows = $1 AND u.follows_as = $2",
+    )
+    .bind(update_id.to_string())
+    .bind(kind.as_str())
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| parsed(row, "eui")).collect()
+}
+
+/// Another update that follows the same one in the same way, and is for one of the same gateways.
+pub(crate) async fn double(
+    connection: &mut AnyConnection,
+    update_id: UpdateId,
+    (follows, kind): (UpdateId, FollowsAs),
+) -> Result<Option<UpdateId>> {
+    let row = sqlx::query(
+        "SELECT u.update_id AS update_id FROM updates u JOIN commands c ON c.update_id = u.update_id \
+         WHERE u.follows = $1 AND u.follows_as = $2 AND u.update_id <> $3 \
+         AND c.eui IN (SELECT n.eui FROM commands n WHERE n.update_id = $3) LIMIT 1",
+    )
+    .bind(follows.to_string())
+    .bind(kind.as_str())
+    .bind(update_id.to_string())
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| parsed(&row, "update_id")).transpose()
+}
+
+/// Something was heard of an update that was thought to have ended: it is looked after again, and its end is told again.
+pub(crate) async fn reopen(connection: &mut AnyConnection, update_id: UpdateId) -> Result<()> {
+    sqlx::query("UPDATE updates SET ended_at = NULL WHERE update_id = $1 AND ended_at IS NOT NULL")
+        .bind(update_id.to_string())
+        .execute(connection)
+        .await?;
+    Ok(())
 }

@@ -444,8 +444,9 @@ pub(crate) async fn lines(
         "SELECT c.command_id, c.update_id, c.eui AS eui, c.delivery, c.times_sent, c.outcome_json, c.changed_at, \
          c.cancel_requested_at, c.overdue_at, g.name AS name, g.codename AS codename, g.online AS online, \
          c.stage AS stage, g.last_telemetry_at AS last_telemetry_at, \
+         CASE WHEN g.customer_id = u.customer_id THEN 1 ELSE 0 END AS is_own, \
          CASE WHEN c.outcome IN ('received', 'accepted') THEN (SELECT v.telemetry FROM gateway_vitals v WHERE v.eui = c.eui) ELSE NULL END AS telemetry \
-         FROM commands c JOIN gateways g ON g.eui = c.eui \
+         FROM commands c JOIN gateways g ON g.eui = c.eui JOIN updates u ON u.update_id = c.update_id \
          WHERE c.update_id = $1 AND ($2 = '' OR c.eui = $2) ORDER BY c.eui",
     )
     .bind(update_id.to_string())
@@ -458,6 +459,12 @@ pub(crate) async fn lines(
 /// A command, and what is shown of its gateway.
 pub(super) fn line_row(row: &AnyRow) -> Result<LineRow> {
     let command = command_row(row)?;
+    if number(row, "is_own")? == 0 {
+        // It has moved to another customer since: what it is called and how it is there is that one's affair.
+        let name = shown_name(command.eui, None, None);
+        let stage = count(row, "stage")?;
+        return Ok(LineRow { command, name, online: false, stage, last_telemetry_at: None, busy_with: None });
+    }
     let (name, codename): (Option<String>, Option<String>) = (row.try_get("name")?, row.try_get("codename")?);
     let name = shown_name(command.eui, name.as_deref(), codename.as_deref());
     let telemetry: Option<Busy> = from_json(row, "telemetry")?;

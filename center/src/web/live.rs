@@ -8,10 +8,12 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use keros_protocol::{Eui, UpdateId};
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
-use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc};
 
 use super::{Failure, Visitor};
-use crate::access::Caller;
+use crate::access::{Caller, UserId};
+use crate::accounts::Known;
+use crate::places::Place;
 use crate::rest::Api;
 use crate::service::{Change, OrderError, unix_now};
 
@@ -57,14 +59,14 @@ impl Shown {
 pub(super) async fn stream(api: Api, visitor: Visitor, shown: Shown) -> Result<Response, Failure> {
     let changes = api.center().listen();
     shown.has_ended(&api, &visitor.caller).await?;
-    let permit = api.stream_permit().ok_or_else(|| {
+    let place = api.place_for_stream(&visitor.caller).ok_or_else(|| {
         Failure::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "Too many pages are followed at once: reload this one later.",
         )
     })?;
     let (events, receiver) = mpsc::channel(1);
-    tokio::spawn(follow(api, visitor.caller, shown, changes, events, permit));
+    tokio::spawn(follow(api, visitor.known(), shown, changes, events, place));
     let stream = futures_util::stream::unfold(receiver, |mut receiver| async {
         receiver.recv().await.map(|event| (Ok::<_, Infallible>(event), receiver))
     });
@@ -73,16 +75,16 @@ pub(super) async fn stream(api: Api, visitor: Visitor, shown: Shown) -> Result<R
 
 async fn follow(
     api: Api,
-    caller: Caller,
+    known: Known,
     shown: Shown,
     mut changes: broadcast::Receiver<Change>,
     events: mpsc::Sender<Event>,
-    _permit: OwnedSemaphorePermit,
+    _place: Place<UserId>,
 ) {
     let mut stop = api.stopping();
-    loop {
+    while api.is_still(&known).await {
         // What changed between the page and this stream is told by the first event.
-        let ended = match shown.has_ended(&api, &caller).await {
+        let ended = match shown.has_ended(&api, &known.caller).await {
             Ok(ended) => ended,
             Err(error) => {
                 tracing::debug!(%error, "a page is not followed any more");

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 
 use super::{Failure, flash, part_of_place};
 use crate::access::Caller;
-use crate::accounts::{Known, same};
+use crate::accounts::{Known, Proof, same};
 use crate::rest::Api;
 
 /// A person, or a program with a token, that asks for a page. Who is neither is led to the log-in.
@@ -18,6 +18,7 @@ pub(crate) struct Visitor {
     csrf: String,
     /// He has to choose another password first.
     pub(super) must_change: bool,
+    proof: Proof,
     flash: Option<String>,
 }
 
@@ -34,7 +35,12 @@ impl Visitor {
 
     /// The same, as the log-in says it.
     pub(super) fn known(&self) -> Known {
-        Known { caller: self.caller.clone(), csrf: Some(self.csrf.clone()), must_change: self.must_change }
+        Known {
+            caller: self.caller.clone(),
+            csrf: Some(self.csrf.clone()),
+            must_change: self.must_change,
+            proof: self.proof.clone(),
+        }
     }
 
     /// What the form before has done.
@@ -65,6 +71,6 @@ impl FromRequestParts<Api> for Visitor {
         let flash = flash::of(&parts.headers);
         // No browser sends a token by itself, so that no other site can make it do so.
         let csrf = known.csrf.unwrap_or_default();
-        Ok(Self { caller: known.caller, csrf, must_change: known.must_change, flash })
+        Ok(Self { caller: known.caller, csrf, must_change: known.must_change, proof: known.proof, flash })
     }
 }

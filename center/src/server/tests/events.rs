@@ -142,3 +142,63 @@ async fn who_listens_to_everything_hears_of_telemetry_and_of_updates() {
     center.stop().await;
     while next(&mut stream).await.is_some() {}
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_no_more_is_told_no_more() {
+    const OTHER: Eui = Eui::from_u64(0x7076_FF00_5607_0124);
+    let folder = tempfile::tempdir().unwrap();
+    let center = Running::start(folder.path(), external(1)).await;
+    center.ask("POST", "/gateways", json!({"eui": EUI})).await;
+    center.ask("POST", "/gateways", json!({"eui": OTHER})).await;
+    group_of(&center, "all", &[EUI, OTHER]).await;
+    let (_, update) = center.ask("POST", "/updates", script_order("all")).await;
+    let update_id = update["update_id"].as_str().unwrap();
+    let mut streams = Vec::new();
+    for login in ["out", "disabled", "demoted", "good"] {
+        let session = center.user(login, &[("*", "SERVICE_VIEWER")]).await;
+        let mut all = stream_of(format!("http://{}/api/v1/events", center.rest), &session);
+        assert_eq!(next(&mut all).await.unwrap().0, "reset");
+        let mut one = events(center.rest, &session, update_id);
+        for _ in 0..2 {
+            assert_eq!(next(&mut one).await.unwrap().0, "gateway");
+        }
+        streams.push((login, session, one, all));
+    }
+    let cookie = format!("keros-session={}", streams[0].1);
+    let who = center.send("GET", "/api/v1/session", &[("Cookie", &cookie)], Value::Null).await;
+    let csrf = who.json()["csrf"].as_str().unwrap().to_owned();
+    let headers = [("Cookie", cookie.as_str()), ("X-CSRF-Token", csrf.as_str())];
+    assert_eq!(center.send("DELETE", "/api/v1/session", &headers, Value::Null).await.status, 204);
+    assert_eq!(center.ask("PATCH", "/users/disabled", json!({"disabled": true})).await.0, 200);
+    assert_eq!(center.ask("DELETE", "/users/demoted/roles/*/SERVICE_VIEWER", Value::Null).await.0, 204);
+    let cancel = format!("/updates/{update_id}/gateways/{EUI}/cancel");
+    assert_eq!(center.ask("POST", &cancel, Value::Null).await.0, 200);
+    for (login, _, mut one, mut all) in streams {
+        let told = (next(&mut one).await, next(&mut all).await);
+        assert_eq!(
+            (told.0.is_some(), told.1.is_some()),
+            (login == "good", login == "good"),
+            "{login}: {told:?}"
+        );
+    }
+    center.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_user_does_not_take_the_streams_of_all_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let center = Running::start(folder.path(), external(1)).await;
+    let (greedy, other) = (
+        center.user("greedy", &[("*", "SERVICE_VIEWER")]).await,
+        center.user("other", &[("*", "SERVICE_VIEWER")]).await,
+    );
+    let mut held = Vec::new();
+    for _ in 0..crate::bounds::STREAMS_OF_ONE {
+        let mut stream = stream_of(format!("http://{}/api/v1/events", center.rest), &greedy);
+        assert_eq!(next(&mut stream).await.unwrap().0, "reset");
+        held.push(stream);
+    }
+    assert_eq!(center.first_status_as(&greedy, "/events").await, 503);
+    assert_eq!(center.first_status_as(&other, "/events").await, 200);
+    center.stop().await;
+}

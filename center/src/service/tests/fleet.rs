@@ -12,6 +12,7 @@ use crate::gateway::status::ConnectionStatus;
 use crate::service::OrderError;
 use crate::service::fleet::{FleetPage, Wanted, place_from, place_text, sort_from};
 use crate::store::fleet::Part;
+use crate::store::{LineFilter, enrolments};
 
 const ROOT: fn() -> Caller = Caller::root;
 
@@ -371,8 +372,14 @@ async fn a_gateway_that_is_moved_leaves_groups_labels_and_history_behind() {
         "{refused:?}"
     );
     world.center.cancel(&ROOT(), old, None, 1002).await.unwrap();
+    let mut transaction = world.center.store.begin().await.unwrap();
+    enrolments::insert(&mut transaction, "line", A, 1002, 9000).await.unwrap();
+    transaction.commit().await.unwrap();
     let view = world.center.move_gateway(&ROOT(), A, &order, 1003).await.unwrap();
     assert_eq!((view.customer_id, view.groups, view.labels), (other, vec![], vec![]));
+    let line =
+        enrolments::find(&mut world.center.store.read().await.unwrap(), "line").await.unwrap().unwrap();
+    assert_eq!(line.cancelled_at, Some(1003), "nobody joins by a line of the old customer");
     assert_eq!(members(&world, "all").await, [B]);
     let theirs = World::administrator_of(other);
     let updates = world.center.updates_of_gateway(&theirs, A).await.unwrap();
@@ -392,6 +399,16 @@ async fn a_gateway_that_is_moved_leaves_groups_labels_and_history_behind() {
     ));
     let put = world.center.add_member(&ROOT(), "all", A).await;
     assert!(matches!(put, Err(OrderError::Conflict(_))), "{put:?}");
+    // What it is called now, and how it is, the old customer does not see in what it was sent before.
+    let name = EditGateway { name: Some("theirs".to_owned()), ..EditGateway::default() };
+    world.center.edit_gateway(&theirs, A, &name, 1004).await.unwrap();
+    world.give(&[telemetry(A)], 1004).await;
+    let shown = world.view_at(old, 1004).await.gateways;
+    let one = world.delivery(old, A, 1004).await;
+    let page = world.center.lines(&ROOT(), old, &LineFilter::All, None, 10, 1004).await.unwrap();
+    for line in [shown.iter().find(|line| line.eui == A).unwrap(), &one, &page[0]] {
+        assert_eq!((line.eui, line.name.as_str()), (A, A.to_string().as_str()));
+    }
     // It may not be moved by whoever has only one of the two customers.
     let moved =
         world.center.move_gateway(&theirs, A, &MoveGateway { customer: "main".to_owned() }, 1005).await;

@@ -346,3 +346,84 @@ async fn the_answer_to_an_order_has_lines_for_a_thousand_gateways_and_none_beyon
         world.center.cancel(&root, answer.update_id, None, 12).await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn who_cancels_the_first_gateway_of_a_roll_out_does_not_send_it_to_the_others_by_that() {
+    let world = three().await;
+    let root = Caller::root();
+    let staged = json!({"plan": {"rollout": {"stages": ["1"]}}});
+    let update = send(&world, "three", staged, 10).await.unwrap();
+    let reason = |line: &crate::api::DeliveryView| line.waits_for.as_ref().unwrap().reason;
+    let lines = world.view_at(update, 10).await.gateways;
+    let (first, others): (Vec<_>, Vec<_>) =
+        lines.iter().partition(|line| reason(line) != WaitsForReason::Stage);
+    assert_eq!((first.len(), others.len()), (1, 2));
+    world.center.cancel(&root, update, Some(first[0].eui), 20).await.unwrap();
+    world.center.tend(None, 20, 21).await.unwrap();
+    let rollout = world.view_at(update, 21).await.rollout.unwrap();
+    assert_eq!((rollout.stage, rollout.halted_at_unix_s), (1, Some(21)));
+    assert!(rollout.halted_because.unwrap().contains("none succeeded"));
+    for line in &others {
+        assert_eq!(world.commands(line.eui, 30).await, []);
+    }
+    // Whoever wants it all the same says so.
+    world.center.go_on(&root, update, None, 40).await.unwrap();
+    world.center.tend(None, 40, 41).await.unwrap();
+    for line in &others {
+        assert_eq!(world.commands(line.eui, 50).await.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn what_was_sent_again_already_is_not_sent_again_by_a_second_click_nor_after_it_succeeded() {
+    let world = three().await;
+    let root = Caller::root();
+    let first = send(&world, "three", json!({}), 10).await.unwrap();
+    run(&world, A, succeeded(), 20).await;
+    run(&world, B, failed(), 20).await;
+    run(&world, C, failed(), 20).await;
+    let of_b = FollowUp { outcomes: vec!["failed".to_owned()], ..FollowUp::default() };
+    let second = world.center.retry(&root, first, of_b.clone(), 30).await.unwrap().update_id;
+    // Nothing waits any more: both have it.
+    for eui in [B, C] {
+        assert_eq!(world.commands(eui, 40).await.len(), 1);
+    }
+    let again = async |now| {
+        let again = world.center.retry(&root, first, of_b.clone(), now).await;
+        assert!(matches!(&again, Err(OrderError::Conflict(text)) if text.contains("already")), "{again:?}");
+    };
+    again(50).await;
+    run(&world, B, succeeded(), 60).await;
+    again(70).await;
+    // What failed again is sent again by the update that failed.
+    run(&world, C, failed(), 80).await;
+    let third = world.center.retry(&root, second, FollowUp::default(), 90).await.unwrap();
+    assert_eq!(third.gateways.iter().map(|line| line.eui).collect::<Vec<_>>(), [C]);
+}
+
+#[tokio::test]
+async fn what_runs_after_its_update_was_thought_to_have_ended_is_told_of_all_the_same() {
+    let world = World::new().await;
+    let root = Caller::root();
+    let webhook = serde_json::from_value(json!({"url": "https://hooks.example/"})).unwrap();
+    let webhook = world.center.create_webhook(&root, webhook, 5).await.unwrap().webhook_id;
+    let told = async || {
+        let messages = world.center.webhook_messages(&root, webhook).await.unwrap();
+        messages.iter().rev().map(|message| message.event.to_string()).collect::<Vec<_>>()
+    };
+    let update = send_to(&world, A, script(), 10).await.unwrap();
+    let command = world.commands(A, 20).await.pop().unwrap();
+    world.center.expire(2000).await.unwrap();
+    world.center.tend(None, 2000, 2001).await.unwrap();
+    let view = world.view_at(update, 2001).await;
+    assert!(view.ended);
+    let line = view.gateways[0].waits_for.as_ref().unwrap();
+    assert!(line.text.contains("may have run it"), "{line:?}");
+    assert_eq!(told().await, ["update.ended"]);
+    // It had the command, and was away.
+    world.give(&[report(A, 1, 0, command.command_id, Outcome::Running { task: None })], 3000).await;
+    assert!(!world.view_at(update, 3000).await.ended);
+    world.give(&[report(A, 2, 1, command.command_id, failed())], 3010).await;
+    world.center.tend(None, 3010, 3011).await.unwrap();
+    assert_eq!(told().await, ["update.ended", "update.failed", "update.ended"]);
+}

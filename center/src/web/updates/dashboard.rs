@@ -73,8 +73,13 @@ pub(super) struct Line {
 impl Line {
     pub(super) fn new(view: &DeliveryView) -> Self {
         let ended = view.outcome.as_ref().is_some_and(Outcome::is_terminal);
-        let never =
-            matches!(view.delivery, Delivery::Cancelled | Delivery::Expired) && view.outcome.is_none();
+        // One that was sent before it expired may have been received all the same.
+        let is_away = match view.delivery {
+            Delivery::Cancelled => true,
+            Delivery::Expired => view.times_sent == 0,
+            Delivery::Waiting | Delivery::Sent | Delivery::Received => false,
+        };
+        let never = is_away && view.outcome.is_none();
         let asked = view.cancel_requested_at_unix_s.is_some();
         Self {
             eui: view.eui,

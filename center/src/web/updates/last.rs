@@ -82,7 +82,7 @@ impl Row {
             all,
             can_be_cancelled: !view.ended && visitor.caller.may(Action::CancelUpdates, &view.customer_id),
             who: view.created_by,
-            group: view.group,
+            group: view.gateway.map_or(view.group, |eui| format!("gateway {eui}")),
         }
     }
 }

@@ -8,7 +8,7 @@ use keros_protocol::{Outcome, UpdateId};
 use super::dashboard::{Line, REFRESH_S};
 use super::{eui, update_id};
 use crate::access::Action;
-use crate::api::ReportView;
+use crate::api::{ReportView, UpdateView};
 use crate::rest::Api;
 use crate::service::unix_now;
 use crate::web::diff::{self, DiffLine};
@@ -76,7 +76,7 @@ pub(super) async fn show(
     html(&Show {
         update_id,
         may_cancel: visitor.caller.may(Action::CancelUpdates, &update.customer_id),
-        update: if update.group.is_empty() { "by hand".to_owned() } else { format!("of {}", update.group) },
+        update: from(&update),
         ended: ended || update.ended,
         times_sent: view.delivery.times_sent,
         message: outcome.as_ref().and_then(message),
@@ -90,6 +90,15 @@ pub(super) async fn show(
         line,
         page,
     })
+}
+
+/// Where an update is from.
+fn from(update: &UpdateView) -> String {
+    match update.gateway {
+        _ if update.by_hand => "by hand".to_owned(),
+        Some(_) => "of one gateway".to_owned(),
+        None => format!("of {}", update.group),
+    }
 }
 
 /// What went wrong, in the gateway's words.

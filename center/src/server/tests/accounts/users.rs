@@ -35,6 +35,7 @@ async fn a_customers_administrator_has_his_customers_users_and_gives_no_more_tha
     let cara = center.user("cara", &[("other", "CUSTOMER_ADMINISTRATOR")]).await;
     center.user("chan", &[("other", "CHANNEL_ADMINISTRATOR")]).await;
     center.user("both", &[("other", "SERVICE_VIEWER"), ("main", "SERVICE_VIEWER")]).await;
+    center.user("theirs", &[("main", "SERVICE_VIEWER")]).await;
     let new = |login: &str, customer: &str, role: &str| json!({"login": login, "roles": [{"customer": customer, "role": role}]});
     for (order, status) in [
         (new("v", "other", "SERVICE_VIEWER"), 201),
@@ -58,6 +59,12 @@ async fn a_customers_administrator_has_his_customers_users_and_gives_no_more_tha
         ("DELETE", "/users/both/roles/other/SERVICE_VIEWER", Value::Null, 204),
         ("GET", "/users/both", Value::Null, 404),
         ("POST", "/users/cara/set-up", Value::Null, 409),
+        // With a role here he could no longer be disabled by his own administrator; and whether there is such a user is not told.
+        ("POST", "/users/theirs/roles", json!({"customer": "other", "role": "SERVICE_VIEWER"}), 404),
+        ("POST", "/users/nobody/roles", json!({"customer": "other", "role": "SERVICE_VIEWER"}), 404),
+        ("POST", "/users/v/roles", json!({"customer": "other", "role": "CUSTOMER_ADMINISTRATOR"}), 200),
+        ("DELETE", "/users/a/roles/other/CUSTOMER_ADMINISTRATOR", Value::Null, 204),
+        ("POST", "/users/a/roles", json!({"customer": "other", "role": "SERVICE_VIEWER"}), 200),
     ] {
         let (found, answer) = center.ask_as(&cara, method, path, body).await;
         assert_eq!(found, status, "{method} {path}: {answer}");
@@ -84,6 +91,9 @@ async fn a_channel_administrator_makes_customers_and_is_their_administrator() {
         ("POST", "/groups", json!({"name": "g", "customer": "third"}), 201),
         ("DELETE", "/customers/third", Value::Null, 409),
         ("DELETE", "/groups/g", Value::Null, 204),
+        ("POST", "/customers", json!({"name": "told"}), 201),
+        ("POST", "/webhooks", json!({"url": "https://hooks.example/", "customer": "told"}), 201),
+        ("DELETE", "/customers/told", Value::Null, 409),
         ("DELETE", "/customers/third", Value::Null, 204),
     ] {
         let (found, answer) = center.ask_as(&chan, method, path, body).await;
@@ -125,6 +135,12 @@ async fn a_token_does_what_its_scopes_say_until_it_is_revoked() {
     let (status, answer) =
         center.ask_as(administer, "POST", "/account/tokens", make(json!({"read": true}))).await;
     assert_eq!(status, 403, "no token makes one that may more: {answer}");
+    // Else a token that is good for ten minutes would be good for ever.
+    let (reader, own) = &tokens[0];
+    let (status, answer) =
+        center.ask_as(reader, "POST", "/account/tokens", make(json!({"read": true}))).await;
+    assert_eq!(status, 403, "making tokens needs the scope `administer`: {answer}");
+    assert_eq!(center.ask_as(reader, "DELETE", &format!("/account/tokens/{own}"), Value::Null).await.0, 403);
     let body = json!({"old": PASSWORD, "new": "another long walk"});
     assert_eq!(center.ask_as(administer, "PUT", "/account/password", body).await.0, 403);
     let (_, list) = center.ask_as(&ada, "GET", "/account/tokens", Value::Null).await;
