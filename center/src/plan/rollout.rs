@@ -93,8 +93,9 @@ fn reason(rollout: &Rollout, progress: &Progress, counts: &StageCounts) -> Strin
         0 => String::new(),
         overdue => format!(" and {overdue} are silent"),
     };
+    let gateways = if counts.total == 1 { "gateway" } else { "gateways" };
     format!(
-        "of the {} gateways of stage {} of {}, {} did not succeed{silent}: more than {} %",
+        "of the {} {gateways} of stage {} of {}, {} did not succeed{silent}: more than {} %",
         counts.total,
         progress.stage + 1,
         progress.last + 1,

@@ -192,6 +192,7 @@ export async function a_gateways_page_follows_its_telemetry_and_its_updates_by_i
   assert.equal(await page.evaluate(() => window.same), shown, 'nobody has loaded it again');
   assert.equal(await page.getByLabel('Labels').inputValue(), 'half a lab');
   await page.getByText(/^Memory in numbers/).waitFor();
+  await page.evaluate(() => scrollTo(0, 0));
   await world.check(page, 'gateway');
 
   // By its button as well; the search in the packages.

@@ -44,7 +44,7 @@ export async function a_custom_magic_link_works_only_for_gateways_that_are_decla
   await page.locator('[data-ended=yes]').waitFor();
   for (const eui of [declared, five]) await row(eui).getByText('Succeeded').waitFor();
   await row(other).getByText('Refused').waitFor();
-  await row(other).getByText(/not_declared|not declared/).waitFor();
+  await row(other).getByText('not declared in the Magic Link').waitFor();
   await page.locator('#state', { hasText: 'Sent' }).waitFor();
   await page.getByRole('link', { name: /^Refused/ }).click();
   await row(other).waitFor();
