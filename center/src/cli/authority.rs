@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::bail;
 
 use super::Ended;
-use super::arguments::CaCommand;
+use super::arguments::files::CaCommand;
 use crate::enroll::{Authority, authority_folder, create_authority};
 use crate::service::unix_now;
 

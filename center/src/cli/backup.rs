@@ -5,7 +5,7 @@ use std::io::Write;
 use anyhow::{Context as _, bail};
 
 use super::Ended;
-use super::arguments::{BackupArguments, RestoreArguments, StorageArguments};
+use super::arguments::storage::{BackupArguments, RestoreArguments, StorageArguments};
 use super::database;
 use crate::backup::{self, Restore};
 use crate::store::{Store, sqlite_file};

@@ -4,8 +4,8 @@ use std::io::Write;
 
 use anyhow::Context as _;
 
-use super::Ended;
-use super::arguments::BrokerUserCommand;
+use super::arguments::files::BrokerUserCommand;
+use super::{Ended, print_json};
 use crate::broker::passwords;
 use crate::files;
 
@@ -32,8 +32,12 @@ pub(super) fn run(command: &BrokerUserCommand, out: &mut dyn Write) -> anyhow::R
                 anyhow::bail!("{} has no password in {}", user.eui, path.display());
             }
         }
-        BrokerUserCommand::List(users) => {
-            for eui in passwords::list(&users.path())? {
+        BrokerUserCommand::List { users, json } => {
+            let list = passwords::list(&users.path())?;
+            if *json {
+                return print_json(out, &list);
+            }
+            for eui in list {
                 writeln!(out, "{eui}")?;
             }
         }

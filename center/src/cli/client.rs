@@ -15,7 +15,7 @@ use crate::api::{LogIn, Problem};
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
 /// 100,000 gateways with some 500 bytes each, and room.
-const MAX_ANSWER_BYTES: u64 = 256 * 1024 * 1024;
+pub(crate) const MAX_ANSWER_BYTES: u64 = 256 * 1024 * 1024;
 
 /// The token is some 40 characters.
 const MAX_TOKEN_BYTES: u64 = 4096;
@@ -54,6 +54,9 @@ pub(crate) enum ClientError {
     /// What was to be sent.
     #[error("what was to be uploaded is damaged")]
     Content(#[source] std::io::Error),
+    /// A path or a header that cannot be sent.
+    #[error("this cannot be sent ({0}): look at the path, the address after --center, and the headers")]
+    Request(String),
     /// An answer that is not the API's.
     #[error("{url} answered something else than a keros-center does ({detail}): is it one, of this version?")]
     Odd {
@@ -110,17 +113,30 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub(crate) fn get_all<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, ClientError> {
+        self.get_some(path, usize::MAX)
+    }
+
+    /// The same, so many at most.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub(crate) fn get_some<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        most: usize,
+    ) -> Result<Vec<T>, ClientError> {
         let mut all = Vec::new();
         let mut next = Some(format!("/api/v1{path}"));
-        while let Some(path) = next {
+        while let Some(path) = next.filter(|_| all.len() < most) {
             let url = format!("{}{path}", self.url);
             let answer = self.checked(self.agent.get(&url).header("Authorization", self.bearer()).call())?;
-            next = answer.headers().get("link").and_then(|link| next_part(link.to_str().ok()?));
+            next = next_of(&answer);
             let part: Vec<T> = self.json(Ok(answer))?;
             // A part without anything in it would lead on for ever.
             next = next.filter(|_| !part.is_empty());
             all.extend(part);
         }
+        all.truncate(most);
         Ok(all)
     }
 
@@ -152,7 +168,7 @@ impl Client {
         self.json(answer)
     }
 
-    /// `POST` without a body.
+    /// `POST` without a body that answers with something.
     ///
     /// # Errors
     /// [`ClientError`].
@@ -206,15 +222,6 @@ impl Client {
         let url = self.path(path);
         let answer = self.agent.post(&url).header("Authorization", self.bearer()).send_empty();
         self.checked(answer).map(drop)
-    }
-
-    /// `POST` without a body that answers with something.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub(crate) fn ask_for<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        let url = self.path(path);
-        self.json(self.agent.post(&url).header("Authorization", self.bearer()).send_empty())
     }
 
     /// `PUT` without a body.
@@ -276,7 +283,7 @@ impl Client {
             .map_err(|error| ClientError::Odd { url: self.url.clone(), detail: error.to_string() })
     }
 
-    fn checked(&self, answer: Answer) -> Result<ureq::http::Response<ureq::Body>, ClientError> {
+    fn checked(&self, answer: Answer) -> Result<Response, ClientError> {
         let url = || self.url.clone();
         let mut answer =
             answer.map_err(|error| ClientError::Unreachable { url: url(), source: Box::new(error) })?;
@@ -295,7 +302,15 @@ impl Client {
     }
 }
 
-type Answer = Result<ureq::http::Response<ureq::Body>, ureq::Error>;
+/// What was answered.
+pub(crate) type Response = ureq::http::Response<ureq::Body>;
+
+type Answer = Result<Response, ureq::Error>;
+
+/// The path of the next part of a list, if this is not the last one.
+pub(crate) fn next_of(answer: &Response) -> Option<String> {
+    answer.headers().get("link").and_then(|link| next_part(link.to_str().ok()?))
+}
 
 /// The path in `</path>; rel="next"`.
 fn next_part(link: &str) -> Option<String> {

@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 
-use super::arguments::DatabaseArguments;
+use super::arguments::storage::DatabaseArguments;
 use crate::settings::read_secret;
 use crate::store::with_password;
 

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::arguments::{EnrollCommand, EnrollOrder};
+use super::arguments::enroll::{EnrollCommand, EnrollOrder};
 use super::client::Client;
 use super::text::{table, utc};
 use super::{Ended, print_json};

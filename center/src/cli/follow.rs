@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::arguments::UpdateCommand;
+use super::arguments::updates::UpdateCommand;
 use super::client::Client;
 use super::{Ended, print_json};
 use crate::api::{FollowUp, UpdateView};
@@ -22,7 +22,14 @@ pub(super) fn run(
             sent(&client.post(&format!("/updates/{id}/carry-out"), &FollowUp::default())?, json, out)
         }
         UpdateCommand::GoOn { id } => {
-            let view: UpdateView = client.ask_for(&format!("/updates/{id}/go-on"))?;
+            let before: UpdateView = client.get(&format!("/updates/{id}"))?;
+            // Said of what was seen: said twice, or by two people at once, it begins one stage.
+            let seen = before.rollout.map(|rollout| {
+                let halted = rollout.halted_at_unix_s.is_some();
+                format!("?stage={}&halted={halted}", rollout.stage)
+            });
+            let path = format!("/updates/{id}/go-on{}", seen.unwrap_or_default());
+            let view: UpdateView = client.post_nothing(&path)?;
             if json {
                 return print_json(out, &view);
             }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 
-use super::arguments::{GatewaysCommand, GatewaysWanted};
+use super::arguments::gateways::{GatewaysCommand, GatewaysWanted};
 use super::client::{Client, path_part};
 use super::text::{ago, bundle, duration, printable, table, utc};
 use super::{Ended, print_json};

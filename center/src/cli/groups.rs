@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::arguments::GroupsCommand;
+use super::arguments::groups::GroupsCommand;
 use super::client::{Client, path_part};
 use super::text::{printable, table};
 use super::{Ended, print_json};
@@ -45,7 +45,7 @@ pub(super) fn run(
             show_group(out, &get(client, &name)?)
         }
         GroupsCommand::Nudge { name } => {
-            let asked: NudgedGroup = client.ask_for(&format!("/groups/{}/nudge", path_part(&name)))?;
+            let asked: NudgedGroup = client.post_nothing(&format!("/groups/{}/nudge", path_part(&name)))?;
             if json {
                 return print_json(out, &asked);
             }

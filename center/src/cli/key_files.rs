@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::Ended;
-use super::arguments::KeysCommand;
+use super::arguments::files::KeysCommand;
 use crate::keys::{self, Instructions};
 
 pub(super) fn run(command: &KeysCommand, out: &mut dyn Write) -> anyhow::Result<Ended> {

@@ -1,6 +1,7 @@
 //! The command line over the REST API, and the commands that work on files of this machine.
 
 pub(crate) mod accounts;
+mod api;
 pub(crate) mod arguments;
 mod authority;
 mod backup;
@@ -72,7 +73,11 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
     }
 }
 
-fn dispatch(command: Command, out: &mut dyn Write) -> anyhow::Result<Ended> {
+/// Does what a command says.
+///
+/// # Errors
+/// With what to do about it.
+pub(crate) fn dispatch(command: Command, out: &mut dyn Write) -> anyhow::Result<Ended> {
     match command {
         Command::Serve(arguments) => serve::serve(*arguments),
         Command::Backup(arguments) => backup::backup(&arguments, out),
@@ -98,6 +103,7 @@ fn dispatch(command: Command, out: &mut dyn Write) -> anyhow::Result<Ended> {
         Command::Audit { access, arguments } => {
             accounts::audit(&connect(&access)?, &arguments, access.json, out)
         }
+        Command::Api { access, arguments } => api::run(&connect(&access)?, &arguments, out),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "keros-center", &mut script);

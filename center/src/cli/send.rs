@@ -5,7 +5,7 @@ use std::path::Path;
 
 use keros_protocol::{Job, JobLimits};
 
-use super::arguments::SendArguments;
+use super::arguments::updates::SendArguments;
 use super::client::{Client, ClientError, path_part};
 use super::magic_link::place::Hash;
 use super::magic_link::show::refusing;

@@ -5,7 +5,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
 use super::Ended;
-use super::arguments::{ServeArguments, broker_users_file};
+use super::arguments::files::broker_users_file;
+use super::arguments::serve::ServeArguments;
 use super::logging;
 use crate::broker::{GatewayAccess, Listener, TlsFiles};
 use crate::keys;

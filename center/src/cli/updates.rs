@@ -5,7 +5,7 @@ use std::io::Write;
 
 use keros_protocol::{Delivery, Outcome};
 
-use super::arguments::UpdateCommand;
+use super::arguments::updates::UpdateCommand;
 use super::client::Client;
 use super::text::{ago, bundle, outcome, printable, table, utc};
 use super::{Ended, cancel, follow, print_json, send, watch};
@@ -22,8 +22,9 @@ pub(super) fn run(
 ) -> anyhow::Result<Ended> {
     match command {
         UpdateCommand::Send(arguments) => send::run(client, &arguments, json, out),
-        UpdateCommand::List => {
-            let views: Vec<UpdateView> = client.get("/updates")?;
+        UpdateCommand::List { limit } => {
+            let most = usize::try_from(limit).unwrap_or(usize::MAX);
+            let views: Vec<UpdateView> = client.get_some(&format!("/updates?limit={limit}"), most)?;
             if json { print_json(out, &views) } else { list(&views, out) }
         }
         UpdateCommand::Show { id } => {

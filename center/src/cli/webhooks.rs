@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::arguments::WebhooksCommand;
+use super::arguments::webhooks::WebhooksCommand;
 use super::client::Client;
 use super::text::{ago, printable, table};
 use super::{Ended, print_json};

@@ -145,5 +145,5 @@ fn settings(data_folder: &Path, keys_folder: &Path) -> ServeSettings {
 }
 
 fn password_file(data_folder: &Path) -> PathBuf {
-    crate::cli::arguments::broker_users_file(data_folder)
+    crate::cli::arguments::files::broker_users_file(data_folder)
 }

@@ -6,14 +6,21 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use crate::access::Role;
 use crate::cli::arguments::DEFAULT_DATA_FOLDER;
+use crate::cli::arguments::storage::DatabaseArguments;
 use crate::cli::text::parse_duration_s;
 
 /// `admin …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum AdminCommand {
     /// Make the center's administrator in its database, or give him a new password; the center may be running
+    #[command(after_long_help = ADMIN_EXAMPLES)]
     Create(AdminCreate),
 }
+
+const ADMIN_EXAMPLES: &str = "\
+The data folder and the database are those of the center's own command line:
+  keros-center admin create ada
+  keros-center admin create ada --database postgres://keros@db.example/keros --database-password-file db.password";
 
 /// `admin create`.
 #[derive(Debug, Args)]
@@ -26,6 +33,8 @@ pub(crate) struct AdminCreate {
     /// The center's data folder
     #[arg(long, value_name = "DIR", env = "KEROS_CENTER_DATA", default_value = DEFAULT_DATA_FOLDER)]
     pub(crate) data_folder: PathBuf,
+    #[command(flatten)]
+    pub(crate) database: DatabaseArguments,
 }
 
 /// `users …`; without one, the list.
@@ -164,7 +173,7 @@ pub(crate) enum Scope {
 /// `audit`.
 #[derive(Debug, Args)]
 pub(crate) struct AuditArguments {
-    /// Lines at most, the newest
+    /// Lines at most, the newest; of a file, 100,000
     #[arg(long, default_value_t = 100)]
     pub(crate) limit: u32,
     /// Only what this user did, by log-in name

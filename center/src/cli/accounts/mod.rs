@@ -23,16 +23,19 @@ use arguments::{
 };
 
 pub(super) fn admin(command: &AdminCommand, out: &mut dyn Write) -> anyhow::Result<Ended> {
-    let AdminCommand::Create(AdminCreate { login, password_file, data_folder }) = command;
-    crate::files::create_private_folder(data_folder)
-        .with_context(|| format!("cannot make {}", data_folder.display()))?;
+    let AdminCommand::Create(AdminCreate { login, password_file, data_folder, database }) = command;
+    let url = super::database::url(database)?;
+    if url.is_none() {
+        crate::files::create_private_folder(data_folder)
+            .with_context(|| format!("cannot make {}", data_folder.display()))?;
+    }
     let password = password::read(password_file.as_deref(), true)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the tasks that write the database")?;
     runtime.block_on(async {
-        let store = Store::open(data_folder, None).await?;
+        let store = Store::open(data_folder, url.as_deref()).await?;
         let done = first_administrator(&store, login, &password, unix_now()).await;
         store.close().await;
         anyhow::Ok(done?)
@@ -213,7 +216,8 @@ pub(super) fn audit(
         write!(out, "{}", client.get_text(&format!("/audit.csv?{query}"))?)?;
         return Ok(Ended::Done);
     }
-    let views: Vec<AuditView> = client.get(&format!("/audit?{query}"))?;
+    let most = usize::try_from(arguments.limit).unwrap_or(usize::MAX);
+    let views: Vec<AuditView> = client.get_some(&format!("/audit?{query}"), most)?;
     if json {
         return print_json(out, &views);
     }

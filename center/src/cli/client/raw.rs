@@ -6,10 +6,33 @@ use keros_protocol::magic_link::Digest;
 use serde::de::DeserializeOwned;
 use ureq::SendBody;
 
-use super::{Client, ClientError};
+use super::{Client, ClientError, Response};
 use crate::bundle::{BundleError, Remote};
 
 impl Client {
+    /// Any request to a path that begins with `/api/v1`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub(crate) fn send_any(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Vec<u8>>,
+    ) -> Result<Response, ClientError> {
+        let url = format!("{}{path}", self.url);
+        let begin =
+            ureq::http::Request::builder().method(method).uri(url).header("Authorization", self.bearer());
+        let request = headers.iter().fold(begin, |request, (name, value)| request.header(*name, *value));
+        let odd = |error: ureq::http::Error| ClientError::Request(error.to_string());
+        let answer = match body {
+            Some(bytes) => self.agent.run(request.body(bytes).map_err(odd)?),
+            None => self.agent.run(request.body(()).map_err(odd)?),
+        };
+        self.checked(answer)
+    }
+
     /// `HEAD`: whether it is there.
     ///
     /// # Errors
