@@ -13,6 +13,8 @@ mod cli;
 mod demo;
 mod enroll;
 mod files;
+#[cfg(test)]
+mod fuzz;
 mod gateway;
 mod keys;
 mod links;

@@ -74,6 +74,9 @@ pub(crate) fn read(
     } else {
         bytes
     };
+    if let Some(error) = open_quote(bytes) {
+        return (Vec::new(), vec![error]);
+    }
     let head_end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
     let delimiter = if bytes[..head_end].contains(&b';') { b';' } else { b',' };
     let mut reader =
@@ -92,7 +95,8 @@ pub(crate) fn read(
             errors.push(LineError { line: 0, message });
             break;
         }
-        let at = record.as_ref().ok().and_then(csv::StringRecord::position).map(csv::Position::line);
+        let position = record.as_ref().map_or_else(csv::Error::position, csv::StringRecord::position);
+        let at = position.map(csv::Position::line);
         let line = match record {
             Ok(record) => one(&record, &places, cells, at.unwrap_or(0)),
             Err(error) => Err(csv_error(error)),
@@ -112,6 +116,19 @@ pub(crate) fn read(
         errors.push(LineError { line: 1, message: "the file names no gateway".to_owned() });
     }
     (lines, errors)
+}
+
+/// A quote that is not closed takes all lines after it for one text.
+fn open_quote(bytes: &[u8]) -> Option<LineError> {
+    let is_odd = |line: &[u8]| line.iter().filter(|byte| **byte == b'"').count() % 2 == 1;
+    let odd = bytes.split(|byte| *byte == b'\n').zip(1..).filter(|(line, _)| is_odd(line));
+    // A text of several lines begins in one such line and ends in another.
+    let lines: Vec<u64> = odd.map(|(_, line)| line).collect();
+    let line = *lines.last().filter(|_| lines.len() % 2 == 1)?;
+    let message =
+        "a quote in this line, or in one before it, is not closed: inside a text it is written twice"
+            .to_owned();
+    Some(LineError { line, message })
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "it is what map_err gives")]

@@ -223,6 +223,12 @@ fn every_line_of_a_file_that_is_wrong_is_told() {
     }
     let (lines, errors) = file::read(b"eui,name\n7076FF0056070123,\xFF\n", no_check);
     assert!(lines.is_empty() && errors[0].message.contains("UTF-8"), "{errors:?}");
+    assert_eq!(errors[0].line, 2);
+    let open =
+        "eui,description\n7076FF0056070123,\"two\nlines\"\n7076FF0056070124,\"open\n7076FF0056070125,x\n";
+    let (lines, errors) = file::read(open.as_bytes(), no_check);
+    assert!(lines.is_empty() && errors.len() == 1, "{lines:?} {errors:?}");
+    assert_eq!((errors[0].line, errors[0].message.contains("quote")), (4, true), "{errors:?}");
     let many = format!("eui\n{}", "x\n".repeat(200));
     assert_eq!(file::read(many.as_bytes(), no_check).1.len(), file::MAX_ERRORS + 1);
 }

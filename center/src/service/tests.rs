@@ -9,6 +9,7 @@ mod conflicts;
 mod dry_runs;
 mod early;
 mod fleet;
+mod fuzz;
 mod histories;
 mod links;
 mod lost;
