@@ -154,6 +154,9 @@ pub(crate) const HTTP_WRITE_LIMIT: Duration = Duration::from_secs(120);
 /// A request's head, and what is read ahead of its body, bytes.
 pub(crate) const HTTP_BUFFER_BYTES: usize = 64 * 1024;
 
+/// The body of a request, but for blobs, comes within this time: 2 MiB in 30 s are 560 kbit/s, which a cellular link has.
+pub(crate) const HTTP_BODY_LIMIT: Duration = Duration::from_secs(30);
+
 /// An answer takes no longer, the body of its request included; streams of events and blobs are excepted.
 pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 
@@ -163,9 +166,6 @@ pub(crate) const KEY_AGE_S: u64 = 86_400;
 /// And so many of one user; of the answers to them, those up to so many bytes: 64 MB in all.
 pub(crate) const KEYS_OF_ONE: u64 = 1000;
 pub(crate) const KEPT_ANSWER_BYTES: usize = 64 * 1024;
-
-/// The tags of what is edited are compared with answers up to this size: a group of 100,000 gateways has 2 MB.
-pub(crate) const COMPARED_BYTES: usize = 16 << 20;
 
 // Magic Links.
 

@@ -139,7 +139,11 @@ async fn enable(
     Posted { visitor, form }: Posted<Switch>,
 ) -> Result<Response, Failure> {
     let id = webhook_id(&id)?;
-    let enabled = form.enabled == "yes";
+    let enabled = match form.enabled.as_str() {
+        "yes" => true,
+        "no" => false,
+        _ => return Err(Failure::bad_request("A webhook is in use, yes or no.")),
+    };
     let order = EditWebhook { enabled: Some(enabled), ..EditWebhook::default() };
     api.center().edit_webhook(&visitor.caller, id, order).await?;
     let told = if enabled { "the webhook is in use" } else { "the webhook is off" };

@@ -2,7 +2,9 @@
 
 mod accounts;
 mod bad_http;
+mod bad_input;
 mod beside;
+mod cli;
 mod conflicts;
 mod edge;
 mod events;
@@ -12,6 +14,7 @@ mod orders;
 mod pages;
 mod registry;
 mod rest;
+mod things;
 mod tls;
 
 use std::net::TcpListener as StdListener;

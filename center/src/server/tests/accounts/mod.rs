@@ -7,7 +7,7 @@ mod users;
 
 use super::*;
 
-pub(super) const PASSWORD: &str = "a long walk by the sea";
+pub(in crate::server::tests) const PASSWORD: &str = "a long walk by the sea";
 
 /// An answer as it came.
 #[derive(Debug)]

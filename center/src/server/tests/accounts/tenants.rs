@@ -1,6 +1,6 @@
 //! What is another customer's is not there.
 
-use super::permissions::{body_of, filled, things};
+use super::super::things::{body_of, filled, things};
 use super::*;
 use crate::rest::guarded_routes;
 
