@@ -1,12 +1,13 @@
 //! The OpenAPI 3.1 document, made of the table of routes. `docs/center-api.openapi.json` is what this makes.
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use schemars::transform::{RecursiveTransform, Transform as _};
 use serde_json::{Map, Value, json};
 
+use super::auth::COOKIE;
 use super::problem::PROBLEM_JSON;
 use super::route::{Content, Route};
 use super::table::routes;
@@ -41,10 +42,29 @@ pub(super) fn document() -> Value {
             "license": {"name": "Apache-2.0 OR MIT"},
         },
         "servers": [{"url": "/api/v1"}],
-        "security": [{"token": []}],
+        // Either; a browser's session changes things only with what a page of this center was told.
+        "security": [{"token": []}, {"session": [], "csrf": []}],
         "paths": paths,
         "components": {
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An API token of a user, or the token in the file `api-token` of the center's data folder.",
+                },
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": COOKIE,
+                    "description": "The cookie that `POST /session` sets.",
+                },
+                "csrf": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "X-CSRF-Token",
+                    "description": "`csrf` in what `POST /session` and `GET /session` answer.",
+                },
+            },
             "schemas": schemas,
         },
     })
@@ -68,6 +88,9 @@ fn operation(
     operation.insert("summary".to_owned(), json!(route.summary));
     if let Some(action) = route.action {
         operation.insert("x-keros-action".to_owned(), json!(format!("{action:?}")));
+        if matches!(route.method, Method::GET | Method::HEAD) {
+            operation.insert("security".to_owned(), json!([{"token": []}, {"session": []}]));
+        }
     } else {
         operation.insert("security".to_owned(), json!([]));
     }
