@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::permissions::{Needs, allows};
-use super::{Action, Attempt, CustomerId, Role, UserId};
+use super::{Action, AsSeen, Attempt, CustomerId, Role, UserId};
 use crate::service::OrderError;
 
 /// Where a role holds.
@@ -119,6 +119,8 @@ pub(crate) struct Caller {
     pub(crate) address: Option<String>,
     /// The try of a request that is to be done once.
     pub(crate) attempt: Option<Attempt>,
+    /// What he saw of what he changes, when he says so.
+    pub(crate) seen: Option<AsSeen>,
     grants: Vec<Grant>,
     scopes: TokenScopes,
 }
@@ -132,6 +134,7 @@ impl Caller {
             name: "api-token".to_owned(),
             address: None,
             attempt: None,
+            seen: None,
             grants: vec![everything],
             scopes: TokenScopes::ALL,
         }
@@ -149,7 +152,7 @@ impl Caller {
 
     /// A user with his roles.
     pub(crate) fn user(user: UserId, name: String, grants: Vec<Grant>, scopes: TokenScopes) -> Self {
-        Self { user: Some(user), name, address: None, attempt: None, grants, scopes }
+        Self { user: Some(user), name, address: None, attempt: None, seen: None, grants, scopes }
     }
 
     /// The same, asking from this address.
@@ -166,6 +169,12 @@ impl Caller {
     /// The same, in a try of a request that is to be done once.
     pub(crate) fn trying(mut self, attempt: Attempt) -> Self {
         self.attempt = Some(attempt);
+        self
+    }
+
+    /// The same, changing only what is still as he saw it.
+    pub(crate) fn having_seen(mut self, seen: AsSeen) -> Self {
+        self.seen = Some(seen);
         self
     }
 

@@ -7,7 +7,7 @@ use super::shell::Accounts;
 use crate::access::{Action, Caller, CustomerId, Grant, Reach, Role};
 use crate::api::{CustomerOrder, CustomerView};
 use crate::bounds::MAX_CUSTOMERS;
-use crate::service::{OrderError, What, audit, check_description, check_name, no_customer};
+use crate::service::{OrderError, What, audit, check_description, check_name, no_customer, still_as_seen};
 use crate::store::{Customer, StoreError, customers, users};
 
 impl Accounts {
@@ -71,6 +71,7 @@ impl Accounts {
         let mut transaction = self.store.begin().await?;
         let found = find(&mut transaction, caller, name, Action::EditCustomers).await?;
         let old = view(&mut transaction, found.id).await?;
+        still_as_seen(caller, &old)?;
         let name = order.name.unwrap_or(old.name);
         let description = order.description.unwrap_or(old.description);
         check(&name, &description)?;
@@ -90,6 +91,7 @@ impl Accounts {
     pub(crate) async fn remove_customer(&self, caller: &Caller, name: &str) -> Result<(), OrderError> {
         let mut transaction = self.store.begin().await?;
         let found = find(&mut transaction, caller, name, Action::EditCustomers).await?;
+        still_as_seen(caller, &view(&mut transaction, found.id).await?)?;
         if found.id == CustomerId::MAIN {
             return Err(OrderError::Conflict(
                 "this is the customer of gateways that are first heard of: it stays, and may be named anew"

@@ -11,7 +11,7 @@ use super::{passwords, views};
 use crate::access::{Action, Caller, Grant, Reach, Role, UserId};
 use crate::api::{ChangeUser, CreateUser, RoleOrder, UserView};
 use crate::bounds::{MAX_ROLES, MAX_USERS, SETUP_S};
-use crate::service::{OrderError, What, audit, check_name, no_customer};
+use crate::service::{OrderError, What, audit, check_name, no_customer, still_as_seen};
 use crate::store::users::UserRow;
 use crate::store::{Store, StoreError, Transaction, customers, sessions, users};
 
@@ -42,8 +42,7 @@ impl Accounts {
     ) -> Result<UserView, OrderError> {
         let mut connection = self.store.read().await?;
         let (row, grants) = find(&mut connection, caller, name).await?;
-        let names = customers::names(&mut connection).await?;
-        Ok(views::user(row, views::roles(&shown(caller, grants), &names), now))
+        view_of(&mut connection, caller, row, grants, now).await
     }
 
     /// Makes a user, with a first password or a set-up link.
@@ -101,6 +100,8 @@ impl Accounts {
     ) -> Result<UserView, OrderError> {
         let mut transaction = self.store.begin().await?;
         let (row, grants) = find_changeable(&mut transaction, caller, name).await?;
+        let present = view_of(&mut transaction, caller, row.clone(), grants.clone(), now).await?;
+        still_as_seen(caller, &present)?;
         let full_name = order.full_name.as_ref().unwrap_or(&row.full_name);
         check_full_name(full_name)?;
         let disabled_at = match order.disabled {
@@ -251,6 +252,17 @@ async fn find(
 /// Whether the caller sees a user with these roles.
 fn sees(caller: &Caller, grants: &[Grant]) -> bool {
     caller.may_everywhere(Action::SeeUsers) || !shown(caller, grants.to_vec()).is_empty()
+}
+
+async fn view_of(
+    connection: &mut AnyConnection,
+    caller: &Caller,
+    row: UserRow,
+    grants: Vec<Grant>,
+    now: UnixSeconds,
+) -> Result<UserView, OrderError> {
+    let names = customers::names(connection).await?;
+    Ok(views::user(row, views::roles(&shown(caller, grants), &names), now))
 }
 
 /// A user that the caller may change.

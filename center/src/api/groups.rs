@@ -60,6 +60,19 @@ pub(crate) struct GroupView {
     pub(crate) put_in: Vec<Eui>,
 }
 
+impl GroupView {
+    /// What can be changed of it, as an order that changes nothing. A page that shows only this is out of date when this has changed, whoever
+    /// became a member meanwhile.
+    pub(crate) fn properties(&self) -> EditGroup {
+        EditGroup {
+            name: Some(self.name.clone()),
+            description: Some(self.description.clone()),
+            rule: Some(self.rule.clone().unwrap_or_default()),
+            alerting: Some(self.alerting),
+        }
+    }
+}
+
 /// `PATCH /groups/{group}`. What is absent stays as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct EditGroup {

@@ -77,7 +77,8 @@ fn of_users() -> Vec<Route> {
         Route::patch("/users/{user}", EditUsers, "Changes or disables a user.", change_user)
             .body::<ChangeUser>()
             .json::<UserView>(200)
-            .refuses(&[409]),
+            .refuses(&[409])
+            .conditional(),
         Route::post("/users/{user}/set-up", EditUsers, "Makes a set-up link; log-ins end.", invite_user)
             .json::<UserView>(200)
             .refuses(&[409]),
@@ -123,7 +124,8 @@ fn of_customers() -> Vec<Route> {
         )
         .body::<CustomerOrder>()
         .json::<CustomerView>(200)
-        .refuses(&[409]),
+        .refuses(&[409])
+        .conditional(),
         Route::delete(
             "/customers/{customer}",
             EditCustomers,
@@ -131,7 +133,8 @@ fn of_customers() -> Vec<Route> {
             remove_customer,
         )
         .empty(204)
-        .refuses(&[409]),
+        .refuses(&[409])
+        .conditional(),
     ]
 }
 

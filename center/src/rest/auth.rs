@@ -18,7 +18,7 @@ use crate::listen::Peer;
 use crate::service::{OrderError, unix_now};
 
 /// The cookie of a session.
-const COOKIE: &str = "keros-session";
+pub(super) const COOKIE: &str = "keros-session";
 
 /// What a script sends back of a session.
 const CSRF_HEADER: &str = "x-csrf-token";

@@ -8,37 +8,34 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::MethodRouter;
-use hyper::service::Service as _;
-use hyper_util::service::TowerToHyperService;
-use ring::digest::{SHA256, digest};
 
+use super::encoded::{is_text, pairs};
 use super::problem::{Failure, Kind};
 use super::route::Route;
 use super::{Api, once, shape};
+use crate::access::{AsSeen, Caller};
 use crate::api::FieldProblem;
-use crate::bounds::COMPARED_BYTES;
+use crate::service::tag_of;
 
 /// What is known of a route when a request comes.
 #[derive(Debug)]
 pub(super) struct Known {
     parameters: Vec<String>,
-    is_once: bool,
-    /// What shows the state that `If-Match` is about.
-    shown: Option<MethodRouter<Api>>,
+    /// It is done once by key; the status when it was done.
+    once: Option<StatusCode>,
+    is_conditional: bool,
 }
 
 impl Known {
-    /// Of this route, among all of them.
-    pub(super) fn of(route: &Route, all: &[Route]) -> Self {
+    /// Of this route.
+    pub(super) fn of(route: &Route) -> Self {
         let schema = route.query_schema().unwrap_or_default();
         let properties = schema.get("properties").and_then(serde_json::Value::as_object);
-        let shows =
-            |other: &&Route| route.is_conditional && other.path == route.path && other.method == Method::GET;
+        let done = route.answers.first().and_then(|(status, _)| StatusCode::from_u16(*status).ok());
         Self {
             parameters: properties.into_iter().flat_map(|all| all.keys().cloned()).collect(),
-            is_once: route.is_once,
-            shown: all.iter().find(shows).map(|other| other.handler.clone()),
+            once: done.filter(|_| route.is_once),
+            is_conditional: route.is_conditional,
         }
     }
 }
@@ -49,64 +46,49 @@ pub(super) async fn around(
     request: Request,
     next: Next,
 ) -> Result<Response, Failure> {
+    if !is_text(request.uri().path()) {
+        return Err(Failure::bad_request("the path is no text: it has a NUL character, or is no UTF-8"));
+    }
     check_query(request.uri().query().unwrap_or_default(), &known.parameters)?;
     if request.method() == Method::GET {
         let wanted = request.headers().get(header::IF_NONE_MATCH).cloned();
         return Ok(tagged(next.run(request).await, wanted.as_ref()).await);
     }
-    if known.is_once {
-        return once::around(&api, request, next).await;
+    let request = with_condition(request, known.is_conditional)?;
+    if let Some(status) = known.once {
+        return once::around(&api, status, request, next).await;
     }
-    match (request.headers().get(header::IF_MATCH).cloned(), known.shown.clone()) {
-        (Some(wanted), Some(shown)) => if_match(&api, &wanted, shown, request, next).await,
-        _ => Ok(next.run(request).await),
-    }
+    Ok(next.run(request).await)
 }
 
-/// Changes only what is as the client last saw it (RFC 9110, section 13.1.1). Between the look and the change no other request with
-/// `If-Match` changes anything.
-async fn if_match(
-    api: &Api,
-    wanted: &HeaderValue,
-    shown: MethodRouter<Api>,
-    request: Request,
-    next: Next,
-) -> Result<Response, Failure> {
-    let (parts, body) = request.into_parts();
-    // First the whole body: whoever sends it slowly holds nobody up.
-    let body = to_bytes(body, super::MAX_BODY_BYTES).await.map_err(|_| {
-        Failure::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("the body has more than {} bytes", super::MAX_BODY_BYTES),
-        )
-    })?;
-    let held = api.edits.lock().await;
-    let mut look = Request::new(Body::empty());
-    look.uri_mut().clone_from(&parts.uri);
-    // Who asks, and what the path's parameters are.
-    look.extensions_mut().clone_from(&parts.extensions);
-    let Ok(present) = TowerToHyperService::new(shown.with_state(api.clone())).call(look).await;
-    if present.status() != StatusCode::OK {
-        return Ok(present);
+/// Lets only what is as the client last saw it be changed (RFC 9110, section 13.1.1): the service compares in the transaction of the change.
+/// Where it does not, to leave the condition out would do what the client does not want.
+fn with_condition(mut request: Request, is_conditional: bool) -> Result<Request, Failure> {
+    let stated: Vec<String> = request
+        .headers()
+        .get_all(header::IF_MATCH)
+        .iter()
+        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+        .collect();
+    if stated.is_empty() {
+        return Ok(request);
     }
-    let present = to_bytes(present.into_body(), COMPARED_BYTES).await.map_err(|_| Failure::timed_out())?;
-    let tag = tag_of(&present);
-    let is_meant =
-        wanted.to_str().is_ok_and(|list| list.split(',').map(str::trim).any(|one| one == "*" || one == tag));
-    if !is_meant {
-        let detail = "it has changed since you last saw it: look again, then decide again";
-        return Err(Failure::new(StatusCode::PRECONDITION_FAILED, detail).of_kind(Kind::Changed));
+    if !is_conditional {
+        return Err(Failure::bad_request(
+            "this path does not heed If-Match: nothing was done; leave the header out to do it all the same",
+        ));
     }
-    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
-    drop(held);
-    Ok(response)
+    if let Some(caller) = request.extensions_mut().remove::<Caller>() {
+        request.extensions_mut().insert(caller.having_seen(AsSeen::new(stated.join(","))));
+    }
+    Ok(request)
 }
 
 /// Each parameter is known, comes once, and is text that a database takes.
-fn check_query(query: &str, known: &[String]) -> Result<(), Failure> {
+pub(super) fn check_query(query: &str, known: &[String]) -> Result<(), Failure> {
     let mut errors = Vec::new();
     let mut seen: Vec<String> = Vec::new();
-    for (name, value) in form_urlencoded(query) {
+    for (name, value) in pairs(query) {
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
         let detail = if !known.contains(&name.as_str()) {
             shape::unknown("parameter", &name, &known)
@@ -127,37 +109,6 @@ fn check_query(query: &str, known: &[String]) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::of_fields(StatusCode::BAD_REQUEST, Kind::InvalidQuery, errors))
-}
-
-/// The pairs of a query; a value that is no UTF-8 is `None`.
-fn form_urlencoded(query: &str) -> impl Iterator<Item = (String, Option<String>)> {
-    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let name = String::from_utf8_lossy(&decoded(name)).into_owned();
-        (name, String::from_utf8(decoded(value)).ok())
-    })
-}
-
-fn decoded(text: &str) -> Vec<u8> {
-    let bytes = text.as_bytes();
-    let hex = |at: usize| {
-        let digits = text.get(at + 1..at + 3)?;
-        digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| u8::from_str_radix(digits, 16).ok())?
-    };
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
-        match (byte, hex(at)) {
-            (b'%', Some(value)) => {
-                out.push(value);
-                at += 2;
-            }
-            (b'+', _) => out.push(b' '),
-            (byte, _) => out.push(*byte),
-        }
-        at += 1;
-    }
-    out
 }
 
 /// With a strong `ETag`, the digest of what is shown; 304 without a body when the client has it already (RFC 9110, section 13.1.2).
@@ -182,18 +133,6 @@ async fn tagged(response: Response, wanted: Option<&HeaderValue>) -> Response {
         return (StatusCode::NOT_MODIFIED, kept.collect::<HeaderMap>()).into_response();
     }
     Response::from_parts(parts, Body::from(bytes))
-}
-
-/// The strong tag of a representation.
-pub(super) fn tag_of(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let digest = digest(&SHA256, bytes);
-    let mut tag = String::from("\"");
-    for byte in digest.as_ref().iter().take(16) {
-        let _ = write!(tag, "{byte:02x}");
-    }
-    tag.push('"');
-    tag
 }
 
 /// Whether a list of tags has this one. A weak one of the same text is as good for reading.

@@ -74,7 +74,7 @@ impl Asked {
         }
     }
 
-    fn part(&self) -> Result<Part, Failure> {
+    pub(super) fn part(&self) -> Result<Part, Failure> {
         let (sort, descending) = sort_from(self.sort.as_deref())?;
         let after = self.cursor.as_deref().map(|cursor| place_from(cursor, sort)).transpose();
         let after = after.map_err(|error| Failure::bad_request(error.to_string()))?;

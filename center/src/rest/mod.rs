@@ -10,9 +10,12 @@ mod auth;
 mod blobs;
 mod body;
 mod edge;
+mod encoded;
 mod enrolments;
 mod events;
 mod fleet;
+#[cfg(test)]
+mod fuzz;
 mod gateways;
 mod groups;
 mod lines;
@@ -28,6 +31,7 @@ mod shape;
 mod table;
 mod updates;
 mod webhooks;
+mod whole;
 
 use std::sync::Arc;
 
@@ -36,7 +40,7 @@ use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 
 use crate::access::{Caller, UserId};
 use crate::accounts::{Accounts, Known};
@@ -49,8 +53,10 @@ use crate::web;
 use problem::Failure;
 
 pub(crate) use auth::{Front, Token, is_of_another_site, session_secret};
+pub(crate) use encoded::{is_text, is_text_uri};
 pub(crate) use fleet::export_of;
 pub(crate) use problem::status_of;
+pub(crate) use whole::whole;
 
 /// A script of the greatest size, with every byte escaped in JSON, and its variables.
 const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
@@ -65,8 +71,6 @@ pub(crate) struct Api {
     front: Front,
     streams: Places<UserId>,
     uploads: Places<UserId>,
-    /// Held while a state is compared with `If-Match` and changed.
-    edits: Arc<Mutex<()>>,
     stop: watch::Receiver<bool>,
 }
 
@@ -81,8 +85,7 @@ impl Api {
         stop: watch::Receiver<bool>,
     ) -> Self {
         let (streams, uploads) = (Places::new(STREAMS, STREAMS_OF_ONE), Places::new(UPLOADS, UPLOADS_OF_ONE));
-        let edits = Arc::default();
-        Self { center, office, token, accounts, front, streams, uploads, edits, stop }
+        Self { center, office, token, accounts, front, streams, uploads, stop }
     }
 
     /// The center that it speaks for.
@@ -123,10 +126,8 @@ impl Api {
     pub(crate) fn router(self) -> Router {
         let mut open = Router::new();
         let mut guarded = Router::new();
-        let routes = table::routes();
-        let known: Vec<_> = routes.iter().map(|route| edge::Known::of(route, &routes)).collect();
-        for (route, known) in routes.into_iter().zip(known) {
-            let around = (self.clone(), Arc::new(known));
+        for route in table::routes() {
+            let around = (self.clone(), Arc::new(edge::Known::of(&route)));
             let mut handler = route.handler.route_layer(middleware::from_fn_with_state(around, edge::around));
             // Blobs take as long as they take, while something comes.
             if !route.is_endless {
@@ -177,9 +178,13 @@ async fn not_so() -> Failure {
 }
 
 async fn in_time(request: Request, next: Next) -> Response {
-    tokio::time::timeout(ANSWER_LIMIT, next.run(request))
-        .await
-        .unwrap_or_else(|_| Failure::timed_out().into_response())
+    let answer = async {
+        match whole(request).await {
+            Ok(request) => next.run(request).await,
+            Err(not_whole) => whole::refusal(not_whole),
+        }
+    };
+    tokio::time::timeout(ANSWER_LIMIT, answer).await.unwrap_or_else(|_| Failure::timed_out().into_response())
 }
 
 /// The routes that need a log-in, and what each needs.

@@ -19,7 +19,12 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const MAX_KEY_BYTES: usize = 128;
 
 /// Around the handler of a route that makes something.
-pub(super) async fn around(api: &Api, request: Request, next: Next) -> Result<Response, Failure> {
+pub(super) async fn around(
+    api: &Api,
+    status: StatusCode,
+    request: Request,
+    next: Next,
+) -> Result<Response, Failure> {
     let Some(key) = key(request.headers())? else { return Ok(next.run(request).await) };
     let Some(caller) = request.extensions().get::<Caller>().cloned() else {
         return Ok(next.run(request).await);
@@ -40,7 +45,7 @@ pub(super) async fn around(api: &Api, request: Request, next: Next) -> Result<Re
             Ok(kept(api, &attempt, response).await)
         }
         Once::Again(answer) => Ok(again(answer)),
-        Once::Lost(thing) => lost(api, &caller, &thing).await,
+        Once::Lost(thing) => lost(api, &caller, status, &thing).await,
         Once::UnderWay => Err(Failure::new(
             StatusCode::CONFLICT,
             "the request with this Idempotency-Key is still being done: ask again in a minute",
@@ -54,7 +59,7 @@ pub(super) async fn around(api: &Api, request: Request, next: Next) -> Result<Re
     }
 }
 
-fn key(headers: &HeaderMap) -> Result<Option<String>, Failure> {
+pub(super) fn key(headers: &HeaderMap) -> Result<Option<String>, Failure> {
     let mut all = headers.get_all(KEY).iter();
     let (Some(value), None) = (all.next(), all.next()) else {
         return if headers.contains_key(KEY) { Err(no_key()) } else { Ok(None) };
@@ -115,16 +120,19 @@ fn again(answer: KeptAnswer) -> Response {
 }
 
 fn json(status: StatusCode, place: Option<&str>, text: Bytes) -> Response {
+    let is_empty = text.is_empty();
     let mut response = (status, Body::from(text)).into_response();
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if !is_empty {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
     headers.insert(REPLAYED, HeaderValue::from_static("true"));
     headers.extend(place.and_then(|place| Some((header::LOCATION, HeaderValue::try_from(place).ok()?))));
     response
 }
 
 /// What was done is known, not what was answered: an update is shown as it is now.
-async fn lost(api: &Api, caller: &Caller, thing: &str) -> Result<Response, Failure> {
+async fn lost(api: &Api, caller: &Caller, status: StatusCode, thing: &str) -> Result<Response, Failure> {
     let update = thing.strip_prefix("update ").and_then(|id| id.parse().ok());
     let Some(update_id) = update else {
         return Err(Failure::new(
@@ -135,5 +143,6 @@ async fn lost(api: &Api, caller: &Caller, thing: &str) -> Result<Response, Failu
     };
     let view = api.center.update(caller, update_id, unix_now()).await?;
     let text = serde_json::to_vec(&view).map_err(|error| Failure::bad_request(error.to_string()))?;
-    Ok(json(StatusCode::CREATED, Some(&format!("/api/v1/updates/{update_id}")), text.into()))
+    let place = format!("/api/v1/updates/{update_id}");
+    Ok(json(status, Some(place.as_str()).filter(|_| status == StatusCode::CREATED), text.into()))
 }

@@ -1,17 +1,21 @@
 //! Updates for one gateway, updates that follow others, roll-outs, exports.
 
+use std::num::NonZeroU32;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use super::Api;
-use super::body::{Body, eui, update_id};
+use super::body::{Body, Query, eui, update_id};
 use super::problem::Failure;
 use super::route::Route;
 use crate::access::Action::{AskTelemetry, SeeUpdates, SendUpdates};
 use crate::access::Caller;
 use crate::api::{FollowUp, NudgedGroup, SendToGateway, UpdateView};
-use crate::service::unix_now;
+use crate::service::{Seen, unix_now};
 
 /// The media type of the exports.
 const CSV: &str = "text/csv";
@@ -44,7 +48,8 @@ pub(super) fn routes() -> Vec<Route> {
         )
         .body::<FollowUp>()
         .json::<UpdateView>(201)
-        .refuses(&[409]),
+        .refuses(&[409])
+        .once(),
         Route::post("/updates/{id}/carry-out", SendUpdates, "Sends what a dry run was for.", carry_out)
             .body::<FollowUp>()
             .json::<UpdateView>(201)
@@ -56,8 +61,10 @@ pub(super) fn routes() -> Vec<Route> {
             "Lets a roll-out go on, or begins its next stage.",
             go_on,
         )
+        .query::<GoOn>()
         .json::<UpdateView>(200)
-        .refuses(&[409]),
+        .refuses(&[409, 422])
+        .once(),
     ]
 }
 
@@ -95,12 +102,36 @@ fn created(update: UpdateView) -> (StatusCode, HeaderMap, Json<UpdateView>) {
     (StatusCode::CREATED, headers, Json(update))
 }
 
+/// Where the roll-out was as the caller saw it. What is said twice then begins one stage, not two.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+struct GoOn {
+    /// The stage that was under way, from 1; with `halted`. 409 when the roll-out has gone on since.
+    stage: Option<NonZeroU32>,
+    /// Whether it had been stopped; with `stage`.
+    halted: Option<bool>,
+}
+
+impl GoOn {
+    fn seen(&self) -> Result<Option<Seen>, Failure> {
+        match (self.stage, self.halted) {
+            (Some(stage), Some(halted)) => Ok(Some(Seen { stage: stage.get(), halted })),
+            (None, None) => Ok(None),
+            _ => Err(Failure::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "say both `stage` and `halted`, or neither",
+            )),
+        }
+    }
+}
+
 async fn go_on(
     State(api): State<Api>,
     caller: Caller,
     Path(id): Path<String>,
+    Query(asked): Query<GoOn>,
 ) -> Result<Json<UpdateView>, Failure> {
-    Ok(Json(api.center.go_on(&caller, update_id(&id)?, None, unix_now()).await?))
+    let seen = asked.seen()?;
+    Ok(Json(api.center.go_on(&caller, update_id(&id)?, seen, unix_now()).await?))
 }
 
 async fn nudge_group(

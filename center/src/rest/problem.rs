@@ -120,8 +120,9 @@ impl Failure {
 
 impl From<OrderError> for Failure {
     fn from(error: OrderError) -> Self {
+        let kind = if matches!(error, OrderError::Changed) { Kind::Changed } else { Kind::Blank };
         let (status, detail) = status_of(error);
-        Self::new(status, detail)
+        Self::new(status, detail).of_kind(kind)
     }
 }
 
@@ -132,6 +133,7 @@ pub(crate) fn status_of(error: OrderError) -> (StatusCode, String) {
         OrderError::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, detail),
         OrderError::NotFound(_) => (StatusCode::NOT_FOUND, detail),
         OrderError::Conflict(_) => (StatusCode::CONFLICT, detail),
+        OrderError::Changed => (StatusCode::PRECONDITION_FAILED, detail),
         OrderError::Unauthorised(_) => (StatusCode::UNAUTHORIZED, detail),
         OrderError::TooMany(..) => (StatusCode::TOO_MANY_REQUESTS, detail),
         OrderError::Forbidden(_) => (StatusCode::FORBIDDEN, detail),

@@ -266,6 +266,9 @@ impl Route {
         }
         if !matches!(self.body, Content::Empty) {
             all.extend([404, 413, 422]);
+            if !self.is_endless {
+                all.push(408);
+            }
         }
         if matches!(self.body, Content::Json(_)) {
             all.push(415);

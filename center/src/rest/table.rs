@@ -112,7 +112,8 @@ fn about_one_gateway() -> Vec<Route> {
             .json::<GatewayView>(200),
         Route::patch("/gateways/{eui}", EditGateways, "Names, describes, labels a gateway.", fleet::edit)
             .body::<EditGateway>()
-            .json::<GatewayView>(200),
+            .json::<GatewayView>(200)
+            .conditional(),
         Route::get(
             "/gateways/{eui}/history",
             SeeGateways,
@@ -198,7 +199,8 @@ fn about_groups() -> Vec<Route> {
         Route::patch("/groups/{name}", EditGroups, "Names, describes, rules a group.", groups::edit)
             .body::<EditGroup>()
             .json::<GroupView>(200)
-            .refuses(&[409]),
+            .refuses(&[409])
+            .conditional(),
         Route::delete("/groups/{name}", EditGroups, "Removes a group; its gateways stay.", groups::remove)
             .empty(204)
             .refuses(&[409])

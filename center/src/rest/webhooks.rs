@@ -27,10 +27,12 @@ pub(super) fn routes() -> Vec<Route> {
         Route::get("/webhooks/{id}", SeeWebhooks, "One webhook.", show).json::<WebhookView>(200),
         Route::patch("/webhooks/{id}", EditWebhooks, "Changes a webhook, or makes it a new secret.", edit)
             .body::<EditWebhook>()
-            .json::<WebhookView>(200),
+            .json::<WebhookView>(200)
+            .conditional(),
         Route::delete("/webhooks/{id}", EditWebhooks, "Removes a webhook with what waits.", remove)
-            .empty(204),
-        Route::post("/webhooks/{id}/test", EditWebhooks, "Sends a test message.", test).empty(202),
+            .empty(204)
+            .conditional(),
+        Route::post("/webhooks/{id}/test", EditWebhooks, "Sends a test message.", test).empty(202).once(),
         Route::get("/webhooks/{id}/messages", SeeWebhooks, "The newest 100 messages of a webhook.", messages)
             .json::<Vec<WebhookMessageView>>(200),
     ]

@@ -104,12 +104,7 @@ impl Center {
     ) -> Result<GatewayView, OrderError> {
         let mut connection = self.store.read().await?;
         let row = find_gateway(&mut connection, caller, eui, Action::SeeGateways).await?;
-        let heard_at = row.last_telemetry_at;
-        let telemetry = vitals::telemetry(&mut connection, eui).await?;
-        let vitals = telemetry.as_ref().map(|telemetry| vitals_of(telemetry, heard_at.unwrap_or(0)));
-        let mut views = gateway_views(&mut connection, vec![row], now).await?;
-        let view = views.pop().ok_or_else(|| super::gateways::no_gateway(eui))?;
-        Ok(GatewayView { telemetry, vitals: vitals.unwrap_or_default(), ..view })
+        whole_gateway(&mut connection, row, now).await
     }
 
     /// The history of its vitals.
@@ -211,6 +206,20 @@ fn rule(wanted: &Wanted) -> Result<Rule, OrderError> {
         whole.conditions.extend(rule.conditions);
     }
     Ok(whole)
+}
+
+/// One gateway with its last telemetry, as it is shown.
+pub(super) async fn whole_gateway(
+    connection: &mut AnyConnection,
+    row: GatewayRow,
+    now: UnixSeconds,
+) -> Result<GatewayView, OrderError> {
+    let (eui, heard_at) = (row.eui, row.last_telemetry_at);
+    let telemetry = vitals::telemetry(connection, eui).await?;
+    let vitals = telemetry.as_ref().map(|telemetry| vitals_of(telemetry, heard_at.unwrap_or(0)));
+    let mut views = gateway_views(connection, vec![row], now).await?;
+    let view = views.pop().ok_or_else(|| super::gateways::no_gateway(eui))?;
+    Ok(GatewayView { telemetry, vitals: vitals.unwrap_or_default(), ..view })
 }
 
 /// Rows with what is in other tables: groups and labels.

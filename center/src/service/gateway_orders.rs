@@ -2,11 +2,13 @@
 
 use keros_protocol::{CommandId, Eui, UnixSeconds, UpdateId};
 
+use super::as_seen::still_as_seen;
 use super::audit::{What, audit};
 use super::cancel::{Decision, decide};
 use super::center::{Center, check_description, check_name};
 use super::changes::Change;
 use super::customers::customer_for;
+use super::fleet::whole_gateway;
 use super::gateways::find_gateway;
 use super::order::{OrderError, invalid};
 use crate::access::{Action, Caller};
@@ -33,6 +35,9 @@ impl Center {
         let location = order.location.as_deref().map(location_of).transpose()?;
         let mut transaction = self.store.begin().await?;
         let row = find_gateway(&mut transaction, caller, eui, Action::EditGateways).await?;
+        if caller.seen.is_some() {
+            still_as_seen(caller, &whole_gateway(&mut transaction, row.clone(), now).await?)?;
+        }
         let name = order.name.as_deref().or(row.name.as_deref()).filter(|name| !name.is_empty());
         let description = order.description.as_deref().unwrap_or(&row.description);
         gateways::rename(&mut transaction, &row, name, description).await?;

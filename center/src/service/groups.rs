@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use keros_protocol::{Eui, UnixSeconds};
 use sqlx::AnyConnection;
 
+use super::as_seen::{has_seen, still_as_seen};
 use super::audit::{What, audit};
 use super::center::{Center, check_description, check_name};
 use super::customers::customer_for;
@@ -44,10 +45,7 @@ impl Center {
     pub(crate) async fn group(&self, caller: &Caller, name: &str) -> Result<GroupView, OrderError> {
         let mut connection = self.store.read().await?;
         let row = find_group(&mut connection, caller, name, Action::SeeGroups).await?;
-        let put_in = groups::put_in(&mut connection, &row.group_id).await?;
-        let gateways = members(&mut connection, &row).await?;
-        let count = u32::try_from(gateways.len()).unwrap_or(u32::MAX);
-        Ok(GroupView { gateways, put_in, ..views::group(row, count) })
+        whole(&mut connection, row).await
     }
 
     /// The first members of a group, by EUI.
@@ -130,6 +128,9 @@ impl Center {
         order.description.as_deref().map_or(Ok(()), check_description)?;
         let mut transaction = self.store.begin().await?;
         let mut row = find_group(&mut transaction, caller, name, Action::EditGroups).await?;
+        if !has_seen(caller, &views::group(row.clone(), 0).properties())? {
+            check_as_seen(&mut transaction, caller, &row).await?;
+        }
         if let Some(name) = order.name.as_ref().filter(|name| **name != row.name) {
             let of_customer = Visible::Only(vec![row.customer.id]);
             if !groups::named(&mut transaction, name, &of_customer).await?.is_empty() {
@@ -155,6 +156,7 @@ impl Center {
     pub(crate) async fn remove_group(&self, caller: &Caller, name: &str) -> Result<(), OrderError> {
         let mut transaction = self.store.begin().await?;
         let row = find_group(&mut transaction, caller, name, Action::EditGroups).await?;
+        check_as_seen(&mut transaction, caller, &row).await?;
         groups::remove(&mut transaction, &row.group_id).await?;
         audit(&mut transaction, caller, Action::EditGroups, what(&row, "removed")).await?;
         Ok(transaction.commit().await.map_err(StoreError::from)?)
@@ -223,6 +225,26 @@ impl Center {
         transaction.commit().await.map_err(StoreError::from)?;
         self.group(caller, row.group_id.as_str()).await
     }
+}
+
+/// A group with its members, as it is shown.
+async fn whole(connection: &mut AnyConnection, row: GroupRow) -> Result<GroupView, OrderError> {
+    let put_in = groups::put_in(connection, &row.group_id).await?;
+    let gateways = members(connection, &row).await?;
+    let count = u32::try_from(gateways.len()).unwrap_or(u32::MAX);
+    Ok(GroupView { gateways, put_in, ..views::group(row, count) })
+}
+
+async fn check_as_seen(
+    connection: &mut AnyConnection,
+    caller: &Caller,
+    row: &GroupRow,
+) -> Result<(), OrderError> {
+    // A group of 100,000 gateways takes a while: only who asks for it waits.
+    if caller.seen.is_none() {
+        return Ok(());
+    }
+    still_as_seen(caller, &whole(connection, row.clone()).await?)
 }
 
 /// A rule as it is kept; an empty one is none.

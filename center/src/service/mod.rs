@@ -4,6 +4,7 @@
 //! and say what is to be kept and sent. [`Center`] is the thin shell that reads, asks them, commits, and only then acts.
 
 mod alerts;
+mod as_seen;
 mod audit;
 mod batch;
 mod cancel;
@@ -41,6 +42,7 @@ mod views;
 mod waits_for;
 mod webhooks;
 
+pub(crate) use as_seen::{still_as_seen, tag_of, tag_of_view};
 pub(crate) use audit::{What, audit, audit_done, audit_refused};
 pub(crate) use batch::{Handled, Message};
 pub(crate) use center::{Center, Keys, check_description, check_name, unix_now};

@@ -38,6 +38,9 @@ pub(crate) enum OrderError {
     /// It does not fit what is under way.
     #[error("{0}")]
     Conflict(String),
+    /// It is not any more as who asks saw it.
+    #[error("it has changed since you last saw it: look again, then decide again")]
+    Changed,
     /// Nobody knows who asks.
     #[error("{0}")]
     Unauthorised(String),

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use sqlx::AnyConnection;
 use uuid::Uuid;
 
+use super::as_seen::still_as_seen;
 use super::audit::{What, audit};
 use super::center::{Center, unix_now};
 use super::customers::customer_for;
@@ -103,13 +104,14 @@ impl Center {
         let secret = order.new_secret.then(new_secret).transpose()?;
         let mut transaction = self.store.begin().await?;
         let mut row = find_webhook(&mut transaction, caller, id, Action::EditWebhooks).await?;
+        let waiting = webhooks::waiting(&mut transaction, id).await?;
+        still_as_seen(caller, &view(row.clone(), waiting))?;
         row.url = order.url.unwrap_or(row.url);
         row.events = order.events.map_or(row.events, events);
         row.enabled = order.enabled.unwrap_or(row.enabled);
         let shown = secret.as_ref().map(Secret::to_text);
         row.secret = secret.unwrap_or(row.secret);
         webhooks::keep(&mut transaction, &row).await?;
-        let waiting = webhooks::waiting(&mut transaction, id).await?;
         audit(&mut transaction, caller, Action::EditWebhooks, what(&row, "changed")).await?;
         transaction.commit().await.map_err(StoreError::from)?;
         Ok(WebhookView { secret: shown, ..view(row, waiting) })
@@ -119,6 +121,8 @@ impl Center {
     pub(crate) async fn remove_webhook(&self, caller: &Caller, id: WebhookId) -> Result<(), OrderError> {
         let mut transaction = self.store.begin().await?;
         let row = find_webhook(&mut transaction, caller, id, Action::EditWebhooks).await?;
+        let waiting = webhooks::waiting(&mut transaction, id).await?;
+        still_as_seen(caller, &view(row.clone(), waiting))?;
         webhooks::remove(&mut transaction, id).await?;
         audit(&mut transaction, caller, Action::EditWebhooks, what(&row, "removed")).await?;
         Ok(transaction.commit().await.map_err(StoreError::from)?)

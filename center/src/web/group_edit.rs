@@ -5,17 +5,18 @@ use std::collections::BTreeSet;
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use keros_protocol::Eui;
 use serde::Deserialize;
 
 use super::{Failure, Page, Posted, Section, Visitor, html, place, to};
-use crate::access::Action;
+use crate::access::{Action, AsSeen};
 use crate::api::{EditGroup, GroupView};
 use crate::rest::Api;
 use crate::service::fleet::Wanted;
-use crate::service::unix_now;
+use crate::service::{OrderError, tag_of_view, unix_now};
 use crate::store::fleet::{Part, Sort};
 
 /// Gateways that a preview, or a search, lists.
@@ -23,6 +24,9 @@ const LISTED: u32 = 50;
 
 /// Gateways put into the group that are listed: the others are found by searching.
 const MOST_PUT_IN: usize = 200;
+
+/// Characters of a search, as the field takes them.
+const MOST_SEARCHED: usize = 100;
 
 /// Its part of the pages.
 pub(super) fn router() -> Router<Api> {
@@ -74,6 +78,9 @@ pub(super) struct Fields {
     alerting: Option<String>,
     #[serde(default)]
     action: String,
+    /// The tag of what the form was made of; empty when a program sends it.
+    #[serde(default)]
+    seen: String,
 }
 
 /// What is searched for.
@@ -104,6 +111,7 @@ pub(super) async fn show(
         rule: group.rule.clone().unwrap_or_default(),
         alerting: group.alerting.then(|| "yes".to_owned()),
         action: String::new(),
+        seen: String::new(),
     };
     page(&api, &visitor, group, fields, asked.search, None, None).await
 }
@@ -121,16 +129,38 @@ pub(super) async fn edit(
             Err(refusal) => again(&api, &visitor, group, fields, refusal).await,
         };
     }
+    let mut caller = visitor.caller.clone();
+    if !fields.seen.is_empty() {
+        caller = caller.having_seen(AsSeen::new(fields.seen.clone()));
+    }
     let order = EditGroup {
         name: Some(fields.name.clone()),
         description: Some(fields.description.clone()),
         rule: Some(fields.rule.clone()),
         alerting: Some(fields.alerting.is_some()),
     };
-    match api.center().edit_group(&visitor.caller, group.group_id.as_str(), &order).await {
+    match api.center().edit_group(&caller, group.group_id.as_str(), &order).await {
         Ok(group) => Ok(to(&place("/groups", group.group_id.as_str()), "the group is changed")),
+        Err(OrderError::Changed) => {
+            let group = group_to_edit(&api, &visitor, &name).await?;
+            let refusal = changed_meanwhile(&group);
+            again(&api, &visitor, group, fields, refusal).await
+        }
         Err(error) => again(&api, &visitor, group, fields, error.into()).await,
     }
+}
+
+/// The form is shown again with what its visitor wrote: he decides, now that he knows.
+fn changed_meanwhile(group: &GroupView) -> Failure {
+    let detail = format!(
+        "somebody has changed it since this page was shown: its name is {:?} now, its description {:?}, its rule {:?}, alerting is {}. SAVE puts \
+         what is below in the place of that.",
+        group.name,
+        group.description,
+        group.rule.as_deref().unwrap_or_default(),
+        if group.alerting { "on" } else { "off" }
+    );
+    Failure::new(StatusCode::PRECONDITION_FAILED, detail)
 }
 
 pub(super) async fn put_in(
@@ -152,6 +182,10 @@ pub(super) async fn take_out(
 }
 
 fn eui(chosen: &Chosen) -> Result<Eui, Failure> {
+    // It goes into the address that the answer leads to.
+    if chosen.search.chars().count() > MOST_SEARCHED {
+        return Err(Failure::bad_request(format!("A search has at most {MOST_SEARCHED} characters.")));
+    }
     chosen
         .eui
         .parse()
@@ -219,6 +253,7 @@ async fn page(
         let wanted = Wanted { search: Some(search.clone()), ..of_customer(&group) };
         Some(listed(api, visitor, &group, &wanted).await?)
     };
+    let fields = Fields { seen: tag_of_view(&group.properties())?, ..fields };
     html(&Edit {
         page: Page::new(visitor, Section::Groups, "Edit group"),
         put_in: put_in.iter().map(|eui| Found { eui: *eui, name: named(eui), is_in: true }).collect(),

@@ -40,11 +40,16 @@ use failure::Failure;
 
 pub(crate) use form::Posted;
 pub(crate) use page::{Page, Section, html, part_of_place, place, to};
+#[cfg(test)]
+pub(crate) use software_update::Fields as SoftwareUpdate;
 pub(crate) use visitor::Visitor;
 
 /// All pages. What is nowhere else is said here to be nowhere: as a page, or as a problem below `/api`.
 pub(crate) fn router(api: Api) -> Router<Api> {
-    pages().fallback(nowhere).layer(middleware::from_fn_with_state(api, guard::finish))
+    pages()
+        .fallback(nowhere)
+        .layer(middleware::from_fn(guard::whole_form))
+        .layer(middleware::from_fn_with_state(api, guard::finish))
 }
 
 fn pages() -> Router<Api> {

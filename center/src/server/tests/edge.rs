@@ -105,7 +105,7 @@ async fn every_route_refuses_what_it_does_not_know_with_a_problem() {
         let problem = answer.problem();
         assert_eq!(problem.errors[0].parameter.as_deref(), Some("colour"), "{what}");
         // No log-in.
-        if operation.get("security").is_none() {
+        if operation["security"] != json!([]) {
             let answer = raw_as(&center, "wrong", &method, &path, &[JSON], b"").await;
             assert_eq!(answer.status, 401, "{what}");
             assert_eq!((answer.problem().status, answer.header("www-authenticate")), (401, "Bearer"));
@@ -323,4 +323,103 @@ async fn what_has_changed_since_it_was_seen_is_not_removed() {
     assert_eq!(raw(&center, "DELETE", "/groups/a", &[("If-Match", &seen)], b"").await.status, 204);
     assert_eq!(center.ask("GET", "/groups/a", Value::Null).await.0, 404);
     center.stop().await;
+}
+
+#[tokio::test]
+async fn every_route_that_heeds_a_condition_changes_only_what_is_as_it_was_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let center = Running::start(folder.path(), external(1)).await;
+    let things = things::things(&center).await;
+    center.ask("POST", "/customers", json!({"name": "other"})).await;
+    let document = raw(&center, "GET", "/openapi.json", &[], b"").await.json();
+    let (mut heeding, mut others) = (0, 0);
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let method = method.to_uppercase();
+            let place = things::filled(path, &things).replace("/customers/main", "/customers/other");
+            let body = things::body_of(&method, path).unwrap_or_default();
+            let body = if body.is_null() { Vec::new() } else { serde_json::to_vec(&body).unwrap() };
+            let parameters = operation["parameters"].as_array().into_iter().flatten();
+            let is_heeding = parameters.clone().any(|one| one["name"] == "If-Match");
+            if !is_heeding {
+                if !matches!(method.as_str(), "GET" | "HEAD") {
+                    let answer = raw(&center, &method, &place, &[JSON, ("If-Match", "*")], &body).await;
+                    assert_eq!(answer.status, 400, "{method} {path}: {}", answer.text);
+                    others += 1;
+                }
+                continue;
+            }
+            heeding += 1;
+            let seen = raw(&center, "GET", &place, &[], b"").await;
+            assert_eq!(seen.status, 200, "{place}: {}", seen.text);
+            let stale = raw(&center, &method, &place, &[JSON, ("If-Match", "\"stale\"")], &body).await;
+            assert_eq!(stale.status, 412, "{method} {path}: {}", stale.text);
+            assert_eq!(stale.problem().kind, "urn:keros:problem:changed-meanwhile");
+            let now = raw(&center, "GET", &place, &[], b"").await;
+            assert_eq!((now.status, &now.text), (200, &seen.text), "{method} {path}: nothing has changed");
+            // What is removed is removed in the end.
+            if method == "PATCH" {
+                let tags = format!("\"stale\", {}", seen.header("etag"));
+                let done = raw(&center, &method, &place, &[JSON, ("If-Match", &tags)], &body).await;
+                assert_eq!(done.status, 200, "{method} {path}: {}", done.text);
+            }
+        }
+    }
+    assert!(heeding >= 8 && others > 30, "{heeding} {others}");
+    center.stop().await;
+}
+
+#[tokio::test]
+async fn what_sends_again_or_goes_on_does_it_once_by_its_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let center = Running::start(folder.path(), external(1)).await;
+    let euis = [1, 2, 3].map(|number| Eui::from_u64(EUI.as_u64() + number));
+    for eui in euis {
+        center.ask("POST", "/gateways", json!({"eui": eui.to_string()})).await;
+    }
+    group_of(&center, "all", &euis).await;
+    let mut order = script_order("all");
+    order["plan"] = json!({"rollout": {"stages": ["1", "1"]}});
+    let update = center.ask("POST", "/updates", order).await.1;
+    let place = format!("/updates/{}", update["update_id"].as_str().unwrap());
+    let key = ("Idempotency-Key", "on");
+    for replayed in ["", "true"] {
+        let answer = raw(&center, "POST", &format!("{place}/go-on"), &[key], b"").await;
+        let stage = answer.json()["rollout"]["stage"].clone();
+        let is_again = answer.header("idempotency-replayed").to_owned();
+        assert_eq!((answer.status, stage, is_again.as_str()), (200, json!(2), replayed), "{}", answer.text);
+    }
+    assert_eq!(center.ask("GET", &place, Value::Null).await.1["rollout"]["stage"], 2);
+    assert_eq!(center.ask("POST", &format!("{place}/cancel"), Value::Null).await.0, 200);
+    let body = json!({"outcomes": ["cancelled"]}).to_string();
+    let key = ("Idempotency-Key", "again");
+    let first = raw(&center, "POST", &format!("{place}/retry"), &[JSON, key], body.as_bytes()).await;
+    assert_eq!(first.status, 201, "{}", first.text);
+    let second = raw(&center, "POST", &format!("{place}/retry"), &[JSON, key], body.as_bytes()).await;
+    assert_eq!((second.status, second.header("location")), (201, first.header("location")));
+    // Without a key it is refused: the first one has them.
+    let third = raw(&center, "POST", &format!("{place}/retry"), &[JSON], body.as_bytes()).await;
+    assert_eq!(third.status, 409, "{}", third.text);
+    assert_eq!(center.ask("GET", "/updates", Value::Null).await.1.as_array().unwrap().len(), 2);
+    center.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_changes_of_what_all_saw_one_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let center = std::sync::Arc::new(Running::start(folder.path(), external(1)).await);
+    group_of(&center, "a", &[]).await;
+    let seen = raw(&center, "GET", "/groups/a", &[], b"").await.header("etag").to_owned();
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..12 {
+        let (center, seen) = (std::sync::Arc::clone(&center), seen.clone());
+        tasks.spawn(async move {
+            let body = json!({"description": format!("of {number}")}).to_string();
+            raw(&center, "PATCH", "/groups/a", &[JSON, ("If-Match", &seen)], body.as_bytes()).await.status
+        });
+    }
+    let mut statuses = tasks.join_all().await;
+    statuses.sort_unstable();
+    assert_eq!(statuses, [&[200][..], &[412; 11]].concat());
+    std::sync::Arc::into_inner(center).unwrap().stop().await;
 }

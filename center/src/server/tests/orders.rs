@@ -199,3 +199,33 @@ async fn webhooks_out_of_bounds_are_refused() {
     assert_eq!(status, 409);
     center.stop().await;
 }
+
+#[tokio::test]
+async fn a_word_to_a_roll_out_that_is_said_twice_begins_one_stage() {
+    let folder = tempfile::tempdir().unwrap();
+    let center = Running::start(folder.path(), external(1)).await;
+    let euis = [1, 2, 3, 4].map(|number| Eui::from_u64(EUI.as_u64() + number));
+    for eui in euis {
+        center.ask("POST", "/gateways", json!({"eui": eui.to_string()})).await;
+    }
+    group_of(&center, "all", &euis).await;
+    let mut order = script_order("all");
+    order["plan"] = json!({"rollout": {"stages": ["1", "1", "1"]}});
+    let (status, update) = center.ask("POST", "/updates", order).await;
+    assert_eq!(status, 201, "{update}");
+    let place = format!("/updates/{}/go-on", update["update_id"].as_str().unwrap());
+    let first = center.ask("POST", &format!("{place}?stage=1&halted=false"), Value::Null).await;
+    assert_eq!((first.0, &first.1["rollout"]["stage"]), (200, &json!(2)), "{first:?}");
+    for (query, status) in [
+        ("?stage=1&halted=false", 409),
+        ("?stage=2&halted=true", 409),
+        ("?stage=2", 422),
+        ("?halted=false", 422),
+        ("?stage=0&halted=false", 400),
+        ("?stage=2&halted=perhaps", 400),
+    ] {
+        let answer = center.ask("POST", &format!("{place}{query}"), Value::Null).await;
+        assert_eq!(answer.0, status, "{query}: {}", answer.1);
+    }
+    center.stop().await;
+}

@@ -22,7 +22,8 @@ use crate::api::{PreviewView, ScriptCheckView};
 use crate::rest::Api;
 use crate::service::{Addressed, Addressee, Pending, unix_now};
 use examine::{Examined, examine};
-use fields::{Fields, Wrong};
+pub(crate) use fields::Fields;
+use fields::Wrong;
 use target::Target;
 
 /// What the address asks for.

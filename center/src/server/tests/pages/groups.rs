@@ -60,3 +60,29 @@ async fn a_group_is_changed_its_rule_previewed_and_members_put_in_and_taken_out_
     assert_eq!(center.post(&format!("{place}/put-in"), &[("eui", "x")]).await.status, 400);
     center.stop().await;
 }
+
+#[tokio::test]
+async fn of_two_who_change_a_group_the_second_is_told_what_the_first_has_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let center = Running::start(folder.path(), external(1)).await;
+    let (_, group) = center.ask("POST", "/groups", json!({"name": "north"})).await;
+    let place = format!("/groups/{}", group["group_id"].as_str().unwrap());
+    let edit = format!("{place}/edit");
+    let seen = |page: &str| super::software_update::hidden(page, "seen").replace("&#34;", "\"");
+    let both = seen(&center.get(&edit).await.body);
+    let save = async |seen: &str, description: &str| {
+        let fields = [("name", "north"), ("description", description), ("seen", seen)];
+        center.post(&edit, &fields).await
+    };
+    assert_eq!(save(&both, "of the first").await.status, 303);
+    let second = save(&both, "of the second").await;
+    assert_eq!(second.status, 412, "{second:?}");
+    assert!(second.body.contains("of the first") && second.body.contains("of the second"), "{}", second.body);
+    let kept = center.ask("GET", place.as_str(), Value::Null).await.1;
+    assert_eq!(kept["description"], "of the first");
+    // Who has read it may put his own in its place, and a new member changes nothing of that.
+    center.ask("POST", "/gateways", json!({"eui": EUI})).await;
+    center.ask("PUT", &format!("{place}/gateways/{EUI}"), Value::Null).await;
+    assert_eq!(save(&seen(&second.body), "of the second").await.status, 303);
+    center.stop().await;
+}
