@@ -397,10 +397,9 @@ async fn what_sends_again_or_goes_on_does_it_once_by_its_key() {
     assert_eq!(first.status, 201, "{}", first.text);
     let second = raw(&center, "POST", &format!("{place}/retry"), &[JSON, key], body.as_bytes()).await;
     assert_eq!((second.status, second.header("location")), (201, first.header("location")));
-    // Without a key it is refused while the first one waits, and told which that is.
+    // Without a key it is refused: the first one has them.
     let third = raw(&center, "POST", &format!("{place}/retry"), &[JSON], body.as_bytes()).await;
-    let id = first.json()["update_id"].as_str().unwrap().to_owned();
-    assert!(third.status == 409 && third.problem().detail.contains(&id), "{}", third.text);
+    assert_eq!(third.status, 409, "{}", third.text);
     assert_eq!(center.ask("GET", "/updates", Value::Null).await.1.as_array().unwrap().len(), 2);
     center.stop().await;
 }
