@@ -159,7 +159,8 @@ async fn send(api: Api, posted: Posted<Fields>, addressee: Addressee) -> Result<
         Err(error) => {
             let Failure { status, detail } = error.into();
             examined.wrong.push(Wrong { field: "mode", text: detail });
-            step.form(fields, examined, status)
+            // What is in the way may have come since this step began.
+            Step::new(&api, &visitor, &addressee, &fields).await?.form(fields, examined, status)
         }
     }
 }
