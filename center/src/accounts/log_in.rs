@@ -338,7 +338,9 @@ fn no_link() -> OrderError {
 }
 
 pub(super) fn no_user() -> OrderError {
-    OrderError::Conflict("the center's own token has no account: log in as a user".to_owned())
+    OrderError::Conflict("the center's own token has no account: log in as a user at the pages, or ask with a user's token, which `keros-center token create --login LOGIN` makes"
+            .to_owned(),
+    )
 }
 
 /// The user of an id, as it is written.

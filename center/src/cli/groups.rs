@@ -89,8 +89,41 @@ fn show(view: &GroupView, out: &mut dyn Write) -> anyhow::Result<Ended> {
     if !view.description.is_empty() {
         writeln!(out, "{}", printable(&view.description))?;
     }
+    if let Some(rule) = &view.rule {
+        writeln!(out, "Rule: {}", printable(rule))?;
+    }
+    if view.alerting {
+        writeln!(out, "Alerting: on")?;
+    }
     for eui in &view.gateways {
         writeln!(out, "  {eui}")?;
     }
     Ok(Ended::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_group_is_shown_with_all_that_can_be_changed_of_it() {
+        let plain = json!({
+            "group_id": "g", "customer_id": "00000000-0000-7000-8000-000000000001", "customer": "main", "name": "north",
+            "gateways": ["7076FF0056070123"],
+        });
+        let mut full = plain.clone();
+        full["description"] = json!("the masts");
+        full["rule"] = json!("keros >= 6");
+        full["alerting"] = json!(true);
+        for (view, expected) in [
+            (plain, "north: 1 gateway\n  7076FF0056070123\n"),
+            (full, "north: 1 gateway\nthe masts\nRule: keros >= 6\nAlerting: on\n  7076FF0056070123\n"),
+        ] {
+            let mut out = Vec::new();
+            show(&serde_json::from_value(view).unwrap(), &mut out).unwrap();
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+    }
 }

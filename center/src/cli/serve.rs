@@ -35,7 +35,10 @@ pub(super) fn serve(arguments: ServeArguments) -> anyhow::Result<Ended> {
         tokio::spawn(stop_at_signal(stop));
         tokio::spawn(async move {
             if let Ok(Ready { rest_address, registry_addresses, .. }) = is_ready.await {
-                tracing::info!("REST API: http://{rest_address}, access token: {}", token_file.display());
+                tracing::info!(
+                    "pages and REST API: http://{rest_address}, access token: {}",
+                    token_file.display()
+                );
                 for address in registry_addresses {
                     tracing::info!("registry of Magic Links: {address}/v2/{}", crate::links::REPOSITORY);
                 }

@@ -364,10 +364,7 @@ fn where_to_look(
     )?;
     writeln!(out, "  keros-center gateways")?;
     writeln!(out, "  keros-center update show {}", update.update_id)?;
-    writeln!(
-        out,
-        "  curl -H \"Authorization: Bearer $(cat $KEROS_CENTER_TOKEN_FILE)\" $KEROS_CENTER_URL/api/v1/updates"
-    )?;
+    writeln!(out, "  keros-center api GET /updates")?;
     writeln!(out, "and as the technician beside the gateway:")?;
     writeln!(out, "  keros-agent status --socket {}", socket.display())?;
     writeln!(out, "  keros-agent jobs --socket {}", socket.display())?;

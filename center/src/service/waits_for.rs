@@ -101,7 +101,7 @@ fn contact(facts: &Facts<'_>, now: UnixSeconds) -> WaitsFor {
     let since = format!("its last telemetry came at {}", utc(last));
     match (facts.online, now > next.saturating_add(LATE_S)) {
         (true, false) => {
-            until(Reason::Telemetry, next, format!("its next telemetry, expected at {}", utc(next)))
+            until(Reason::Telemetry, next, format!("its next telemetry is expected at {}", utc(next)))
         }
         (true, true) => says(Reason::Silent, format!("the gateway is connected but silent: {since}")),
         (false, false) => until(
@@ -203,7 +203,7 @@ mod tests {
             }
         }
         for (facts, line) in [
-            (heard.clone(), "telemetry: its next telemetry, expected at 2026-11-25T00:50:00Z"),
+            (heard.clone(), "telemetry: its next telemetry is expected at 2026-11-25T00:50:00Z"),
             (
                 Facts { last_telemetry_at: long_ago, ..heard.clone() },
                 "silent: the gateway is connected but silent: its last telemetry came at 2026-11-23T23:00:00Z",

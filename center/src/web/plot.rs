@@ -48,6 +48,7 @@ pub(super) fn plots(history: &History) -> Vec<Plot> {
             let hours: Vec<(u64, f64)> =
                 history.hours.iter().filter_map(|hour| Some((hour.time_unix_s, of_hour(hour)?))).collect();
             let (first, last) = (*hours.first()?, *hours.last()?);
+            let until = first.0 + span_s(first.0, last.0);
             let least = hours.iter().map(|(_, value)| *value).fold(f64::INFINITY, f64::min);
             let most = hours.iter().map(|(_, value)| *value).fold(f64::NEG_INFINITY, f64::max);
             // Percent are shown on a whole scale, so that plots can be compared.
@@ -68,7 +69,7 @@ pub(super) fn plots(history: &History) -> Vec<Plot> {
                 path: path(&hours, scale),
                 scale,
                 from: At::new(first.0),
-                until: At::new(last.0),
+                until: At::new(until),
                 words: format!("last {:.1} {unit}, at least {least:.1}, at most {most:.1}", last.1),
                 rows: hour_rows.chain(day_rows.rev()).collect(),
             })
@@ -76,11 +77,15 @@ pub(super) fn plots(history: &History) -> Vec<Plot> {
     vitals.into_iter().filter_map(plot).collect()
 }
 
+/// How long a plot is, seconds. One hour is a line as well: from its beginning to its end.
+fn span_s(first: u64, last: u64) -> u64 {
+    (last - first).max(3600)
+}
+
 fn path(hours: &[(u64, f64)], (low, high): (f64, f64)) -> String {
     use std::fmt::Write as _;
     let (Some(first), Some(last)) = (hours.first(), hours.last()) else { return String::new() };
-    // One hour is a line as well: from its beginning to its end.
-    let span_s = (last.0 - first.0).max(3600);
+    let span_s = span_s(first.0, last.0);
     let mut path = String::new();
     let mut before: Option<u64> = None;
     for (at, value) in hours {
@@ -91,7 +96,7 @@ fn path(hours: &[(u64, f64)], (low, high): (f64, f64)) -> String {
         let _ = write!(path, "{}{x:.1} {y:.1}", if joins { "L" } else { "M" });
         if !joins {
             // A single point is seen too, by the round ends of the line.
-            let _ = write!(path, "h0");
+            let _ = write!(path, "h{}", if hours.len() == 1 { WIDTH } else { 0.0 });
         }
         before = Some(*at);
     }
@@ -124,8 +129,12 @@ mod tests {
     fn one_point_and_absurd_numbers_are_drawn_within_the_picture() {
         for value in [-99.9, 0.0, 999.9] {
             let plots = plots(&History { hours: vec![hour(1, value)], days: Vec::new() });
-            let y: f64 = plots[0].path.trim_start_matches("M0.0 ").trim_end_matches("h0").parse().unwrap();
+            let y: f64 = plots[0].path.trim_start_matches("M0.0 ").trim_end_matches("h640").parse().unwrap();
             assert!((0.0..=HEIGHT).contains(&y), "{value}: {y}");
+            assert_eq!(
+                (plots[0].from.text.as_str(), plots[0].until.text.as_str()),
+                ("1970-01-01 01:00 UTC", "1970-01-01 02:00 UTC")
+            );
         }
     }
 }

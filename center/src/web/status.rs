@@ -49,7 +49,7 @@ const DELIVERIES: [(&str, &str, Tone); 5] = [
     ("expired", "Expired", Tone::Bad),
 ];
 const OUTCOMES: [(&str, &str, Tone); 12] = [
-    ("none", "Not reported yet", Tone::None),
+    ("none", "None", Tone::None),
     ("received", "Received", Tone::Active),
     ("accepted", "Accepted", Tone::Active),
     ("running", "Running", Tone::Active),
@@ -116,6 +116,21 @@ pub(crate) fn delivery_bar(counts: &BTreeMap<String, u32>) -> Vec<Part> {
 /// The parts of a progress bar of outcomes.
 pub(crate) fn outcome_bar(counts: &BTreeMap<String, u32>) -> Vec<Part> {
     bar(&OUTCOMES, counts)
+}
+
+/// The parts of the one bar of a line in the list of updates: outcomes, and what was cancelled before it was sent as cancelled, since it
+/// has no outcome and will have none.
+pub(crate) fn progress_bar(
+    outcomes: &BTreeMap<String, u32>,
+    deliveries: &BTreeMap<String, u32>,
+) -> Vec<Part> {
+    let mut counts = outcomes.clone();
+    if let Some(none) = counts.get_mut("none") {
+        let never_sent = deliveries.get("cancelled").copied().unwrap_or(0).min(*none);
+        *none -= never_sent;
+        *counts.entry("cancelled".to_owned()).or_default() += never_sent;
+    }
+    bar(&OUTCOMES, &counts)
 }
 
 /// The least width of a part, tenths of a percent: one gateway of 100,000 has to be seen.
@@ -189,5 +204,31 @@ mod tests {
             assert_eq!(end, 1000, "{parts:?}");
         }
         assert_eq!(delivery_bar(&BTreeMap::new()), []);
+    }
+
+    #[test]
+    fn what_was_cancelled_before_it_was_sent_does_not_look_as_if_it_could_still_come() {
+        let counts =
+            |pairs: &[(&str, u32)]| pairs.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
+        for (outcomes, deliveries, expected) in [
+            (vec![("none", 2)], vec![("cancelled", 2)], vec![("cancelled", 2)]),
+            (
+                vec![("none", 3), ("succeeded", 1)],
+                vec![("cancelled", 1), ("waiting", 2), ("received", 1)],
+                vec![("none", 2), ("succeeded", 1), ("cancelled", 1)],
+            ),
+            (
+                vec![("cancelled", 1), ("none", 1)],
+                vec![("received", 1), ("cancelled", 1)],
+                vec![("cancelled", 2)],
+            ),
+            (vec![("none", 1)], vec![("expired", 1)], vec![("none", 1)]),
+            (vec![], vec![], vec![]),
+        ] {
+            let parts = progress_bar(&counts(&outcomes), &counts(&deliveries));
+            let found: Vec<(&str, u32)> =
+                parts.iter().map(|part| (part.status.name.as_str(), part.count)).collect();
+            assert_eq!(found, expected, "{outcomes:?} {deliveries:?}");
+        }
     }
 }

@@ -13,6 +13,17 @@ pub(crate) struct At {
 }
 
 impl At {
+    /// The same to the second, where several things happen in a minute.
+    pub(crate) fn to_second(at: UnixSeconds) -> Self {
+        let Self { machine, text } = Self::new(at);
+        match machine.split_once('T') {
+            Some((date, time)) => {
+                Self { text: format!("{date} {} UTC", time.trim_end_matches('Z')), machine }
+            }
+            None => Self { machine, text },
+        }
+    }
+
     /// A time of the center's clock.
     pub(crate) fn new(at: UnixSeconds) -> Self {
         let time = i64::try_from(at).ok().and_then(|at| OffsetDateTime::from_unix_timestamp(at).ok());
@@ -57,6 +68,8 @@ mod tests {
         ] {
             assert_eq!(At::new(at), At { machine: machine.to_owned(), text: text.to_owned() });
         }
+        assert_eq!(At::to_second(1_795_658_705).text, "2026-11-26 02:05:05 UTC");
+        assert_eq!(At::to_second(u64::MAX), At::new(u64::MAX));
     }
 
     #[test]

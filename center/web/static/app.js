@@ -20,6 +20,9 @@ window.addEventListener('pageshow', () => {
   }
 });
 
+// An address that is handed on is shown whole: the center does not know by which name its pages are reached, the browser does.
+for (const link of document.querySelectorAll('a[data-whole]')) link.textContent = link.href;
+
 // Menus close by Escape, and when something else is chosen.
 const menus = () => document.querySelectorAll('details.menu[open]');
 document.addEventListener('keydown', (event) => {

@@ -34,7 +34,7 @@ export async function a_roll_out_in_stages_stops_by_itself_goes_on_by_a_button_a
   // The first fails; nothing is sent to the others, and each line says what it waits for.
   await page.getByText('The roll-out is stopped at stage 1 of 2').waitFor();
   await row(page, one).getByText('Failed', { exact: true }).waitFor();
-  for (const eui of [two, five]) await row(page, eui).getByText(/Waits for: .*stopped/).waitFor();
+  for (const eui of [two, five]) await row(page, eui).getByText(/Now: .*stopped/).waitFor();
   assert.deepEqual((await world.rest('GET', `/updates/${idOf(page)}`)).outcomes, { failed: 1, none: 2 });
   await world.check(page, 'roll-out-stopped');
   await page.getByRole('link', { name: 'GO ON' }).click();
@@ -103,7 +103,7 @@ export async function an_update_waits_for_its_time_and_its_window_and_says_so(wo
   await popup.getByRole('button', { name: 'SEND TO 1 GATEWAY' }).click();
   await page.waitForURL(/\/updates\/[0-9a-f-]+$/);
   await world.rest('POST', `/gateways/${eui}/nudge`);
-  await row(page, eui).getByText(`Waits for: not before ${at}`).waitFor();
+  await row(page, eui).getByText(`Now: not before ${at}`).waitFor();
   await page.getByText('mon,tue,wed,thu,fri 22:00-04:00Z').waitFor();
   await world.check(page);
   assert.deepEqual((await world.rest('GET', `/updates/${idOf(page)}`)).deliveries, { waiting: 1 });

@@ -51,6 +51,9 @@ Set up a center, and a gateway's log-in by hand:
   keros-center broker-user add 7076FF0056070123
   keros-center serve --mqtt-tls 0.0.0.0:8883 --cert broker.pem --cert-key broker.key.pem
 
+Log in at its pages, http://127.0.0.1:8480 when nothing else is said:
+  keros-center admin create anna
+
 Send a script to a group and watch it:
   keros-center gateways
   keros-center groups create north --gateways 7076FF0056070123,7076FF0056070124
@@ -73,7 +76,7 @@ Exit codes:
 /// What can be done.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run the center: broker, database, REST API
+    /// Run the center: broker, database, web pages, REST API
     Serve(Box<ServeArguments>),
     /// Write all that the center keeps into one file, while it serves or not: the rows of its database and the files of Magic Links
     Backup(BackupArguments),
@@ -189,6 +192,9 @@ pub(crate) enum Command {
     },
 }
 
+/// Under which the help has what is the same for all commands that ask the center; else it stands between their own.
+const ASKING: &str = "Asking the center";
+
 /// Where the center is, for commands that ask it.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Access {
@@ -196,19 +202,20 @@ pub(crate) struct Access {
     #[arg(
         long,
         global = true,
+        help_heading = ASKING,
         value_name = "URL",
         env = "KEROS_CENTER_URL",
         default_value = "http://127.0.0.1:8480"
     )]
     pub(crate) center: String,
     /// File with the access token [default: api-token in the data folder]
-    #[arg(long, global = true, value_name = "FILE", env = "KEROS_CENTER_TOKEN_FILE")]
+    #[arg(long, global = true, help_heading = ASKING, value_name = "FILE", env = "KEROS_CENTER_TOKEN_FILE")]
     pub(crate) token_file: Option<PathBuf>,
     /// The center's data folder, if it is on this machine
-    #[arg(long, global = true, value_name = "DIR", env = "KEROS_CENTER_DATA", default_value = DEFAULT_DATA_FOLDER)]
+    #[arg(long, global = true, help_heading = ASKING, value_name = "DIR", env = "KEROS_CENTER_DATA", default_value = DEFAULT_DATA_FOLDER)]
     pub(crate) data_folder: PathBuf,
     /// Print JSON: what the REST API answers
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = ASKING)]
     pub(crate) json: bool,
 }
 
@@ -276,6 +283,22 @@ mod tests {
                 parsed.err().map(|error| error.to_string()).unwrap_or_default()
             );
         }
+    }
+
+    #[test]
+    fn how_the_center_is_asked_stands_apart_in_the_help() {
+        let mut tree = Arguments::command();
+        tree.build();
+        let mut found = 0;
+        all_commands(&tree, &mut Vec::new(), &mut |words, command| {
+            let of_all =
+                |argument: &&clap::Arg| ["center", "token_file"].contains(&argument.get_id().as_str());
+            for argument in command.get_arguments().filter(of_all) {
+                found += 1;
+                assert_eq!(argument.get_help_heading(), Some(ASKING), "{words:?} {argument}");
+            }
+        });
+        assert!(found > 50, "{found}");
     }
 
     #[test]

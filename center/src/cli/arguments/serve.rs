@@ -21,7 +21,7 @@ pub(crate) struct ServeArguments {
     pub(crate) data_folder: PathBuf,
     #[command(flatten)]
     pub(crate) database: DatabaseArguments,
-    /// Address of the REST API; port 0 is any free one
+    /// Address of the web pages and the REST API; port 0 is any free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8480")]
     pub(crate) rest: SocketAddr,
     /// A proxy that speaks TLS to browsers, by its address: it is believed from where requests come (X-Forwarded-For), and the pages' cookies
@@ -153,7 +153,8 @@ A certificate without an authority, to try TLS; on the gateways center.pem is br
     -addext subjectAltName=DNS:center.example -addext basicConstraints=critical,CA:FALSE \
     -keyout center.key.pem -out center.pem
 
-The REST API is for this machine alone unless --rest says otherwise, and speaks plain HTTP: put a TLS proxy before it.
+Pages and REST API are for this machine alone unless --rest says otherwise, and speak plain HTTP: put a TLS proxy before them.
+`keros-center admin create LOGIN` makes who logs in at the pages first.
 KEROS_CENTER_LOG=debug logs more.";
 
 /// The address alone, or with the repository behind it.

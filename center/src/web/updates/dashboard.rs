@@ -7,7 +7,7 @@ use keros_protocol::{Delivery, Eui, Job, Outcome, UpdateId};
 
 use super::{follow, update_id};
 use crate::access::Action;
-use crate::api::{DeliveryView, LineQuery, UpdateView};
+use crate::api::{DeliveryView, LineQuery, UpdateView, WaitsForReason};
 use crate::plan::Rollout;
 use crate::rest::Api;
 use crate::service::{kind_name, line_filter, unix_now};
@@ -62,7 +62,7 @@ pub(super) struct Line {
     /// Task, reason, counts.
     pub(super) detail: Said,
     pub(super) changed: At,
-    /// What it waits for, in words.
+    /// What it waits for, in words; of a task that runs `detail` says it.
     pub(super) waits_for: Option<String>,
     pub(super) overdue: bool,
     /// Its end was asked for and is not known yet.
@@ -88,7 +88,11 @@ impl Line {
             outcome: status::outcome(view.outcome.as_ref().map_or("none", Outcome::name)),
             detail: view.outcome.as_ref().map(Said::of).unwrap_or_default(),
             changed: At::new(view.changed_at_unix_s),
-            waits_for: view.waits_for.as_ref().map(|waits| waits.text.clone()),
+            waits_for: view
+                .waits_for
+                .as_ref()
+                .filter(|waits| waits.reason != WaitsForReason::Job)
+                .map(|waits| waits.text.clone()),
             overdue: view.overdue,
             is_asked: asked && !ended && !never,
             can_be_cancelled: !asked && !ended && !never,
@@ -110,8 +114,11 @@ pub(super) async fn show(
     let views = api.center().lines(&visitor.caller, update_id, &filter, after, PAGE, now).await?;
     let last = views.last().filter(|_| views.len() >= PAGE as usize);
     let next = last.map(|last| LineQuery { cursor: Some(last.eui.to_string()), ..query.clone() }.text());
-    let title =
-        if update.group.is_empty() { "Update".to_owned() } else { format!("Update of {}", update.group) };
+    let title = match update.gateway {
+        Some(eui) => format!("Update of gateway {eui}"),
+        None if update.group.is_empty() => "Update".to_owned(),
+        None => format!("Update of {}", update.group),
+    };
     let mut page = Page::new(&visitor, Section::Updates, title);
     if !update.ended {
         page.refresh_s = Some(REFRESH_S);

@@ -77,7 +77,7 @@ impl Row {
             kind: kind_name(&view.kind).to_owned(),
             value: value(&view),
             state: status::state(&view.state),
-            parts: status::outcome_bar(&view.outcomes),
+            parts: status::progress_bar(&view.outcomes, &view.deliveries),
             ended: all - view.open.min(all),
             all,
             can_be_cancelled: !view.ended && visitor.caller.may(Action::CancelUpdates, &view.customer_id),

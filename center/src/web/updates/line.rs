@@ -48,8 +48,8 @@ struct Report {
 impl Report {
     fn new(view: ReportView) -> Self {
         Self {
-            received: At::new(view.received_at_unix_s),
-            happened: view.time_unix_s.map(At::new),
+            received: At::to_second(view.received_at_unix_s),
+            happened: view.time_unix_s.map(At::to_second),
             status: status::outcome(&view.status),
             detail: view.outcome.as_ref().map(Said::of).unwrap_or_default(),
             note: view.note,
@@ -96,7 +96,7 @@ pub(super) async fn show(
 fn from(update: &UpdateView) -> String {
     match update.gateway {
         _ if update.by_hand => "by hand".to_owned(),
-        Some(_) => "of one gateway".to_owned(),
+        Some(eui) => format!("of gateway {eui}"),
         None => format!("of {}", update.group),
     }
 }

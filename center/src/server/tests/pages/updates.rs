@@ -43,7 +43,7 @@ async fn a_roll_out_goes_on_by_a_form_and_a_second_click_begins_no_further_stage
     for shown in ["stage <strong>1 of 3</strong>", "00:00-24:00", "1, then 1, then the rest", ">GO ON</a>"] {
         assert!(page.contains(shown), "{shown}: {page}");
     }
-    assert!(page.contains("Waits for: stage 2 of the roll-out"), "{page}");
+    assert!(page.contains("Now: stage 2 of the roll-out"), "{page}");
     assert!(!page.contains("CARRY OUT") && !page.contains("RETRY"), "{page}");
 
     let asked = center.get(&format!("{place}/go-on")).await;
