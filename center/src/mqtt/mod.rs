@@ -18,7 +18,7 @@ use keros_protocol::topics::{CONTENT_TYPE, Leaf};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::PublishProperties;
 use rumqttc::v5::{AsyncClient, MqttOptions};
-use rumqttc::{TlsConfiguration, Transport};
+use rumqttc::{NetworkOptions, TlsConfiguration, Transport};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -66,6 +66,10 @@ impl Connection {
             .set_max_packet_size(u32::try_from(MAX_PACKET_BYTES).ok())
             .set_outgoing_inflight_upper_limit(SEND_MAXIMUM)
             .set_manual_acks(true);
+        // Else an answer waits up to 40 ms for the acknowledgement of the packet before it (Nagle's algorithm, RFC 896).
+        let mut network = NetworkOptions::new();
+        network.set_tcp_nodelay(true);
+        options.set_network_options(network);
         if let Some(tls) = self.tls {
             options.set_transport(Transport::Tls(TlsConfiguration::Rustls(tls)));
         }

@@ -36,7 +36,7 @@ export async function on_a_gateways_page_no_new_command_while_another_of_the_sam
 
   await page.goto(`/gateways/${EUI}`);
   assert.equal(await dot.count(), 0);
-  await page.getByText('CONFIGURATION').click();
+  await page.locator('summary', { hasText: 'CONFIGURATION' }).click();
   await page.getByRole('link', { name: 'Software update' }).click();
   await page.getByRole('link', { name: 'Custom JetPorch script' }).click();
   await page.getByLabel('JetPorch YAML value').fill(echo);

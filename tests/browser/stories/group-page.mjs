@@ -20,7 +20,7 @@ export async function a_group_is_changed_its_rule_previewed_and_gateways_put_in_
   for (const scripts of [true, false]) {
     const page = await world.loggedIn({ scripts });
     await page.goto('/groups/north');
-    await page.getByText('CONFIGURATION').click();
+    await page.locator('summary', { hasText: 'CONFIGURATION' }).click();
     await page.getByRole('link', { name: 'Edit group' }).click();
     await page.getByLabel('Rule').fill('label is roof');
     await page.getByRole('button', { name: 'PREVIEW THE RULE' }).click();
@@ -40,7 +40,7 @@ export async function a_group_is_changed_its_rule_previewed_and_gateways_put_in_
     await page.getByRole('link', { name: 'mast' }).waitFor();
     assert.equal((await world.rest('GET', '/groups/north')).alerting, true);
 
-    await page.getByText('CONFIGURATION').click();
+    await page.locator('summary', { hasText: 'CONFIGURATION' }).click();
     await page.getByRole('link', { name: 'Edit group' }).click();
     await page.getByLabel('Search for a gateway').fill('dam');
     await page.getByRole('button', { name: 'SEARCH' }).click();

@@ -25,7 +25,7 @@ export async function a_custom_magic_link_works_only_for_gateways_that_are_decla
   const hash = (await line.locator('code').innerText()).trim();
   assert.match(hash, /^(sha256:)?[0-9a-f]{64}$/);
   await page.goto('/groups/north');
-  await page.getByText('CONFIGURATION').click();
+  await page.locator('summary', { hasText: 'CONFIGURATION' }).click();
   await page.getByRole('link', { name: 'Software update' }).click();
   await page.getByRole('link', { name: 'Custom Magic Link' }).click();
   await page.getByLabel('Magic Link value').fill(hash);

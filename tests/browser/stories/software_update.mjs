@@ -20,7 +20,7 @@ export async function an_orange_dot_is_in_the_configuration_menu_while_an_update
     getComputedStyle(element).backgroundColor.match(/\d+/g).map(Number));
   assert.ok(red > 180 && green > 80 && green < 180 && blue < 80, `${red} ${green} ${blue} is no orange`);
   await world.check(page);
-  await page.getByText('CONFIGURATION').click();
+  await page.locator('summary', { hasText: 'CONFIGURATION' }).click();
   await page.getByRole('link', { name: /^Software update/ }).getByRole('img', { name: 'in progress' }).waitFor();
   await world.rest('POST', `/updates/${update.update_id}/cancel`, {});
   await page.reload();

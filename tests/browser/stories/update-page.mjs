@@ -34,7 +34,7 @@ export async function the_page_offers_custom_magic_link_and_custom_jetporch_scri
   const id = await group(world, [await declared(world, KEROS_6, 'mast')]);
   const page = await world.loggedIn();
   await page.goto(`/groups/${id}`);
-  await page.getByText('CONFIGURATION').click();
+  await page.locator('summary', { hasText: 'CONFIGURATION' }).click();
   await page.getByRole('link', { name: 'Software update' }).click();
   const kinds = page.getByRole('navigation', { name: 'Kind of update' });
   assert.deepEqual(await kinds.getByRole('link').allInnerTexts(), ['Custom Magic Link', 'Custom JetPorch script']);
@@ -154,7 +154,7 @@ export async function the_way_of_an_update_works_without_scripts(world) {
   const id = await group(world, [await declared(world, KEROS_6, 'mast')]);
   const page = await world.loggedIn({ scripts: false });
   await page.goto(`/groups/${id}`);
-  await page.getByText('CONFIGURATION').click();
+  await page.locator('summary', { hasText: 'CONFIGURATION' }).click();
   await page.getByRole('link', { name: 'Software update' }).click();
   await writeScript(page, SCRIPT.replace('!echo', '!ecco'));
   await page.getByRole('button', { name: 'CHECK' }).click();
