@@ -108,7 +108,11 @@ impl Mosquitto {
 /// The sizes of the shipped example's queues and its way of sending, without its log-in.
 fn busy_config(port: u16) -> Result<String> {
     let text = std::fs::read_to_string(project_root().join("packaging/mosquitto/keros.conf"))?;
-    let sizes = text.lines().filter(|line| line.starts_with("max_") || line.starts_with("set_")).collect::<Vec<_>>().join("\n");
+    let sizes = text
+        .lines()
+        .filter(|line| line.starts_with("max_") || line.starts_with("set_"))
+        .collect::<Vec<_>>()
+        .join("\n");
     Ok(format!("listener {port} 127.0.0.1\nallow_anonymous true\n{sizes}\n"))
 }
 
