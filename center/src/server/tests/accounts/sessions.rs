@@ -90,7 +90,11 @@ async fn who_guesses_is_slowed_down_and_learns_nothing_of_who_there_is() {
         "another account is not held up"
     );
     let (_, audit) = center.ask("GET", "/audit?user=ada&result=refused", Value::Null).await;
-    assert_eq!((audit.as_array().unwrap().len(), &audit[0]["address"]), (guesses, &json!("127.0.0.1")), "{audit}");
+    assert_eq!(
+        (audit.as_array().unwrap().len(), &audit[0]["address"]),
+        (guesses, &json!("127.0.0.1")),
+        "{audit}"
+    );
     center.stop().await;
 }
 
