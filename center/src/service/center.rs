@@ -205,7 +205,7 @@ impl Center {
     /// Tells listeners of the commands that became overdue after `since`: nothing else changes then.
     pub(crate) async fn tell_overdue(&self, since: UnixSeconds, now: UnixSeconds) -> Result<(), StoreError> {
         for update_id in silence::became_overdue(&mut *self.store.read().await?, since, now).await? {
-            tracing::warn!(%update_id, "gateways owe a word about an update: they are silent for longer than it may take");
+            tracing::warn!(%update_id, "gateways are overdue with an update: silent, or at it, for longer than it may take");
             self.tell(&[Change::Update(update_id)]);
         }
         Ok(())
