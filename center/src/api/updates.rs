@@ -110,6 +110,9 @@ pub(crate) struct UpdateView {
     pub(crate) gateway: Option<Eui>,
     /// Kind of its job.
     pub(crate) kind: String,
+    /// What its script is called: the name of the first play, else the first line; absent for Magic Links.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) title: Option<String>,
     /// The Magic Link that it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) magic_link: Option<Digest>,

@@ -15,6 +15,7 @@ mod links;
 mod lost;
 mod once;
 mod orders;
+mod presence;
 mod restored;
 mod retention;
 mod rules;

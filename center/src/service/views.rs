@@ -3,6 +3,7 @@
 use keros_protocol::UnixSeconds;
 
 use super::state::Counts;
+use super::title;
 use super::waits_for::{Facts, waits_for};
 use crate::api::{
     Connection, DeliveryView, Follow, GatewayView, GroupView, LinkView, RolloutView, UpdateView,
@@ -88,6 +89,7 @@ pub(super) fn update(row: UpdateRow, counts: Counts) -> UpdateView {
         customer: row.origin.customer.name,
         created_by: row.origin.created_by,
         created_by_id: row.origin.created_by_id,
+        title: row.job_begin.as_deref().and_then(title::of),
         kind: row.kind,
         magic_link: row.link_digest,
         by_hand: row.by_hand,
