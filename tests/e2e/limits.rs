@@ -7,8 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use keros_skip::skipped;
 use keros_tests::{
-    Broker, Center, HOST_SEEN_FROM_VM, Installed, KEROS_6, Mosquitto, MosquittoMode, Vm, booted_enable,
-    system_program,
+    Broker, Center, HOST_SEEN_FROM_VM, Installed, Mosquitto, MosquittoMode, Vm, booted_enable, system_program,
 };
 use serde_json::{Value, json};
 
@@ -65,15 +64,7 @@ fn a_job_that_takes_all_it_can_fails_and_radio_and_agent_live_on() -> Result<()>
     let broker = Mosquitto::start(&folder.path().join("broker"), MosquittoMode::Open)?;
     let center = Center::start(&folder.path().join("center"), Broker::External(broker.port, vec![]))?;
     let trust = center.keys().join("trust");
-    let installed = Installed {
-        eui: EUI,
-        keros: KEROS_6,
-        host: HOST_SEEN_FROM_VM,
-        port: broker.port,
-        trust: &trust,
-        executor_arguments: "",
-        more: "",
-    };
+    let installed = Installed::keros_6(EUI, HOST_SEEN_FROM_VM, broker.port, &trust);
     let mut vm = Vm::prepare(|root| {
         installed.into(root)?;
         add_radio(root)

@@ -6,9 +6,7 @@ use std::process::Output;
 
 use anyhow::{Context as _, Result, ensure};
 use keros_skip::skipped;
-use keros_tests::{
-    Booted, Broker, Center, FAR, Installed, KEROS_6, Link, Mosquitto, MosquittoMode, Proxy, wait_for,
-};
+use keros_tests::{Booted, Broker, Center, FAR, Installed, Link, Mosquitto, MosquittoMode, Proxy, wait_for};
 use serde_json::{Value, json};
 
 const EUI: &str = "7076FF0000000001";
@@ -156,15 +154,7 @@ fn the_journal_tells_the_story_of_each_job() -> Result<()> {
     let link = Link::make()?;
     let _proxy = Proxy::start(link.listen(PORT)?, broker.port)?;
     let (trust, host) = (center.keys().join("trust"), FAR.to_string());
-    let installed = Installed {
-        eui: EUI,
-        keros: KEROS_6,
-        host: &host,
-        port: PORT,
-        trust: &trust,
-        executor_arguments: "",
-        more: "",
-    };
+    let installed = Installed::keros_6(EUI, &host, PORT, &trust);
     let debian = Booted::start_in(link.near(), |root| installed.into(root))?;
     debian.run_ok(&["journalctl", "--update-catalog"])?;
     center.wait_for_telemetry(&[EUI])?;

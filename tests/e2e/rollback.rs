@@ -72,15 +72,7 @@ fn files_and_services_that_cut_the_network_off_are_put_back() -> Result<()> {
     let _proxy = Proxy::start(link.listen(PORT)?, far.broker.port)?;
     let trust = far.center.keys().join("trust");
     let host = FAR.to_string();
-    let installed = Installed {
-        eui: EUI,
-        keros: KEROS_6,
-        host: &host,
-        port: PORT,
-        trust: &trust,
-        executor_arguments: "",
-        more: "",
-    };
+    let installed = Installed::keros_6(EUI, &host, PORT, &trust);
     let debian = Booted::start_in(link.near(), |root| {
         installed.into(root)?;
         fs::write(root.join("etc/uplink.sh"), good_uplink())?;

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use keros_skip::skipped;
 use keros_tests::{
-    Booted, Broker, Center, FAR, Installed, KEROS_6, Link, Mosquitto, MosquittoMode, Process, Proxy,
-    system_program, wait_for,
+    Booted, Broker, Center, FAR, Installed, Link, Mosquitto, MosquittoMode, Process, Proxy, system_program,
+    wait_for,
 };
 use serde_json::json;
 
@@ -82,15 +82,7 @@ fn an_agent_that_hangs_is_started_again_and_its_job_goes_on() -> Result<()> {
     let link = Link::make()?;
     let _proxy = Proxy::start(link.listen(PORT)?, broker.port)?;
     let (trust, host) = (center.keys().join("trust"), FAR.to_string());
-    let installed = Installed {
-        eui: EUI,
-        keros: KEROS_6,
-        host: &host,
-        port: PORT,
-        trust: &trust,
-        executor_arguments: "",
-        more: "",
-    };
+    let installed = Installed::keros_6(EUI, &host, PORT, &trust);
     let debian = Booted::start_in(link.near(), |root| {
         installed.into(root)?;
         let folder = root.join("etc/systemd/system/keros-agent.service.d");

@@ -26,7 +26,13 @@ pub struct Installed<'a> {
     pub more: &'a str,
 }
 
-impl Installed<'_> {
+impl<'a> Installed<'a> {
+    /// On KerOS 6, with nothing further.
+    #[must_use]
+    pub fn keros_6(eui: &'a str, host: &'a str, port: u16, trust: &'a Path) -> Self {
+        Self { eui, keros: crate::KEROS_6, host, port, trust, executor_arguments: "", more: "" }
+    }
+
     /// Installs all of it; the agent starts with the system.
     ///
     /// # Errors

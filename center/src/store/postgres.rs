@@ -5,10 +5,11 @@ use sqlx::{AnyConnection, Connection as _, Row as _};
 use super::{Result, StoreError};
 
 /// Every connection: a center that hangs or is cut off while it holds a lock must not hold up the others for ever, and what is committed is
-/// on the disk even where the server is set up otherwise. Milliseconds, and seconds for the keepalives of TCP.
+/// on the disk even where the server is set up otherwise. Who waits for a lock waits longer than a center that hangs may hold it: no order is
+/// refused because of one. Milliseconds, and seconds for the keepalives of TCP.
 pub(super) async fn prepare(connection: &mut AnyConnection) -> sqlx::Result<()> {
     for statement in [
-        "SET idle_in_transaction_session_timeout = 60000",
+        "SET idle_in_transaction_session_timeout = 15000",
         "SET statement_timeout = 60000",
         "SET lock_timeout = 30000",
         "SET tcp_keepalives_idle = 30",

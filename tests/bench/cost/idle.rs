@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use keros_tests::{
-    Booted, Installed, KEROS_6, Link, Mosquitto, MosquittoMode, Pki, project_root, run_ok, system_program,
-    wait_for,
+    Booted, Installed, Link, Mosquitto, MosquittoMode, Pki, project_root, run_ok, system_program, wait_for,
 };
 
 use crate::measure::{gateway_program, median};
@@ -35,15 +34,7 @@ pub(crate) fn run() -> Result<()> {
     let broker = Mosquitto::start_in(Some(link.near()), &broker, MosquittoMode::Shipped(&pki))?;
     let trust = folder.path().join("trust");
     std::fs::create_dir(&trust)?;
-    let installed = Installed {
-        eui: EUI,
-        keros: KEROS_6,
-        host: "localhost",
-        port: broker.port,
-        trust: &trust,
-        executor_arguments: "",
-        more: "",
-    };
+    let installed = Installed::keros_6(EUI, "localhost", broker.port, &trust);
     let debian = Booted::start_with(link.near(), &PACKAGES, |root| {
         installed.into(root)?;
         std::fs::write(root.join("etc/hosts"), "127.0.0.1 localhost\n")?;

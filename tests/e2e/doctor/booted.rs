@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use keros_skip::skipped;
-use keros_tests::{Booted, FAR, Installed, KEROS_6};
+use keros_tests::{Booted, FAR, Installed};
 
 use crate::sick::{EUI, Seen};
 
@@ -16,15 +16,7 @@ fn a_stopped_service_and_a_wrong_configuration_on_a_booted_debian() -> Result<()
     }
     let trust = tempfile::tempdir()?;
     let host = FAR.to_string();
-    let installed = Installed {
-        eui: EUI,
-        keros: KEROS_6,
-        host: &host,
-        port: 8883,
-        trust: trust.path(),
-        executor_arguments: "",
-        more: "",
-    };
+    let installed = Installed::keros_6(EUI, &host, 8883, trust.path());
     let debian = Booted::start(|root| {
         installed.into(root)?;
         people(root)

@@ -6,7 +6,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::MetadataExt as _;
 
 use anyhow::{Context as _, Result, ensure};
-use keros_tests::{Booted, FAR, Installed, KEROS_6, Link, free_port, wait_for};
+use keros_tests::{Booted, FAR, Installed, Link, free_port, wait_for};
 
 use crate::is_root;
 use crate::site::{EUI, Site};
@@ -58,15 +58,7 @@ fn the_shipped_unit_renews_the_certificate() -> Result<()> {
     bridge(link.listen(BROKER)?, site.center.mqtt_port());
     bridge(link.listen(REGISTRY)?, registry);
     let (trust, host) = (site.center.keys().join("trust"), FAR.to_string());
-    let installed = Installed {
-        eui: EUI,
-        keros: KEROS_6,
-        host: &host,
-        port: BROKER,
-        trust: &trust,
-        executor_arguments: "",
-        more: "",
-    };
+    let installed = Installed::keros_6(EUI, &host, BROKER, &trust);
     let line = site.line(EUI)?;
     let debian = Booted::start_in(link.near(), |root| {
         installed.into(root)?;

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use keros_tests::{Booted, Installed, KEROS_6, keros_program, run_ok, system_program, wait_for};
+use keros_tests::{Booted, Installed, keros_program, run_ok, system_program, wait_for};
 
 use crate::signed::{COMMAND, EUI, STATEMENT, key};
 
@@ -25,15 +25,7 @@ impl Site {
                 fs::write(trust.path().join(format!("{name}.pem")), key(seed).public().to_pem())?;
             }
             // Nobody is at the other end: the agent of this gateway is in other hands.
-            let installed = Installed {
-                eui: EUI,
-                keros: KEROS_6,
-                host: "127.0.0.1",
-                port: 1,
-                trust: trust.path(),
-                executor_arguments: "",
-                more: "",
-            };
+            let installed = Installed::keros_6(EUI, "127.0.0.1", 1, trust.path());
             installed.into(root)?;
             add(root)
         })?;

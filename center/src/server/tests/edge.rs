@@ -3,26 +3,11 @@
 use super::*;
 use crate::api::Problem;
 
-/// What came back, with its headers.
-struct Answer {
-    status: u16,
-    headers: ureq::http::HeaderMap,
-    text: String,
-}
-
 impl Answer {
-    fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
-    }
-
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap()
-    }
-
     /// It is a problem, in form and in substance.
     fn problem(&self) -> Problem {
-        assert_eq!(self.header("content-type"), "application/problem+json", "{} {}", self.status, self.text);
-        let problem: Problem = serde_json::from_str(&self.text).unwrap();
+        assert_eq!(self.header("content-type"), "application/problem+json", "{} {}", self.status, self.body);
+        let problem: Problem = serde_json::from_str(&self.body).unwrap();
         assert_eq!(problem.status, self.status);
         assert!(!problem.detail.is_empty());
         problem
@@ -43,26 +28,10 @@ async fn raw_as(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> Answer {
-    let mut request = ureq::http::Request::builder()
-        .method(method)
-        .uri(format!("http://{}/api/v1{path}", center.rest))
-        .header("Authorization", format!("Bearer {token}"));
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    let request = request.body(body.to_vec()).unwrap();
-    tokio::task::spawn_blocking(move || {
-        let config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .allow_non_standard_methods(true)
-            .timeout_global(Some(LIMIT));
-        let agent: ureq::Agent = config.build().into();
-        let mut response = agent.run(request).unwrap();
-        let text = response.body_mut().read_to_string().unwrap();
-        Answer { status: response.status().as_u16(), headers: response.headers().clone(), text }
-    })
-    .await
-    .unwrap()
+    let authorization = format!("Bearer {token}");
+    let mut all = vec![("Authorization", authorization.as_str())];
+    all.extend(headers);
+    http(method, format!("http://{}/api/v1{path}", center.rest), &all, body.to_vec()).await
 }
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
@@ -126,7 +95,7 @@ async fn every_route_refuses_what_it_does_not_know_with_a_problem() {
             (&[JSON], br#"{"colour\u0000": "\u0000"}"#, 422),
         ] {
             let answer = raw(&center, &method, &path, headers, body).await;
-            assert_eq!(answer.status, status, "{what} {:?}: {}", String::from_utf8_lossy(body), answer.text);
+            assert_eq!(answer.status, status, "{what} {:?}: {}", String::from_utf8_lossy(body), answer.body);
             answer.problem();
         }
         // Arrays in arrays without an end.
@@ -159,7 +128,7 @@ async fn what_is_no_path_and_no_method_of_the_api_is_refused_with_a_problem() {
         ("GET", "/updates?limit=99999999999999999999", 400),
     ] {
         let answer = raw(&center, method, path, &[], b"").await;
-        assert_eq!(answer.status, status, "{method} {path}: {}", answer.text);
+        assert_eq!(answer.status, status, "{method} {path}: {}", answer.body);
         answer.problem();
         if status == 405 {
             assert!(!answer.header("allow").is_empty(), "{method} {path}");
@@ -179,7 +148,7 @@ async fn a_misspelled_field_is_told_with_its_place_and_what_was_meant() {
         (json!({"eui": EUI, "description": "a\0"}), "/description", "NUL"),
     ] {
         let answer = raw(&center, "POST", "/gateways", &[JSON], body.to_string().as_bytes()).await;
-        assert_eq!(answer.status, 422, "{}", answer.text);
+        assert_eq!(answer.status, 422, "{}", answer.body);
         let problem = answer.problem();
         assert_eq!(problem.kind, "urn:keros:problem:invalid-body");
         assert_eq!(problem.errors[0].pointer.as_deref(), Some(pointer));
@@ -188,7 +157,7 @@ async fn a_misspelled_field_is_told_with_its_place_and_what_was_meant() {
     // Each field once.
     let twice = format!(r#"{{"eui": "{EUI}", "eui": "{EUI}"}}"#);
     let answer = raw(&center, "POST", "/gateways", &[JSON], twice.as_bytes()).await;
-    assert!(answer.problem().detail.contains("duplicate field `eui`"), "{}", answer.text);
+    assert!(answer.problem().detail.contains("duplicate field `eui`"), "{}", answer.body);
     assert_eq!(center.ask("GET", "/gateways", Value::Null).await.1, json!([]));
     center.stop().await;
 }
@@ -202,7 +171,7 @@ async fn what_has_not_changed_is_not_sent_again() {
     let tag = first.header("etag").to_owned();
     assert!(tag.starts_with('"') && first.status == 200);
     let again = raw(&center, "GET", "/groups/a", &[("If-None-Match", &tag)], b"").await;
-    assert_eq!((again.status, again.text.as_str(), again.header("etag")), (304, "", tag.as_str()));
+    assert_eq!((again.status, again.body.as_str(), again.header("etag")), (304, "", tag.as_str()));
     center.ask("POST", "/gateways", json!({"eui": EUI})).await;
     center.ask("PUT", &format!("/groups/a/gateways/{EUI}"), Value::Null).await;
     let changed = raw(&center, "GET", "/groups/a", &[("If-None-Match", &tag)], b"").await;
@@ -242,9 +211,9 @@ async fn a_request_that_is_sent_again_with_its_key_does_nothing_twice_and_answer
     let order = script_order("all").to_string();
     let key = ("Idempotency-Key", "5c9b2f4e-one");
     let first = raw(&center, "POST", "/updates", &[JSON, key], order.as_bytes()).await;
-    assert_eq!((first.status, first.header("idempotency-replayed")), (201, ""), "{}", first.text);
+    assert_eq!((first.status, first.header("idempotency-replayed")), (201, ""), "{}", first.body);
     let again = raw(&center, "POST", "/updates", &[JSON, key], order.as_bytes()).await;
-    assert_eq!((again.status, &again.text), (201, &first.text));
+    assert_eq!((again.status, &again.body), (201, &first.body));
     assert_eq!(
         (again.header("idempotency-replayed"), again.header("location")),
         ("true", first.header("location"))
@@ -253,7 +222,7 @@ async fn a_request_that_is_sent_again_with_its_key_does_nothing_twice_and_answer
     // Another request with the same key, at the same path and at another one.
     for (path, body) in [("/updates", script_order("other")), ("/groups", json!({"name": "new"}))] {
         let answer = raw(&center, "POST", path, &[JSON, key], body.to_string().as_bytes()).await;
-        assert_eq!(answer.status, 422, "{}", answer.text);
+        assert_eq!(answer.status, 422, "{}", answer.body);
         assert_eq!(answer.problem().kind, "urn:keros:problem:idempotency-key-reused");
     }
     // What was refused did nothing: with the same key it may come again.
@@ -293,7 +262,7 @@ async fn of_many_requests_at_once_with_one_key_one_is_done() {
         match answer.status {
             201 => drop(ids.insert(answer.json()["update_id"].as_str().unwrap().to_owned())),
             409 => assert_eq!(answer.problem().kind, "urn:keros:problem:idempotency-key-in-use"),
-            status => panic!("{status}: {}", answer.text),
+            status => panic!("{status}: {}", answer.body),
         }
     }
     assert_eq!(ids.len(), 1, "one update, whoever is answered");
@@ -344,24 +313,24 @@ async fn every_route_that_heeds_a_condition_changes_only_what_is_as_it_was_seen(
             if !is_heeding {
                 if !matches!(method.as_str(), "GET" | "HEAD") {
                     let answer = raw(&center, &method, &place, &[JSON, ("If-Match", "*")], &body).await;
-                    assert_eq!(answer.status, 400, "{method} {path}: {}", answer.text);
+                    assert_eq!(answer.status, 400, "{method} {path}: {}", answer.body);
                     others += 1;
                 }
                 continue;
             }
             heeding += 1;
             let seen = raw(&center, "GET", &place, &[], b"").await;
-            assert_eq!(seen.status, 200, "{place}: {}", seen.text);
+            assert_eq!(seen.status, 200, "{place}: {}", seen.body);
             let stale = raw(&center, &method, &place, &[JSON, ("If-Match", "\"stale\"")], &body).await;
-            assert_eq!(stale.status, 412, "{method} {path}: {}", stale.text);
+            assert_eq!(stale.status, 412, "{method} {path}: {}", stale.body);
             assert_eq!(stale.problem().kind, "urn:keros:problem:changed-meanwhile");
             let now = raw(&center, "GET", &place, &[], b"").await;
-            assert_eq!((now.status, &now.text), (200, &seen.text), "{method} {path}: nothing has changed");
+            assert_eq!((now.status, &now.body), (200, &seen.body), "{method} {path}: nothing has changed");
             // What is removed is removed in the end.
             if method == "PATCH" {
                 let tags = format!("\"stale\", {}", seen.header("etag"));
                 let done = raw(&center, &method, &place, &[JSON, ("If-Match", &tags)], &body).await;
-                assert_eq!(done.status, 200, "{method} {path}: {}", done.text);
+                assert_eq!(done.status, 200, "{method} {path}: {}", done.body);
             }
         }
     }
@@ -387,19 +356,19 @@ async fn what_sends_again_or_goes_on_does_it_once_by_its_key() {
         let answer = raw(&center, "POST", &format!("{place}/go-on"), &[key], b"").await;
         let stage = answer.json()["rollout"]["stage"].clone();
         let is_again = answer.header("idempotency-replayed").to_owned();
-        assert_eq!((answer.status, stage, is_again.as_str()), (200, json!(2), replayed), "{}", answer.text);
+        assert_eq!((answer.status, stage, is_again.as_str()), (200, json!(2), replayed), "{}", answer.body);
     }
     assert_eq!(center.ask("GET", &place, Value::Null).await.1["rollout"]["stage"], 2);
     assert_eq!(center.ask("POST", &format!("{place}/cancel"), Value::Null).await.0, 200);
     let body = json!({"outcomes": ["cancelled"]}).to_string();
     let key = ("Idempotency-Key", "again");
     let first = raw(&center, "POST", &format!("{place}/retry"), &[JSON, key], body.as_bytes()).await;
-    assert_eq!(first.status, 201, "{}", first.text);
+    assert_eq!(first.status, 201, "{}", first.body);
     let second = raw(&center, "POST", &format!("{place}/retry"), &[JSON, key], body.as_bytes()).await;
     assert_eq!((second.status, second.header("location")), (201, first.header("location")));
     // Without a key it is refused: the first one has them.
     let third = raw(&center, "POST", &format!("{place}/retry"), &[JSON], body.as_bytes()).await;
-    assert_eq!(third.status, 409, "{}", third.text);
+    assert_eq!(third.status, 409, "{}", third.body);
     assert_eq!(center.ask("GET", "/updates", Value::Null).await.1.as_array().unwrap().len(), 2);
     center.stop().await;
 }

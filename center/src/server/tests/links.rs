@@ -5,44 +5,6 @@ use keros_protocol::magic_link::Digest;
 use super::*;
 use crate::links::sample::{Bundle, PLAYBOOK};
 
-/// An answer as it came.
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) headers: ureq::http::HeaderMap,
-    pub(super) body: Vec<u8>,
-}
-
-impl Answer {
-    pub(super) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
-    }
-
-    pub(super) fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|_| json!(String::from_utf8_lossy(&self.body)))
-    }
-}
-
-/// One request of bytes.
-pub(super) async fn http(method: &str, url: String, headers: &[(&str, String)], body: Vec<u8>) -> Answer {
-    let mut request = ureq::http::Request::builder().method(method).uri(url);
-    for (name, value) in headers {
-        request = request.header(*name, value);
-    }
-    let request = request.body(body).unwrap();
-    tokio::task::spawn_blocking(move || {
-        let config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .allow_non_standard_methods(true)
-            .timeout_global(Some(LIMIT));
-        let agent: ureq::Agent = config.build().into();
-        let mut response = agent.run(request).unwrap();
-        let body = response.body_mut().with_config().limit(u64::MAX).read_to_vec().unwrap();
-        Answer { status: response.status().as_u16(), headers: response.headers().clone(), body }
-    })
-    .await
-    .unwrap()
-}
-
 impl Running {
     pub(super) async fn rest(&self, method: &str, path: &str, body: Vec<u8>) -> Answer {
         let token = format!("Bearer {}", self.token);
@@ -190,7 +152,7 @@ async fn a_blob_that_comes_twice_at_once_is_there_once() {
     let path = format!("/blobs/{}", Digest::of(&blob));
     let head = center.rest("HEAD", &path, Vec::new()).await;
     assert_eq!((head.status, head.header("content-length")), (200, "3000000"));
-    assert_eq!(center.rest("GET", &path, Vec::new()).await.body, blob);
+    assert_eq!(center.rest("GET", &path, Vec::new()).await.bytes, blob);
     center.stop().await;
 }
 

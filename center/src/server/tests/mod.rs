@@ -8,6 +8,7 @@ mod cli;
 mod conflicts;
 mod edge;
 mod events;
+mod http;
 mod links;
 mod mqtt;
 mod orders;
@@ -34,6 +35,7 @@ use serde_json::{Value, json};
 
 use keros_protocol::topics::Leaf;
 
+use self::http::{Answer, http};
 use super::*;
 use crate::api::UpdateView;
 use crate::broker::passwords;
@@ -200,30 +202,16 @@ fn settings(folder: &Path, broker: BrokerChoice) -> ServeSettings {
 }
 
 async fn ask(rest: SocketAddr, token: &str, method: &str, path: &str, body: Value) -> (u16, Value) {
-    let request = ureq::http::Request::builder()
-        .method(method)
-        .uri(format!("http://{rest}/api/v1{path}"))
-        .header("Authorization", format!("Bearer {token}"))
-        .header("Content-Type", "application/json")
-        .body(match body {
-            Value::Null => Vec::new(),
-            // No route takes a string as JSON: it is a file.
-            Value::String(text) => text.into_bytes(),
-            body => serde_json::to_vec(&body).unwrap(),
-        })
-        .unwrap();
-    tokio::task::spawn_blocking(move || {
-        let config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .allow_non_standard_methods(true)
-            .timeout_global(Some(LIMIT));
-        let agent: ureq::Agent = config.build().into();
-        let mut response = agent.run(request).unwrap();
-        let text = response.body_mut().read_to_string().unwrap();
-        (response.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::String(text)))
-    })
-    .await
-    .unwrap()
+    let headers =
+        [("Authorization", format!("Bearer {token}")), ("Content-Type", "application/json".to_owned())];
+    let body = match body {
+        Value::Null => Vec::new(),
+        // No route takes a string as JSON: it is a file.
+        Value::String(text) => text.into_bytes(),
+        body => serde_json::to_vec(&body).unwrap(),
+    };
+    let answer = http(method, format!("http://{rest}/api/v1{path}"), &headers, body).await;
+    (answer.status, answer.json())
 }
 
 /// A gateway that speaks by hand.

@@ -3,7 +3,6 @@
 use keros_protocol::Job;
 use keros_protocol::magic_link::{Digest, MANIFEST_MEDIA_TYPE, Source};
 
-use super::links::{Answer, http};
 use super::*;
 use crate::links::sample::Bundle;
 
@@ -63,10 +62,10 @@ async fn a_gateway_fetches_with_the_token_of_its_command_and_nothing_else() {
 
     let bearer = [("Authorization", format!("Bearer {token}"))];
     let answer = http("GET", source.manifest_url(bundle.digest()), &bearer, Vec::new()).await;
-    assert_eq!((answer.status, answer.body), (200, bundle.manifest.clone()));
+    assert_eq!((answer.status, answer.bytes), (200, bundle.manifest.clone()));
     for blob in &bundle.blobs {
         let answer = http("GET", source.blob_url(Digest::of(blob)), &bearer, Vec::new()).await;
-        assert_eq!((answer.status, &answer.body), (200, blob));
+        assert_eq!((answer.status, &answer.bytes), (200, blob));
     }
 
     let manifest = |bundle: &Bundle| format!("links/manifests/{}", bundle.digest());
@@ -102,7 +101,7 @@ async fn blobs_come_whole_or_by_one_range() {
         }
     };
     let whole = get("GET", Vec::new()).await;
-    assert_eq!((whole.status, &whole.body), (200, &blob));
+    assert_eq!((whole.status, &whole.bytes), (200, &blob));
     for (name, value) in [
         ("docker-content-digest", &*digest),
         ("etag", &format!("\"{digest}\"")),
@@ -113,13 +112,13 @@ async fn blobs_come_whole_or_by_one_range() {
         assert_eq!(whole.header(name), value);
     }
     let head = get("HEAD", Vec::new()).await;
-    assert_eq!((head.status, head.header("content-length"), head.body.len()), (200, "200000", 0));
+    assert_eq!((head.status, head.header("content-length"), head.bytes.len()), (200, "200000", 0));
 
     for (range, from, to) in
         [("bytes=0-0", 0, 1), ("bytes=70000-", 70_000, 200_000), ("bytes=-5", 199_995, 200_000)]
     {
         let part = get("GET", vec![("Range", range.to_owned())]).await;
-        assert_eq!((part.status, &part.body[..]), (206, &blob[from..to]), "{range}");
+        assert_eq!((part.status, &part.bytes[..]), (206, &blob[from..to]), "{range}");
         assert_eq!(part.header("content-range"), format!("bytes {from}-{}/200000", to - 1));
     }
     let beyond = get("GET", vec![("Range", "bytes=200000-".to_owned())]).await;
@@ -132,7 +131,7 @@ async fn blobs_come_whole_or_by_one_range() {
         assert_eq!(get("GET", headers).await.status, 200);
     }
     let same = vec![("Range", "bytes=5-9".to_owned()), ("If-Range", format!("\"{digest}\""))];
-    assert_eq!(get("GET", same).await.body, &blob[5..10]);
+    assert_eq!(get("GET", same).await.bytes, &blob[5..10]);
     center.stop().await;
 }
 
@@ -184,7 +183,7 @@ async fn a_lost_or_cut_blob_is_an_error_and_never_other_bytes() {
     // To put it in again mends it.
     assert_eq!(center.put_manifest(&bundle).await.status, 200);
     let answer = center.pull("GET", &path, &center.token, &[]).await;
-    assert_eq!((&answer.body, answer.header("content-type")), (&bundle.manifest, MANIFEST_MEDIA_TYPE));
+    assert_eq!((&answer.bytes, answer.header("content-type")), (&bundle.manifest, MANIFEST_MEDIA_TYPE));
     center.stop().await;
 }
 

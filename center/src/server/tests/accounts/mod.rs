@@ -9,23 +9,11 @@ use super::*;
 
 pub(in crate::server::tests) const PASSWORD: &str = "a long walk by the sea";
 
-/// An answer as it came.
-#[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) headers: ureq::http::HeaderMap,
-    pub(super) body: String,
-}
-
 impl Answer {
-    pub(super) fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or(Value::Null)
-    }
-
     /// What the cookie of the session holds.
     pub(super) fn session(&self) -> String {
-        let cookie = self.headers.get("set-cookie").unwrap().to_str().unwrap();
-        cookie.strip_prefix("keros-session=").unwrap().split(';').next().unwrap().to_owned()
+        let cookie = self.header("set-cookie").strip_prefix("keros-session=").unwrap();
+        cookie.split(';').next().unwrap().to_owned()
     }
 }
 
@@ -55,25 +43,7 @@ impl Running {
         headers: &[(&str, &str)],
         bytes: Vec<u8>,
     ) -> Answer {
-        let mut request =
-            ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", self.rest));
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let request = request.body(bytes).unwrap();
-        tokio::task::spawn_blocking(move || {
-            let config = ureq::Agent::config_builder()
-                .http_status_as_error(false)
-                .max_redirects(0)
-                .allow_non_standard_methods(true)
-                .timeout_global(Some(LIMIT));
-            let agent: ureq::Agent = config.build().into();
-            let mut response = agent.run(request).unwrap();
-            let body = response.body_mut().read_to_string().unwrap();
-            Answer { status: response.status().as_u16(), headers: response.headers().clone(), body }
-        })
-        .await
-        .unwrap()
+        http(method, format!("http://{}{path}", self.rest), headers, bytes).await
     }
 
     /// Makes a user with these roles, who has chosen [`PASSWORD`]; gives the session, which serves as a token too.

@@ -10,20 +10,6 @@ mod webhooks;
 
 use super::*;
 
-/// A page as it came.
-#[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) headers: ureq::http::HeaderMap,
-    pub(super) body: String,
-}
-
-impl Answer {
-    pub(super) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
-    }
-}
-
 impl Running {
     pub(super) async fn get(&self, path: &str) -> Answer {
         self.browse("GET", path, &[("Authorization", &format!("Bearer {}", self.token))], None).await
@@ -42,28 +28,10 @@ impl Running {
         headers: &[(&str, &str)],
         form: Option<&str>,
     ) -> Answer {
-        let mut request =
-            ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", self.rest));
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        if form.is_some() {
-            request = request.header("Content-Type", "application/x-www-form-urlencoded");
-        }
-        let request = request.body(form.unwrap_or_default().as_bytes().to_vec()).unwrap();
-        tokio::task::spawn_blocking(move || {
-            let config = ureq::Agent::config_builder()
-                .http_status_as_error(false)
-                .max_redirects(0)
-                .allow_non_standard_methods(true)
-                .timeout_global(Some(LIMIT));
-            let agent: ureq::Agent = config.build().into();
-            let mut response = agent.run(request).unwrap();
-            let body = response.body_mut().read_to_string().unwrap();
-            Answer { status: response.status().as_u16(), headers: response.headers().clone(), body }
-        })
-        .await
-        .unwrap()
+        let mut all = headers.to_vec();
+        all.extend(form.map(|_| ("Content-Type", "application/x-www-form-urlencoded")));
+        let body = form.unwrap_or_default().as_bytes().to_vec();
+        http(method, format!("http://{}{path}", self.rest), &all, body).await
     }
 }
 
