@@ -229,6 +229,26 @@ mod tests {
     const NOW: u64 = 1_795_564_800;
     const OTHER: CommandId = CommandId(uuid::Uuid::from_u128(9));
 
+    /// A gateway that is heard of as usual has said this.
+    fn has(outcome: &Outcome) -> Facts<'_> {
+        Facts {
+            delivery: Some(Delivery::Received),
+            outcome: Some(outcome),
+            changed_at: NOW - 600,
+            overdue_at: Some(NOW + 1),
+            online: true,
+            last_telemetry_at: Some(NOW - 600),
+            ..Facts::default()
+        }
+    }
+
+    fn check(facts: &Facts<'_>, line: &str) {
+        let shown = waits_for(facts, NOW);
+        let shown =
+            shown.map_or_else(|| "-".to_owned(), |line| format!("{}: {}", line.reason.as_str(), line.text));
+        assert_eq!(shown, line, "{facts:?}");
+    }
+
     #[test]
     fn each_line_says_what_is_waited_for() {
         let heard = Facts { online: true, last_telemetry_at: Some(NOW - 600), ..Facts::default() };
@@ -242,17 +262,6 @@ mod tests {
         let (running, begun) = (Outcome::Running { task: Some(task) }, Outcome::Running { task: None });
         let confirming = Outcome::Confirming { until_unix_s: NOW + 60 };
         let ended = Outcome::Succeeded { summary: Summary::default(), dry_run: false, differences: None };
-        fn has(outcome: &Outcome) -> Facts<'_> {
-            Facts {
-                delivery: Some(Delivery::Received),
-                outcome: Some(outcome),
-                changed_at: NOW - 600,
-                overdue_at: Some(NOW + 1),
-                online: true,
-                last_telemetry_at: Some(NOW - 600),
-                ..Facts::default()
-            }
-        }
         for (facts, line) in [
             (
                 heard.clone(),
@@ -316,6 +325,26 @@ mod tests {
                 Facts { overdue_at: Some(NOW), ..has(&running) },
                 "overdue: overdue: it is running, and its end was, by its time limits, owed at 2026-11-25 00:00 UTC; the gateway is connected, and its last telemetry came at 2026-11-24 23:50 UTC",
             ),
+            (has(&ended), "-"),
+            (Facts { delivery: Some(Delivery::Cancelled), ..heard.clone() }, "-"),
+            (Facts { delivery: Some(Delivery::Expired), ..heard.clone() }, "-"),
+            (
+                Facts { delivery: Some(Delivery::Expired), times_sent: 2, ..heard.clone() },
+                "not_received: it was handed out before it expired, and nothing was heard of it: a gateway that has got it may have run it, and says so when it comes back",
+            ),
+        ] {
+            check(&facts, line);
+        }
+    }
+
+    #[test]
+    fn of_what_a_gateway_has_it_is_said_when_the_gateway_cannot_be_heard() {
+        let long_ago = Some(NOW - 90_000);
+        let task = TaskRef { number: 2, count: 7, name: "write".to_owned() };
+        let accepted = Outcome::Accepted {};
+        let (running, begun) = (Outcome::Running { task: Some(task) }, Outcome::Running { task: None });
+        let confirming = Outcome::Confirming { until_unix_s: NOW + 60 };
+        for (facts, line) in [
             (
                 Facts { overdue_at: Some(NOW), online: false, last_telemetry_at: None, ..has(&accepted) },
                 "overdue: overdue: it is accepted, and its start was owed at 2026-11-25 00:00 UTC; the gateway is not connected, and has sent no telemetry",
@@ -344,18 +373,8 @@ mod tests {
                 Facts { cancel_requested_at: Some(NOW - 5), online: false, ..has(&running) },
                 "cancelling: its end was asked for at 2026-11-24 23:59 UTC: the gateway stops after the task under way, and has not said so yet; the gateway is not connected, and its last telemetry came at 2026-11-24 23:50 UTC",
             ),
-            (has(&ended), "-"),
-            (Facts { delivery: Some(Delivery::Cancelled), ..heard.clone() }, "-"),
-            (Facts { delivery: Some(Delivery::Expired), ..heard.clone() }, "-"),
-            (
-                Facts { delivery: Some(Delivery::Expired), times_sent: 2, ..heard.clone() },
-                "not_received: it was handed out before it expired, and nothing was heard of it: a gateway that has got it may have run it, and says so when it comes back",
-            ),
         ] {
-            let shown = waits_for(&facts, NOW);
-            let shown = shown
-                .map_or_else(|| "-".to_owned(), |line| format!("{}: {}", line.reason.as_str(), line.text));
-            assert_eq!(shown, line, "{facts:?}");
+            check(&facts, line);
         }
     }
 }
