@@ -13,6 +13,7 @@ mod fuzz;
 mod histories;
 mod links;
 mod lost;
+mod members;
 mod once;
 mod orders;
 mod presence;

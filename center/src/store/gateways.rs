@@ -70,6 +70,9 @@ macro_rules! known_columns {
 }
 pub(super) use known_columns;
 
+/// The same as [`GATEWAY_COLUMNS`], where other tables are beside it.
+pub(super) const KNOWN_COLUMNS: &str = known_columns!();
+
 /// What [`gateway_row`] reads.
 pub(super) const GATEWAY_COLUMNS: &str = columns!();
 

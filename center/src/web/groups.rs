@@ -28,7 +28,7 @@ struct List {
 }
 
 pub(super) async fn list(State(api): State<Api>, visitor: Visitor) -> Result<Response, Failure> {
-    let groups = api.center().groups(&visitor.caller, unix_now()).await?;
+    let groups = api.center().groups(&visitor.caller).await?;
     let may_edit = visitor.caller.may_somewhere(Action::EditGroups);
     html(&List { page: Page::new(&visitor, Section::Groups, "Groups"), groups, may_edit })
 }
@@ -65,11 +65,11 @@ pub(super) async fn show(
     Path(name): Path<String>,
 ) -> Result<Response, Failure> {
     let caller = &visitor.caller;
-    let group = api.center().group(caller, &name).await?;
     let now = unix_now();
+    let group = api.center().group_summary(caller, &name).await?;
     let found = api.center().first_members(caller, group.group_id.as_str(), MOST_MEMBERS, now).await?;
     let pending = api.center().pending_for_group(caller, group.group_id.as_str()).await?;
-    let more = group.gateways.len().saturating_sub(found.len());
+    let more = (group.gateway_count as usize).saturating_sub(found.len());
     let members = found.into_iter().map(|row| Member::new(row, now)).collect();
     let page = Page::new(&visitor, Section::Groups, group.name.clone());
     let may = |action| caller.may(action, &group.customer_id);
