@@ -16,6 +16,7 @@ mod lost;
 mod members;
 mod once;
 mod orders;
+mod presence;
 mod restored;
 mod retention;
 mod rules;

@@ -38,12 +38,12 @@ pub(crate) struct CommandRow {
     pub(crate) changed_at: UnixSeconds,
     /// When an operator asked for its end.
     pub(crate) cancel_requested_at: Option<UnixSeconds>,
-    /// When the gateway's next word about it should have come; `None` while none is owed.
+    /// When the gateway's next step with it should have come; `None` while none is owed.
     pub(crate) overdue_at: Option<UnixSeconds>,
 }
 
 impl CommandRow {
-    /// Whether the gateway owes a word about it.
+    /// Whether the gateway is late with it.
     pub(crate) fn is_overdue(&self, now: UnixSeconds) -> bool {
         self.overdue_at.is_some_and(|at| at <= now)
     }
