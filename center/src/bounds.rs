@@ -112,6 +112,10 @@ pub(crate) const REPORT_RATE: Rate = Rate { burst_bytes: 8 << 20, bytes_per_minu
 /// then its packages (256 KiB at most): this is 85 of the usual ones a minute.
 pub(crate) const TELEMETRY_RATE: Rate = Rate { burst_bytes: 4 << 20, bytes_per_minute: 256 << 10 };
 
+/// Presence of one gateway, 1 KiB each with what it counts beside its payload: 60 at once, then one every 2 s. A true one connects anew some
+/// times in a minute at most, with two messages each time. What is over it is put off, the last of them, and kept when deadlines are looked at.
+pub(crate) const PRESENCE_RATE: Rate = Rate { burst_bytes: 60 << 10, bytes_per_minute: 30 << 10 };
+
 /// Reports of one gateway that are kept. When there are more than the first, or more characters in them than the second, all but the
 /// last half is removed: terminal ones last. 400 reports of 300 characters are a busy week.
 pub(crate) const MAX_REPORTS: u64 = 2000;
@@ -244,6 +248,11 @@ pub(crate) const THROTTLED_NAMES: usize = 10_000;
 /// out what was done.
 pub(crate) const REFUSED_BURST: u64 = 20;
 pub(crate) const REFUSED_EVERY_S: u64 = 60;
+
+/// Names of users and customers that somebody who does not see all of them wanted and that were taken: 10 at once, then one in a minute. The
+/// answer says that there is one, though he may not see it.
+pub(crate) const TAKEN_BURST: u64 = 10;
+pub(crate) const TAKEN_EVERY_S: u64 = 60;
 
 /// A log-in ends after this time without a request, and after this time in any case.
 pub(crate) const SESSION_IDLE_S: u64 = 8 * 3600;

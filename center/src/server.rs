@@ -249,6 +249,9 @@ async fn deadlines(
         let now = unix_now();
         let mut result = center.expire(now).await;
         if result.is_ok() {
+            result = center.keep_put_off().await;
+        }
+        if result.is_ok() {
             result = center.tell_overdue(looked_at, now).await;
         }
         if result.is_ok() && Instant::now() >= next_tidy {

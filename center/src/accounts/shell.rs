@@ -1,5 +1,6 @@
 //! What all of it shares: the store, and how much is let through at the same time.
 
+use std::future::Future;
 use std::sync::{Mutex, PoisonError};
 
 use keros_protocol::UnixSeconds;
@@ -11,10 +12,10 @@ use super::throttle::{Allowance, Throttle, Usual};
 use crate::access::Caller;
 use crate::bounds::{
     ADDRESS_BURST, ADDRESS_EVERY_S, LOGIN_BURST, LOGIN_EVERY_S, PASSWORD_CHECKS, PASSWORD_WAIT,
-    REFUSED_BURST, REFUSED_EVERY_S, THROTTLED_NAMES,
+    REFUSED_BURST, REFUSED_EVERY_S, TAKEN_BURST, TAKEN_EVERY_S, THROTTLED_NAMES,
 };
 use crate::service::{OrderError, What, audit_refused};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// Where it is decided who somebody is.
 #[derive(Debug)]
@@ -25,6 +26,7 @@ pub(crate) struct Accounts {
     pub(super) addresses: Mutex<Throttle>,
     pub(super) usual: Mutex<Usual>,
     refused: Mutex<Throttle>,
+    taken: Mutex<Throttle>,
 }
 
 impl Accounts {
@@ -40,6 +42,7 @@ impl Accounts {
             addresses: throttle(ADDRESS_BURST, ADDRESS_EVERY_S),
             usual: Mutex::new(Usual::new(THROTTLED_NAMES)),
             refused: throttle(REFUSED_BURST, REFUSED_EVERY_S),
+            taken: throttle(TAKEN_BURST, TAKEN_EVERY_S),
         }
     }
 
@@ -58,6 +61,31 @@ impl Accounts {
             let error = anyhow::Error::from(error);
             tracing::error!(error = format!("{error:#}"), "cannot keep that somebody was refused");
         }
+    }
+
+    /// Whether a name is taken, for somebody who wants it. By that he learns of what he may not see; so he is told only now and then, and who was
+    /// told too often is told of no name, free or not.
+    pub(super) async fn is_taken(
+        &self,
+        caller: &Caller,
+        sees_all: bool,
+        is_taken: impl Future<Output = Result<bool, StoreError>>,
+        now: UnixSeconds,
+    ) -> Result<bool, OrderError> {
+        if sees_all {
+            return Ok(is_taken.await?);
+        }
+        lock(&self.taken).attempt(&caller.name, now).map_err(|seconds| {
+            OrderError::TooMany(
+                format!("too many of the names that you wanted were taken: try again in {seconds} seconds"),
+                seconds,
+            )
+        })?;
+        let is_taken = is_taken.await?;
+        if !is_taken {
+            lock(&self.taken).take_back(&caller.name);
+        }
+        Ok(is_taken)
     }
 
     /// Keeps of a password what is kept of it.

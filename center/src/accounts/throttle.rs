@@ -52,6 +52,14 @@ impl Throttle {
         self.empty_at.remove(name);
     }
 
+    /// The attempt that was just counted was none.
+    pub(super) fn take_back(&mut self, name: &str) {
+        let one_every_s = self.allowance.one_every_s;
+        if let Some(empty_at) = self.empty_at.get_mut(name) {
+            *empty_at = empty_at.saturating_sub(one_every_s);
+        }
+    }
+
     fn forget(&mut self, now_s: u64) {
         self.empty_at.retain(|_, empty_at| *empty_at > now_s);
         if self.empty_at.len() < self.allowance.names {
@@ -112,6 +120,19 @@ mod tests {
         assert_eq!(throttle.attempt("a", 110), Err(10));
         throttle.succeeded("a");
         assert_eq!(throttle.attempt("a", 110), Ok(()));
+    }
+
+    #[test]
+    fn what_is_taken_back_does_not_count_and_what_was_before_it_does() {
+        let mut throttle = Throttle::new(ALLOWANCE);
+        throttle.attempt("a", 100).unwrap();
+        for _ in 0..100 {
+            throttle.attempt("a", 100).unwrap();
+            throttle.take_back("a");
+        }
+        assert_eq!(throttle.attempt("a", 100), Ok(()));
+        assert_eq!(throttle.attempt("a", 100), Ok(()));
+        assert_eq!(throttle.attempt("a", 100), Err(10));
     }
 
     #[test]

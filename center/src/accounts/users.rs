@@ -66,7 +66,9 @@ impl Accounts {
             None => None,
         };
         let mut transaction = self.store.begin().await?;
-        if users::by_login(&mut transaction, &login).await?.is_some() {
+        let sees_all = caller.may_everywhere(Action::SeeUsers);
+        let is_taken = async { Ok(users::by_login(&mut transaction, &login).await?.is_some()) };
+        if self.is_taken(caller, sees_all, is_taken, now).await? {
             return Err(OrderError::Conflict(format!("there is a user {login:?} already")));
         }
         if users::count(&mut transaction).await? >= MAX_USERS {

@@ -17,7 +17,7 @@ pub(crate) struct LineQuery {
     /// Those whose outcome has this name; `none`: of which nothing was reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) outcome: Option<String>,
-    /// `true`: those whose gateway has been silent for longer than its command may take.
+    /// `true`: those whose gateway is silent, or says that it is at it, for longer than its command may take.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) overdue: Option<bool>,
     /// Those whose dry run would change just this: the digest of a group of `GET /updates/{id}/differences`.

@@ -110,6 +110,9 @@ pub(crate) struct UpdateView {
     pub(crate) gateway: Option<Eui>,
     /// Kind of its job.
     pub(crate) kind: String,
+    /// What its script is called: the name of the first play, else the first line; absent for Magic Links.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) title: Option<String>,
     /// The Magic Link that it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) magic_link: Option<Digest>,
@@ -145,7 +148,7 @@ pub(crate) struct UpdateView {
     /// How many gateways have neither.
     #[serde(default)]
     pub(crate) open: u32,
-    /// How many of these have been silent for longer than their command may take.
+    /// How many of these are silent, or say that they are at it, for longer than their command may take.
     #[serde(default)]
     pub(crate) overdue: u32,
     /// How many gateways have which delivery and which outcome, by name (`none` when not received).
@@ -188,7 +191,7 @@ pub(crate) struct DeliveryView {
     /// When an operator asked for its end, by the center's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) cancel_requested_at_unix_s: Option<UnixSeconds>,
-    /// The gateway has been silent for longer than the command may take. Its word is taken whenever it comes.
+    /// The gateway is silent, or says that it is at it, for longer than the command may take. Its word is taken whenever it comes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) overdue: bool,
     /// What it waits for; absent when nothing more is expected.

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::bail;
+use serde_json::json;
 
 use super::Ended;
 use super::arguments::files::CaCommand;
@@ -17,10 +18,18 @@ pub(super) fn run(command: &CaCommand, out: &mut dyn Write) -> anyhow::Result<En
             create_authority(&folder, unix_now())?;
             folder
         }
-        CaCommand::Show(place) => {
+        CaCommand::Show { folder: place, json } => {
             let folder = authority_folder(&place.data_folder);
             if Authority::open(&folder)?.is_none() {
                 bail!("there is no authority in {}: `keros-center ca create` makes one", folder.display());
+            }
+            if *json {
+                let paths = json!({
+                    "certificate": Authority::certificate_path(&folder),
+                    "private": Authority::key_path(&folder),
+                });
+                writeln!(out, "{}", serde_json::to_string_pretty(&paths)?)?;
+                return Ok(Ended::Done);
             }
             folder
         }
@@ -43,4 +52,25 @@ fn show(folder: &Path, out: &mut dyn Write) -> anyhow::Result<Ended> {
     )?;
     writeln!(out, "gateway at the broker; it cannot order jobs.")?;
     Ok(Ended::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::arguments::files::CaFolder;
+
+    #[test]
+    fn programs_are_told_where_the_authority_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = || CaFolder { data_folder: folder.path().to_owned() };
+        let show = |out: &mut Vec<u8>| run(&CaCommand::Show { folder: place(), json: true }, out);
+        assert!(show(&mut Vec::new()).is_err(), "there is none yet");
+        run(&CaCommand::Create(place()), &mut Vec::new()).unwrap();
+        let mut out = Vec::new();
+        show(&mut out).unwrap();
+        let told: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        for name in ["certificate", "private"] {
+            assert!(Path::new(told[name].as_str().unwrap()).is_file(), "{told}");
+        }
+    }
 }

@@ -149,6 +149,15 @@ pub(crate) fn utc(unix_s: UnixSeconds) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
+/// A time inside a sentence, as the pages show it: to the minute, UTC.
+pub(crate) fn minute(unix_s: UnixSeconds) -> String {
+    let whole = utc(unix_s);
+    match whole.split_once('T') {
+        Some((date, time)) => format!("{date} {} UTC", time.get(..5).unwrap_or(time)),
+        None => whole,
+    }
+}
+
 /// Reads a time of UTC, like `2026-11-27T02:00Z`, with or without seconds and the `Z`.
 ///
 /// # Errors

@@ -7,7 +7,7 @@ use keros_protocol::{Delivery, Outcome};
 
 use super::arguments::updates::UpdateCommand;
 use super::client::Client;
-use super::text::{ago, bundle, outcome, printable, table, utc};
+use super::text::{ago, bundle, cut, outcome, printable, table, utc};
 use super::{Ended, cancel, follow, print_json, send, watch};
 use crate::api::{DeliveryView, GatewayView, UpdateView};
 
@@ -112,8 +112,11 @@ fn list(views: &[UpdateView], out: &mut dyn Write) -> anyhow::Result<Ended> {
                 view.update_id.to_string(),
                 ago(Some(view.created_at_unix_s)),
                 if view.by_hand { "(by hand)".to_owned() } else { printable(&view.group) },
-                view.magic_link
-                    .map_or_else(|| printable(&view.kind), |digest| format!("link {}", &digest.hex()[..12])),
+                match (view.magic_link, &view.title) {
+                    (Some(digest), _) => format!("link {}", &digest.hex()[..12]),
+                    (None, Some(title)) => printable(&cut(title, 30)),
+                    (None, None) => printable(&view.kind),
+                },
                 printable(&view.state),
                 outcomes(view),
             ]
@@ -240,6 +243,7 @@ pub(super) mod tests {
             created_by: "ada".to_owned(),
             created_by_id: None,
             kind: "jetporch".to_owned(),
+            title: None,
             magic_link: None,
             by_hand: false,
             created_at_unix_s: 0,

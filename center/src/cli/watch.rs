@@ -196,7 +196,7 @@ impl Display {
         }
         writeln!(
             out,
-            "Not ended: {}. {} overdue: silent for longer than the command may take. What they say when they come back is \
+            "Not ended: {}. {} overdue: silent, or at it, for longer than the command may take. What they still say is \
              taken; go on with:\n  keros-center update watch --until-ended {}",
             counts(&update.outcomes),
             if update.overdue == 1 {

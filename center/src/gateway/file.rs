@@ -11,7 +11,7 @@ use super::label;
 const COLUMNS: [&str; 4] = ["eui", "name", "description", "labels"];
 
 /// The columns of a file that the center writes. Such a file can be read again: what is no property of the gateway is passed over.
-pub(crate) const WRITTEN: [&str; 12] = [
+pub(crate) const WRITTEN: [&str; 13] = [
     "eui",
     "name",
     "description",
@@ -24,6 +24,7 @@ pub(crate) const WRITTEN: [&str; 12] = [
     "groups",
     "customer_id",
     "retired",
+    "location",
 ];
 
 /// Lines of a file, and errors that are told of it. A file of 2 MiB, the most that a request may have, holds some 20,000 lines of 100 bytes.

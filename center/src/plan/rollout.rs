@@ -34,7 +34,7 @@ pub(crate) struct StageCounts {
     pub(crate) succeeded: u32,
     /// That did not succeed: any terminal outcome but `succeeded` and `cancelled`.
     pub(crate) failed: u32,
-    /// That have not ended and are silent for longer than they may be: each may be a gateway that was lost.
+    /// That have not ended, and are late: each may be a gateway that was lost.
     pub(crate) overdue: u32,
 }
 
@@ -91,7 +91,7 @@ fn is_above(part: u32, percent: u8, whole: u32) -> bool {
 fn reason(rollout: &Rollout, progress: &Progress, counts: &StageCounts) -> String {
     let silent = match counts.overdue {
         0 => String::new(),
-        overdue => format!(" and {overdue} are silent"),
+        overdue => format!(" and {overdue} are overdue"),
     };
     let gateways = if counts.total == 1 { "gateway" } else { "gateways" };
     format!(
@@ -205,7 +205,7 @@ mod tests {
         };
         assert_eq!(
             reason,
-            "of the 25 gateways of stage 1 of 3, 3 did not succeed and 1 are silent: more than 10 %"
+            "of the 25 gateways of stage 1 of 3, 3 did not succeed and 1 are overdue: more than 10 %"
         );
     }
 

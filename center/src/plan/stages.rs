@@ -29,7 +29,7 @@ pub(crate) struct Rollout {
     #[schemars(with = "Vec<String>")]
     pub(crate) stages: Vec<Stage>,
     /// The roll-out stops by itself when more than this part of a stage did not succeed, percent, 0 to 100; 10 by default. A gateway
-    /// that is silent for longer than its command may take counts as one that did not.
+    /// that is silent, or at it, for longer than its command may take counts as one that did not.
     pub(crate) max_failed_percent: u8,
     /// The next stage may begin when this part of the stage has ended, percent, 1 to 100; 100 by default.
     pub(crate) enough_percent: u8,

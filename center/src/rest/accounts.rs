@@ -72,7 +72,7 @@ fn of_users() -> Vec<Route> {
         Route::post("/users", EditUsers, "Makes a user.", create_user)
             .body::<CreateUser>()
             .json::<UserView>(201)
-            .refuses(&[409]),
+            .refuses(&[409, 429]),
         Route::get("/users/{user}", SeeUsers, "One user.", user).json::<UserView>(200),
         Route::patch("/users/{user}", EditUsers, "Changes or disables a user.", change_user)
             .body::<ChangeUser>()
@@ -113,7 +113,7 @@ fn of_customers() -> Vec<Route> {
         Route::post("/customers", EditCustomers, "Makes a customer.", create_customer)
             .body::<CustomerOrder>()
             .json::<CustomerView>(201)
-            .refuses(&[409]),
+            .refuses(&[409, 429]),
         Route::get("/customers/{customer}", SeeCustomers, "One customer.", customer)
             .json::<CustomerView>(200),
         Route::patch(
@@ -124,7 +124,7 @@ fn of_customers() -> Vec<Route> {
         )
         .body::<CustomerOrder>()
         .json::<CustomerView>(200)
-        .refuses(&[409])
+        .refuses(&[409, 429])
         .conditional(),
         Route::delete(
             "/customers/{customer}",
@@ -305,7 +305,7 @@ pub(super) async fn change_customer(
     Path(name): Path<String>,
     Body(order): Body<CustomerOrder>,
 ) -> Answer<CustomerView> {
-    Ok(Json(api.accounts.change_customer(&caller, &name, order).await?))
+    Ok(Json(api.accounts.change_customer(&caller, &name, order, unix_now()).await?))
 }
 
 pub(super) async fn remove_customer(

@@ -12,7 +12,7 @@ use crate::api::{CreateGroup, EditGroup, GroupView};
 use crate::service::unix_now;
 
 pub(super) async fn list(State(api): State<Api>, caller: Caller) -> Result<Json<Vec<GroupView>>, Failure> {
-    Ok(Json(api.center.groups(&caller, unix_now()).await?))
+    Ok(Json(api.center.groups(&caller).await?))
 }
 
 pub(super) async fn show(

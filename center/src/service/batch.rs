@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use keros_protocol::limits::{MAX_CANCELLATIONS_PER_STATEMENT, MAX_COMMANDS_PER_DOWNLINK};
 use keros_protocol::topics::Leaf;
-use keros_protocol::{CommandId, Delivery, Eui, ReportPosition, Telemetry, UnixSeconds};
+use keros_protocol::{CommandId, Delivery, Eui, Outcome, ReportPosition, Telemetry, UnixSeconds};
 use sqlx::AnyConnection;
 use uuid::Uuid;
 
@@ -18,7 +18,7 @@ use crate::bounds::{BUSY_AFTER_EXPIRY_S, MAX_EARLY_REPORTS, MAX_REPORTS, MAX_REP
 use crate::plan::hold;
 use crate::store::{
     DueCommand, Kept, KnownCommand, NewReport, StoreError, cancellations, commands, differences, early,
-    gateways, plans, reports, silence, tally, vitals,
+    gateways, plans, reports, tally, vitals,
 };
 
 /// One MQTT message.
@@ -286,44 +286,10 @@ async fn hear(
     let heard = vitals::Heard { telemetry, packages, history_days: work.history_days };
     vitals::keep(connection, known.as_ref(), &heard, now).await?;
     work.changes.push(Change::Gateway(heard.telemetry.eui));
-    if let Some(job) = &heard.telemetry.job {
-        hear_of_job(connection, heard.telemetry.eui, job.command_id, now, work).await?;
-    }
     let has_open = known.as_ref().is_some_and(|known| known.has_open);
     let position = known.and_then(|known| known.position);
     let telemetry = heard.telemetry;
     work.questions.push(Question { telemetry, correlation, packages_wanted, position, has_open });
-    Ok(())
-}
-
-/// A telemetry that names the job under way is a word about that command.
-async fn hear_of_job(
-    connection: &mut AnyConnection,
-    eui: Eui,
-    command_id: CommandId,
-    now: UnixSeconds,
-    work: &mut Work,
-) -> Result<(), StoreError> {
-    let known = commands::find(connection, command_id).await?;
-    let Some(command) = known.filter(|command| command.row.eui == eui) else { return Ok(()) };
-    renew(connection, &command, now, work).await
-}
-
-/// The gateway has spoken of a command: its next word is owed later.
-async fn renew(
-    connection: &mut AnyConnection,
-    command: &KnownCommand,
-    now: UnixSeconds,
-    work: &mut Work,
-) -> Result<(), StoreError> {
-    let row = &command.row;
-    let at = row.outcome.as_ref().and_then(|outcome| overdue_at(outcome, &command.allowance, now));
-    if let Some(at) = at {
-        silence::heard(connection, row.command_id, at).await?;
-        if row.is_overdue(now) {
-            work.changes.push(Change::Delivery { update_id: row.update_id, eui: row.eui });
-        }
-    }
     Ok(())
 }
 
@@ -408,7 +374,7 @@ async fn take_one(
             let own = command.filter(|command| command.row.eui == eui);
             let Some(command) = own else { return Ok(early) };
             if let Some(outcome) = outcome {
-                let owed = overdue_at(&outcome, &command.allowance, now);
+                let owed = owed_from(&command, &outcome, now);
                 let said = (&outcome, position.stream);
                 commands::keep_outcome(connection, command.row.command_id, said, owed, now).await?;
                 if command.is_counted {
@@ -425,11 +391,19 @@ async fn take_one(
                 work.changes.push(Change::Delivery { update_id: command.row.update_id, eui });
             } else {
                 commands::keep_heard_stream(connection, command.row.command_id, position.stream).await?;
-                renew(connection, &command, now, work).await?;
             }
         }
     }
     Ok(early)
+}
+
+/// When the next step is owed. To say once more how far it was begins no time anew: what runs for ever is late at last.
+fn owed_from(command: &KnownCommand, outcome: &Outcome, now: UnixSeconds) -> Option<UnixSeconds> {
+    let row = &command.row;
+    match (&row.outcome, row.overdue_at) {
+        (Some(before), Some(at)) if before.rank() == outcome.rank() => Some(at),
+        _ => overdue_at(outcome, &command.allowance, now),
+    }
 }
 
 /// Puts a report aside that came before the one before it. It is not acknowledged: when there is no room for it, it comes again.

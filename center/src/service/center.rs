@@ -1,11 +1,12 @@
 //! The thin shell that MQTT and REST call: it reads and writes the store, and tells listeners what changed.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use keros_protocol::topics::Prefix;
-use keros_protocol::{Eui, SigningKey, UnixSeconds, UpdateId};
+use keros_protocol::topics::{Leaf, Prefix};
+use keros_protocol::{Eui, Presence, SigningKey, UnixSeconds, UpdateId};
 use tokio::sync::{Semaphore, broadcast, mpsc};
 
 use super::batch::Message;
@@ -48,6 +49,7 @@ pub(crate) struct Center {
     unusable: AtomicU64,
     rates: Mutex<Rates>,
     over_rate: AtomicU64,
+    put_off: Mutex<BTreeMap<Eui, bool>>,
     pub(super) max_groups: u32,
     pub(super) history_days: u32,
     pub(super) script_checks: Semaphore,
@@ -81,6 +83,7 @@ impl Center {
             unusable: AtomicU64::new(0),
             rates: Mutex::default(),
             over_rate: AtomicU64::new(0),
+            put_off: Mutex::default(),
             max_groups: MAX_GROUPS,
             history_days: Retention::default().telemetry_days,
             script_checks: Semaphore::new(SCRIPT_CHECKS),
@@ -168,14 +171,55 @@ impl Center {
     pub(crate) fn admits(&self, message: &Message<'_>, now_ms: u64) -> bool {
         let Some((eui, leaf)) = self.prefix.parse(message.topic) else { return true };
         let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
-        let Admission::LeftOut(count) = rates.admit(eui, leaf, message.payload.len(), now_ms) else {
+        let admission = rates.admit(eui, leaf, message.payload.len(), now_ms);
+        drop(rates);
+        let presence = Presence::parse(message.payload).filter(|_| leaf == Leaf::Presence);
+        let mut put_off = self.put_off.lock().unwrap_or_else(PoisonError::into_inner);
+        let Admission::LeftOut(count) = admission else {
+            if presence.is_some() {
+                put_off.remove(&eui);
+            }
             return true;
         };
+        // A gateway sends it once: what it said last must not be lost.
+        if let Some(presence) = presence {
+            put_off.insert(eui, presence == Presence::Online);
+        }
+        drop(put_off);
         self.over_rate.fetch_add(1, Ordering::Relaxed);
         if count.is_power_of_two() {
             tracing::warn!(%eui, topic = message.topic, count, "a gateway sends too much: messages are left out");
         }
         false
+    }
+
+    /// Keeps what gateways said last of their presence, beyond what each may send. A database that is away is tried again later.
+    pub(crate) async fn keep_put_off(&self) -> Result<(), StoreError> {
+        let put_off = || self.put_off.lock().unwrap_or_else(PoisonError::into_inner);
+        let gateways: Vec<Eui> = put_off().keys().copied().collect();
+        if gateways.is_empty() {
+            return Ok(());
+        }
+        let mut transaction = self.store.begin_for(&gateways).await?;
+        // Only now: nothing newer of these gateways can be kept meanwhile.
+        let last: Vec<(Eui, bool)> = {
+            let mut put_off = put_off();
+            gateways.iter().filter_map(|eui| put_off.remove_entry(eui)).collect()
+        };
+        let kept = async {
+            for (eui, online) in &last {
+                gateways::keep_presence(&mut transaction, *eui, *online).await?;
+            }
+            Ok(transaction.commit().await?)
+        };
+        let kept: Result<(), StoreError> = kept.await;
+        if kept.is_err() {
+            let mut put_off = put_off();
+            for (eui, online) in last {
+                put_off.entry(eui).or_insert(online);
+            }
+        }
+        kept
     }
 
     /// At the start nobody is known to be online.
@@ -205,7 +249,7 @@ impl Center {
     /// Tells listeners of the commands that became overdue after `since`: nothing else changes then.
     pub(crate) async fn tell_overdue(&self, since: UnixSeconds, now: UnixSeconds) -> Result<(), StoreError> {
         for update_id in silence::became_overdue(&mut *self.store.read().await?, since, now).await? {
-            tracing::warn!(%update_id, "gateways owe a word about an update: they are silent for longer than it may take");
+            tracing::warn!(%update_id, "gateways are overdue with an update: silent, or at it, for longer than it may take");
             self.tell(&[Change::Update(update_id)]);
         }
         Ok(())

@@ -155,7 +155,7 @@ async fn known(
 }
 
 /// A line of an export, that no spreadsheet takes for formulas.
-pub(crate) fn export_line(view: &GatewayView) -> [String; 12] {
+pub(crate) fn export_line(view: &GatewayView) -> [String; 13] {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     [
         view.eui.to_string(),
@@ -170,6 +170,7 @@ pub(crate) fn export_line(view: &GatewayView) -> [String; 12] {
         view.groups.join(", "),
         view.customer_id.to_string(),
         if view.retired_at_unix_s.is_some() { "yes" } else { "no" }.to_owned(),
+        view.locations.first().map(ToString::to_string).unwrap_or_default(),
     ]
     .map(|cell| file::defused(&cell))
 }

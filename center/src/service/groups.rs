@@ -20,11 +20,7 @@ use crate::store::{GatewayRow, GroupRow, StoreError, Transaction, gateways, grou
 
 impl Center {
     /// The groups that the caller may see, without their members.
-    pub(crate) async fn groups(
-        &self,
-        caller: &Caller,
-        now: UnixSeconds,
-    ) -> Result<Vec<GroupView>, OrderError> {
+    pub(crate) async fn groups(&self, caller: &Caller) -> Result<Vec<GroupView>, OrderError> {
         let visible = caller.where_may(Action::SeeGroups);
         let mut connection = self.store.read().await?;
         let rows = groups::list(&mut connection, &visible).await?;
@@ -32,7 +28,7 @@ impl Center {
         let mut list = Vec::with_capacity(rows.len());
         for row in rows {
             let count = if row.rule.is_some() {
-                fleet::counts(&mut connection, &Filter::members(members_of(&row)?), now).await?.total()
+                member_count(&mut connection, &row).await?
             } else {
                 put_in.get(&row.group_id).copied().unwrap_or(0)
             };
@@ -46,6 +42,14 @@ impl Center {
         let mut connection = self.store.read().await?;
         let row = find_group(&mut connection, caller, name, Action::SeeGroups).await?;
         whole(&mut connection, row).await
+    }
+
+    /// One group, without its members.
+    pub(crate) async fn group_summary(&self, caller: &Caller, name: &str) -> Result<GroupView, OrderError> {
+        let mut connection = self.store.read().await?;
+        let row = find_group(&mut connection, caller, name, Action::SeeGroups).await?;
+        let count = member_count(&mut connection, &row).await?;
+        Ok(views::group(row, count))
     }
 
     /// The first members of a group, by EUI.
@@ -181,9 +185,7 @@ impl Center {
     pub(crate) async fn nudge_group(&self, caller: &Caller, name: &str) -> Result<NudgedGroup, OrderError> {
         let mut connection = self.store.read().await?;
         let row = find_group(&mut connection, caller, name, Action::AskTelemetry).await?;
-        let members = members(&mut connection, &row).await?.len();
-        let online = Filter { online: Some(true), ..Filter::members(members_of(&row)?) };
-        let online = fleet::all(&mut connection, &online, 0).await?;
+        let (members, online) = members_and_online(&mut connection, &row).await?;
         drop(connection);
         if !self.is_connected() {
             return Err(OrderError::Unavailable("the center is not connected to its broker".to_owned()));
@@ -191,7 +193,7 @@ impl Center {
         let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
         let answer = NudgedGroup {
             asked: count(online.len()),
-            not_connected: count(members.saturating_sub(online.len())),
+            not_connected: count(members.len().saturating_sub(online.len())),
         };
         if !online.is_empty() {
             // A list is one place in the queue, whatever its length; gateways limit by themselves how often they obey.
@@ -270,6 +272,19 @@ pub(super) fn members_of(row: &GroupRow) -> Result<Members, OrderError> {
 pub(super) async fn members(connection: &mut AnyConnection, row: &GroupRow) -> Result<Vec<Eui>, OrderError> {
     // Nothing of it depends on the time.
     Ok(fleet::all(connection, &Filter::members(members_of(row)?), 0).await?)
+}
+
+/// The same, and those of them that are connected.
+pub(super) async fn members_and_online(
+    connection: &mut AnyConnection,
+    row: &GroupRow,
+) -> Result<(Vec<Eui>, Vec<Eui>), OrderError> {
+    Ok(fleet::all_and_online(connection, &Filter::members(members_of(row)?), 0).await?)
+}
+
+/// How many they are.
+pub(super) async fn member_count(connection: &mut AnyConnection, row: &GroupRow) -> Result<u32, OrderError> {
+    Ok(fleet::total(connection, &Filter::members(members_of(row)?), 0).await?)
 }
 
 /// The same, by kind.

@@ -37,6 +37,7 @@ mod seen;
 mod software_update;
 mod state;
 mod tend;
+mod title;
 mod updates;
 mod views;
 mod waits_for;

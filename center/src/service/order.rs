@@ -8,6 +8,7 @@ use keros_protocol::magic_link::Source;
 use keros_protocol::{Command, CommandId, Eui, Job, JobLimits, JobOptions, UnixSeconds, UpdateId};
 
 use super::conflict::Scope;
+use super::title;
 use crate::api::{SendOptions, SendToGateway, SendUpdate};
 use crate::links::BlobError;
 use crate::plan::{Plan, Progress};
@@ -168,6 +169,7 @@ pub(crate) fn new_update(
             real_order,
             tally: None,
             kind: order.job.kind().to_owned(),
+            job_begin: title::begin(&order.job),
             link_digest: match &order.job {
                 Job::MagicLink { digest, .. } => Some(*digest),
                 Job::JetPorch { .. } | Job::Unknown { .. } => None,

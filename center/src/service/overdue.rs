@@ -1,6 +1,7 @@
-//! Until when a gateway owes a word about a command. Pure, and by the center's clock alone: the gateway's may be wrong.
+//! Until when a gateway owes the next step of a command. Pure, and by the center's clock alone: the gateway's may be wrong.
 //!
-//! A command for which the time is over is shown as overdue. That is no status: whatever the gateway says later is taken.
+//! A command for which the time is over is shown as overdue: the gateway is silent, or says for longer than its command may take that it is
+//! still at it. That is no status: whatever it says later is taken.
 
 use keros_protocol::{Outcome, UnixSeconds};
 
@@ -10,7 +11,7 @@ use crate::store::Allowance;
 /// The telemetry that brings a gateway back may be lost once.
 const SILENCE_S: u64 = JOB_GRACE_S + 2 * TELEMETRY_INTERVAL_S;
 
-/// When the next word is owed, after one that was heard at `now`; `None` when none is.
+/// When the next step is owed, after this one that was first heard of at `now`; `None` when none is.
 pub(crate) fn overdue_at(outcome: &Outcome, allowance: &Allowance, now: UnixSeconds) -> Option<UnixSeconds> {
     let total_s = u64::from(allowance.limits.clamped().total_s);
     // A window is begun anew once, after a boot.

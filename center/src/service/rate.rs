@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use keros_protocol::Eui;
 use keros_protocol::topics::Leaf;
 
-use crate::bounds::{MESSAGE_OVERHEAD_BYTES, REPORT_RATE, Rate, TELEMETRY_RATE};
+use crate::bounds::{MESSAGE_OVERHEAD_BYTES, PRESENCE_RATE, REPORT_RATE, Rate, TELEMETRY_RATE};
 
 /// Below so many gateways nobody is forgotten.
 const FEW_GATEWAYS: usize = 1024;
@@ -22,6 +22,7 @@ pub(crate) struct Rates {
 struct Buckets {
     telemetry: Bucket,
     report: Bucket,
+    presence: Bucket,
 }
 
 /// One bucket, as it was when it was last looked at.
@@ -53,21 +54,28 @@ impl Rates {
         let rate = match leaf {
             Leaf::Telemetry => TELEMETRY_RATE,
             Leaf::Report => REPORT_RATE,
-            // A presence changes one number, and nothing else comes from gateways.
-            Leaf::Presence | Leaf::Down => return Admission::Admitted,
+            Leaf::Presence => PRESENCE_RATE,
+            // Nothing else comes from gateways.
+            Leaf::Down => return Admission::Admitted,
         };
         if self.gateways.len() >= self.forget_at {
             self.forget(now_ms);
         }
         let buckets = self.gateways.entry(eui).or_default();
-        let bucket = if leaf == Leaf::Telemetry { &mut buckets.telemetry } else { &mut buckets.report };
+        let bucket = match leaf {
+            Leaf::Telemetry => &mut buckets.telemetry,
+            Leaf::Presence => &mut buckets.presence,
+            Leaf::Report | Leaf::Down => &mut buckets.report,
+        };
         bucket.take(rate, payload_bytes as u64 + MESSAGE_OVERHEAD_BYTES, now_ms)
     }
 
     /// Forgets those whose buckets are full: it makes no difference.
     fn forget(&mut self, now_ms: u64) {
         self.gateways.retain(|_, buckets| {
-            buckets.telemetry.used(TELEMETRY_RATE, now_ms) > 0 || buckets.report.used(REPORT_RATE, now_ms) > 0
+            buckets.telemetry.used(TELEMETRY_RATE, now_ms) > 0
+                || buckets.report.used(REPORT_RATE, now_ms) > 0
+                || buckets.presence.used(PRESENCE_RATE, now_ms) > 0
         });
         self.forget_at = FEW_GATEWAYS.max(2 * self.gateways.len());
     }
@@ -127,6 +135,19 @@ mod tests {
         let later = admitted(&mut rates, A, Leaf::Report, 1024, 2 * burst, 60_005);
         assert!((a_minute - 1..=a_minute + 1).contains(&later), "{later} of {a_minute}");
         assert_eq!(admitted(&mut rates, A, Leaf::Report, 1024, burst, u64::MAX), burst, "full again");
+    }
+
+    #[test]
+    fn presence_has_a_rate_that_a_gateway_on_a_bad_link_does_not_reach() {
+        let mut rates = Rates::default();
+        // It connects and is lost every ten seconds, for an hour.
+        for second in (0..3600).step_by(10) {
+            assert_eq!(admitted(&mut rates, A, Leaf::Presence, 7, 2, second * 1000), 2);
+        }
+        let now_ms = 3_600_000;
+        let burst = admitted(&mut rates, B, Leaf::Presence, 7, 1000, now_ms);
+        assert!((50..=60).contains(&burst), "{burst}");
+        assert_eq!(rates.admit(B, Leaf::Report, 1024, now_ms), Admission::Admitted, "each kind has its own");
     }
 
     #[test]

@@ -8,12 +8,12 @@ use sqlx::AnyConnection;
 use super::center::Center;
 use super::conflict::{Pending, Scope, conflict};
 use super::gateways::find_gateway;
-use super::groups::{find_group, member_kinds, members};
+use super::groups::{find_group, member_count, member_kinds, members};
 use super::order::OrderError;
 use crate::access::{Action, Caller, GroupId};
 use crate::api::{PreviewView, SendUpdate};
 use crate::store::fleet::Kind;
-use crate::store::pending;
+use crate::store::{GroupRow, pending};
 
 /// For whom an update is, as a person names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,19 +31,26 @@ pub(crate) struct Addressed {
     pub(crate) group_id: Option<GroupId>,
     /// What people call it.
     pub(crate) name: String,
-    /// The gateways, by kind.
-    pub(crate) kinds: Vec<Kind>,
+    /// How many gateways.
+    pub(crate) count: u32,
+    /// What was found.
+    whom: Whom,
+}
+
+/// What was found. The gateways of a group are only read where they are asked for.
+#[derive(Debug, Clone)]
+enum Whom {
+    Group(GroupRow),
+    Gateway(Eui, Kind),
 }
 
 impl Addressed {
-    /// How many gateways.
-    pub(crate) fn count(&self) -> usize {
-        self.kinds.iter().map(|kind| kind.gateways.len()).sum()
-    }
-
     /// The one gateway; `None`: it is a group.
     pub(crate) fn gateway(&self) -> Option<Eui> {
-        self.kinds.first()?.gateways.first().copied().filter(|_| self.group_id.is_none())
+        match &self.whom {
+            Whom::Group(_) => None,
+            Whom::Gateway(eui, _) => Some(*eui),
+        }
     }
 }
 
@@ -59,8 +66,9 @@ impl Center {
         match addressee {
             Addressee::Group(name) => {
                 let group = find_group(&mut connection, caller, name, action).await?;
-                let kinds = member_kinds(&mut connection, &group).await?;
-                Ok(Addressed { group_id: Some(group.group_id), name: group.name, kinds })
+                let count = member_count(&mut connection, &group).await?;
+                let (group_id, name) = (Some(group.group_id.clone()), group.name.clone());
+                Ok(Addressed { group_id, name, count, whom: Whom::Group(group) })
             }
             Addressee::Gateway(eui) => {
                 let row = find_gateway(&mut connection, caller, *eui, action).await?;
@@ -71,7 +79,7 @@ impl Center {
                     heard: row.last_telemetry_at.is_some(),
                     gateways: vec![*eui],
                 };
-                Ok(Addressed { group_id: None, name, kinds: vec![kind] })
+                Ok(Addressed { group_id: None, name, count: 1, whom: Whom::Gateway(*eui, kind) })
             }
         }
     }
@@ -79,16 +87,12 @@ impl Center {
     /// The command that keeps an update of this kind from being sent there.
     pub(crate) async fn pending(&self, to: &Addressed, kind: &str) -> Result<Option<Pending>, OrderError> {
         let mut connection = self.store.read().await?;
-        let (scope, pending) = match (&to.group_id, to.gateway()) {
-            (Some(group_id), _) => {
-                let mut gateways: Vec<Eui> =
-                    to.kinds.iter().flat_map(|kind| kind.gateways.iter().copied()).collect();
-                gateways.sort_unstable();
-                let pending = pending_for(&mut connection, group_id, &gateways).await?;
+        let (scope, pending) = match &to.whom {
+            Whom::Group(group) => {
+                let pending = pending_in(&mut connection, group).await?;
                 (Scope::Group, pending.into_iter().collect())
             }
-            (None, Some(eui)) => (Scope::Gateway, pending::of_gateway(&mut connection, eui).await?),
-            (None, None) => return Ok(None),
+            Whom::Gateway(eui, _) => (Scope::Gateway, pending::of_gateway(&mut connection, *eui).await?),
         };
         Ok(conflict(scope, kind, &pending).cloned())
     }
@@ -112,8 +116,7 @@ impl Center {
     ) -> Result<Option<Pending>, OrderError> {
         let mut connection = self.store.read().await?;
         let group = find_group(&mut connection, caller, name, Action::SeeUpdates).await?;
-        let gateways = members(&mut connection, &group).await?;
-        pending_for(&mut connection, &group.group_id, &gateways).await
+        pending_in(&mut connection, &group).await
     }
 
     /// What the order would come to. Nothing is sent.
@@ -123,9 +126,9 @@ impl Center {
         order: &SendUpdate,
         now: UnixSeconds,
     ) -> Result<PreviewView, OrderError> {
-        let addressee = Addressee::Group(order.group.clone());
-        let to = self.addressed(caller, &addressee, Action::SendUpdates).await?;
-        self.preview_for(caller, to, &order.job, now).await
+        let group =
+            find_group(&mut *self.store.read().await?, caller, &order.group, Action::SendUpdates).await?;
+        self.preview_of(caller, Whom::Group(group), &order.job, now).await
     }
 
     /// What the job would come to there.
@@ -136,11 +139,25 @@ impl Center {
         job: &Job,
         now: UnixSeconds,
     ) -> Result<PreviewView, OrderError> {
+        self.preview_of(caller, to.whom, job, now).await
+    }
+
+    async fn preview_of(
+        &self,
+        caller: &Caller,
+        whom: Whom,
+        job: &Job,
+        now: UnixSeconds,
+    ) -> Result<PreviewView, OrderError> {
         let link = match job {
             Job::MagicLink { digest, source, .. } => self.named_link(caller, *digest, source).await?,
             Job::JetPorch { .. } | Job::Unknown { .. } => None,
         };
-        self.preview(job, link, to.kinds, now).await
+        let kinds = match whom {
+            Whom::Group(group) => member_kinds(&mut *self.store.read().await?, &group).await?,
+            Whom::Gateway(_, kind) => vec![kind],
+        };
+        self.preview(job, link, kinds, now).await
     }
 
     /// The link of the center's store; that of another place need not be there.
@@ -164,14 +181,38 @@ pub(super) async fn pending_for(
     group_id: &GroupId,
     gateways: &[Eui],
 ) -> Result<Option<Pending>, OrderError> {
-    if let Some(pending) = pending::of_group(connection, group_id).await? {
+    match pending::of_group(connection, group_id).await? {
+        Some(pending) => Ok(Some(pending)),
+        None => {
+            let waited_for = pending::waited_for(connection).await?;
+            first_of(connection, &waited_for, gateways).await
+        }
+    }
+}
+
+/// The same, for the members of a group, which are only read when anything waits.
+async fn pending_in(connection: &mut AnyConnection, group: &GroupRow) -> Result<Option<Pending>, OrderError> {
+    if let Some(pending) = pending::of_group(connection, &group.group_id).await? {
         return Ok(Some(pending));
     }
     let waited_for = pending::waited_for(connection).await?;
-    let Some(eui) = waited_for.into_iter().find(|eui| gateways.binary_search(eui).is_ok()) else {
+    if waited_for.is_empty() {
+        return Ok(None);
+    }
+    let gateways = members(connection, group).await?;
+    first_of(connection, &waited_for, &gateways).await
+}
+
+/// A command that one of these gateways waits for, if it is also one of those, which are sorted.
+async fn first_of(
+    connection: &mut AnyConnection,
+    waited_for: &[Eui],
+    gateways: &[Eui],
+) -> Result<Option<Pending>, OrderError> {
+    let Some(eui) = waited_for.iter().find(|eui| gateways.binary_search(eui).is_ok()) else {
         return Ok(None);
     };
-    Ok(pending::of_gateway(connection, eui).await?.into_iter().next())
+    Ok(pending::of_gateway(connection, *eui).await?.into_iter().next())
 }
 
 /// The kind of a job in the words of the pages.

@@ -10,7 +10,7 @@ use super::center::{Center, in_thread};
 use super::changes::Change;
 use super::conflict::{Pending, conflict, refusal};
 use super::gateways::{find_gateway, no_gateway};
-use super::groups::{find_group, members, members_of};
+use super::groups::{find_group, members_and_online};
 use super::links::require_link;
 use super::order::{Audience, Order, OrderError, Way, new_update};
 use super::software_update::{Addressee, pending_for};
@@ -77,10 +77,8 @@ impl Center {
         match addressee {
             Addressee::Group(name) => {
                 let group = find_group(&mut connection, caller, name, Action::SendUpdates).await?;
-                let online = Filter { online: Some(true), ..Filter::members(members_of(&group)?) };
-                // Nothing of it depends on the time.
-                let online = fleet::all(&mut connection, &online, 0).await?;
-                let gateways = in_order_of_stages(members(&mut connection, &group).await?, &online);
+                let (members, online) = members_and_online(&mut connection, &group).await?;
+                let gateways = in_order_of_stages(members, &online);
                 let audience = Audience { group: group.name, gateways, way: Way::Sent, follows: None };
                 Ok((audience, group.customer, Some(group.group_id)))
             }

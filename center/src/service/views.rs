@@ -3,12 +3,12 @@
 use keros_protocol::UnixSeconds;
 
 use super::state::Counts;
+use super::title;
 use super::waits_for::{Facts, waits_for};
 use crate::api::{
     Connection, DeliveryView, Follow, GatewayView, GroupView, LinkView, RolloutView, UpdateView,
 };
 use crate::bounds::TELEMETRY_INTERVAL_S;
-use crate::gateway::status::{Moments, Signs, connection_status};
 use crate::plan::{Gate, hold};
 use crate::store::{GatewayRow, GroupRow, LineRow, LinkRow, UpdateRow};
 
@@ -19,13 +19,8 @@ pub(super) fn gateway(
     labels: Vec<String>,
     now: UnixSeconds,
 ) -> GatewayView {
-    let signs = Signs {
-        last_telemetry_at: row.last_telemetry_at,
-        online: row.online,
-        warned: !row.warnings.is_empty(),
-    };
     let connection_status = Connection {
-        status: connection_status(signs, Moments::at(now)),
+        status: row.connection_status(now),
         last_update_time_unix_s: row.last_telemetry_at,
         message_interval_s: TELEMETRY_INTERVAL_S,
     };
@@ -94,6 +89,7 @@ pub(super) fn update(row: UpdateRow, counts: Counts) -> UpdateView {
         customer: row.origin.customer.name,
         created_by: row.origin.created_by,
         created_by_id: row.origin.created_by_id,
+        title: row.job_begin.as_deref().and_then(title::of),
         kind: row.kind,
         magic_link: row.link_digest,
         by_hand: row.by_hand,
@@ -127,7 +123,7 @@ impl LineOf {
 
 /// A line of an update.
 pub(super) fn delivery(line: LineRow, of: LineOf, now: UnixSeconds) -> DeliveryView {
-    let LineRow { command, name, online, stage, last_telemetry_at, busy_with } = line;
+    let LineRow { command, name, online, stage, last_telemetry_at, standing, busy_with } = line;
     let facts = Facts {
         delivery: Some(command.delivery),
         outcome: command.outcome.as_ref(),
@@ -139,6 +135,7 @@ pub(super) fn delivery(line: LineRow, of: LineOf, now: UnixSeconds) -> DeliveryV
         by_hand: of.by_hand,
         online,
         last_telemetry_at,
+        standing,
         busy_with,
     };
     let waits_for = waits_for(&facts, now);

@@ -4,8 +4,9 @@ use keros_protocol::{CommandId, Delivery, Outcome, UnixSeconds};
 
 use crate::api::{WaitsFor, WaitsForReason as Reason};
 use crate::bounds::TELEMETRY_INTERVAL_S;
-use crate::cli::text::utc;
+use crate::cli::text::minute;
 use crate::plan::Hold;
+use crate::store::Standing;
 
 /// A telemetry that is later than this is missed: the longest time that a gateway takes to connect again, and room.
 const LATE_S: u64 = 600;
@@ -33,6 +34,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) online: bool,
     /// When its last telemetry arrived.
     pub(crate) last_telemetry_at: Option<UnixSeconds>,
+    /// Whether it is where it was when the update was sent.
+    pub(crate) standing: Standing,
     /// The command that it told of then as under way, if that is another one.
     pub(crate) busy_with: Option<CommandId>,
 }
@@ -78,13 +81,13 @@ fn held(hold: Hold) -> WaitsFor {
             Reason::Halted,
             "the roll-out was stopped: it goes on when an operator says so, or is cancelled".to_owned(),
         ),
-        Hold::NotBefore(at) => until(Reason::NotBefore, at, format!("not before {}", utc(at))),
+        Hold::NotBefore(at) => until(Reason::NotBefore, at, format!("not before {}", minute(at))),
         Hold::Stage(stage) => says(
             Reason::Stage,
             format!("stage {} of the roll-out: those before it come first", stage.saturating_add(1)),
         ),
         Hold::Window(at) => {
-            until(Reason::Window, at, format!("outside its window, which opens at {}", utc(at)))
+            until(Reason::Window, at, format!("outside its window, which opens at {}", minute(at)))
         }
     }
 }
@@ -98,16 +101,18 @@ fn contact(facts: &Facts<'_>, now: UnixSeconds) -> WaitsFor {
         );
     };
     let next = last.saturating_add(TELEMETRY_INTERVAL_S);
-    let since = format!("its last telemetry came at {}", utc(last));
+    let since = format!("its last telemetry came at {}", minute(last));
     match (facts.online, now > next.saturating_add(LATE_S)) {
-        (true, false) => {
-            until(Reason::Telemetry, next, format!("its next telemetry is expected at {}", utc(next)))
-        }
+        (true, false) => until(
+            Reason::Telemetry,
+            next,
+            format!("it goes with the gateway's next telemetry, expected at {}", minute(next)),
+        ),
         (true, true) => says(Reason::Silent, format!("the gateway is connected but silent: {since}")),
         (false, false) => until(
             Reason::NotConnected,
             next,
-            format!("the gateway is not connected: {since}; the next is expected at {}", utc(next)),
+            format!("the gateway is not connected: {since}; the next is expected at {}", minute(next)),
         ),
         (false, true) => says(Reason::NotConnected, format!("the gateway is not connected: {since}")),
     }
@@ -125,7 +130,7 @@ fn not_received(facts: &Facts<'_>, now: UnixSeconds) -> WaitsFor {
     };
     WaitsFor {
         reason: Reason::NotReceived,
-        text: format!("{times} at {}, and not received since; {}", utc(facts.changed_at), next.text),
+        text: format!("{times} at {}, and not received since; {}", minute(facts.changed_at), next.text),
         until_unix_s: next.until_unix_s,
     }
 }
@@ -133,16 +138,53 @@ fn not_received(facts: &Facts<'_>, now: UnixSeconds) -> WaitsFor {
 /// The gateway has it.
 fn under_way(outcome: &Outcome, facts: &Facts<'_>, now: UnixSeconds) -> WaitsFor {
     if let Some(at) = facts.overdue_at.filter(|at| *at <= now) {
-        let name = outcome.name();
-        return says(
-            Reason::Overdue,
-            format!("overdue: it is {name}, and the gateway's next word was owed at {}", utc(at)),
-        );
+        return says(Reason::Overdue, late(outcome, at, facts));
     }
+    let line = at_it(outcome, facts);
+    let Some((reason, away)) = away(facts, now) else { return line };
+    // What it was at when it was last heard of: that it can be heard is waited for first.
+    let reason = match line.reason {
+        Reason::Cancelling | Reason::Confirmation => line.reason,
+        _ => reason,
+    };
+    WaitsFor { reason, text: format!("{}; {away}", line.text), ..line }
+}
+
+/// What keeps the gateway from being heard, if anything does.
+fn away(facts: &Facts<'_>, now: UnixSeconds) -> Option<(Reason, String)> {
+    let last = facts.last_telemetry_at;
+    let is_late = last.is_some_and(|at| now > at.saturating_add(TELEMETRY_INTERVAL_S + LATE_S));
+    match (facts.online, is_late) {
+        (true, false) => None,
+        (true, true) => Some((Reason::Silent, heard(facts))),
+        (false, _) => Some((Reason::NotConnected, heard(facts))),
+    }
+}
+
+/// Whether the gateway is connected, and when it last sent telemetry.
+fn heard(facts: &Facts<'_>) -> String {
+    let is = match (facts.standing, facts.online) {
+        (Standing::Moved, _) => return "the gateway is another customer's by now".to_owned(),
+        (Standing::Retired, true) => "retired but connected",
+        (Standing::Retired, false) => "retired and not connected",
+        (Standing::InService, true) => "connected",
+        (Standing::InService, false) => "not connected",
+    };
+    match facts.last_telemetry_at {
+        Some(at) => format!("the gateway is {is}, and its last telemetry came at {}", minute(at)),
+        None => format!("the gateway is {is}, and has sent no telemetry"),
+    }
+}
+
+/// What it does, as far as it has said.
+fn at_it(outcome: &Outcome, facts: &Facts<'_>) -> WaitsFor {
     if let Some(at) = facts.cancel_requested_at {
         return says(
             Reason::Cancelling,
-            format!("the gateway was asked at {} to end it, and has not said what came of that", utc(at)),
+            format!(
+                "its end was asked for at {}: the gateway stops after the task under way, and has not said so yet",
+                minute(at)
+            ),
         );
     }
     match (outcome, facts.busy_with) {
@@ -155,18 +197,27 @@ fn under_way(outcome: &Outcome, facts: &Facts<'_>, now: UnixSeconds) -> WaitsFor
             "the gateway has checked it; it starts when all that it needs is there".to_owned(),
         ),
         (Outcome::Running { task: Some(task) }, _) => {
-            says(Reason::Job, format!("it runs, {task}, since {}", utc(facts.changed_at)))
+            says(Reason::Job, format!("it runs, {task}, since {}", minute(facts.changed_at)))
         }
         (Outcome::Confirming { until_unix_s }, _) => until(
             Reason::Confirmation,
             *until_unix_s,
             format!(
                 "it has ended, and is undone at {} by the gateway's clock unless the gateway reaches the center before",
-                utc(*until_unix_s)
+                minute(*until_unix_s)
             ),
         ),
-        _ => says(Reason::Job, format!("it runs since {}", utc(facts.changed_at))),
+        _ => says(Reason::Job, format!("it runs since {}", minute(facts.changed_at))),
     }
+}
+
+/// Its time is over: either the gateway cannot be heard, or it says that it is still at it.
+fn late(outcome: &Outcome, owed_at: UnixSeconds, facts: &Facts<'_>) -> String {
+    let owed = match outcome {
+        Outcome::Received {} | Outcome::Accepted {} => "its start was",
+        _ => "its end was, by its time limits,",
+    };
+    format!("overdue: it is {}, and {owed} owed at {}; {}", outcome.name(), minute(owed_at), heard(facts))
 }
 
 #[cfg(test)]
@@ -177,6 +228,26 @@ mod tests {
 
     const NOW: u64 = 1_795_564_800;
     const OTHER: CommandId = CommandId(uuid::Uuid::from_u128(9));
+
+    /// A gateway that is heard of as usual has said this.
+    fn has(outcome: &Outcome) -> Facts<'_> {
+        Facts {
+            delivery: Some(Delivery::Received),
+            outcome: Some(outcome),
+            changed_at: NOW - 600,
+            overdue_at: Some(NOW + 1),
+            online: true,
+            last_telemetry_at: Some(NOW - 600),
+            ..Facts::default()
+        }
+    }
+
+    fn check(facts: &Facts<'_>, line: &str) {
+        let shown = waits_for(facts, NOW);
+        let shown =
+            shown.map_or_else(|| "-".to_owned(), |line| format!("{}: {}", line.reason.as_str(), line.text));
+        assert_eq!(shown, line, "{facts:?}");
+    }
 
     #[test]
     fn each_line_says_what_is_waited_for() {
@@ -191,30 +262,22 @@ mod tests {
         let (running, begun) = (Outcome::Running { task: Some(task) }, Outcome::Running { task: None });
         let confirming = Outcome::Confirming { until_unix_s: NOW + 60 };
         let ended = Outcome::Succeeded { summary: Summary::default(), dry_run: false, differences: None };
-        fn has(outcome: &Outcome) -> Facts<'_> {
-            Facts {
-                delivery: Some(Delivery::Received),
-                outcome: Some(outcome),
-                changed_at: NOW - 600,
-                overdue_at: Some(NOW + 1),
-                online: true,
-                last_telemetry_at: Some(NOW - 600),
-                ..Facts::default()
-            }
-        }
         for (facts, line) in [
-            (heard.clone(), "telemetry: its next telemetry is expected at 2026-11-25T00:50:00Z"),
+            (
+                heard.clone(),
+                "telemetry: it goes with the gateway's next telemetry, expected at 2026-11-25 00:50 UTC",
+            ),
             (
                 Facts { last_telemetry_at: long_ago, ..heard.clone() },
-                "silent: the gateway is connected but silent: its last telemetry came at 2026-11-23T23:00:00Z",
+                "silent: the gateway is connected but silent: its last telemetry came at 2026-11-23 23:00 UTC",
             ),
             (
                 away.clone(),
-                "not_connected: the gateway is not connected: its last telemetry came at 2026-11-24T23:50:00Z; the next is expected at 2026-11-25T00:50:00Z",
+                "not_connected: the gateway is not connected: its last telemetry came at 2026-11-24 23:50 UTC; the next is expected at 2026-11-25 00:50 UTC",
             ),
             (
                 Facts { last_telemetry_at: long_ago, ..away.clone() },
-                "not_connected: the gateway is not connected: its last telemetry came at 2026-11-23T23:00:00Z",
+                "not_connected: the gateway is not connected: its last telemetry came at 2026-11-23 23:00 UTC",
             ),
             (
                 Facts::default(),
@@ -225,18 +288,18 @@ mod tests {
                 held(Hold::Halted),
                 "halted: the roll-out was stopped: it goes on when an operator says so, or is cancelled",
             ),
-            (held(Hold::NotBefore(NOW + 60)), "not_before: not before 2026-11-25T00:01:00Z"),
+            (held(Hold::NotBefore(NOW + 60)), "not_before: not before 2026-11-25 00:01 UTC"),
             (
                 held(Hold::Window(NOW + 3600)),
-                "window: outside its window, which opens at 2026-11-25T01:00:00Z",
+                "window: outside its window, which opens at 2026-11-25 01:00 UTC",
             ),
             (
                 sent.clone(),
-                "not_received: sent at 2026-11-24T23:50:00Z, and not received since; the gateway is not connected: its last telemetry came at 2026-11-24T23:50:00Z; the next is expected at 2026-11-25T00:50:00Z",
+                "not_received: sent at 2026-11-24 23:50 UTC, and not received since; the gateway is not connected: its last telemetry came at 2026-11-24 23:50 UTC; the next is expected at 2026-11-25 00:50 UTC",
             ),
             (
                 Facts { times_sent: 3, hold: Some(Hold::Window(NOW + 3600)), ..sent.clone() },
-                "not_received: sent 3 times, last at 2026-11-24T23:50:00Z, and not received since; outside its window, which opens at 2026-11-25T01:00:00Z",
+                "not_received: sent 3 times, last at 2026-11-24 23:50 UTC, and not received since; outside its window, which opens at 2026-11-25 01:00 UTC",
             ),
             (
                 Facts { by_hand: true, ..sent },
@@ -248,19 +311,19 @@ mod tests {
                 Facts { busy_with: Some(OTHER), ..has(&accepted) },
                 "other_job: the gateway has it, and does another job first: command 00000000-0000-0000-0000-000000000009",
             ),
-            (has(&running), "job: it runs, task 2 of 7 (write), since 2026-11-24T23:50:00Z"),
-            (has(&begun), "job: it runs since 2026-11-24T23:50:00Z"),
+            (has(&running), "job: it runs, task 2 of 7 (write), since 2026-11-24 23:50 UTC"),
+            (has(&begun), "job: it runs since 2026-11-24 23:50 UTC"),
             (
                 has(&confirming),
-                "confirmation: it has ended, and is undone at 2026-11-25T00:01:00Z by the gateway's clock unless the gateway reaches the center before",
+                "confirmation: it has ended, and is undone at 2026-11-25 00:01 UTC by the gateway's clock unless the gateway reaches the center before",
             ),
             (
                 Facts { cancel_requested_at: Some(NOW - 5), ..has(&running) },
-                "cancelling: the gateway was asked at 2026-11-24T23:59:55Z to end it, and has not said what came of that",
+                "cancelling: its end was asked for at 2026-11-24 23:59 UTC: the gateway stops after the task under way, and has not said so yet",
             ),
             (
                 Facts { overdue_at: Some(NOW), ..has(&running) },
-                "overdue: overdue: it is running, and the gateway's next word was owed at 2026-11-25T00:00:00Z",
+                "overdue: overdue: it is running, and its end was, by its time limits, owed at 2026-11-25 00:00 UTC; the gateway is connected, and its last telemetry came at 2026-11-24 23:50 UTC",
             ),
             (has(&ended), "-"),
             (Facts { delivery: Some(Delivery::Cancelled), ..heard.clone() }, "-"),
@@ -270,10 +333,48 @@ mod tests {
                 "not_received: it was handed out before it expired, and nothing was heard of it: a gateway that has got it may have run it, and says so when it comes back",
             ),
         ] {
-            let shown = waits_for(&facts, NOW);
-            let shown = shown
-                .map_or_else(|| "-".to_owned(), |line| format!("{}: {}", line.reason.as_str(), line.text));
-            assert_eq!(shown, line, "{facts:?}");
+            check(&facts, line);
+        }
+    }
+
+    #[test]
+    fn of_what_a_gateway_has_it_is_said_when_the_gateway_cannot_be_heard() {
+        let long_ago = Some(NOW - 90_000);
+        let task = TaskRef { number: 2, count: 7, name: "write".to_owned() };
+        let accepted = Outcome::Accepted {};
+        let (running, begun) = (Outcome::Running { task: Some(task) }, Outcome::Running { task: None });
+        let confirming = Outcome::Confirming { until_unix_s: NOW + 60 };
+        for (facts, line) in [
+            (
+                Facts { overdue_at: Some(NOW), online: false, last_telemetry_at: None, ..has(&accepted) },
+                "overdue: overdue: it is accepted, and its start was owed at 2026-11-25 00:00 UTC; the gateway is not connected, and has sent no telemetry",
+            ),
+            (
+                Facts { online: false, ..has(&running) },
+                "not_connected: it runs, task 2 of 7 (write), since 2026-11-24 23:50 UTC; the gateway is not connected, and its last telemetry came at 2026-11-24 23:50 UTC",
+            ),
+            (
+                Facts { online: false, standing: Standing::Retired, ..has(&begun) },
+                "not_connected: it runs since 2026-11-24 23:50 UTC; the gateway is retired and not connected, and its last telemetry came at 2026-11-24 23:50 UTC",
+            ),
+            (
+                Facts { online: false, last_telemetry_at: None, standing: Standing::Moved, ..has(&begun) },
+                "not_connected: it runs since 2026-11-24 23:50 UTC; the gateway is another customer's by now",
+            ),
+            (
+                Facts { last_telemetry_at: long_ago, ..has(&accepted) },
+                "silent: the gateway has checked it; it starts when all that it needs is there; the gateway is connected, and its last telemetry came at 2026-11-23 23:00 UTC",
+            ),
+            (
+                Facts { online: false, ..has(&confirming) },
+                "confirmation: it has ended, and is undone at 2026-11-25 00:01 UTC by the gateway's clock unless the gateway reaches the center before; the gateway is not connected, and its last telemetry came at 2026-11-24 23:50 UTC",
+            ),
+            (
+                Facts { cancel_requested_at: Some(NOW - 5), online: false, ..has(&running) },
+                "cancelling: its end was asked for at 2026-11-24 23:59 UTC: the gateway stops after the task under way, and has not said so yet; the gateway is not connected, and its last telemetry came at 2026-11-24 23:50 UTC",
+            ),
+        ] {
+            check(&facts, line);
         }
     }
 }

@@ -11,6 +11,7 @@ use super::{Result, number, optional_number, parsed, to_big};
 use crate::access::CustomerId;
 use crate::gateway::location::Location;
 use crate::gateway::search::{name_key, search_text, version_key};
+use crate::gateway::status::{ConnectionStatus, Moments, Signs, connection_status};
 
 /// One gateway, without its package list.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,6 +70,9 @@ macro_rules! known_columns {
 }
 pub(super) use known_columns;
 
+/// The same as [`GATEWAY_COLUMNS`], where other tables are beside it.
+pub(super) const KNOWN_COLUMNS: &str = known_columns!();
+
 /// What [`gateway_row`] reads.
 pub(super) const GATEWAY_COLUMNS: &str = columns!();
 
@@ -76,6 +80,16 @@ impl GatewayRow {
     /// What people call it: the given name, else the host name that KerOS makes, else the EUI.
     pub(crate) fn shown_name(&self) -> String {
         shown_name(self.eui, self.name.as_deref(), self.codename.as_deref())
+    }
+
+    /// How its connection is, in the vendor's words.
+    pub(crate) fn connection_status(&self, now: UnixSeconds) -> ConnectionStatus {
+        let signs = Signs {
+            last_telemetry_at: self.last_telemetry_at,
+            online: self.online,
+            warned: !self.warnings.is_empty(),
+        };
+        connection_status(signs, Moments::at(now))
     }
 }
 

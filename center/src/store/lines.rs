@@ -21,8 +21,22 @@ pub(crate) struct LineRow {
     pub(crate) stage: u32,
     /// When the gateway's last telemetry arrived.
     pub(crate) last_telemetry_at: Option<UnixSeconds>,
+    /// Whether it is where it was when the update was sent.
+    pub(crate) standing: Standing,
     /// The command that it told of then as under way; only of one that has not begun with this one.
     pub(crate) busy_with: Option<CommandId>,
+}
+
+/// Whether a gateway is still where it was when an update was sent to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Standing {
+    /// It is.
+    #[default]
+    InService,
+    /// It is out of service.
+    Retired,
+    /// It is another customer's: how it is there is that one's affair.
+    Moved,
 }
 
 /// Of a telemetry only the job under way.
@@ -60,7 +74,7 @@ macro_rules! lines {
     ($($rest:literal),+) => {
         concat!(
             "SELECT c.command_id, c.update_id, c.eui AS eui, c.delivery, c.times_sent, c.outcome_json, c.changed_at, \
-             c.cancel_requested_at, c.overdue_at, g.name AS name, g.codename AS codename, g.online AS online, \
+             c.cancel_requested_at, c.overdue_at, g.name AS name, g.codename AS codename, g.online AS online, g.retired_at AS retired_at, \
              c.stage AS stage, g.last_telemetry_at AS last_telemetry_at, \
              CASE WHEN g.customer_id = u.customer_id THEN 1 ELSE 0 END AS is_own, \
              CASE WHEN c.outcome IN ('received', 'accepted') THEN (SELECT v.telemetry FROM gateway_vitals v WHERE v.eui = c.eui) ELSE NULL END AS telemetry \
@@ -139,16 +153,23 @@ pub(crate) async fn all(connection: &mut AnyConnection, update_id: UpdateId) -> 
 pub(super) fn line_row(row: &AnyRow) -> Result<LineRow> {
     let command = command_row(row)?;
     if !flag(row, "is_own")? {
-        // It has moved to another customer since: what it is called and how it is there is that one's affair.
-        let name = shown_name(command.eui, None, None);
-        let stage = count(row, "stage")?;
-        return Ok(LineRow { command, name, online: false, stage, last_telemetry_at: None, busy_with: None });
+        return Ok(LineRow {
+            name: shown_name(command.eui, None, None),
+            command,
+            online: false,
+            stage: count(row, "stage")?,
+            last_telemetry_at: None,
+            standing: Standing::Moved,
+            busy_with: None,
+        });
     }
     let (name, codename): (Option<String>, Option<String>) = (row.try_get("name")?, row.try_get("codename")?);
     let name = shown_name(command.eui, name.as_deref(), codename.as_deref());
     let telemetry: Option<Busy> = from_json(row, "telemetry")?;
     let busy_with = telemetry.and_then(|told| told.job).map(|job| job.command_id);
+    let retired_at = optional_number(row, "retired_at")?;
     Ok(LineRow {
+        standing: if retired_at.is_some() { Standing::Retired } else { Standing::InService },
         busy_with: busy_with.filter(|busy| *busy != command.command_id),
         command,
         name,

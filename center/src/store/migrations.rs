@@ -21,6 +21,7 @@ const STEPS: &[(i64, &str, &str)] = &[
     (13, "centers", include_str!("../../migrations/0013_centers.sql")),
     (14, "tally", include_str!("../../migrations/0014_tally.sql")),
     (15, "locations", include_str!("../../migrations/0015_locations.sql")),
+    (16, "members", include_str!("../../migrations/0016_members.sql")),
 ];
 
 /// Brings the tables up to date.

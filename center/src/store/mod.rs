@@ -58,7 +58,7 @@ pub(crate) use gateways::GatewayRow;
 use gateways::shown_name;
 pub(crate) use groups::GroupRow;
 pub(crate) use jobs::OrderedJob;
-pub(crate) use lines::{LineFilter, LineRow};
+pub(crate) use lines::{LineFilter, LineRow, Standing};
 pub(crate) use links::LinkRow;
 pub(crate) use plans::{FollowsAs, PlanRow};
 pub(crate) use postgres::with_password;

@@ -29,9 +29,9 @@ pub(crate) async fn settle(
          WHERE delivery IN ('waiting', 'sent') AND {by_us}"
     );
     run(connection, taken_back, &[now_big]).await?;
-    // A stream that no gateway has, so that each is asked.
+    // A stream that no gateway has, so that each is asked. What was owed later still is.
     let asked = format!(
-        "UPDATE commands SET overdue_at = $1, heard_stream = 'restored' WHERE overdue_at IS NOT NULL OR \
+        "UPDATE commands SET overdue_at = CASE WHEN overdue_at > $1 THEN overdue_at ELSE $1 END, heard_stream = 'restored' WHERE overdue_at IS NOT NULL OR \
          ((delivery = 'sent' OR (delivery = 'expired' AND expires_at > $2)) AND {by_us})"
     );
     run(connection, asked, &[asked_until, to_big(made_at.saturating_sub(BUSY_AFTER_EXPIRY_S))]).await?;

@@ -36,6 +36,8 @@ pub(crate) struct UpdateRow {
     pub(crate) group: String,
     /// Kind of its job.
     pub(crate) kind: String,
+    /// The first characters of its job, a script, as it is kept.
+    pub(crate) job_begin: Option<String>,
     /// The Magic Link that it runs.
     pub(crate) link_digest: Option<Digest>,
     /// When it was sent.
@@ -87,6 +89,7 @@ fn update_row(row: &AnyRow) -> Result<UpdateRow> {
         update_id: parsed(row, "update_id")?,
         group: row.try_get("group_name")?,
         kind: row.try_get("kind")?,
+        job_begin: row.try_get("job_begin")?,
         link_digest: row
             .try_get::<Option<String>, _>("link_digest")?
             .map(|_| parsed(row, "link_digest"))
@@ -116,6 +119,7 @@ macro_rules! updates {
     ($rest:literal) => {
         concat!(
             "SELECT u.update_id AS update_id, u.group_name AS group_name, u.kind AS kind, \
+             CASE WHEN u.kind = 'jetporch' THEN SUBSTR(u.job, 1, 600) ELSE NULL END AS job_begin, \
              u.link_digest AS link_digest, u.created_at AS created_at, u.expires_at AS expires_at, \
              u.by_hand AS by_hand, u.customer_id AS customer_id, k.name AS customer, u.group_id AS group_id, \
              u.created_by_id AS created_by_id, u.created_by AS created_by, u.eui AS eui, u.options AS options, \

@@ -6,7 +6,7 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use super::text::At;
-use super::{Failure, Page, Posted, Section, Visitor, html, part_of_place, place, to};
+use super::{Failure, Page, Posted, Section, Visitor, html, part_of_place, place, subject, to};
 use crate::access::{Action, Role};
 use crate::api::{AuditView, ChangeUser, CreateUser, CustomerOrder, CustomerView, RoleOrder, UserView};
 use crate::rest::Api;
@@ -200,6 +200,15 @@ pub(super) async fn change_user(
 struct Line {
     view: AuditView,
     at: At,
+    /// Where it was done to is looked at; who was refused may not have found anything there.
+    page: Option<String>,
+}
+
+impl Line {
+    fn new(view: AuditView) -> Self {
+        let page = subject::page_of(&view.subject).filter(|_| view.result == "done");
+        Self { at: At::new(view.at_unix_s), page, view }
+    }
 }
 
 #[derive(Template)]
@@ -250,7 +259,7 @@ pub(super) async fn audit(
     let older = last.map(|last| format!("/audit?{query}before={}", last.audit_id));
     html(&Audit {
         page: Page::new(&visitor, Section::Administration, "Audit log"),
-        lines: lines.into_iter().map(|view| Line { at: At::new(view.at_unix_s), view }).collect(),
+        lines: lines.into_iter().map(Line::new).collect(),
         customers: api.accounts().customers(&visitor.caller).await?,
         older,
         csv: format!("/api/v1/audit.csv?{}", query.trim_end_matches('&')),

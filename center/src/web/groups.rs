@@ -3,9 +3,10 @@
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use keros_protocol::Eui;
+use keros_protocol::{Eui, UnixSeconds};
 use serde::Deserialize;
 
+use super::gateways::look;
 use super::text::At;
 use super::updates::LastUpdates;
 use super::{Failure, Page, Posted, Section, Visitor, html, place, to};
@@ -27,7 +28,7 @@ struct List {
 }
 
 pub(super) async fn list(State(api): State<Api>, visitor: Visitor) -> Result<Response, Failure> {
-    let groups = api.center().groups(&visitor.caller, unix_now()).await?;
+    let groups = api.center().groups(&visitor.caller).await?;
     let may_edit = visitor.caller.may_somewhere(Action::EditGroups);
     html(&List { page: Page::new(&visitor, Section::Groups, "Groups"), groups, may_edit })
 }
@@ -36,6 +37,9 @@ pub(super) async fn list(State(api): State<Api>, visitor: Visitor) -> Result<Res
 struct Member {
     eui: Eui,
     name: String,
+    status: &'static str,
+    look: &'static str,
+    online: bool,
     keros: Option<String>,
     telemetry: Option<At>,
 }
@@ -61,11 +65,12 @@ pub(super) async fn show(
     Path(name): Path<String>,
 ) -> Result<Response, Failure> {
     let caller = &visitor.caller;
-    let group = api.center().group(caller, &name).await?;
-    let found = api.center().first_members(caller, group.group_id.as_str(), MOST_MEMBERS, unix_now()).await?;
+    let now = unix_now();
+    let group = api.center().group_summary(caller, &name).await?;
+    let found = api.center().first_members(caller, group.group_id.as_str(), MOST_MEMBERS, now).await?;
     let pending = api.center().pending_for_group(caller, group.group_id.as_str()).await?;
-    let more = group.gateways.len().saturating_sub(found.len());
-    let members = found.into_iter().map(Member::new).collect();
+    let more = (group.gateway_count as usize).saturating_sub(found.len());
+    let members = found.into_iter().map(|row| Member::new(row, now)).collect();
     let page = Page::new(&visitor, Section::Groups, group.name.clone());
     let may = |action| caller.may(action, &group.customer_id);
     let (may_send, may_edit) = (may(Action::SendUpdates), may(Action::EditGroups));
@@ -75,8 +80,12 @@ pub(super) async fn show(
 }
 
 impl Member {
-    fn new(row: GatewayRow) -> Self {
+    fn new(row: GatewayRow, now: UnixSeconds) -> Self {
+        let status = row.connection_status(now);
         Self {
+            status: status.as_str(),
+            look: look(status),
+            online: row.online,
             eui: row.eui,
             name: row.shown_name(),
             telemetry: row.last_telemetry_at.map(At::new),

@@ -23,6 +23,7 @@ mod page;
 mod plot;
 mod software_update;
 mod status;
+mod subject;
 mod text;
 mod updates;
 mod visitor;

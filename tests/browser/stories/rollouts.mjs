@@ -103,7 +103,7 @@ export async function an_update_waits_for_its_time_and_its_window_and_says_so(wo
   await popup.getByRole('button', { name: 'SEND TO 1 GATEWAY' }).click();
   await page.waitForURL(/\/updates\/[0-9a-f-]+$/);
   await world.rest('POST', `/gateways/${eui}/nudge`);
-  await row(page, eui).getByText(`Now: not before ${at}`).waitFor();
+  await row(page, eui).getByText(`Now: not before ${at.replace('T', ' ')} UTC`).waitFor();
   await page.getByText('mon,tue,wed,thu,fri 22:00-04:00Z').waitFor();
   await world.check(page);
   assert.deepEqual((await world.rest('GET', `/updates/${idOf(page)}`)).deliveries, { waiting: 1 });

@@ -12,7 +12,13 @@ pub(crate) enum KeysCommand {
     /// Make the command key and the statement key, and the public files for the gateways; never overwrites
     Generate(KeysFolder),
     /// Name the keys and their files
-    Show(KeysFolder),
+    Show {
+        #[command(flatten)]
+        folder: KeysFolder,
+        /// As JSON, for programs
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Where keys are.
@@ -39,7 +45,13 @@ pub(crate) enum CaCommand {
     /// Make the authority; never overwrites. From its next start on, the center gives gateways certificates instead of passwords
     Create(CaFolder),
     /// Tell where it is
-    Show(CaFolder),
+    Show {
+        #[command(flatten)]
+        folder: CaFolder,
+        /// As JSON, for programs
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Where the authority is.

@@ -31,7 +31,7 @@ pub(crate) enum UpdateCommand {
     Watch {
         /// The update
         id: UpdateId,
-        /// Go on when a gateway is silent for longer than its command may take
+        /// Go on when a gateway is overdue: silent, or at it, for longer than its command may take
         #[arg(long)]
         until_ended: bool,
     },

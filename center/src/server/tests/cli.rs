@@ -261,8 +261,14 @@ async fn any_request_can_be_sent_by_command_and_a_refusal_is_printed_with_all_th
     let part = desk.json(&["api", "GET", "/gateways?limit=2"]).await;
     let all = desk.json(&["api", "GET", "/gateways?limit=2", "--all"]).await;
     assert_eq!((part.as_array().unwrap().len(), all.as_array().unwrap().len()), (2, 3));
+    let place = desk.file("place.json", r#"{"location": "-33.9, 18.4"}"#);
+    desk.json(&["api", "PATCH", "/gateways/7076FF0000000001", "--body", &place]).await;
     let csv = desk.done(&["api", "GET", "/gateways/export"]).await;
     assert_eq!(csv.lines().count(), 4, "{csv}");
+    assert!(csv.contains(",location\n") && csv.contains(",\"'-33.9, 18.4\"\n"), "{csv}");
+    let exported = desk.file("exported.csv", &csv);
+    let again = ["api", "POST", "/gateways/import", "--body", &exported, "--content-type", "text/csv"];
+    assert_eq!(desk.json(&again).await["unchanged"], 3);
 
     for (words, expected) in [
         (&["api", "GET", "/groups/my group"][..], "percent-encoded"),

@@ -294,6 +294,15 @@ async fn what_has_changed_since_it_was_seen_is_not_removed() {
     center.stop().await;
 }
 
+/// What a thing says of itself; how many messages of a webhook wait goes by what its receiver does meanwhile.
+fn lasting(answer: &Answer) -> Value {
+    let mut value = answer.json();
+    if let Some(fields) = value.as_object_mut() {
+        fields.remove("waiting");
+    }
+    value
+}
+
 #[tokio::test]
 async fn every_route_that_heeds_a_condition_changes_only_what_is_as_it_was_seen() {
     let folder = tempfile::tempdir().unwrap();
@@ -325,7 +334,11 @@ async fn every_route_that_heeds_a_condition_changes_only_what_is_as_it_was_seen(
             assert_eq!(stale.status, 412, "{method} {path}: {}", stale.body);
             assert_eq!(stale.problem().kind, "urn:keros:problem:changed-meanwhile");
             let now = raw(&center, "GET", &place, &[], b"").await;
-            assert_eq!((now.status, &now.body), (200, &seen.body), "{method} {path}: nothing has changed");
+            assert_eq!(
+                (now.status, lasting(&now)),
+                (200, lasting(&seen)),
+                "{method} {path}: nothing has changed"
+            );
             // What is removed is removed in the end.
             if method == "PATCH" {
                 let tags = format!("\"stale\", {}", seen.header("etag"));

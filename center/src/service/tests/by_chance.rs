@@ -20,10 +20,10 @@ const HISTORIES: u64 = 12;
 const STEPS: usize = 150;
 
 /// Steele, Lea, Flood: splitmix64. The same numbers for the same seed, everywhere.
-struct Chance(u64);
+pub(super) struct Chance(pub(super) u64);
 
 impl Chance {
-    fn below(&mut self, end: u64) -> u64 {
+    pub(super) fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -35,7 +35,7 @@ impl Chance {
         self.below(times) == 0
     }
 
-    fn pick<T: Copy>(&mut self, of: &[T]) -> Option<T> {
+    pub(super) fn pick<T: Copy>(&mut self, of: &[T]) -> Option<T> {
         let index = self.below(of.len().max(1) as u64);
         of.get(usize::try_from(index).unwrap()).copied()
     }

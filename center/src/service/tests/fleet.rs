@@ -21,7 +21,7 @@ fn gateway(number: u64) -> Eui {
 }
 
 /// Telemetry of a gateway that states these.
-fn says(eui: Eui, more: &serde_json::Value) -> (Eui, Leaf, Vec<u8>) {
+pub(super) fn says(eui: Eui, more: &serde_json::Value) -> (Eui, Leaf, Vec<u8>) {
     let (eui, leaf, payload) = telemetry(eui);
     let mut value: serde_json::Value = serde_json::from_slice(&payload).unwrap();
     for (name, more) in more.as_object().unwrap() {

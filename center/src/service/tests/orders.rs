@@ -186,7 +186,7 @@ async fn a_silent_gateway_stops_a_roll_out() {
     assert_eq!(world.view_at(update, 30).await.rollout.unwrap().halted_at_unix_s, None);
     world.center.tend(None, 30, 90_000).await.unwrap();
     let rollout = world.view_at(update, 90_000).await.rollout.unwrap();
-    assert!(rollout.halted_because.unwrap().contains("1 are silent"));
+    assert!(rollout.halted_because.unwrap().contains("1 are overdue"));
 }
 
 #[tokio::test]

@@ -1,9 +1,10 @@
 //! Gateways that fall silent, and come back.
 
-use keros_protocol::{CommandId, Delivery, Outcome, UpdateId};
+use keros_protocol::{CommandId, Delivery, Outcome, TaskRef, UpdateId};
 
 use super::world::{A, B, World, report, succeeded, telemetry};
 use crate::access::Caller;
+use crate::bounds::{JOB_GRACE_S, TELEMETRY_INTERVAL_S};
 use crate::store::Store;
 
 /// Later than any command of these tests may take.
@@ -48,29 +49,44 @@ async fn silence_is_shown_and_the_final_word_ends_it() {
 }
 
 #[tokio::test]
-async fn a_word_about_the_command_begins_the_time_anew() {
+async fn what_a_gateway_says_for_ever_to_be_running_is_late_by_its_time_limits() {
     let world = World::new().await;
     let (update, command) = running(&world).await;
-    let job = serde_json::json!({"command_id": command, "outcome": {"status": "running"}});
-    let with_job = |eui| {
-        let (eui, leaf, payload) = telemetry(eui);
+    let task = |number| {
+        let task = TaskRef { number, count: 1000, name: "for ever".to_owned() };
+        Outcome::Running { task: Some(task) }
+    };
+    let with_job = || {
+        let (eui, leaf, payload) = telemetry(A);
         let mut value: serde_json::Value = serde_json::from_slice(&payload).unwrap();
-        value["job"] = job.clone();
+        value["job"] = serde_json::json!({"command_id": command, "outcome": {"status": "running"}});
         (eui, leaf, serde_json::to_vec(&value).unwrap())
     };
-    world.give(&[with_job(B)], LATE).await;
-    assert!(world.delivery(update, A, LATE).await.overdue, "another gateway's word is not its own");
-    world.give(&[telemetry(A)], LATE).await;
-    assert!(world.delivery(update, A, LATE).await.overdue, "it did not speak of the command");
-    let mut changes = world.center.listen();
-    let message_changes = world.give_and_tell(&[with_job(A)], LATE).await;
-    assert!(message_changes && changes.try_recv().is_ok(), "whoever watches is told");
-    assert!(!world.delivery(update, A, LATE).await.overdue);
-    assert!(world.delivery(update, A, 2 * LATE).await.overdue);
+    let begun_at = 30;
+    // The window that a script has when nothing is said.
+    let windows = 2 * 1800;
+    let limit = begun_at + 3600 + windows + JOB_GRACE_S + 2 * TELEMETRY_INTERVAL_S;
+    let mut number = 2;
+    for now in (begun_at..2 * limit).step_by(600) {
+        number += 1;
+        let said = task(u32::try_from(number).unwrap());
+        world.give(&[report(A, number, number - 1, command, said), with_job()], now).await;
+        assert_eq!(world.delivery(update, A, now).await.overdue, now >= limit, "at {now}, of {limit}");
+    }
+    // It may come to an end all the same.
+    world.give(&[report(A, number + 1, number, command, succeeded())], 3 * limit).await;
+    let line = world.delivery(update, A, 3 * limit).await;
+    assert_eq!((line.overdue, line.outcome), (false, Some(succeeded())));
+}
 
-    // Progress that says nothing new is a word too.
-    world.give(&[report(A, 3, 2, command, Outcome::Running { task: None })], 2 * LATE).await;
-    assert!(!world.delivery(update, A, 2 * LATE).await.overdue);
+#[tokio::test]
+async fn each_step_has_its_time_from_when_it_is_first_heard_of() {
+    let world = World::new().await;
+    let (update, command) = running(&world).await;
+    assert!(world.delivery(update, A, LATE).await.overdue);
+    world.give(&[report(A, 3, 2, command, Outcome::Confirming { until_unix_s: 1 })], LATE).await;
+    assert!(!world.delivery(update, A, LATE).await.overdue, "it has gone on");
+    assert!(world.delivery(update, A, 3 * LATE).await.overdue);
 }
 
 #[tokio::test]

@@ -89,14 +89,32 @@ pub(super) fn push_rank(sql: &mut Sql, now: UnixSeconds) {
 /// How a statement goes through the gateways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
-    /// Whichever way finds those that match: few do.
+    /// Whichever way finds those that match: few do, or all of them are wanted.
     Pass,
+    /// All gateways of a customer by kind, and of each whether it is a member.
+    Kinds,
     /// In the order of an index: many match. SQLite takes the index of any column that is compared and sorts all that it finds; a column
     /// within an expression it leaves alone.
     Index,
 }
 
-pub(super) fn push_filter(sql: &mut Sql, filter: &Filter, way: Way, now: UnixSeconds) {
+/// The gateways `g` that match: all after the columns of a statement, but for what may follow WHERE.
+pub(super) fn push_matching(sql: &mut Sql, filter: &Filter, way: Way, now: UnixSeconds) {
+    match &filter.group {
+        // From its members, however few or many they are: CROSS keeps SQLite to it.
+        Some(Members { group, rule: None, .. }) if way == Way::Pass => {
+            sql.push(" FROM group_members m CROSS JOIN gateways g WHERE m.group_id = ")
+                .text(group.to_string());
+            sql.push(" AND g.eui = m.eui AND ");
+        }
+        _ => {
+            sql.push(" FROM gateways g WHERE ");
+        }
+    }
+    push_filter(sql, filter, way, now);
+}
+
+fn push_filter(sql: &mut Sql, filter: &Filter, way: Way, now: UnixSeconds) {
     sql.push(match filter.retired {
         Some(true) => "g.retired_at IS NOT NULL",
         Some(false) => "g.retired_at IS NULL",
@@ -130,7 +148,7 @@ pub(super) fn push_filter(sql: &mut Sql, filter: &Filter, way: Way, now: UnixSec
 
 fn push_customers(sql: &mut Sql, customers: &[CustomerId], way: Way) {
     sql.push(match way {
-        Way::Pass => " AND g.customer_id IN ",
+        Way::Pass | Way::Kinds => " AND g.customer_id IN ",
         Way::Index => " AND (g.customer_id || '') IN ",
     });
     sql.list(customers);
@@ -139,10 +157,14 @@ fn push_customers(sql: &mut Sql, customers: &[CustomerId], way: Way) {
 /// A gateway of another customer is never a member, whatever the table of members says.
 fn push_members(sql: &mut Sql, members: &Members, way: Way) {
     push_customers(sql, &[members.customer], way);
-    sql.push(" AND g.retired_at IS NULL AND (");
+    sql.push(" AND g.retired_at IS NULL");
+    if way == Way::Pass && members.rule.is_none() {
+        return;
+    }
+    sql.push(" AND (");
     let group = members.group.to_string();
     match way {
-        Way::Pass => {
+        Way::Pass | Way::Kinds => {
             sql.push("g.eui IN (SELECT m.eui FROM group_members m WHERE m.group_id = ").text(group);
         }
         Way::Index => {

@@ -6,13 +6,13 @@ mod page;
 use keros_protocol::{Eui, UnixSeconds};
 use sqlx::{AnyConnection, Row as _};
 
-use super::gateways::{GATEWAY_COLUMNS, gateway_row};
+use super::gateways::{KNOWN_COLUMNS, gateway_row};
 use super::sql::Sql;
 use super::{GatewayRow, Result, count, euis, flag, to_big};
 use crate::gateway::status::ConnectionStatus;
 
 pub(crate) use filter::{Filter, Members};
-use filter::{Way, push_filter, push_rank};
+use filter::{Way, push_matching, push_rank};
 pub(crate) use page::{Key, MOST_COUNTED, Part, Place, Sort, page};
 
 /// How many gateways have each status.
@@ -40,18 +40,26 @@ pub(crate) async fn counts(
     filter: &Filter,
     now: UnixSeconds,
 ) -> Result<StatusCounts> {
-    let mut sql = Sql::new("SELECT status_rank, COUNT(*) AS n FROM (SELECT ");
+    // Not by GROUP BY, for which SQLite sorts them.
+    let mut sql = Sql::new(
+        "SELECT COUNT(*) AS n, COUNT(CASE WHEN status_rank = 0 THEN 1 END) AS n0, \
+         COUNT(CASE WHEN status_rank = 1 THEN 1 END) AS n1, COUNT(CASE WHEN status_rank = 2 THEN 1 END) AS n2 FROM (SELECT ",
+    );
     push_rank(&mut sql, now);
-    sql.push(" AS status_rank FROM gateways g WHERE ");
-    push_filter(&mut sql, filter, Way::Pass, now);
-    sql.push(") s GROUP BY status_rank");
-    let mut counts = StatusCounts::default();
-    for row in sql.fetch(connection).await? {
-        if let Some(slot) = counts.by_rank.get_mut(count(&row, "status_rank")? as usize) {
-            *slot = count(&row, "n")?;
-        }
-    }
-    Ok(counts)
+    sql.push(" AS status_rank");
+    push_matching(&mut sql, filter, Way::Pass, now);
+    sql.push(") s");
+    let rows = sql.fetch(connection).await?;
+    let Some(row) = rows.first() else { return Ok(StatusCounts::default()) };
+    let [all, n0, n1, n2] = [count(row, "n")?, count(row, "n0")?, count(row, "n1")?, count(row, "n2")?];
+    Ok(StatusCounts { by_rank: [n0, n1, n2, all.saturating_sub(n0 + n1 + n2)] })
+}
+
+/// How many match.
+pub(crate) async fn total(connection: &mut AnyConnection, filter: &Filter, now: UnixSeconds) -> Result<u32> {
+    let mut sql = Sql::new("SELECT COUNT(*) AS n");
+    push_matching(&mut sql, filter, Way::Pass, now);
+    sql.fetch(connection).await?.first().map_or(Ok(0), |row| count(row, "n"))
 }
 
 /// All that match, by EUI.
@@ -61,11 +69,27 @@ pub(crate) async fn all(
     now: UnixSeconds,
 ) -> Result<Vec<Eui>> {
     // One value and not 100,000 rows. `STRING_AGG` is in both databases.
-    let mut sql = Sql::new("SELECT STRING_AGG(g.eui, '') AS euis FROM gateways g WHERE ");
-    push_filter(&mut sql, filter, Way::Pass, now);
+    let mut sql = Sql::new("SELECT STRING_AGG(g.eui, '') AS euis");
+    push_matching(&mut sql, filter, Way::Pass, now);
     match sql.fetch(connection).await?.first() {
         Some(row) => euis(row, "euis"),
         None => Ok(Vec::new()),
+    }
+}
+
+/// All that match, by EUI, and those of them that are connected.
+pub(crate) async fn all_and_online(
+    connection: &mut AnyConnection,
+    filter: &Filter,
+    now: UnixSeconds,
+) -> Result<(Vec<Eui>, Vec<Eui>)> {
+    let mut sql = Sql::new(
+        "SELECT STRING_AGG(g.eui, '') AS euis, STRING_AGG(CASE WHEN g.online = 1 THEN g.eui END, '') AS online",
+    );
+    push_matching(&mut sql, filter, Way::Pass, now);
+    match sql.fetch(connection).await?.first() {
+        Some(row) => Ok((euis(row, "euis")?, euis(row, "online")?)),
+        None => Ok((Vec::new(), Vec::new())),
     }
 }
 
@@ -82,7 +106,7 @@ pub(crate) struct Kind {
     pub(crate) gateways: Vec<Eui>,
 }
 
-/// All that match, by kind.
+/// All that match, by kind. Whoever has sent telemetry has said its agent's version with it, and the index of kinds knows that.
 pub(crate) async fn kinds(
     connection: &mut AnyConnection,
     filter: &Filter,
@@ -90,12 +114,11 @@ pub(crate) async fn kinds(
 ) -> Result<Vec<Kind>> {
     let mut sql = Sql::new(
         "SELECT g.codename AS codename, g.keros_version AS keros_version, STRING_AGG(g.eui, '') AS euis, \
-         CASE WHEN g.last_telemetry_at IS NULL THEN 0 ELSE 1 END AS heard FROM gateways g WHERE ",
+         CASE WHEN g.agent_version IS NULL THEN 0 ELSE 1 END AS heard",
     );
-    push_filter(&mut sql, filter, Way::Pass, now);
-    sql.push(
-        " GROUP BY g.codename, g.keros_version, CASE WHEN g.last_telemetry_at IS NULL THEN 0 ELSE 1 END",
-    );
+    push_matching(&mut sql, filter, Way::Kinds, now);
+    // As the index has them: nothing is sorted.
+    sql.push(" GROUP BY g.codename, g.keros_version, g.agent_version");
     let rows = sql.fetch(connection).await?;
     let kind = |row: &sqlx::any::AnyRow| {
         Ok(Kind {
@@ -116,8 +139,8 @@ pub(crate) async fn not_alerted(
     limit: usize,
 ) -> Result<Vec<GatewayRow>> {
     let mut sql = Sql::new("SELECT ");
-    sql.push(GATEWAY_COLUMNS).push(" FROM gateways g WHERE ");
-    push_filter(&mut sql, filter, Way::Pass, now);
+    sql.push(KNOWN_COLUMNS);
+    push_matching(&mut sql, filter, Way::Pass, now);
     sql.push(" AND g.alerted_at IS NULL ORDER BY g.eui LIMIT ").number(to_big(limit as u64));
     sql.fetch(connection).await?.iter().map(gateway_row).collect()
 }

@@ -10,8 +10,8 @@ use keros_protocol::{Eui, UnixSeconds};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
-use super::counts;
-use super::filter::{Filter, Way, push_filter, push_rank};
+use super::filter::{Filter, Way, push_matching, push_rank};
+use super::total;
 use crate::store::gateways::{GATEWAY_COLUMNS, gateway_row};
 use crate::store::sql::Sql;
 use crate::store::{GatewayRow, Result, parsed};
@@ -99,23 +99,23 @@ pub(crate) async fn page(
     part: &Part,
     now: UnixSeconds,
 ) -> Result<Page> {
-    let mut total = None;
+    let mut all = None;
     if filter.is_narrow() || part.sort == Sort::Status {
         let keys = some(connection, filter, part.sort, now).await?;
         if keys.len() <= MOST_COUNTED as usize {
-            total = u32::try_from(keys.len()).ok();
-            return sorted_here(connection, keys, part, total).await;
+            all = u32::try_from(keys.len()).ok();
+            return sorted_here(connection, keys, part, all).await;
         }
     }
     if !filter.is_narrow() {
-        total = Some(counts(connection, filter, now).await?.total());
+        all = Some(total(connection, filter, now).await?);
     }
     let mut keys = match part.sort {
         Sort::Status => by_status(connection, filter, part, now).await?,
         _ => following_an_index(connection, filter, part, now).await?,
     };
     let next = cut(&mut keys, part);
-    Ok(Page { rows: rows(connection, &keys).await?, next, total })
+    Ok(Page { rows: rows(connection, &keys).await?, next, total: all })
 }
 
 /// Some that match, in no order, and one more than are counted.
@@ -127,8 +127,8 @@ async fn some(
 ) -> Result<Vec<Place>> {
     let mut sql = Sql::new("SELECT ");
     push_key(&mut sql, sort, now);
-    sql.push(" AS sort_key, g.eui AS eui FROM gateways g WHERE ");
-    push_filter(&mut sql, filter, Way::Pass, now);
+    sql.push(" AS sort_key, g.eui AS eui");
+    push_matching(&mut sql, filter, Way::Pass, now);
     sql.push(" LIMIT ").number(i64::from(MOST_COUNTED) + 1);
     sql.fetch(connection).await?.iter().map(|row| place(row, sort)).collect()
 }
@@ -142,8 +142,8 @@ async fn following_an_index(
 ) -> Result<Vec<Place>> {
     let column = part.sort.column();
     let mut sql = Sql::new("SELECT ");
-    sql.push(column).push(" AS sort_key, g.eui AS eui FROM gateways g WHERE ");
-    push_filter(&mut sql, filter, Way::Index, now);
+    sql.push(column).push(" AS sort_key, g.eui AS eui");
+    push_matching(&mut sql, filter, Way::Index, now);
     if let Some(after) = &part.after {
         sql.push(" AND (").push(column).push(", g.eui) ").push(if part.descending { "< (" } else { "> (" });
         push_place(&mut sql, after);
@@ -163,8 +163,8 @@ async fn by_status(
 ) -> Result<Vec<Place>> {
     let mut sql = Sql::new("SELECT sort_key, eui FROM (SELECT ");
     push_rank(&mut sql, now);
-    sql.push(" AS sort_key, g.eui AS eui FROM gateways g WHERE ");
-    push_filter(&mut sql, filter, Way::Pass, now);
+    sql.push(" AS sort_key, g.eui AS eui");
+    push_matching(&mut sql, filter, Way::Pass, now);
     sql.push(") s");
     if let Some(after) = &part.after {
         sql.push(" WHERE (sort_key, eui) ").push(if part.descending { "< (" } else { "> (" });

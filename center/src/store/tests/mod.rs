@@ -268,6 +268,7 @@ mod tests_support {
                 update_id: UpdateId(uuid::Uuid::now_v7()),
                 group: "all".to_owned(),
                 kind: "jetporch".to_owned(),
+                job_begin: None,
                 link_digest: None,
                 created_at: 1,
                 expires_at: 100,

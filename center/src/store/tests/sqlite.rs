@@ -24,6 +24,19 @@ async fn every_connection_writes_through_and_checks_references() {
     assert!(error.is_about_data(), "{error:?}");
 }
 
+/// With it, a connection that has read much keeps all others from holding even the pages that they read over and over. `.cargo/config.toml`
+/// switches it off.
+#[tokio::test]
+async fn each_connection_has_a_page_cache_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await.unwrap();
+    let mut connection = store.read().await.unwrap();
+    let rows = sqlx::query("PRAGMA compile_options").fetch_all(&mut *connection).await.unwrap();
+    let options: Vec<String> = rows.iter().map(|row| row.try_get(0).unwrap()).collect();
+    assert!(options.iter().any(|option| option.starts_with("THREADSAFE=")), "{options:?}");
+    assert!(!options.contains(&"ENABLE_MEMORY_MANAGEMENT".to_owned()), "{options:?}");
+}
+
 #[tokio::test]
 async fn a_file_that_is_no_database_is_named() {
     let folder = tempfile::tempdir().unwrap();

@@ -30,7 +30,7 @@ pub(super) fn router() -> Router<Api> {
 }
 
 /// How a status looks: its sign and colour, beside its word.
-fn look(status: ConnectionStatus) -> &'static str {
+pub(super) fn look(status: ConnectionStatus) -> &'static str {
     match status {
         ConnectionStatus::Operational => "good",
         ConnectionStatus::Warning => "warn",

@@ -9,7 +9,7 @@ use crate::service::Addressed;
 #[derive(Debug, Clone)]
 pub(crate) enum Target {
     /// A group of so many gateways.
-    Group { id: String, name: String, gateways: usize },
+    Group { id: String, name: String, gateways: u32 },
     /// One gateway.
     Gateway { eui: Eui, name: String },
 }
@@ -22,7 +22,7 @@ impl Target {
             Some(eui) => Self::Gateway { eui, name },
             None => {
                 let id = to.group_id.as_ref().map(ToString::to_string).unwrap_or_default();
-                Self::Group { id, name, gateways: to.count() }
+                Self::Group { id, name, gateways: to.count }
             }
         }
     }

@@ -86,7 +86,11 @@ impl Line {
             name: view.name.clone(),
             delivery: status::delivery(view.delivery.as_str()),
             outcome: status::outcome(view.outcome.as_ref().map_or("none", Outcome::name)),
-            detail: view.outcome.as_ref().map(Said::of).unwrap_or_default(),
+            detail: match (&view.outcome, never) {
+                (Some(outcome), _) => Said::of(outcome),
+                (None, true) => Said { words: "it was never sent to the gateway".to_owned(), name: None },
+                (None, false) => Said::default(),
+            },
             changed: At::new(view.changed_at_unix_s),
             waits_for: view
                 .waits_for

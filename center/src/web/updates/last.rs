@@ -89,9 +89,10 @@ impl Row {
 
 /// What was sent, in short.
 fn value(view: &UpdateView) -> String {
-    match view.magic_link {
-        Some(digest) => digest.to_string(),
-        None => "YAML".to_owned(),
+    match (view.magic_link, &view.title) {
+        (Some(digest), _) => digest.to_string(),
+        (None, Some(title)) => format!("YAML: {title}"),
+        (None, None) => "YAML".to_owned(),
     }
 }
 

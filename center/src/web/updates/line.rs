@@ -79,7 +79,8 @@ pub(super) async fn show(
         update: from(&update),
         ended: ended || update.ended,
         times_sent: view.delivery.times_sent,
-        message: outcome.as_ref().and_then(message),
+        // Once is enough.
+        message: outcome.as_ref().and_then(message).filter(|said| !line.detail.words.contains(said)),
         output: outcome.as_ref().and_then(output),
         remains: match outcome {
             Some(Outcome::RolledBack { remains, .. }) => remains,

@@ -73,6 +73,44 @@ async fn a_customers_administrator_has_his_customers_users_and_gives_no_more_tha
 }
 
 #[tokio::test]
+async fn who_asks_for_one_taken_name_after_the_other_is_soon_told_of_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let center = Running::start(folder.path(), external(1)).await;
+    for customer in ["first", "hidden"] {
+        assert_eq!(center.ask("POST", "/customers", json!({"name": customer})).await.0, 201);
+    }
+    center.user("nobody-here-sees", &[("hidden", "SERVICE_VIEWER")]).await;
+    let chan = center.user("chan", &[("first", "CHANNEL_ADMINISTRATOR")]).await;
+    let user =
+        |login: &str| json!({"login": login, "roles": [{"customer": "first", "role": "SERVICE_VIEWER"}]});
+    // Names that are free are no guesses, however many.
+    for number in 0..15 {
+        let made = center.ask_as(&chan, "POST", "/users", user(&format!("new-{number}"))).await;
+        assert_eq!(made.0, 201, "{made:?}");
+    }
+    for _ in 0..5 {
+        assert_eq!(center.ask_as(&chan, "POST", "/users", user("nobody-here-sees")).await.0, 409);
+        assert_eq!(center.ask_as(&chan, "POST", "/customers", json!({"name": "hidden"})).await.0, 409);
+    }
+    for (method, path, body) in [
+        ("POST", "/users", user("nobody-here-sees")),
+        ("POST", "/users", user("is-free")),
+        ("POST", "/customers", json!({"name": "hidden"})),
+        ("POST", "/customers", json!({"name": "is-free"})),
+        ("PATCH", "/customers/first", json!({"name": "hidden"})),
+    ] {
+        let (status, answer) = center.ask_as(&chan, method, path, body.clone()).await;
+        assert_eq!(status, 429, "{method} {path} {body}: {answer}");
+    }
+    assert_eq!(
+        center.ask("POST", "/users", user("nobody-here-sees")).await.0,
+        409,
+        "who sees all learns nothing"
+    );
+    center.stop().await;
+}
+
+#[tokio::test]
 async fn a_channel_administrator_makes_customers_and_is_their_administrator() {
     let folder = tempfile::tempdir().unwrap();
     let center = Running::start(folder.path(), external(1)).await;

@@ -86,3 +86,41 @@ async fn of_two_who_change_a_group_the_second_is_told_what_the_first_has_done() 
     assert_eq!(save(&seen(&second.body), "of the second").await.status, 303);
     center.stop().await;
 }
+
+#[tokio::test]
+async fn pages_say_how_gateways_are_and_lead_to_what_they_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let center = Running::start(folder.path(), external(1)).await;
+    center.ask("POST", "/gateways", json!({"eui": EUI, "name": "mast"})).await;
+    let (_, group) =
+        center.ask("POST", "/groups", json!({"name": "the north", "gateways": [EUI.to_string()]})).await;
+    let place = format!("/groups/{}", group["group_id"].as_str().unwrap());
+    let page = center.get(&place).await.body;
+    assert!(page.contains(">Unknown</span>") && !page.contains("not connected"), "{page}");
+
+    // It was heard of just now, and its link is lost.
+    let store = crate::store::Store::open(&folder.path().join("data"), None).await.unwrap();
+    let mut transaction = store.begin().await.unwrap();
+    sqlx::query("UPDATE gateways SET last_telemetry_at = $1, online = 0")
+        .bind(i64::try_from(crate::service::unix_now()).unwrap())
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    transaction.commit().await.unwrap();
+    store.close().await;
+    for path in [place.as_str(), "/gateways", &format!("/gateways/{EUI}")] {
+        let page = center.get(path).await.body;
+        assert!(page.contains(">Operational</span>") && page.contains("not connected"), "{path}: {page}");
+    }
+    let page = center.get(&format!("/gateways/{EUI}")).await.body;
+    assert!(page.contains("href=\"/groups/the%20north\">the north</a>"), "{page}");
+    assert_eq!(center.get("/groups/the%20north").await.status, 200);
+    let log = center.get("/audit").await.body;
+    assert!(log.contains(&format!("href=\"/gateways/{EUI}\"")), "{log}");
+    assert!(log.contains("href=\"/groups/the%20north\""), "{log}");
+
+    let (_, empty) = center.ask("POST", "/groups", json!({"name": "empty"})).await;
+    let page = center.get(&format!("/groups/{}", empty["group_id"].as_str().unwrap())).await.body;
+    assert!(page.contains("It has no rule either. An update cannot be sent to it yet."), "{page}");
+    center.stop().await;
+}
