@@ -126,9 +126,9 @@ impl Center {
         order: &SendUpdate,
         now: UnixSeconds,
     ) -> Result<PreviewView, OrderError> {
-        let addressee = Addressee::Group(order.group.clone());
-        let to = self.addressed(caller, &addressee, Action::SendUpdates).await?;
-        self.preview_for(caller, to, &order.job, now).await
+        let group =
+            find_group(&mut *self.store.read().await?, caller, &order.group, Action::SendUpdates).await?;
+        self.preview_of(caller, Whom::Group(group), &order.job, now).await
     }
 
     /// What the job would come to there.
@@ -139,11 +139,21 @@ impl Center {
         job: &Job,
         now: UnixSeconds,
     ) -> Result<PreviewView, OrderError> {
+        self.preview_of(caller, to.whom, job, now).await
+    }
+
+    async fn preview_of(
+        &self,
+        caller: &Caller,
+        whom: Whom,
+        job: &Job,
+        now: UnixSeconds,
+    ) -> Result<PreviewView, OrderError> {
         let link = match job {
             Job::MagicLink { digest, source, .. } => self.named_link(caller, *digest, source).await?,
             Job::JetPorch { .. } | Job::Unknown { .. } => None,
         };
-        let kinds = match to.whom {
+        let kinds = match whom {
             Whom::Group(group) => member_kinds(&mut *self.store.read().await?, &group).await?,
             Whom::Gateway(_, kind) => vec![kind],
         };
