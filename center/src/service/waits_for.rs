@@ -178,7 +178,9 @@ fn heard(facts: &Facts<'_>) -> String {
 
 /// What it does, as far as it has said.
 fn at_it(outcome: &Outcome, facts: &Facts<'_>) -> WaitsFor {
-    if let Some(at) = facts.cancel_requested_at {
+    // What has ended already waits for its confirmation, cancelled or not.
+    let is_over = matches!(outcome, Outcome::Confirming { .. });
+    if let Some(at) = facts.cancel_requested_at.filter(|_| !is_over) {
         return says(
             Reason::Cancelling,
             format!(
@@ -320,6 +322,10 @@ mod tests {
             (
                 Facts { cancel_requested_at: Some(NOW - 5), ..has(&running) },
                 "cancelling: its end was asked for at 2026-11-24 23:59 UTC: the gateway stops after the task under way, and has not said so yet",
+            ),
+            (
+                Facts { cancel_requested_at: Some(NOW - 5), ..has(&confirming) },
+                "confirmation: it has ended, and is undone at 2026-11-25 00:01 UTC by the gateway's clock unless the gateway reaches the center before",
             ),
             (
                 Facts { overdue_at: Some(NOW), ..has(&running) },
