@@ -70,7 +70,7 @@ export async function a_user_is_made_chooses_a_password_by_a_link_that_is_good_o
   await page.getByRole('row', { name: /^main SERVICE_OPERATOR/ }).waitFor();
   await own.reload();
   await own.getByRole('row', { name: 'main SERVICE_OPERATOR' }).waitFor();
-  await page.getByRole('button', { name: 'TAKE SERVICE_OPERATOR on main' }).click();
+  await page.getByRole('button', { name: 'TAKE AWAY SERVICE_OPERATOR on main' }).click();
   await page.getByText('the user is no longer with the role').waitFor();
   await own.reload();
   assert.equal(await own.getByText('SERVICE_OPERATOR').count(), 0);
