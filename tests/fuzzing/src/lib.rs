@@ -1,5 +1,6 @@
 //! Fuzzing on a stable compiler: seeds are changed at random for `KEROS_FUZZ_SECONDS` per target (5 if not set), in a process of
-//! its own whose memory is limited. The same entries are fuzzed with coverage by `cargo +nightly fuzz run`, see `fuzz/README.md`.
+//! its own whose memory is limited. `KEROS_FUZZ_SEED`, a number, makes the changes the same each time. The same entries are fuzzed
+//! with coverage by `cargo +nightly fuzz run`, see `fuzz/README.md`.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "only tests call it, and a test ends by panicking")]
 
@@ -36,6 +37,11 @@ pub fn files_in(folder: &Path) -> Vec<Vec<u8>> {
 
 fn seconds() -> u64 {
     std::env::var("KEROS_FUZZ_SECONDS").map_or(5, |seconds| seconds.parse().unwrap())
+}
+
+fn seed() -> u64 {
+    std::env::var("KEROS_FUZZ_SEED")
+        .map_or_else(|_| RandomState::new().hash_one(0), |seed| seed.parse().unwrap())
 }
 
 /// Runs this test again in a process that may use only so much memory, and has only so much time.
@@ -100,7 +106,9 @@ pub fn fuzz(seeds: &[Vec<u8>], words: &[&str], take: &mut dyn FnMut(Vec<u8>)) {
     };
     let until = Instant::now() + Duration::from_secs(seconds());
     seeds.iter().cloned().for_each(&mut take);
-    let mut random = Random(RandomState::new().hash_one(0));
+    let seed = seed();
+    println!("KEROS_FUZZ_SEED={seed}");
+    let mut random = Random(seed);
     while Instant::now() < until {
         let mut input = random.pick(seeds).clone();
         for _ in 0..=random.below(6) {
