@@ -154,8 +154,8 @@ fn a_killed_job_names_the_range_of_tasks_that_nobody_can_tell_of_and_all_others_
                     let last = interruption.last_task.as_ref().map_or(first, number);
                     ranges += usize::from(last > first);
                     let total = interruption.summary.total() as usize;
-                    // One that is for itself may have ended.
-                    let is_alone = first == last && first.is_multiple_of(GROUP + 1);
+                    // It may have ended, and be durable: the next one had not begun.
+                    let is_alone = first == last;
                     assert!(
                         total == first - 1 || is_alone && total == first,
                         "round {round}: {interruption:?}"
