@@ -10,6 +10,9 @@ use super::{Result, StoreError};
 /// Name of the file in the data folder.
 pub(super) const FILE_NAME: &str = "center.db";
 
+/// From here on it may take a while to read all of it.
+const LARGE_BYTES: u64 = 256 << 20;
+
 /// The file in a data folder.
 pub(crate) fn file(data_folder: &Path) -> PathBuf {
     data_folder.join(FILE_NAME)
@@ -38,6 +41,10 @@ pub(super) async fn check(place: &str, url: &str) -> Result<()> {
     let error = |source| open_error(place, source);
     let mut connection = AnyConnection::connect(url).await.map_err(error)?;
     prepare(&mut connection).await.map_err(error)?;
+    let size = std::fs::metadata(place).map_or(0, |file| file.len());
+    if size >= LARGE_BYTES {
+        tracing::info!(place, "reading all {} MiB for damage: on a slow disk this takes minutes", size >> 20);
+    }
     let row = connection.fetch_one("PRAGMA quick_check(1)").await.map_err(error)?;
     let found: String = row.try_get(0)?;
     connection.close().await.map_err(error)?;
