@@ -49,6 +49,7 @@ pub(crate) struct Center {
     unusable: AtomicU64,
     rates: Mutex<Rates>,
     over_rate: AtomicU64,
+    /// Whether gateways that said so too often are online, as they said last: kept later.
     put_off: Mutex<BTreeMap<Eui, bool>>,
     pub(super) max_groups: u32,
     pub(super) history_days: u32,

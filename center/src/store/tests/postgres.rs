@@ -52,6 +52,15 @@ async fn an_operators_order_waits_for_the_gateways_and_they_for_it() {
 }
 
 #[tokio::test]
+async fn a_center_that_hangs_in_a_transaction_holds_the_others_up_for_less_than_they_wait() {
+    let Some(server) = testing::server() else { return };
+    let (one, other) = two_centers(&server).await;
+    let hangs = one.begin().await.unwrap();
+    other.begin().await.unwrap();
+    assert!(hangs.commit().await.is_err(), "the server has ended it");
+}
+
+#[tokio::test]
 async fn what_was_written_before_the_lock_was_had_is_seen_after_it() {
     let Some(server) = testing::server() else { return };
     let (one, other) = two_centers(&server).await;
