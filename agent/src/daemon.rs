@@ -80,7 +80,7 @@ async fn serve(settings: Settings, mut warnings: Vec<String>) -> anyhow::Result<
             () = time::sleep_until(wake.into()) => core.apply(vec![Event::Woken]),
             _ = channels.terminate.recv() => break,
             _ = channels.interrupt.recv() => break,
-            // Where a panic does not end the program, it ends this task, and the agent would live on without a link for ever.
+            // It ends only by a mistake of ours, and the agent would live on without a link for ever.
             ended = &mut channels.link_task => {
                 anyhow::bail!("the task of the connection has ended by itself ({ended:?}): begun anew with the whole agent")
             }

@@ -57,13 +57,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
-use keros_service::log;
+use keros_service::{log, panics};
 
 use arguments::{Arguments, Command};
 
 /// The program: does what its command line asks for.
 #[must_use]
 pub fn main() -> ExitCode {
+    panics::end_the_process();
     if let Some(config) = arguments::of_service(std::env::args_os().skip(1)) {
         return run(config.as_deref());
     }

@@ -47,11 +47,12 @@ mod watch;
 
 use std::process::ExitCode;
 
-use keros_service::log;
+use keros_service::{log, panics};
 
 /// The program: does what its command line asks for.
 #[must_use]
 pub fn main() -> ExitCode {
+    panics::end_the_process();
     // First: also what cannot be asked is said in the log.
     log::start(log::Style::Program("keros-executor"));
     cli::dispatch(cli::parse())

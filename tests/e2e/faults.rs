@@ -4,14 +4,17 @@
 //!
 //! `KEROS_FAULT_RUNS` says how many commands are run (100 by default), `KEROS_SEED` with which seed it begins.
 
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use keros_tests::{
-    Broker, Center, Gateway, GatewayOptions, Injection, KEROS_6, Mosquitto, MosquittoMode, Random, Reports,
-    count_from_environment, ensure_true, injected, keros_program, steps_script,
+    Broker, Center, Gateway, GatewayOptions, Injection, KEROS_6, Mosquitto, MosquittoMode, Process, Random,
+    Reports, count_from_environment, ensure_true, injected, keros_program, steps_script, wait_for,
 };
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 const GATEWAYS: usize = 20;
@@ -237,6 +240,32 @@ impl Faults {
 fn tail(text: &str) -> String {
     let lines: Vec<_> = text.lines().collect();
     lines[lines.len().saturating_sub(30)..].join("\n")
+}
+
+/// Of a task that a panic ends nothing would be heard any more, and what waits for it would wait for ever.
+#[test]
+fn an_agent_that_panics_ends_as_a_whole() -> Result<()> {
+    if !Path::new("/usr/bin/strace").exists() {
+        keros_skip::skipped("strace is not installed");
+        return Ok(());
+    }
+    let folder = tempfile::tempdir()?;
+    let eui = "7076FF0000000001";
+    let options = GatewayOptions { port: 9, trust: folder.path().to_owned(), ..GatewayOptions::default() };
+    let gateway = Gateway::prepare(folder.path(), eui, KEROS_6, &options)?;
+    // The runtime panics when it cannot wake itself, in whichever task it does so; the first few times it can.
+    let mut command = Command::new("/usr/bin/strace");
+    command.args(["-D", "-qq", "-o", "/dev/null", "-P", "anon_inode:[eventfd]", "-e", "trace=write"]);
+    command.args(["-e", "inject=write:error=EIO:when=4+"]).arg(keros_program("keros-agent")?);
+    let mut agent = Process::start(
+        command.arg("run").arg("--config").arg(gateway.config()),
+        &folder.path().join("panics.log"),
+    )?;
+    let status = wait_for("the end of the agent", || agent.ended())?;
+    let log = std::fs::read_to_string(folder.path().join("panics.log"))?;
+    ensure!(status.signal() == Some(Signal::SIGABRT as i32), "{status}\n{log}");
+    ensure!(log.contains("panicked at"), "what has happened is told: {log}");
+    Ok(())
 }
 
 #[test]

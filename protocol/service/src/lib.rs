@@ -4,6 +4,7 @@ pub mod journal;
 pub mod log;
 mod named;
 mod notify;
+pub mod panics;
 
 pub use named::Named;
 pub use notify::Notify;
