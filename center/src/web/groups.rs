@@ -13,7 +13,7 @@ use super::{Failure, Page, Posted, Section, Visitor, html, place, to};
 use crate::access::Action;
 use crate::api::{CreateGroup, GroupView};
 use crate::rest::Api;
-use crate::service::{Pending, unix_now};
+use crate::service::{OrderError, Pending, unix_now};
 use crate::store::{GatewayRow, UpdatesOf};
 
 /// Gateways of a group that its page lists: the list of gateways shows all of them, in parts.
@@ -24,13 +24,29 @@ const MOST_MEMBERS: u32 = 200;
 struct List {
     page: Page,
     groups: Vec<GroupView>,
+    /// They are those of one name, which several customers have given.
+    named: Option<String>,
+    /// They are of more than one customer.
+    of_several: bool,
     may_edit: bool,
 }
 
 pub(super) async fn list(State(api): State<Api>, visitor: Visitor) -> Result<Response, Failure> {
     let groups = api.center().groups(&visitor.caller).await?;
+    list_of(&visitor, groups, None)
+}
+
+fn list_of(visitor: &Visitor, groups: Vec<GroupView>, named: Option<String>) -> Result<Response, Failure> {
+    let of_several = groups.windows(2).any(|pair| pair[0].customer_id != pair[1].customer_id);
     let may_edit = visitor.caller.may_somewhere(Action::EditGroups);
-    html(&List { page: Page::new(&visitor, Section::Groups, "Groups"), groups, may_edit })
+    html(&List { page: Page::new(visitor, Section::Groups, "Groups"), groups, named, of_several, may_edit })
+}
+
+/// Links from where only the name is known: a gateway's page, the audit log.
+async fn choose(api: &Api, visitor: &Visitor, name: String) -> Result<Response, Failure> {
+    let mut groups = api.center().groups(&visitor.caller).await?;
+    groups.retain(|group| group.name == name);
+    list_of(visitor, groups, Some(name))
 }
 
 /// A gateway of a group, as its page lists it.
@@ -66,7 +82,10 @@ pub(super) async fn show(
 ) -> Result<Response, Failure> {
     let caller = &visitor.caller;
     let now = unix_now();
-    let group = api.center().group_summary(caller, &name).await?;
+    let group = match api.center().group_summary(caller, &name).await {
+        Err(OrderError::Conflict(_)) => return choose(&api, &visitor, name).await,
+        group => group?,
+    };
     let found = api.center().first_members(caller, group.group_id.as_str(), MOST_MEMBERS, now).await?;
     let pending = api.center().pending_for_group(caller, group.group_id.as_str()).await?;
     let more = (group.gateway_count as usize).saturating_sub(found.len());

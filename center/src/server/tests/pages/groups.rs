@@ -124,3 +124,26 @@ async fn pages_say_how_gateways_are_and_lead_to_what_they_name() {
     assert!(page.contains("It has no rule either. An update cannot be sent to it yet."), "{page}");
     center.stop().await;
 }
+
+#[tokio::test]
+async fn a_name_that_several_customers_gave_leads_to_a_choice() {
+    let folder = tempfile::tempdir().unwrap();
+    let center = Running::start(folder.path(), external(1)).await;
+    let (_, mine) = center.ask("POST", "/groups", json!({"name": "north"})).await;
+    assert!(!center.get("/groups").await.body.contains("Customer</th>"), "of one customer nobody asks");
+    assert_eq!(center.ask("POST", "/customers", json!({"name": "other"})).await.0, 201);
+    let theirs = json!({"name": "north", "customer": "other"});
+    let (_, theirs) = center.ask("POST", "/groups", theirs).await;
+    assert_eq!(center.ask("POST", "/groups", json!({"name": "south"})).await.0, 201);
+
+    let page = center.get("/groups/north").await;
+    assert!(page.status == 200 && page.body.contains("Which one do you mean?"), "{page:?}");
+    for group in [mine, theirs] {
+        let place = format!("href=\"/groups/{}\"", group["group_id"].as_str().unwrap());
+        let customer = format!("data-label=\"Customer\">{}<", group["customer"].as_str().unwrap());
+        assert!(page.body.contains(&place) && page.body.contains(&customer), "{}", page.body);
+    }
+    assert!(!page.body.contains("south"), "{}", page.body);
+    assert!(center.get("/groups").await.body.contains("Customer</th>"));
+    center.stop().await;
+}
