@@ -101,3 +101,24 @@ async fn what_failed_is_sent_again_by_a_form() {
     assert!(page.contains("Sends again") && page.contains(&format!("href=\"{place}\"")), "{page}");
     center.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_of_what_was_never_sent_the_dashboard_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let (center, mut gateway) = with_gateway(folder.path()).await;
+    let never = "it was never sent to the gateway";
+    for is_sent in [false, true] {
+        let (status, update) = center.ask("POST", "/updates", script_order("all")).await;
+        assert_eq!(status, 201, "{update}");
+        let place = format!("/updates/{}", update["update_id"].as_str().unwrap());
+        if is_sent {
+            gateway.send_telemetry(Vec::new()).await;
+            gateway.downlink(|down| !down.commands.is_empty()).await;
+        }
+        assert!(!center.get(&place).await.body.contains(never), "nothing is said of what may still go");
+        assert_eq!(center.ask("POST", &format!("{place}/cancel"), Value::Null).await.0, 200);
+        let page = center.get(&place).await.body;
+        assert_eq!(page.contains(never), !is_sent, "{page}");
+    }
+    center.stop().await;
+}
