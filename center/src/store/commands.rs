@@ -7,7 +7,6 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe};
 use uuid::Uuid;
 
-use super::database::Kind;
 use super::plans::gate;
 use super::sql::Sql;
 use super::{
@@ -19,8 +18,6 @@ use crate::plan::Gate;
 /// Rows of one INSERT: three values each. `sqlx` asks SQLite for the name of each value, which looks through all of them: with 500 rows that was a
 /// fifth of the time of an order to 100,000.
 const ROWS_PER_INSERT: usize = 100;
-/// The same on PostgreSQL, which takes a whole list as one value. They are 70 bytes each in the memory of both.
-const ROWS_PER_LIST: usize = 10_000;
 
 /// A delivery.
 #[derive(Debug, Clone, PartialEq)]
@@ -122,43 +119,24 @@ pub(crate) async fn create(
     delivery: Delivery,
     times_sent: i64,
 ) -> Result<()> {
-    let takes_lists = Kind::of(connection) == Kind::Postgres;
-    let most = if takes_lists { ROWS_PER_LIST } else { ROWS_PER_INSERT };
-    for commands in update.commands.chunks(most) {
+    for commands in update.commands.chunks(ROWS_PER_INSERT) {
         // What all have alike is a value once, and all statements of full length are one that is prepared.
-        let sql = if takes_lists { INSERT_LISTS.to_owned() } else { insert_values(commands.len()) };
-        let mut query = sqlx::query(AssertSqlSafe(sql))
+        let mut query = sqlx::query(AssertSqlSafe(insert(commands.len())))
             .bind(update.row.update_id.to_string())
             .bind(to_big(update.row.expires_at))
             .bind(delivery.as_str())
             .bind(times_sent)
             .bind(to_big(update.row.created_at));
-        if takes_lists {
-            query = query
-                .bind(list(commands, |(id, _, _)| id.to_string()))
-                .bind(list(commands, |(_, eui, _)| eui.to_string()))
-                .bind(list(commands, |(_, _, stage)| stage.to_string()));
-        } else {
-            for (command_id, eui, stage) in commands {
-                query = query.bind(command_id.to_string()).bind(eui.to_string()).bind(i64::from(*stage));
-            }
+        for (command_id, eui, stage) in commands {
+            query = query.bind(command_id.to_string()).bind(eui.to_string()).bind(i64::from(*stage));
         }
-        query.persistent(takes_lists || commands.len() == most).execute(&mut *connection).await?;
+        query.persistent(commands.len() == ROWS_PER_INSERT).execute(&mut *connection).await?;
     }
     Ok(())
 }
 
-/// None of the texts has a comma.
-fn list<T>(all: &[T], text: impl Fn(&T) -> String) -> String {
-    all.iter().map(text).collect::<Vec<_>>().join(",")
-}
-
-const INSERT_LISTS: &str = "INSERT INTO commands (command_id, eui, stage, update_id, expires_at, delivery, times_sent, changed_at) \
-     SELECT v.id, v.eui, CAST(v.stage AS BIGINT), $1, $2, $3, $4, $5 \
-     FROM unnest(string_to_array($6, ','), string_to_array($7, ','), string_to_array($8, ',')) AS v (id, eui, stage)";
-
-/// The statement that inserts so many commands on SQLite.
-fn insert_values(rows: usize) -> String {
+/// The statement that inserts so many commands. Both databases name the columns of VALUES so.
+fn insert(rows: usize) -> String {
     use std::fmt::Write as _;
     let mut sql = "INSERT INTO commands (command_id, eui, stage, update_id, expires_at, delivery, times_sent, changed_at) \
                    SELECT v.column1, v.column2, v.column3, $1, $2, $3, $4, $5 FROM (VALUES "

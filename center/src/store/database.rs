@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use keros_protocol::Eui;
 use sqlx::any::AnyPoolOptions;
-use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _, SqlSafeStr as _};
+use sqlx::{AnyPool, Connection as _, Executor as _, SqlSafeStr as _};
 
 use super::{Result, StoreError, locks, migrations, postgres, sqlite};
 
@@ -31,13 +31,6 @@ pub(super) enum Kind {
     Sqlite,
     /// A server, which several centers may use.
     Postgres,
-}
-
-impl Kind {
-    /// That of the database behind this connection.
-    pub(super) fn of(connection: &AnyConnection) -> Self {
-        if connection.backend_name() == "PostgreSQL" { Self::Postgres } else { Self::Sqlite }
-    }
 }
 
 /// The address, which may hold a password: it is not shown.
