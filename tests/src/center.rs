@@ -92,7 +92,11 @@ impl Center {
     /// When it does not come up.
     pub fn restart(&mut self) -> Result<()> {
         self.start_command(Command::new(keros_program("keros-center")?))?;
-        wait_for("the center answers", || Ok(self.get("/health").ok())).map(drop)
+        self.wait_until_it_answers()
+    }
+
+    fn wait_until_it_answers(&self) -> Result<()> {
+        wait_for("the center answers", || self.get("/health").map(Some)).map(drop).with_context(|| self.log())
     }
 
     /// Starts it again with a fault in it, which may end it at any moment; what came of it is added to a log.
@@ -115,7 +119,7 @@ impl Center {
         }
         self.kill()?;
         self.start_command(command)?;
-        wait_for("the center answers", || Ok(self.get("/health").ok()))?;
+        self.wait_until_it_answers()?;
         Ok(true)
     }
 

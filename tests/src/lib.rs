@@ -38,11 +38,12 @@ pub use gateway::{Gateway, GatewayOptions, KEROS_5, KEROS_6};
 pub use in_1970::in_1970;
 pub use injection::{Injection, Threads, injected};
 pub use installed::Installed;
+pub use keros_ports::free_port;
 pub use mosquitto::{Mosquitto, MosquittoMode, mosquitto_client};
 pub use net::{FAR, Link, NEAR_ROUTER};
 pub use pki::Pki;
 pub use programs::{
-    Process, count_from_environment, free_port, keros_program, project_root, run, run_ok, system_program,
+    Process, count_from_environment, keros_program, project_root, run, run_ok, system_program,
 };
 pub use proxy::{Manner, Proxy};
 pub use random::Random;

@@ -2,7 +2,6 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
@@ -51,14 +50,6 @@ pub fn count_from_environment(name: &str, default: usize) -> Result<usize> {
         Ok(text) => text.parse().with_context(|| format!("{name} must be a number, not {text:?}")),
         Err(_) => Ok(default),
     }
-}
-
-/// A port that nobody listens on at this moment.
-///
-/// # Errors
-/// When the loopback interface has none.
-pub fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 /// Runs a program to its end.

@@ -18,7 +18,6 @@ mod rest;
 mod things;
 mod tls;
 
-use std::net::TcpListener as StdListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -59,7 +58,7 @@ impl Drop for Mosquitto {
 impl Mosquitto {
     /// `None`: it is not installed.
     fn start(folder: &Path) -> Option<Self> {
-        let port = StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = keros_ports::free_port().unwrap();
         Self::start_on(folder, port)
     }
 

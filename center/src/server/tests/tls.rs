@@ -69,7 +69,7 @@ async fn an_external_broker_is_reached_by_client_certificate() {
     let tls = format!(
         "cafile {ca}\ncertfile {cert}\nkeyfile {key}\nrequire_certificate true\nuse_identity_as_username true\n"
     );
-    let port = StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = keros_ports::free_port().unwrap();
     let Some(_broker) = Mosquitto::start_with(folder.path(), port, &tls) else { return };
     let center = Running::start_connected(folder.path(), with_tls(port, folder.path(), "ca.pem")).await;
     center.stop().await;
